@@ -1,0 +1,136 @@
+"""What can go wrong, and what the program says and returns when it does.
+
+Two forms of the same news:
+
+* `Failure` is a value. A call that fails in a worker process comes back as one, because an
+  exception of the SDK cannot be pickled (DESIGN: "a failure made of plain strings").
+* `MoaError` is raised inside one process, up to the single error boundary in `bot.cli`.
+
+    MoaError                 anything the program says in a line or two        exit 1
+     ├── UsageError          wrong options or arguments                        exit 2
+     │    └── ConfigError    a wrong key, type or value in a settings file     exit 2
+     ├── KeyMissingError     no API key for an endpoint that needs one         exit 3
+     ├── StoreError          the conversation store cannot be used             exit 1
+     └── TurnFailedError     a turn without a reply; carries its `Failure`     exit 1 or 3
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class ExitCode(IntEnum):
+    """The program's exit statuses; nothing else is ever returned."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    NO_KEY = 3
+    INTERRUPTED = 130
+
+
+class FailureKind(StrEnum):
+    """Why a call or a turn failed; the value is the short form that people read."""
+
+    KEY_REFUSED = "key refused"
+    FORBIDDEN = "not allowed"
+    NOT_FOUND = "no such model"
+    BAD_REQUEST = "request refused"
+    CONTEXT_LENGTH = "context too long"
+    CONTENT_FILTER = "content filtered"
+    RATE_LIMITED = "rate limited"
+    OVERLOADED = "service overloaded"
+    SERVICE = "service error"
+    CONNECTION = "cannot connect"
+    TIMEOUT = "timed out"
+    CUT = "stream cut"
+    GARBLED = "unreadable answer"
+    EMPTY = "empty answer"
+    THOUGHT_OUT = "out of tokens while thinking"
+    WORKER = "worker died"
+    TOO_FEW = "too few references"
+    CANCELLED = "cancelled"
+    INTERNAL = "internal error"
+
+    @property
+    def worth_retrying(self) -> bool:
+        """Whether the same request may succeed a moment later."""
+        return self in _PASSING
+
+
+_PASSING = frozenset(
+    {
+        FailureKind.RATE_LIMITED,
+        FailureKind.OVERLOADED,
+        FailureKind.SERVICE,
+        FailureKind.CONNECTION,
+        FailureKind.TIMEOUT,
+        FailureKind.CUT,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A call or a turn that gave no answer, in plain strings (picklable, printable, storable).
+
+    `model` is the model that was asked ("" when it was none in particular), `status` the HTTP
+    status if there was one, `retry_after` the seconds the service asked to wait, `limit` the
+    context length in tokens that a context-length error named, `hint` what the user can do.
+    """
+
+    kind: FailureKind
+    message: str
+    model: str = ""
+    status: int | None = None
+    retry_after: float | None = None
+    limit: int | None = None
+    hint: str = ""
+
+    def __str__(self) -> str:
+        """One line: the model, what happened, what to do."""
+        head = f"{self.model}: " if self.model else ""
+        said = self.message if self.message.startswith(self.kind) else f"{self.kind}: {self.message}"
+        return head + (said if self.message else str(self.kind)) + (f" ({self.hint})" if self.hint else "")
+
+
+class MoaError(Exception):
+    """Anything the program reports in a line or two and ends with `exit_code`."""
+
+    exit_code: ExitCode = ExitCode.FAILED
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(MoaError):
+    """Options or arguments that make no sense."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(UsageError):
+    """A settings file with a wrong key, type or value: one line naming file, key, expectation."""
+
+
+class KeyMissingError(MoaError):
+    """No API key where the endpoint needs one."""
+
+    exit_code = ExitCode.NO_KEY
+
+
+class StoreError(MoaError):
+    """The conversation store cannot be opened, read or written, or knows no such conversation."""
+
+
+class TurnFailedError(MoaError):
+    """A turn that ended without a reply."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+        if failure.kind is FailureKind.KEY_REFUSED:
+            self.exit_code = ExitCode.NO_KEY

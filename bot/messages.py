@@ -1,0 +1,126 @@
+"""The values that travel between the parts: what is asked of a model, and what it answers.
+
+Nothing here does anything. All of it is frozen, picklable and made of plain types, because most
+of it crosses a process boundary. Tokens are counted as the service reports them; seconds are
+wall-clock seconds of a monotonic clock; prices are US dollars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bot.errors import Failure
+
+Role = Literal["system", "user", "assistant"]
+Reasoning = Literal["off", "low", "medium", "high"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat: who says it, and what."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call as the service reported them; None where it did not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An OpenAI-compatible service.
+
+    `key` is None where none is needed (a service on this computer). It is kept out of `repr`, so
+    that no log line or traceback can show it.
+    """
+
+    name: str
+    base_url: str
+    key: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """One seat in the mixture: a model, and what is its own. None means the mixture's value."""
+
+    model: str
+    endpoint: str = "together"
+    system: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    reasoning: Reasoning | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One chat completion to be made. `extra` holds further fields of the request's JSON body.
+
+    `timeout` is the longest silence in seconds: no byte for that long ends the try. `every` lets
+    the worker gather deltas for that many seconds before it sends them on (0: each at once).
+    `restartable` says that the call may be asked again although part of its answer has come.
+    """
+
+    endpoint: Endpoint
+    model: str
+    messages: tuple[Message, ...]
+    temperature: float
+    max_tokens: int
+    seed: int | None = None
+    extra: Mapping[str, object] = field(default_factory=dict)
+    timeout: float = 120.0
+    every: float = 0.0
+    restartable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of an answer, or of the thinking before it, as it streams in."""
+
+    text: str = ""
+    reasoning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """The call failed in a way that passes and is made again after `wait` seconds.
+
+    Deltas that came before it are void.
+    """
+
+    failure: Failure
+    attempt: int
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A finished answer. `text` never holds the model's thinking; that is `reasoning`.
+
+    `first_token` and `seconds` count from the moment the request was handed to the worker.
+    `partial` says why the text is not the whole answer ("" when it is).
+    """
+
+    text: str
+    reasoning: str = ""
+    usage: Usage = Usage()
+    finish_reason: str | None = None
+    first_token: float | None = None
+    seconds: float = 0.0
+    retries: int = 0
+    partial: str = ""
+
+
+CallUpdate = Delta | Retrying | Completion | Failure
+"""What a call yields; the last is always a `Completion` or a `Failure`."""
+
+Ask = Callable[[Request], AsyncGenerator[CallUpdate, None]]
+"""A way to ask: the pool's, or a test's. Closing the iterator cancels the call."""
