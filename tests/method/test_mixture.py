@@ -1,0 +1,299 @@
+"""The loop of rounds and aggregator, with models in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from fake_models import FakeAsk, FakeModels, FakePlan, failed, layers, run_turn
+
+from bot.errors import Failure, FailureKind
+from bot.events import (
+    CallFinished,
+    Notice,
+    ReplyDelta,
+    RoundFinished,
+    RoundStarted,
+    Seat,
+    TurnFinished,
+    TurnResult,
+)
+from bot.messages import Agent, Completion, Message, Request, Usage
+from bot.mixture import Control, Mixture
+
+
+def turn(
+    plan: FakePlan, ask: FakeAsk, models: FakeModels | None = None, **more: Any
+) -> tuple[list[Any], TurnResult]:
+    mixture = Mixture(plan, ask, models or FakeModels())  # type: ignore[arg-type]
+    return within(run_turn(mixture, **more))
+
+
+def within(work: Coroutine[Any, Any, Any], seconds: float = 10) -> Any:
+    return asyncio.run(asyncio.wait_for(work, seconds))
+
+
+def system(request: Request) -> str:
+    return request.messages[0].content if request.messages[0].role == "system" else ""
+
+
+def test_rounds_then_aggregator() -> None:
+    """Round 1 sees no answers, round 2 all of round 1, the aggregator all of round 2."""
+    ask = FakeAsk({"a": ["a1", "a2"], "b": ["b1", "b2"], "judge": "the reply"})
+    events, result = turn(FakePlan(layers("a", "b", rounds=2)), ask)
+    first, second = ask.to("a")
+    assert first.messages == (Message("user", "question"),)
+    for request in (second, ask.to("b")[1]):
+        assert "a1" in system(request)
+        assert "b1" in system(request)
+    judged = system(ask.to("judge")[0])
+    assert "a2" in judged
+    assert "b2" in judged
+    assert "a1" not in judged
+    assert "INSTRUCTION" in judged
+    assert result.reply == "the reply"
+    assert [type(event) for event in events if isinstance(event, RoundStarted | RoundFinished)] == [
+        RoundStarted,
+        RoundFinished,
+        RoundStarted,
+        RoundFinished,
+    ]
+    assert "".join(event.text for event in events if isinstance(event, ReplyDelta)) == "the reply"
+
+
+def test_layers_of_their_own() -> None:
+    """Each layer asks its own models with their own parameters."""
+    plan = FakePlan(
+        ((Agent("a", temperature=0.2, max_tokens=7),), (Agent("b", system="be b"),)), seed=40, system="S"
+    )
+    ask = FakeAsk({})
+    turn(plan, ask)
+    a, b, judge = ask.requests
+    assert (a.model, b.model, judge.model) == ("a", "b", "judge")
+    assert (a.temperature, a.max_tokens, b.temperature, b.max_tokens) == (0.2, 7, 0.7, 2048)
+    assert system(a) == "S"
+    assert system(b).startswith("S\n\nbe b\n\nINSTRUCTION")
+    assert a.seed == judge.seed == 40
+
+
+def test_seeds_count_the_calls_of_a_round() -> None:
+    """Call i of a round is sent seed + i, also when the same model sits there several times."""
+    ask = FakeAsk({})
+    turn(FakePlan(layers("a", "a", "a"), seed=5), ask)
+    assert sorted(request.seed or 0 for request in ask.to("a")) == [5, 6, 7]
+
+
+def test_a_temperature_near_zero_is_zero() -> None:
+    """Below 1e-4 a temperature is sent as 0."""
+    ask = FakeAsk({})
+    turn(FakePlan(layers("a"), temperature=0.00009), ask)
+    assert {request.temperature for request in ask.requests} == {0.0}
+
+
+def test_failed_and_empty_answers_are_left_out() -> None:
+    """Numbers have no gaps, nothing says None, and the events say who failed and why."""
+    ask = FakeAsk({"a": "good", "b": failed(), "c": "  ", "d": "fine"})
+    events, result = turn(FakePlan(layers("a", "b", "c", "d")), ask)
+    judged = system(ask.to("judge")[0])
+    assert "answer 1 of 2" in judged
+    assert "answer 2 of 2" in judged
+    assert "None" not in judged
+    kinds = [call.failure.kind if call.failure else None for call in result.rounds[0]]
+    assert kinds == [None, FailureKind.SERVICE, FailureKind.EMPTY, None]
+    assert sum(isinstance(event, CallFinished) for event in events) == 5
+
+
+def test_out_of_tokens_while_thinking_is_called_that() -> None:
+    """An answer that is empty because thinking ate its tokens is reported as just that, with its cost."""
+    thought = Completion("", "so many thoughts", Usage(5, 100), "length")
+    ask = FakeAsk({"a": thought, "b": "fine"})
+    _, result = turn(FakePlan(layers("a", "b")), ask, FakeModels(price=1.0))
+    call = result.rounds[0][0]
+    assert call.failure
+    assert call.failure.kind is FailureKind.THOUGHT_OUT
+    assert "100 tokens" in str(call.failure)
+    assert call.cost == 100
+    assert "so many thoughts" not in system(ask.to("judge")[0])
+
+
+@pytest.mark.parametrize(("needed", "status"), [(1, "done"), (2, "done"), (3, "failed")])
+def test_the_least_number_of_references(needed: int, status: str) -> None:
+    """The turn goes on with as many answers as asked for, else it fails and says why."""
+    ask = FakeAsk({"b": failed(message="HTTP 500: out of order", model="b")})
+    _, result = turn(FakePlan(layers("a", "b", "c"), min_references=needed), ask)
+    assert result.status == status
+    if status == "failed":
+        assert result.failure
+        assert result.failure.kind is FailureKind.TOO_FEW
+        assert "2 of 3" in result.failure.message
+        assert "out of order" in result.failure.message
+        assert not ask.to("judge")
+
+
+def test_no_references_needed() -> None:
+    """With min_references 0 the aggregator answers alone, without an instruction about answers."""
+    ask = FakeAsk({"a": failed()})
+    _, result = turn(FakePlan(layers("a"), min_references=0), ask)
+    assert result.status == "done"
+    assert ask.to("judge")[0].messages == (Message("user", "question"),)
+
+
+def test_a_later_round_that_fails_leaves_the_last_good_one() -> None:
+    """Too few answers in round 2: the reply is made from round 1, and it says so."""
+    ask = FakeAsk({"a": ["a1", failed()], "b": ["b1", failed()]})
+    events, result = turn(FakePlan(layers("a", "b", rounds=3)), ask)
+    assert result.status == "done"
+    assert len(result.rounds) == 2
+    assert "a1" in system(ask.to("judge")[0])
+    assert any(isinstance(event, Notice) and "round 1" in event.text for event in events)
+    assert "round 1" in result.notices[0]
+    assert [event.used for event in events if isinstance(event, RoundFinished)] == [True, False]
+
+
+def test_one_cause_for_all_is_the_news() -> None:
+    """When all fail alike, the turn's failure is of that kind: a refused key ends with its own exit code."""
+    refused = Failure(FailureKind.KEY_REFUSED, "Invalid API key", "a", 401)
+    _, result = turn(FakePlan(layers("a", "b")), FakeAsk({"a": refused, "b": refused}))
+    assert result.failure
+    assert result.failure.kind is FailureKind.KEY_REFUSED
+
+
+def test_the_aggregator_fails() -> None:
+    """Without a reply the turn is failed, and the references are in the result all the same."""
+    _, result = turn(FakePlan(layers("a")), FakeAsk({"judge": failed(model="judge")}))
+    assert result.status == "failed"
+    assert result.reply == ""
+    assert result.failure
+    assert result.rounds[0][0].answer == "answer of a"
+
+
+def test_usage_and_cost_are_summed_and_never_guessed() -> None:
+    """Tokens and dollars of all calls; one unknown price makes the whole unknown."""
+    plan, ask = FakePlan(layers("a", "b")), FakeAsk({"a": "one two", "b": failed(), "judge": "x"})
+    assert turn(plan, ask, FakeModels(price=0.5))[1].cost == 1.5
+    _, result = turn(plan, FakeAsk({"a": "one two"}), FakeModels())
+    assert result.cost is None
+    assert result.usage.prompt_tokens == 30
+
+
+def test_a_context_too_long_is_tried_once_more_smaller() -> None:
+    """The service names its limit: the next request is cut to fit, and it is remembered."""
+
+    def short_of_memory(request: Request) -> str | Failure:
+        size = sum(len(message.content) for message in request.messages)
+        if size < 8000:
+            return "fits"
+        return Failure(FailureKind.CONTEXT_LENGTH, "too long", "a", 400, limit=4096)
+
+    history = [Message("user" if i % 2 == 0 else "assistant", "word " * 200) for i in range(40)]
+    ask = FakeAsk({"a": short_of_memory})
+    models = FakeModels()
+    events, result = turn(FakePlan(layers("a")), ask, models, history=history)
+    assert result.rounds[0][0].answer == "fits"
+    assert len(ask.to("a")) == 2
+    assert models.contexts == {"a": 4096}
+    assert sum(isinstance(event, Notice) for event in events) == 1
+
+
+def test_a_context_that_stays_too_long_is_not_asked_for_ever() -> None:
+    """A prompt that is too long by itself is asked twice at most."""
+    too_long = Failure(FailureKind.CONTEXT_LENGTH, "too long", "a", 400, limit=100)
+    ask = FakeAsk({"a": too_long})
+    _, result = turn(FakePlan(layers("a")), ask, prompt="word " * 1000)
+    assert len(ask.to("a")) == 2
+    assert result.failure
+    assert result.failure.kind is FailureKind.CONTEXT_LENGTH
+
+
+def test_hurry_goes_on_with_what_is_there() -> None:
+    """A wish to hurry cuts off who still thinks; a long enough part of an answer is used, marked as cut."""
+
+    async def scenario() -> tuple[FakeAsk, TurnResult]:
+        ask = FakeAsk({"a": "quick", "b": "word " * 200, "c": "too short"}, hold=["b", "c"])
+        control = Control()
+        mixture = Mixture(FakePlan(layers("a", "b", "c", rounds=2)), ask, FakeModels())  # type: ignore[arg-type]
+        result = None
+        async for event in mixture.run([], "question", control):
+            if isinstance(event, CallFinished) and event.call.seat == Seat(1, 0, Agent("a")):
+                await asyncio.sleep(0.05)
+                control.hurry()
+            if isinstance(event, TurnFinished):
+                result = event.result
+        assert result
+        return ask, result
+
+    ask, result = within(scenario())
+    a, b, c = result.rounds[0]
+    assert (a.completion and a.completion.partial) == ""
+    assert b.completion
+    assert b.completion.partial == "not waited for"
+    assert c.failure
+    assert sorted(ask.cancelled) == ["b", "c"]
+    assert len(result.rounds) == 1
+    assert result.status == "done"
+
+
+def test_stop_keeps_the_part_of_the_reply() -> None:
+    """Stopped while the reply streams, the turn ends at once with what came, marked as partial."""
+
+    async def scenario() -> tuple[FakeAsk, TurnResult]:
+        ask = FakeAsk({"judge": "one two three four"}, hold=["judge"])
+        control = Control()
+        mixture = Mixture(FakePlan(layers("a")), ask, FakeModels())  # type: ignore[arg-type]
+        async for event in mixture.run([], "question", control):
+            if isinstance(event, ReplyDelta) and "three" in event.text:
+                control.stop()
+            if isinstance(event, TurnFinished):
+                return ask, event.result
+        raise AssertionError
+
+    ask, result = within(scenario())
+    assert result.status == "partial"
+    assert result.reply == "one two three"
+    assert ask.cancelled == ["judge"]
+
+
+def test_stop_before_the_reply_ends_the_turn() -> None:
+    """Stopped while references think, no aggregator is asked and every call is cancelled."""
+
+    async def scenario() -> tuple[FakeAsk, TurnResult]:
+        ask = FakeAsk({"a": "one two three"}, hold=["a"])
+        control = Control()
+        asyncio.get_running_loop().call_later(0.05, control.stop)
+        return ask, (await run_turn(Mixture(FakePlan(layers("a")), ask, FakeModels()), control=control))[1]  # type: ignore[arg-type]
+
+    ask, result = within(scenario())
+    assert result.status == "failed"
+    assert result.failure
+    assert result.failure.kind is FailureKind.CANCELLED
+    assert not ask.to("judge")
+    assert ask.cancelled == ["a"]
+
+
+def test_closing_the_iterator_cancels_every_call() -> None:
+    """Whoever stops listening leaves no call behind."""
+
+    async def scenario() -> FakeAsk:
+        ask = FakeAsk({"a": "one two", "b": "one two"}, hold=["a", "b"])
+        before = asyncio.all_tasks()
+        events = Mixture(FakePlan(layers("a", "b")), ask, FakeModels()).run([], "question")  # type: ignore[arg-type]
+        async for _ in events:
+            if len(ask.requests) == 2:
+                break
+        await events.aclose()
+        assert asyncio.all_tasks() == before
+        return ask
+
+    assert len(within(scenario()).requests) == 2
+
+
+def test_a_bug_in_the_way_to_ask_is_not_swallowed() -> None:
+    """An exception that is nobody's failure reaches the caller instead of hanging the round."""
+
+    def broken(request: Request) -> str:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        turn(FakePlan(layers("a", "b")), FakeAsk({"a": broken}))

@@ -1,0 +1,123 @@
+"""In-process models for tests of the mixture, where processes and HTTP do not matter."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bot.errors import Failure, FailureKind
+from bot.events import Event, TurnFinished, TurnResult
+from bot.messages import Agent, CallUpdate, Completion, Delta, Endpoint, Message, Request, Usage
+from bot.mixture import Control, Mixture
+
+Reply = str | Failure | Completion | Callable[[Request], str | Failure | Completion]
+
+
+@dataclass
+class FakePlan:
+    """A plan with the attributes that the mixture reads."""
+
+    layers: tuple[tuple[Agent, ...], ...]
+    aggregator: Agent = field(default_factory=lambda: Agent("judge"))
+    temperature: float = 0.7
+    max_tokens: int = 2048
+    reference_max_tokens: int = 2048
+    min_references: int = 1
+    seed: int | None = None
+    timeout: float = 60.0
+    instruction: str = "INSTRUCTION"
+    system: str | None = None
+
+
+@dataclass
+class FakeModels:
+    """Models about which nothing is known, but for what a test says."""
+
+    contexts: dict[str, int] = field(default_factory=dict)
+    price: float | None = None
+
+    def endpoint(self, name: str) -> Endpoint:
+        return Endpoint(name, "http://fake/v1")
+
+    def context(self, agent: Agent) -> int | None:
+        return self.contexts.get(agent.model)
+
+    def learn_context(self, agent: Agent, tokens: int) -> None:
+        self.contexts[agent.model] = tokens
+
+    def fields(self, agent: Agent) -> Mapping[str, object]:
+        return {}
+
+    def cost(self, agent: Agent, usage: Usage) -> float | None:
+        if self.price is None or usage.completion_tokens is None:
+            return None
+        return self.price * usage.completion_tokens
+
+
+class FakeAsk:
+    """A way to ask that answers from a table and keeps every request.
+
+    A model's replies are given in order and the last one stays; `hold` names models that wait for
+    `release`. Texts stream word by word.
+    """
+
+    def __init__(self, replies: Mapping[str, Reply | Sequence[Reply]], *, hold: Sequence[str] = ()) -> None:
+        self.replies = {
+            model: list(r) if isinstance(r, list | tuple) else [r] for model, r in replies.items()
+        }
+        self.requests: list[Request] = []
+        self.cancelled: list[str] = []
+        self.hold = set(hold)
+        self.release = asyncio.Event()
+
+    def __call__(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
+        self.requests.append(request)
+        return self._answer(request)
+
+    def to(self, model: str) -> list[Request]:
+        """Return the requests that this model was sent, in order."""
+        return [request for request in self.requests if request.model == model]
+
+    async def _answer(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
+        queue = self.replies.get(request.model, [f"answer of {request.model}"])
+        reply = queue.pop(0) if len(queue) > 1 else queue[0]
+        if callable(reply):
+            reply = reply(request)
+        try:
+            await asyncio.sleep(0)
+            words = reply.split(" ") if isinstance(reply, str) else []
+            for place, word in enumerate(words):
+                yield Delta(word if place == 0 else " " + word)
+                if request.model in self.hold and place == len(words) // 2:
+                    await self.release.wait()
+        except GeneratorExit:
+            self.cancelled.append(request.model)
+            raise
+        except asyncio.CancelledError:
+            self.cancelled.append(request.model)
+            raise
+        if isinstance(reply, str):
+            reply = Completion(reply, usage=Usage(10, len(words)), finish_reason="stop")
+        yield reply
+
+
+def failed(kind: FailureKind = FailureKind.SERVICE, message: str = "HTTP 500", model: str = "") -> Failure:
+    return Failure(kind, message, model)
+
+
+def layers(*models: str, rounds: int = 1) -> tuple[tuple[Agent, ...], ...]:
+    return (tuple(Agent(model) for model in models),) * rounds
+
+
+async def run_turn(
+    mixture: Mixture,
+    prompt: str = "question",
+    history: Sequence[Message] = (),
+    control: Control | None = None,
+) -> tuple[list[Event], TurnResult]:
+    """Run one turn to its end; returns all events and the result."""
+    events = [event async for event in mixture.run(history, prompt, control)]
+    last = events[-1]
+    assert isinstance(last, TurnFinished)
+    return events, last.result
