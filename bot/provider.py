@@ -1,0 +1,373 @@
+"""Makes one chat completion through the `together` SDK; the only module that imports it.
+
+Any OpenAI-compatible endpoint is reached by its base_url. The SDK builds the request, signs it
+and holds the connections; the stream is read here, chunk by chunk as plain dictionaries, because
+validating every chunk against the SDK's models costs more than all else and refuses answers that
+are good enough. (`client.post` with `cast_to=httpx.Response` is the SDK's documented way to have
+the plain response.) SDK-level retries are off: what is tried again is decided in `_tries`.
+
+    request ─► _tries ─► _once ─► SDK ─► bytes ─► sse ─► chunks ─► _Answer ─► Delta …, Completion
+                 ▲          │
+                 └─ passing failure, nothing streamed yet ◄─ faults
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
+from time import monotonic
+
+import httpx
+import together
+
+from bot import faults
+from bot.errors import Failure, FailureKind
+from bot.messages import CallUpdate, Completion, Delta, Endpoint, Request, Retrying, Usage
+from bot.sse import EventReader
+from bot.thinking import ThinkSplitter, split_thinking
+
+TRIES = 3
+FIRST_WAIT, LONGEST_WAIT = 0.5, 20.0
+CONNECT_SECONDS = 10.0
+DRAIN_SECONDS = 0.5
+LARGEST_REPLY = 8 * 1024 * 1024
+"""Bytes of one answer's stream that are read; no honest answer is near it."""
+
+
+class Provider:
+    """Makes completions over connections that stay open for its whole life.
+
+    One HTTP client serves all endpoints of the process, with one TLS context (making one costs
+    20-40 ms). To be used from one event loop only.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        # Six models behind one key are six streams at once: the pool must never make one wait.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=300.0)
+        timeout = httpx.Timeout(120.0, connect=CONNECT_SECONDS)
+        self._http = together.DefaultAsyncHttpxClient(verify=tls or True, limits=limits, timeout=timeout)
+        self._clients: dict[object, together.AsyncTogether] = {}
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def complete(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
+        """Ask for one completion; the last update is a `Completion` or a `Failure`, never an exception."""
+        started = monotonic()
+        async with aclosing(self._tries(request, started)) as updates:
+            async for update in updates:
+                yield update
+
+    async def _tries(self, request: Request, started: float) -> AsyncGenerator[CallUpdate, None]:
+        for attempt in range(1, TRIES + 1):
+            streamed = False
+            answer = _Answer(request, started, retries=attempt - 1)
+            async with aclosing(self._once(request, answer)) as updates:
+                async for update in updates:
+                    streamed = streamed or isinstance(update, Delta)
+                    if not isinstance(update, Failure):
+                        yield update
+                        continue
+                    again = update.kind.worth_retrying and not streamed and attempt < TRIES
+                    wait = backoff(attempt, update.retry_after)
+                    if not again or wait > LONGEST_WAIT:
+                        yield update
+                        return
+                    yield Retrying(update, attempt, wait)
+                    await asyncio.sleep(wait)
+                    break
+                else:
+                    return
+
+    async def _once(self, request: Request, answer: _Answer) -> AsyncGenerator[CallUpdate, None]:
+        """One try. Whatever the SDK or the wire throws ends as a `Failure`."""
+        try:
+            response = await self._send(request)
+            try:
+                async with aclosing(_read(response, request, answer)) as updates:
+                    async for update in updates:
+                        yield update
+            finally:
+                await response.aclose()
+        except together.APIStatusError as error:
+            body = error.response.text
+            yield faults.refusal(request, error.status_code, body, dict(error.response.headers))
+        except together.APITimeoutError as error:
+            yield faults.failure(request, FailureKind.TIMEOUT, _timeout_words(request, error.__cause__))
+        except httpx.TimeoutException as error:
+            yield faults.failure(request, FailureKind.TIMEOUT, _timeout_words(request, error))
+        except together.APIConnectionError as error:
+            yield faults.failure(request, *_connection(error.__cause__ or error))
+        except httpx.TransportError as error:
+            yield faults.failure(request, FailureKind.CUT, f"the connection broke: {_words(error)}")
+        except (together.TogetherError, httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
+            yield faults.failure(request, FailureKind.INTERNAL, _words(error))
+
+    async def _send(self, request: Request) -> httpx.Response:
+        body: dict[str, object] = {
+            "model": request.model,
+            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+            "temperature": request.temperature,
+            "max_tokens": request.max_tokens,
+            "stream": True,
+            **({} if request.seed is None else {"seed": request.seed}),
+            **request.extra,
+        }
+        timeout = httpx.Timeout(request.timeout, connect=min(CONNECT_SECONDS, request.timeout))
+        response: object = await self._client(request.endpoint).post(
+            "/chat/completions",
+            cast_to=httpx.Response,
+            # The SDK's JSON encoder refuses lone surrogates, which pasted text can hold.
+            content=json.dumps(body).encode(),
+            options={
+                "timeout": timeout,
+                "headers": {"Content-Type": "application/json", "Accept": "text/event-stream"},
+            },
+            stream=True,
+            stream_cls=together.AsyncStream[object],
+        )
+        # Whatever the SDK's types promise, this is what `cast_to` asked for.
+        assert isinstance(response, httpx.Response)  # noqa: S101
+        return response
+
+    def _client(self, endpoint: Endpoint) -> together.AsyncTogether:
+        key = (endpoint.base_url, endpoint.key, tuple(sorted(endpoint.headers.items())))
+        client = self._clients.get(key)
+        if client is None:
+            client = together.AsyncTogether(
+                api_key=endpoint.key or "none",
+                base_url=endpoint.base_url,
+                default_headers=endpoint.headers,
+                max_retries=0,
+                http_client=self._http,
+            )
+            self._clients[key] = client
+        return client
+
+
+class _Answer:
+    """What has come of one answer: text and thinking apart, usage, how it ended."""
+
+    def __init__(self, request: Request, started: float, retries: int) -> None:
+        self._request = request
+        self._started = started
+        self._retries = retries
+        self._splitter = ThinkSplitter()
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._first: float | None = None
+        self.usage = Usage()
+        self.finish: str | None = None
+        self.done = False
+
+    def take(self, chunk: dict[str, object]) -> Delta | None:
+        """Take in one chunk (or one whole completion); return what is new in it, if anything is."""
+        if isinstance(usage := chunk.get("usage"), dict):
+            self.usage = _usage(usage)
+        choices = chunk.get("choices")
+        if not (isinstance(choices, list) and choices and isinstance(choices[0], dict)):
+            return None
+        choice = choices[0]
+        if isinstance(finish := choice.get("finish_reason"), str):
+            self.finish = finish
+        said = choice.get("delta") or choice.get("message")
+        if not isinstance(said, dict):
+            return None
+        content, thought = said.get("content"), said.get("reasoning") or said.get("reasoning_content")
+        text, thinking = self._splitter.feed(content) if isinstance(content, str) and content else ("", "")
+        if isinstance(thought, str):
+            thinking = thought + thinking
+        return self._add(text, thinking)
+
+    def close(self) -> Delta | None:
+        """Return what the splitter held back."""
+        return self._add(*self._splitter.close())
+
+    @property
+    def ended(self) -> bool:
+        """Whether the service has said that the answer is over."""
+        return self.finish is not None
+
+    @property
+    def started(self) -> bool:
+        """Whether a word of the answer itself has come."""
+        return bool(self._text)
+
+    def completion(self, partial: str = "") -> Completion:
+        """Return the answer as it stands."""
+        text = "".join(self._text)
+        reasoning = "".join(self._reasoning)
+        if not reasoning:
+            text, reasoning = split_thinking(text)
+        return Completion(
+            text=text,
+            reasoning=reasoning,
+            usage=self.usage,
+            finish_reason=self.finish,
+            first_token=self._first,
+            seconds=monotonic() - self._started,
+            retries=self._retries,
+            partial=partial,
+        )
+
+    def _add(self, text: str, thinking: str) -> Delta | None:
+        if not (text or thinking):
+            return None
+        if self._first is None:
+            self._first = monotonic() - self._started
+        if text:
+            self._text.append(text)
+        if thinking:
+            self._reasoning.append(thinking)
+        return Delta(text, thinking)
+
+
+async def _read(
+    response: httpx.Response, request: Request, answer: _Answer
+) -> AsyncGenerator[CallUpdate, None]:
+    """Read the response to its end; yields deltas and then the completion or the failure."""
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in {"text/event-stream", "application/json", ""}:
+        page = (await response.aread()).decode("utf-8", "replace")
+        said = faults.error_message(page)[0] or "nothing readable"
+        yield faults.failure(request, FailureKind.GARBLED, f"not a chat completion but {kind}: {said}")
+        return
+    body = response.aiter_bytes()
+    broken: Failure | None = None
+    chunks = _events(body, answer) if kind == "text/event-stream" else _whole(response)
+    async with aclosing(chunks), aclosing(_guarded(chunks, request, answer)) as guarded:
+        async for chunk in guarded:
+            if isinstance(chunk, Failure):
+                broken = chunk
+            elif delta := answer.take(chunk):
+                yield delta
+    if delta := answer.close():
+        yield delta
+    if broken is None:
+        yield answer.completion()
+        await _drain(body)
+    elif answer.started:
+        yield answer.completion(partial=f"{broken.kind}: {broken.message}")
+    else:
+        yield broken
+
+
+async def _guarded(
+    chunks: AsyncIterator[dict[str, object]], request: Request, answer: _Answer
+) -> AsyncGenerator[dict[str, object] | Failure, None]:
+    """Pass the chunks on; whatever stops them early comes as a last `Failure`."""
+    try:
+        async for chunk in chunks:
+            if chunk.get("error"):
+                yield faults.stream_error(request, chunk["error"])
+                return
+            yield chunk
+    except httpx.TimeoutException as error:
+        yield faults.failure(request, FailureKind.TIMEOUT, _timeout_words(request, error))
+    except httpx.TransportError as error:
+        # An answer that has said it is over is whole, however rudely the connection ends.
+        if not answer.ended:
+            yield faults.failure(request, FailureKind.CUT, f"the stream broke off: {_words(error)}")
+    except _GarbledError as error:
+        yield faults.failure(request, FailureKind.GARBLED, _words(error))
+    else:
+        if not (answer.ended or answer.done):
+            yield faults.failure(request, FailureKind.CUT, "the stream ended before the answer did")
+
+
+class _GarbledError(Exception):
+    """What came is not a chat completion."""
+
+
+async def _whole(response: httpx.Response) -> AsyncGenerator[dict[str, object], None]:
+    """Yield the one completion of an answer that was not streamed."""
+    yield _object((await response.aread()).decode("utf-8", "replace"))
+
+
+async def _events(body: AsyncIterator[bytes], answer: _Answer) -> AsyncGenerator[dict[str, object], None]:
+    """Yield the chunks of a streamed answer, up to `[DONE]`.
+
+    Raises _GarbledError for what is not a chunk, and when the answer is too large.
+    """
+    reader, size = EventReader(), 0
+    async for piece in body:
+        size += len(piece)
+        for event in reader.feed(piece):
+            if event.startswith("[DONE]"):
+                answer.done = True
+                return
+            yield _object(event)
+        if size > LARGEST_REPLY:
+            raise _GarbledError(f"more than {LARGEST_REPLY // 2**20} MB came; the rest was not read")
+    for event in reader.close():
+        if event.startswith("[DONE]"):
+            answer.done = True
+        else:
+            yield _object(event)
+
+
+async def _drain(body: AsyncIterator[bytes]) -> None:
+    """Read the little that follows `[DONE]`: only then can the connection be used again."""
+    with suppress(TimeoutError, httpx.HTTPError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for _ in body:
+                pass
+
+
+def _object(event: str) -> dict[str, object]:
+    try:
+        data = json.loads(event)
+    except ValueError:
+        raise _GarbledError(f"the service sent something that is not JSON: {event[:80]}") from None
+    if not isinstance(data, dict):
+        raise _GarbledError(f"the service sent something that is not a chunk: {event[:80]}")
+    return data
+
+
+def _usage(usage: dict[str, object]) -> Usage:
+    def tokens(value: object) -> int | None:
+        return value if isinstance(value, int) and value >= 0 else None
+
+    details = usage.get("completion_tokens_details")
+    reasoning = (
+        details.get("reasoning_tokens") if isinstance(details, dict) else usage.get("reasoning_tokens")
+    )
+    return Usage(
+        tokens(usage.get("prompt_tokens")), tokens(usage.get("completion_tokens")), tokens(reasoning)
+    )
+
+
+def backoff(attempt: int, asked: float | None) -> float:
+    """Return the seconds to wait after try `attempt` (from 1): what was asked, else jittered exponential."""
+    if asked is not None:
+        return asked
+    longest: float = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (attempt - 1))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+
+
+def _timeout_words(request: Request, cause: object) -> str:
+    if isinstance(cause, httpx.ConnectTimeout):
+        return f"no connection to {_host(request)} within {min(CONNECT_SECONDS, request.timeout):g} s"
+    return f"nothing came for {request.timeout:g} s"
+
+
+def _connection(cause: BaseException) -> tuple[FailureKind, str]:
+    """Tell a connection that was never made from one that was lost before an answer."""
+    if isinstance(cause, httpx.ConnectError):
+        return FailureKind.CONNECTION, _words(cause)
+    if isinstance(cause, httpx.TransportError):
+        return FailureKind.CUT, f"the connection was lost before an answer: {_words(cause)}"
+    return FailureKind.CONNECTION, _words(cause)
+
+
+def _host(request: Request) -> str:
+    return httpx.URL(request.endpoint.base_url).host
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__

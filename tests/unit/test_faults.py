@@ -1,0 +1,98 @@
+"""What services say, in our words."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bot import faults
+from bot.errors import FailureKind
+from bot.messages import Endpoint, Message, Request
+
+KEY = "my-private-key-0123456789"
+REQUEST = Request(Endpoint("x", "http://x/v1", KEY), "maker/model", (Message("user", "hi"),), 0.7, 100)
+
+
+def refusal(status: int, body: object, **headers: str) -> object:
+    text = body if isinstance(body, str) else json.dumps(body)
+    return faults.refusal(REQUEST, status, text, headers)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (400, "temperature must be a number", FailureKind.BAD_REQUEST),
+        (
+            400,
+            "This model's maximum context length is 8192 tokens. However, you requested 9000",
+            FailureKind.CONTEXT_LENGTH,
+        ),
+        (422, "`inputs` tokens + `max_new_tokens` must be <= 8193. Given: 9000", FailureKind.CONTEXT_LENGTH),
+        (400, "flagged by our content filter", FailureKind.CONTENT_FILTER),
+        (401, "Invalid API key provided", FailureKind.KEY_REFUSED),
+        (402, "no credit", FailureKind.FORBIDDEN),
+        (403, "not in your region", FailureKind.FORBIDDEN),
+        (404, "Unable to access model", FailureKind.NOT_FOUND),
+        (429, "slow down", FailureKind.RATE_LIMITED),
+        (500, "oops", FailureKind.SERVICE),
+        (502, "", FailureKind.SERVICE),
+        (503, "busy", FailureKind.OVERLOADED),
+        (529, "busy", FailureKind.OVERLOADED),
+    ],
+)
+def test_kinds_by_status_and_words(status: int, message: str, kind: FailureKind) -> None:
+    """Each refusal becomes the kind that decides what is done about it."""
+    assert refusal(status, {"error": {"message": message}}).kind is kind
+
+
+def test_the_limit_that_the_service_names() -> None:
+    """A context-length error's number is kept, thousands' commas and all."""
+    assert faults.context_limit("This model's maximum context length is 8,192 tokens, you asked 9000") == 8192
+    assert faults.context_limit("`inputs` tokens + `max_new_tokens` must be <= 8193. Given 9000") == 8193
+    assert faults.context_limit("too long") is None
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"error": {"message": "m", "code": "c"}}, "m"),
+        ({"error": "m"}, "m"),
+        ({"message": "m"}, "m"),
+        ({"detail": "m"}, "m"),
+        ([{"error": {"message": "m"}}], "m"),
+        ("<html><style>x{}</style><h1>502 Bad Gateway</h1></html>", "502 Bad Gateway"),
+        ("", ""),
+    ],
+)
+def test_error_bodies_in_every_form(body: object, message: str) -> None:
+    """The message is found in the usual forms of error bodies, and in an HTML page."""
+    text = body if isinstance(body, str) else json.dumps(body)
+    assert faults.error_message(text)[0].strip() == message
+
+
+@pytest.mark.parametrize(
+    "said", [f"wrong key {KEY}", f"Bearer {KEY}", "sk-proj-abcdefgh12345", "tgp_v1_abcdefghijk"]
+)
+def test_keys_are_taken_out(said: str) -> None:
+    """No key reaches a message, neither ours nor anything that looks like one."""
+    shown = str(refusal(401, {"error": {"message": said}}))
+    assert KEY not in shown
+    assert "abcdefgh" not in shown
+    assert "[key]" in shown
+
+
+def test_retry_after_in_its_three_forms() -> None:
+    """Seconds, milliseconds and dates are understood; nonsense is as if it were not there."""
+    assert faults.retry_after({"retry-after": "2.5"}) == 2.5
+    assert faults.retry_after({"retry-after-ms": "300"}) == 0.3
+    assert faults.retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
+    assert faults.retry_after({"retry-after": "soon"}) is None
+    assert faults.retry_after({}) is None
+
+
+def test_long_messages_are_cut() -> None:
+    """A page-long error becomes one readable line."""
+    shown = refusal(500, {"error": {"message": "word\n" * 1000}})
+    assert len(shown.message) < 350
+    assert "\n" not in shown.message
