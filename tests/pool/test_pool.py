@@ -1,0 +1,363 @@
+"""Real processes, the real SDK, a real service: the pool and what becomes of its calls."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from services import models, start_service
+
+from bot.demo.process import DemoProcess
+from bot.errors import Failure, FailureKind
+from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, Request, Retrying, Usage
+from bot.pool import Pool, StartMethod
+
+KEY = "secret-key-of-this-test"
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[DemoProcess]:
+    with start_service(tmp_path, models(a={"reply": "one two three"})) as running:
+        yield running
+
+
+@pytest.fixture(params=["forkserver", "spawn"])
+def method(request: pytest.FixtureRequest) -> StartMethod:
+    return request.param
+
+
+Scenario = Callable[[Pool], Coroutine[Any, Any, Any]]
+
+
+def with_pool(scenario: Scenario, *, processes: int = 1, method: StartMethod = "forkserver") -> Any:
+    """Run the scenario with an open pool; afterwards none of its processes may be left."""
+
+    async def run() -> Any:
+        pool = Pool(processes, method=method)
+        try:
+            return await asyncio.wait_for(scenario(pool), 30)
+        finally:
+            await pool.close()
+
+    result = asyncio.run(run())
+    assert not workers()
+    return result
+
+
+def workers() -> list[psutil.Process]:
+    """The worker processes of this process: what the fork server has forked, or what was spawned."""
+    own = psutil.Process().children()
+    servers = [process for process in own if "forkserver" in " ".join(process.cmdline())]
+    forked = [process for server in servers for process in server.children()]
+    return forked + [process for process in own if "spawn_main" in " ".join(process.cmdline())]
+
+
+def request(service: DemoProcess, model: str = "a", **more: Any) -> Request:
+    endpoint = Endpoint("test", service.base_url, more.pop("key", KEY))
+    return Request(endpoint, model, (Message("user", "hello"),), 0.7, 100, **more)
+
+
+async def updates(calls: AsyncGenerator[CallUpdate, None]) -> list[CallUpdate]:
+    return [update async for update in calls]
+
+
+async def until(condition: Callable[[], Any], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        await asyncio.sleep(0.01)
+
+
+def test_streams_an_answer(service: DemoProcess, method: StartMethod) -> None:
+    """Deltas come as they are written, then the completion with usage; with either start method."""
+    got = with_pool(lambda pool: updates(pool.ask(request(service))), method=method)
+    assert "".join(update.text for update in got[:-1] if isinstance(update, Delta)) == "one two three"
+    last = got[-1]
+    assert isinstance(last, Completion)
+    assert last.text == "one two three"
+    assert last.finish_reason == "stop"
+    assert last.usage.completion_tokens
+    assert last.first_token is not None
+    assert last.first_token <= last.seconds
+    [received] = service.requests()
+    assert received["headers"]["authorization"] == f"Bearer {KEY}"
+    assert received["body"]["max_tokens"] == 100
+
+
+def test_one_process_holds_many_calls_at_once(service: DemoProcess) -> None:
+    """num_proc limits processes, not the calls that are under way together."""
+    service.programme(models(a={"reply": "x", "delay": 0.5}))
+
+    async def scenario(pool: Pool) -> float:
+        await updates(pool.ask(request(service)))
+        started = time.monotonic()
+        await asyncio.gather(*(updates(pool.ask(request(service))) for _ in range(8)))
+        return time.monotonic() - started
+
+    assert with_pool(scenario) < 2.0
+
+
+def test_connections_are_kept(service: DemoProcess) -> None:
+    """Round after round, no new connection is made."""
+
+    async def scenario(pool: Pool) -> None:
+        for _ in range(5):
+            await updates(pool.ask(request(service)))
+
+    with_pool(scenario)
+    assert service.connections()["opened"] == 1
+
+
+def test_closing_the_iterator_cancels_the_call(service: DemoProcess) -> None:
+    """A call that nobody follows any more is dropped at the service as well."""
+    service.programme(models(a={"reply": "word " * 500, "tokens_per_second": 50}))
+
+    async def scenario(pool: Pool) -> None:
+        calls = pool.ask(request(service))
+        async for _ in calls:
+            break
+        await calls.aclose()
+        await until(lambda: service.requests()[0]["cancelled"])
+
+    with_pool(scenario)
+
+
+def test_a_killed_worker_is_replaced_and_its_call_asked_again(service: DemoProcess) -> None:
+    """SIGKILL in the middle of a call: it is asked once more elsewhere, and answers."""
+    service.programme(models(a={"replies": ["first try", "second try"], "delay": 0.4}))
+
+    async def scenario(pool: Pool) -> tuple[list[CallUpdate], list[int], list[int]]:
+        asking = asyncio.ensure_future(updates(pool.ask(request(service))))
+        await until(service.requests)
+        before = pool.pids
+        os.kill(before[0], signal.SIGKILL)
+        return await asking, before, pool.pids
+
+    got, before, after = with_pool(scenario)
+    retry, last = got[0], got[-1]
+    assert isinstance(retry, Retrying)
+    assert retry.failure.kind is FailureKind.WORKER
+    assert "signal 9" in retry.failure.message
+    assert isinstance(last, Completion)
+    assert last.text == "second try"
+    assert before != after
+
+
+def test_a_call_is_asked_again_only_once(service: DemoProcess) -> None:
+    """When its second worker dies as well, the call fails and says so."""
+    service.programme(models(a={"reply": "x", "failures": [{"kind": "stall"}]}))
+
+    async def scenario(pool: Pool) -> list[CallUpdate]:
+        asking = asyncio.ensure_future(updates(pool.ask(request(service))))
+        for times in (1, 2):
+            await until(lambda times=times: len(service.requests()) == times)
+            os.kill(pool.pids[0], signal.SIGKILL)
+        return await asking
+
+    last = with_pool(scenario)[-1]
+    assert isinstance(last, Failure)
+    assert last.kind is FailureKind.WORKER
+
+
+def test_a_started_reply_is_not_asked_again(service: DemoProcess) -> None:
+    """What is not restartable and has begun ends as a failure: words once shown cannot be taken back."""
+    service.programme(models(a={"reply": "word " * 500, "tokens_per_second": 50}))
+
+    async def scenario(pool: Pool) -> list[CallUpdate]:
+        got = []
+        async for update in pool.ask(request(service, restartable=False)):
+            if not got:
+                os.kill(pool.pids[0], signal.SIGKILL)
+            got.append(update)
+        return got
+
+    got = with_pool(scenario)
+    assert isinstance(got[0], Delta)
+    assert not any(isinstance(update, Retrying) for update in got)
+    assert isinstance(got[-1], Failure)
+
+
+def test_the_workers_end_when_the_parent_is_killed(
+    service: DemoProcess, method: StartMethod, tmp_path: Path
+) -> None:
+    """However the parent dies, its workers are gone within two seconds."""
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT.format(method=method), encoding="utf-8")
+
+    async def scenario() -> None:
+        parent = await asyncio.create_subprocess_exec(
+            os.sys.executable,  # type: ignore[attr-defined]
+            str(script),
+            service.base_url,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        assert parent.stdout
+        line = await asyncio.wait_for(parent.stdout.readline(), 20)
+        family = psutil.Process(parent.pid).children(recursive=True)
+        assert len(family) >= 2, line
+        parent.kill()
+        await parent.wait()
+        await until(
+            lambda: not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE], 2
+        )
+
+    asyncio.run(scenario())
+
+
+PARENT = """
+import asyncio, sys
+from bot.messages import Endpoint, Message, Request
+from bot.pool import Pool
+
+async def main():
+    pool = Pool(2, method="{method}")
+    for _ in range(2):
+        async for _ in pool.ask(Request(Endpoint("t", sys.argv[1]), "a", (Message("user", "hi"),), 0.7, 10)):
+            pass
+    print(pool.pids, flush=True)
+    await asyncio.sleep(60)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind"),
+    [
+        ({"status": 400, "message": "bad temperature"}, FailureKind.BAD_REQUEST),
+        ({"status": 401}, FailureKind.KEY_REFUSED),
+        ({"status": 404}, FailureKind.NOT_FOUND),
+        ({"kind": "context_length", "limit": 100}, FailureKind.CONTEXT_LENGTH),
+        ({"kind": "html"}, FailureKind.GARBLED),
+        ({"kind": "garbage"}, FailureKind.GARBLED),
+        ({"kind": "error_in_stream", "tokens": 0}, FailureKind.SERVICE),
+    ],
+)
+def test_failures_come_back_as_values(service: DemoProcess, rule: dict[str, Any], kind: FailureKind) -> None:
+    """What cannot pass by waiting is asked once where it is the service's last word, and told by kind."""
+    service.programme(models(a={"reply": "x", "failures": [rule]}))
+    last = with_pool(lambda pool: updates(pool.ask(request(service))))[-1]
+    assert isinstance(last, Failure)
+    assert last.kind is kind
+    assert last.model == "a"
+    assert KEY not in str(last)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"status": 429, "times": 1, "headers": {"Retry-After": "0.1"}},
+        {"status": 500, "times": 2},
+        {"status": 503, "times": 1},
+        {"kind": "refuse", "times": 1},
+        {"kind": "reset", "times": 1},
+        {"kind": "cut", "tokens": 0, "times": 1},
+    ],
+)
+def test_what_passes_is_tried_again(service: DemoProcess, rule: dict[str, Any]) -> None:
+    """A passing failure before the first word is told, waited out, and the answer comes after all."""
+    service.programme(models(a={"reply": "at last", "failures": [rule]}))
+    got = with_pool(lambda pool: updates(pool.ask(request(service))))
+    assert isinstance(got[0], Retrying)
+    last = got[-1]
+    assert isinstance(last, Completion)
+    assert last.text == "at last"
+    assert last.retries == rule["times"]
+
+
+def test_a_stream_cut_after_its_first_words_is_partial(service: DemoProcess) -> None:
+    """What came is kept and marked; it is not asked again behind anybody's back."""
+    rule = {"kind": "cut", "tokens": 3, "reset": True}
+    service.programme(models(a={"reply": "one two three four", "failures": [rule]}))
+    last = with_pool(lambda pool: updates(pool.ask(request(service))))[-1]
+    assert isinstance(last, Completion)
+    assert last.partial.startswith("stream cut")
+    assert "one two three four".startswith(last.text)
+    assert last.text
+    assert len(service.requests()) == 1
+
+
+@pytest.mark.parametrize("kind", ["comments", "split", "invalid_utf8", "no_done", "no_finish", "empty_delta"])
+def test_odd_streams_are_read(service: DemoProcess, kind: str) -> None:
+    """Keep-alives, odd splits, bad bytes and missing ends do not cost the answer."""
+    service.programme(models(a={"reply": "one two three", "failures": [{"kind": kind}]}))
+    last = with_pool(lambda pool: updates(pool.ask(request(service))))[-1]
+    assert isinstance(last, Completion)
+    assert not last.partial
+    assert "one two three" in last.text
+
+
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content", "think"])
+def test_thinking_is_kept_apart(service: DemoProcess, field: str) -> None:
+    """Wherever a service puts the thinking, it never ends up in the answer."""
+    service.programme(
+        models(a={"reply": "the answer", "reasoning": "let me think", "reasoning_field": field})
+    )
+    last = with_pool(lambda pool: updates(pool.ask(request(service))))[-1]
+    assert isinstance(last, Completion)
+    assert last.text == "the answer"
+    assert last.reasoning.strip() == "let me think"
+
+
+def test_usage_is_what_the_service_says_or_unknown(service: DemoProcess) -> None:
+    """Tokens come from the service, also in a chunk of their own; unsaid, they are unknown."""
+    service.programme(
+        models(a={"reply": "one two", "usage_chunk": True}, b={"reply": "one two", "usage": False})
+    )
+
+    async def scenario(pool: Pool) -> list[Usage]:
+        asked = {"stream_options": {"include_usage": True}}
+        completions = [
+            (await updates(pool.ask(request(service, "a", extra=asked))))[-1],
+            (await updates(pool.ask(request(service, "b"))))[-1],
+        ]
+        return [last.usage for last in completions if isinstance(last, Completion)]
+
+    told, untold = with_pool(scenario)
+    assert told.completion_tokens
+    assert untold == Usage()
+
+
+def test_deltas_are_gathered_where_asked(service: DemoProcess) -> None:
+    """With `every`, many tokens make few updates, the first comes at once, and no word is lost."""
+    text = " ".join(str(number) for number in range(100))
+    service.programme(models(a={"reply": text, "tokens_per_second": 1000}))
+    got = with_pool(lambda pool: updates(pool.ask(request(service, every=0.05))))
+    deltas = [update for update in got if isinstance(update, Delta)]
+    assert "".join(delta.text for delta in deltas) == text
+    assert len(deltas) < 40
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    """A service that is not there is told as that, after the tries that a passing failure gets."""
+    dead = Endpoint("dead", "http://127.0.0.1:9/v1")
+    asked = Request(dead, "a", (Message("user", "hi"),), 0.7, 10)
+    got = with_pool(lambda pool: updates(pool.ask(asked)))
+    assert [type(update) for update in got] == [Retrying, Retrying, Failure]
+    assert got[-1].kind is FailureKind.CONNECTION
+
+
+def test_silence_ends_the_try(service: DemoProcess) -> None:
+    """No byte for `timeout` seconds ends the try and says so."""
+    service.programme(models(a={"reply": "x", "failures": [{"kind": "stall", "times": 1}]}))
+    got = with_pool(lambda pool: updates(pool.ask(request(service, timeout=0.5))))
+    assert isinstance(got[0], Retrying)
+    assert got[0].failure.kind is FailureKind.TIMEOUT
+    assert "0.5 s" in got[0].failure.message
+    assert isinstance(got[-1], Completion)
+
+
+def test_a_lone_surrogate_does_not_break_the_call(service: DemoProcess) -> None:
+    """Pasted text may hold half a character; the call is made all the same."""
+    asked = request(service)
+    odd = Request(asked.endpoint, "a", (Message("user", "half \ud83d"),), 0.7, 100)
+    assert isinstance(with_pool(lambda pool: updates(pool.ask(odd)))[-1], Completion | Failure)
