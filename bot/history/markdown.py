@@ -1,0 +1,80 @@
+"""A conversation as Markdown: fit to read, to edit and to share; not to be imported again.
+
+Replies stand as they are. Prompts and proposals are quoted, so that no heading or fence in them
+can be taken for the document's own.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from bot.history.phrases import by_round, by_turn, call_facts, date, ending, mixture, number, turn_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from bot.store import Conversation, StoredCall, Turn
+
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
+
+
+def export_markdown(
+    conversation: Conversation,
+    turns: Sequence[Turn],
+    calls: Iterable[StoredCall] = (),
+    *,
+    references: bool = True,
+) -> str:
+    """Write a conversation as one document; `references` adds every proposal under its turn."""
+    facts = [f"`{conversation.id}`", date(conversation.created), number(len(turns), "turn")]
+    facts += [said] if (said := mixture(conversation.settings)) else []
+    blocks = [f"# {conversation.title}", " · ".join(facts)]
+    if conversation.system:
+        blocks += ["System prompt:", _quoted(conversation.system)]
+    calls_by_turn = by_turn(calls)
+    for turn in turns:
+        of_turn = calls_by_turn.get(turn.number, [])
+        blocks += [f"## Turn {turn.number}", _quoted(turn.prompt)]
+        if turn.reply:
+            blocks.append(_closed(turn.reply.strip("\n")))
+        notes = (ending(turn), *turn.notices, turn_facts(turn, of_turn))
+        blocks += [f"*{_one_line(note)}*" for note in notes if note]
+        if references:
+            blocks += _proposals(of_turn)
+    return "\n\n".join(blocks) + "\n"
+
+
+def _proposals(calls: Sequence[StoredCall]) -> list[str]:
+    blocks = []
+    for round_number, of_round in by_round(calls).items():
+        blocks.append(f"### References, round {round_number}")
+        for call in of_round:
+            blocks.append(f"**{_one_line(call_facts(call))}**")
+            if call.text:
+                blocks.append(_quoted(call.text))
+    return blocks
+
+
+def _quoted(text: str) -> str:
+    return "\n".join(f"> {line}".rstrip() for line in text.strip("\n").split("\n"))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _closed(text: str) -> str:
+    """Close a fence that a cut reply left open, or it would swallow the rest of the document."""
+    fence = ""
+    for line in text.split("\n"):
+        found = _FENCE.match(line)
+        if not found:
+            continue
+        marks, rest = found[1], found[2]
+        if not fence:
+            # After backticks, a backtick in the info string makes it inline code.
+            fence = "" if marks[0] == "`" and "`" in rest else marks
+        elif marks[0] == fence[0] and len(marks) >= len(fence) and not rest.strip():
+            fence = ""
+    return f"{text}\n{fence}" if fence else text

@@ -1,0 +1,32 @@
+"""The conversation store: every conversation, turn and call, in one SQLite file.
+
+The store writes down what happened and finds it again. It decides nothing about a conversation
+(that is `bot.session`) and prints nothing (that is `bot.history`).
+
+    Store (store.py)          the whole public surface, one method per promise
+     ├── database.py          the file: mode 0600, pragmas, locks, transactions, plain errors
+     │    └── schema.py       the append-only list of migrations
+     ├── conversations.py     SQL about conversations
+     ├── turns.py             SQL about turns and calls
+     ├── search.py            the full-text index, and the search without one
+     ├── rows.py              the frozen rows that go in and come out
+     └── names.py             ids short enough to type, and titles
+"""
+
+from __future__ import annotations
+
+from bot.store.names import title_from
+from bot.store.rows import Conversation, Hit, StoredCall, StoredStatus, Summary, Turn, TurnId
+from bot.store.store import Store
+
+__all__ = [
+    "Conversation",
+    "Hit",
+    "Store",
+    "StoredCall",
+    "StoredStatus",
+    "Summary",
+    "Turn",
+    "TurnId",
+    "title_from",
+]

@@ -1,0 +1,106 @@
+"""SQL about conversations. Every function takes a connection; transactions are the caller's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bot.errors import StoreError, UsageError
+from bot.store.names import ID_LENGTH, clean_title, is_id, new_id
+from bot.store.rows import Conversation, Summary, bindings, conversation_of, storable
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+_NAMED = 5  # candidates that the message about an ambiguous prefix names
+_TRIES_PER_LENGTH = 4
+_AFTER_ALL_LETTERS = "~"  # sorts behind everything an id is made of
+
+
+def insert(
+    connection: sqlite3.Connection,
+    conversation: Conversation,
+    draw: Callable[[int], str] = new_id,
+) -> Conversation:
+    """Insert `conversation` under its id, or under a new one where that is "", odd or taken."""
+    length, tries = ID_LENGTH, 0
+    identifier = conversation.id if is_id(conversation.id) else draw(length)
+    values = bindings(conversation)
+    while True:
+        values["id"] = identifier
+        inserted = connection.execute(
+            """
+            INSERT INTO conversations (id, created, updated, title, settings, system)
+            VALUES (:id, :created, :updated, :title, :settings, :system) ON CONFLICT (id) DO NOTHING
+            """,
+            values | {"title": clean_title(str(values["title"]))},
+        ).rowcount
+        if inserted:
+            return _by_id(connection, identifier)
+        tries += 1
+        # Longer ids once the short ones are hard to come by.
+        identifier = draw(length + tries // _TRIES_PER_LENGTH)
+
+
+def resolve(connection: sqlite3.Connection, id_or_prefix: str) -> Conversation:
+    """Return the one conversation with that id or whose id begins so; see `Store.conversation`."""
+    prefix = storable(id_or_prefix).strip().lower()
+    if not prefix:
+        raise UsageError("no conversation named", "give an id, or the beginning of one")
+    rows = connection.execute(
+        "SELECT * FROM conversations WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+        (prefix, prefix + _AFTER_ALL_LETTERS, _NAMED + 1),
+    ).fetchall()
+    exact = [row for row in rows if row["id"] == prefix]
+    if exact:
+        return conversation_of(exact[0])
+    if not rows:
+        raise StoreError(f'no such conversation: "{prefix}"', "`moa-bot history list` shows them all")
+    if len(rows) > 1:
+        named = ", ".join(row["id"] for row in rows[:_NAMED]) + (", …" if len(rows) > _NAMED else "")
+        raise StoreError(f'"{prefix}" begins the ids of several conversations: {named}', "type more of it")
+    return conversation_of(rows[0])
+
+
+def _by_id(connection: sqlite3.Connection, identifier: str) -> Conversation:
+    return conversation_of(
+        connection.execute("SELECT * FROM conversations WHERE id = ?", (identifier,)).fetchone()
+    )
+
+
+def latest(connection: sqlite3.Connection) -> Conversation | None:
+    """Return the conversation that was last written to."""
+    row = connection.execute("SELECT * FROM conversations ORDER BY updated DESC, seq DESC LIMIT 1").fetchone()
+    return conversation_of(row) if row else None
+
+
+def summaries(connection: sqlite3.Connection, limit: int, offset: int) -> list[Summary]:
+    """Return a page of all conversations, the last written to first."""
+    rows = connection.execute(
+        """
+        SELECT *,
+            (SELECT count(*) FROM turns WHERE conversation = conversations.id) AS turns,
+            (SELECT count(cost) FROM turns WHERE conversation = conversations.id) AS costed,
+            (SELECT sum(cost) FROM turns WHERE conversation = conversations.id) AS cost
+        FROM conversations ORDER BY updated DESC, seq DESC LIMIT ? OFFSET ?
+        """,
+        (limit, offset),
+    )
+    return [
+        Summary(
+            conversation=conversation_of(row),
+            turns=row["turns"],
+            cost=row["cost"],
+            uncosted=row["turns"] - row["costed"],
+        )
+        for row in rows
+    ]
+
+
+def require(changed: int, identifier: str) -> None:
+    """Raise StoreError where a statement that had to change a row changed none."""
+    if not changed:
+        raise StoreError(
+            f"conversation {identifier} is no longer in the store",
+            "it was deleted meanwhile; start a new one",
+        )

@@ -1,0 +1,225 @@
+"""The file of the store: how it is opened, kept private, migrated, locked, and how it fails.
+
+Nothing here knows what a conversation is. All use of the connection goes through `reading` and
+`writing`; whatever SQLite raises inside them leaves as a `StoreError` in plain words.
+
+Many processes may use one file. Each write is one `BEGIN IMMEDIATE` transaction, so a writer
+waits for the other at its start (up to `timeout` seconds) and never fails half-way; readers wait
+for nobody (WAL). Within a process the methods may be called from any thread, one at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import threading
+import time
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bot.errors import StoreError
+from bot.store.schema import APPLICATION_ID, MIGRATIONS, Migration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+TIMEOUT = 10.0
+"""Seconds to wait for another program's write before giving up."""
+
+_PRIMARY = 0xFF  # the part of an error code that says the kind
+_LEAST_PAGE = 512  # bytes; no database is smaller
+_SAID = {
+    sqlite3.SQLITE_BUSY: ("is locked by another program", "try again in a moment"),
+    sqlite3.SQLITE_LOCKED: ("is locked by another program", "try again in a moment"),
+    sqlite3.SQLITE_FULL: ("cannot grow: the disk is full", "free some space, or use --no_save"),
+    sqlite3.SQLITE_READONLY: ("cannot be written to", "check its permissions, or use --no_save"),
+    sqlite3.SQLITE_PERM: ("cannot be used: permission denied", "check its permissions, or use --no_save"),
+    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "check the folder's permissions, or use --no_save"),
+    sqlite3.SQLITE_NOTADB: ("is not a database", "move it away, or use --no_save"),
+    sqlite3.SQLITE_CORRUPT: ("is damaged", "move it away to start a new one, or use --no_save"),
+    sqlite3.SQLITE_IOERR: ("cannot be read or written", "check the disk, or use --no_save"),
+}
+
+
+class Database:
+    """An open file and its lock."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        """Take over a connection that `open` has made ready."""
+        self.path = path
+        self.connection = connection
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(
+        cls, path: Path, *, timeout: float = TIMEOUT, migrations: Sequence[Migration] = MIGRATIONS
+    ) -> Database:
+        """Open or make the file, and bring it to the newest version.
+
+        Raises StoreError, with nothing written, where the file is no database, another program's,
+        or of a newer version than this program knows.
+        """
+        path = Path(path).absolute()
+        with translated(path):
+            _make_private(path)
+            connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+            try:
+                connection.row_factory = sqlite3.Row
+                _version(connection, path, len(migrations))
+                _enter_wal(connection, timeout)
+                connection.execute("PRAGMA synchronous=NORMAL")
+                connection.execute("PRAGMA foreign_keys=ON")
+                _migrate(connection, path, migrations)
+            except BaseException:
+                connection.close()
+                raise
+        return cls(path, connection)
+
+    def close(self) -> None:
+        """Close the file; closing twice is nothing."""
+        with self._lock, translated(self.path):
+            self.connection.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection for one or more queries."""
+        with self._lock, translated(self.path):
+            yield self.connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection within one transaction: all of the block is written, or nothing."""
+        with self._lock, translated(self.path), transaction(self.connection):
+            yield self.connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Begin at once with the right to write; commit at the end, roll back on any exception."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite may have rolled back by itself (disk full); the first error is the news.
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn what the database or its file raises into a `StoreError` that names the file."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        said, hint = _SAID.get(code & _PRIMARY if code is not None else -1, ("", ""))
+        raise StoreError(f"the conversation store {path} {said or f'failed: {error}'}", hint) from error
+    except OSError as error:
+        raise StoreError(
+            f"the conversation store {path} cannot be used: {error.strerror or error}",
+            "check its folder, or use --no_save",
+        ) from error
+    except ValueError as error:
+        # JSON or a time that this program did not write.
+        raise StoreError(f"the conversation store {path} holds an unreadable record: {error}") from error
+
+
+def _make_private(path: Path) -> None:
+    """Make folder (0700) and file (0600) before SQLite does; tighten a file that others can read.
+
+    SQLite gives -wal and -shm the mode of the database. An existing file must not be opened and
+    closed here: on POSIX that would drop the locks of every connection this process has to it.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if 0 < path.stat().st_size < _LEAST_PAGE and path.is_file():
+            # SQLite takes so short a file for an empty database, and would write over it.
+            raise StoreError(
+                f"the conversation store {path} is not a database", "move it away, or use --no_save"
+            ) from None
+        if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077 and path.is_file():
+            with suppress(PermissionError):  # it is another user's, and theirs to decide
+                path.chmod(0o600)
+
+
+def _version(connection: sqlite3.Connection, path: Path, newest: int) -> int:
+    """Return the file's version, 0 for a new one. Raises StoreError for a file that is not for us."""
+    row = connection.execute(
+        # One statement, so that all three are seen at the same moment.
+        """
+        SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)
+        FROM pragma_user_version, pragma_application_id
+        """
+    ).fetchone()
+    version, application, tables = int(row[0]), int(row[1]), int(row[2])
+    if application != APPLICATION_ID and (version or tables):
+        raise StoreError(
+            f"{path} is another program's database, not a conversation store",
+            "move it away, or set MOA_BOT_HOME to another folder",
+        )
+    if version > newest:
+        raise StoreError(
+            f"the conversation store {path} was written by a newer moa-bot (version {version}, "
+            f"this one knows {newest})",
+            "update moa-bot, or use --no_save",
+        )
+    return version
+
+
+def _enter_wal(connection: sqlite3.Connection, timeout: float) -> None:
+    """Switch to write-ahead logging.
+
+    Two processes that do so to a new file at once get "locked" without any waiting on SQLite's
+    part (each holds what the other needs), so the waiting is done here.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
+        else:
+            return
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:
+    """Run the migrations that the file has not seen, each in a transaction of its own."""
+    newest = len(migrations)
+    while _version(connection, path, newest) < newest:
+        with transaction(connection):
+            # Another process may have got here first; what it did is not done again.
+            version = _version(connection, path, newest)
+            if version == newest:
+                return
+            if version > 0:
+                _copy(path, version)
+            migrations[version](connection)
+            # A pragma takes no parameters; both values are integers of ours.
+            connection.execute(f"PRAGMA user_version={version + 1:d}")
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID:d}")
+
+
+def _copy(path: Path, version: int) -> None:
+    """Copy the file as it is before a migration to `NAME.v<version>`, private and complete.
+
+    It reads through a connection of its own: the migrating one already holds the write lock,
+    which keeps everyone else from changing what is copied.
+    """
+    copy = path.with_name(f"{path.name}.v{version}")
+    unfinished = path.with_name(f"{copy.name}.part")
+    unfinished.unlink(missing_ok=True)
+    os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(unfinished)) as target:
+            source.backup(target)
+        unfinished.replace(copy)
+    finally:
+        unfinished.unlink(missing_ok=True)

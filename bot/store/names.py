@@ -1,0 +1,66 @@
+"""The names that a conversation goes by: its id and its title. Knows nothing of the database."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+
+LETTERS = "abcdefghjkmnpqrstuvwxyz"
+ALPHABET = LETTERS + "23456789"
+"""What ids are made of: nothing that is easily taken for something else (0 and o, 1, l and i)."""
+
+ID_LENGTH = 6
+TITLE_LENGTH = 48
+UNTITLED = "untitled"
+
+_ID = re.compile(rf"[{LETTERS}][{ALPHABET}]{{{ID_LENGTH - 1},31}}")
+# They make the text around them read in another order, so a title could pass for another one.
+_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Line breaks of all kinds are of category Cc, Zl or Zp; Cs are halves of surrogate pairs.
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+def new_id(length: int = ID_LENGTH) -> str:
+    """Draw a random id: a letter first, so that it is never taken for a number or an age."""
+    # The module `secrets` would do the same, and cost four milliseconds on the way to the prompt.
+    drawn = int.from_bytes(os.urandom(2 * length), "big")
+    letters = []
+    for position in range(length):
+        alphabet = ALPHABET if position else LETTERS
+        drawn, letter = divmod(drawn, len(alphabet))
+        letters.append(alphabet[letter])
+    return "".join(letters)
+
+
+def is_id(text: str) -> bool:
+    """Tell whether `text` is an id of the form that `new_id` draws (of any length from 6 to 32)."""
+    return _ID.fullmatch(text) is not None
+
+
+def clean_title(title: str) -> str:
+    """Return `title` on one line, without control characters or doubled spaces; never empty."""
+    kept = "".join(
+        " " if unicodedata.category(character) in _UNPRINTABLE else character
+        for character in title
+        if character not in _BIDI_CONTROLS
+    )
+    return " ".join(kept.split()) or UNTITLED
+
+
+def title_from(prompt: str) -> str:
+    """Make a title of a first prompt: its first line with words in it, cut at a word."""
+    for line in prompt.splitlines():
+        # What lies far beyond the cut is not looked at: a prompt may be one line of a megabyte.
+        title = clean_title(line[: 8 * TITLE_LENGTH])
+        if title != UNTITLED:
+            break
+    else:
+        return UNTITLED
+    if len(title) <= TITLE_LENGTH:
+        return title
+    head, space, _ = title[:TITLE_LENGTH].rpartition(" ")
+    # A last space in the first third means one very long word: better cut it than lose it.
+    if not space or len(head) < TITLE_LENGTH // 3:
+        head = title[: TITLE_LENGTH - 1]
+    return head.rstrip() + "…"

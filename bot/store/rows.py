@@ -1,0 +1,252 @@
+"""The rows of the store as frozen values, and their way into and out of SQLite.
+
+Times are aware datetimes in UTC here, and UTC ISO-8601 text with milliseconds in the database
+(`2026-07-02T09:31:12.345Z`), which sorts as it reads. Tokens are counts, seconds are floats,
+costs are US dollars; None is "not known".
+
+Text: SQLite holds Unicode only. Surrogates that make a pair become the character they stand for;
+a lone one (piped bytes that are not UTF-8 can hold them) becomes U+FFFD, the replacement
+character. All other text comes back as it went in, NUL included.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping
+
+    from bot.events import Call
+
+StoredStatus = Literal["interrupted", "done", "partial", "failed"]
+"""How a turn ended. A turn that was begun and never finished reads as "interrupted"."""
+
+CallStatus = Literal["done", "failed"]
+CallRole = Literal["reference", "aggregator"]
+
+Bound = str | float | int | None
+"""What goes into an SQL parameter."""
+
+_LARGEST = 2**63 - 1
+
+
+class TurnId(NamedTuple):
+    """Which turn: its conversation's id, and its number in it, from 1."""
+
+    conversation: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A conversation without its turns. `settings` is the mixture's, ready for JSON."""
+
+    id: str
+    title: str
+    created: datetime
+    updated: datetime
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    system: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A conversation in a list.
+
+    `cost` sums the turns whose cost is known (None when it is of none of them); `uncosted` says
+    how many turns are missing from that sum.
+    """
+
+    conversation: Conversation
+    turns: int
+    cost: float | None
+    uncosted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A prompt and what became of it. `reply` is "" where there is none; then `error` says why."""
+
+    conversation: str
+    number: int
+    prompt: str
+    created: datetime
+    status: StoredStatus = "interrupted"
+    reply: str = ""
+    reasoning: str = ""
+    error: str | None = None
+    model: str = ""
+    seconds: float | None = None
+    first_token: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost: float | None = None
+    notices: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> TurnId:
+        """The key that the store's methods take."""
+        return TurnId(self.conversation, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCall:
+    """A finished call of turn number `turn`, at place `seat` (from 0) of `round` (from 1).
+
+    `partial` says why `text` is not the whole answer ("" when it is). The error's kind and
+    message are None unless `status` is "failed".
+    """
+
+    turn: int
+    round: int
+    seat: int
+    role: CallRole
+    model: str
+    endpoint: str
+    status: CallStatus
+    error_kind: str | None = None
+    error_message: str | None = None
+    text: str = ""
+    reasoning: str = ""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost: float | None = None
+    first_token: float | None = None
+    seconds: float | None = None
+    finish_reason: str | None = None
+    retries: int = 0
+    partial: str = ""
+
+    @property
+    def error(self) -> str | None:
+        """Kind and message in one line, None for a call that was answered."""
+        if self.status == "done":
+            return None
+        return ": ".join(part for part in (self.error_kind, self.error_message) if part) or "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A turn that a search found; `marks` are the (start, end) of the found words in `snippet`."""
+
+    conversation: str
+    title: str
+    turn: int
+    created: datetime
+    snippet: str
+    marks: tuple[tuple[int, int], ...] = ()
+
+
+def now() -> datetime:
+    """Return the present moment as the store keeps it: UTC, whole milliseconds."""
+    return moment(stamp(datetime.now(UTC)))
+
+
+def stamp(when: datetime) -> str:
+    """Write `when` as the database's text; a naive datetime is taken for local time."""
+    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def moment(text: str) -> datetime:
+    """Read the database's text. Raises ValueError where it is no time."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def storable(text: str) -> str:
+    """Return `text` as SQLite can hold it: no surrogates (see the module's docstring)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def bindings(row: Conversation | Turn | StoredCall) -> dict[str, Bound]:
+    """Return the row's fields as named SQL parameters."""
+    values = {column.name: bound(getattr(row, column.name)) for column in fields(row)}
+    if values.get("status") == "interrupted":
+        # That is a reading of "open"; the database knows only what it was told.
+        values["status"] = "open"
+    return values
+
+
+def bound(value: object) -> Bound:
+    """Return one value as an SQL parameter; a number that SQLite or JSON cannot hold becomes None."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value if -_LARGEST <= value <= _LARGEST else None
+    if isinstance(value, datetime):
+        return stamp(value)
+    if value is None:
+        return None
+    return storable(json.dumps(value, ensure_ascii=False))
+
+
+def conversation_of(row: sqlite3.Row) -> Conversation:
+    """Read a row of the table `conversations`."""
+    return Conversation(
+        id=row["id"],
+        title=row["title"],
+        created=moment(row["created"]),
+        updated=moment(row["updated"]),
+        settings=json.loads(row["settings"]),
+        system=row["system"],
+    )
+
+
+def turn_of(row: sqlite3.Row) -> Turn:
+    """Read a row of the table `turns`."""
+    values: dict[str, Any] = dict(row)
+    del values["id"]
+    values["created"] = moment(values["created"])
+    values["notices"] = tuple(json.loads(values["notices"]))
+    if values["status"] == "open":
+        values["status"] = "interrupted"
+    return Turn(**values)
+
+
+def call_of(row: sqlite3.Row) -> StoredCall:
+    """Read a row of the table `calls`, with its turn's number as `turn`."""
+    return StoredCall(**dict(row))
+
+
+def stored_call(turn: int, call: Call) -> StoredCall:
+    """Make the row of a finished call of turn number `turn`."""
+    seat, completion, failure = call.seat, call.completion, call.failure
+    row = StoredCall(
+        turn=turn,
+        round=seat.round,
+        seat=seat.index,
+        role=seat.role,
+        model=seat.agent.model,
+        endpoint=seat.agent.endpoint,
+        status="done" if completion else "failed",
+        error_kind=str(failure.kind) if failure else None,
+        error_message=failure.message if failure else None,
+        cost=call.cost,
+    )
+    if completion is None:
+        return row
+    return replace(
+        row,
+        text=completion.text,
+        reasoning=completion.reasoning,
+        prompt_tokens=completion.usage.prompt_tokens,
+        completion_tokens=completion.usage.completion_tokens,
+        reasoning_tokens=completion.usage.reasoning_tokens,
+        first_token=completion.first_token,
+        seconds=completion.seconds,
+        finish_reason=completion.finish_reason,
+        retries=completion.retries,
+        partial=completion.partial,
+    )

@@ -1,0 +1,94 @@
+"""The shape of the database: an append-only list of migrations.
+
+`PRAGMA user_version` is the number of migrations that a file has been through. A migration that
+was released is never edited; a change of shape is a new function at the end of the list.
+The full-text index is not here: it depends on the SQLite at hand (`search.py`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+Migration = Callable[[sqlite3.Connection], None]
+
+APPLICATION_ID = 0x4D6F4142
+"""Marks our files ("MoAB"), so that no other program's database is taken for one of them."""
+
+
+def begin(connection: sqlite3.Connection) -> None:
+    """Version 1: conversations, their turns, the turns' calls.
+
+    In every table the long texts come last: SQLite finds the short columns before them without
+    walking through the pages that the texts fill.
+    """
+    connection.execute(
+        """
+        CREATE TABLE conversations (
+            seq INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            created TEXT NOT NULL,
+            updated TEXT NOT NULL,
+            title TEXT NOT NULL,
+            settings TEXT NOT NULL,
+            system TEXT
+        )
+        """
+    )
+    connection.execute("CREATE INDEX conversations_updated ON conversations (updated)")
+    connection.execute(
+        """
+        CREATE TABLE turns (
+            id INTEGER PRIMARY KEY,
+            conversation TEXT NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+            number INTEGER NOT NULL,
+            created TEXT NOT NULL,
+            status TEXT NOT NULL CHECK (status IN ('open', 'done', 'partial', 'failed')),
+            model TEXT NOT NULL,
+            seconds REAL,
+            first_token REAL,
+            prompt_tokens INTEGER,
+            completion_tokens INTEGER,
+            reasoning_tokens INTEGER,
+            cost REAL,
+            error TEXT,
+            notices TEXT NOT NULL,
+            prompt TEXT NOT NULL,
+            reply TEXT NOT NULL,
+            reasoning TEXT NOT NULL,
+            UNIQUE (conversation, number)
+        )
+        """
+    )
+    # Counts and sums of a list of conversations are read from this index alone.
+    connection.execute("CREATE INDEX turns_cost ON turns (conversation, cost)")
+    connection.execute(
+        """
+        CREATE TABLE calls (
+            turn INTEGER NOT NULL REFERENCES turns (id) ON DELETE CASCADE,
+            round INTEGER NOT NULL,
+            seat INTEGER NOT NULL,
+            role TEXT NOT NULL CHECK (role IN ('reference', 'aggregator')),
+            model TEXT NOT NULL,
+            endpoint TEXT NOT NULL,
+            status TEXT NOT NULL CHECK (status IN ('done', 'failed')),
+            error_kind TEXT,
+            error_message TEXT,
+            prompt_tokens INTEGER,
+            completion_tokens INTEGER,
+            reasoning_tokens INTEGER,
+            cost REAL,
+            first_token REAL,
+            seconds REAL,
+            finish_reason TEXT,
+            retries INTEGER NOT NULL,
+            partial TEXT NOT NULL,
+            text TEXT NOT NULL,
+            reasoning TEXT NOT NULL,
+            PRIMARY KEY (turn, round, seat)
+        )
+        """
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (begin,)
