@@ -1,0 +1,190 @@
+"""Endpoints: the services by name, where they are, and where their keys come from.
+
+Keys are looked up here and travel in `bot.messages.Endpoint`; they are never in a settings file.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from bot.errors import KeyMissingError, UsageError
+from bot.messages import Endpoint
+from bot.settings.files import Section, nearest, read_toml
+from bot.settings.paths import shipped
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bot.errors import ConfigError
+
+DEMO = "demo"
+"""The offline service; its address is known once it runs."""
+BASE_URL_VARIABLE = "TOGETHER_BASE_URL"
+TOGETHER = "together"
+SHIPPED = "defaults"
+"""The source of an address that comes with the program."""
+
+_KEYS_PAGE = {TOGETHER: "https://api.together.ai/settings/api-keys"}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
+_KEY_ENV = re.compile(r"[A-Z][A-Z0-9_]{0,60}")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,80}")
+_LOOPBACK = re.compile(r"localhost|.+\.localhost|127(\.\d{1,3}){3}|\[::1\]", re.IGNORECASE)
+_ADDRESS = re.compile(
+    r"https?://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:(?P<port>[0-9]{1,5}))?(/[!-~]*)?", re.IGNORECASE
+)
+_LAST_PORT = 65535
+_URL = "an address such as https://host/v1, without user, password or query"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EndpointConfig:
+    """A service as configured. `key_env` is None where no key is needed.
+
+    `key` is only set by `Settings.with_endpoint`; `source` says where the address comes from.
+    `ask_usage` is off where the token counts of a stream come unasked and asking is an error.
+    """
+
+    name: str
+    base_url: str
+    key_env: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    key: str | None = field(default=None, repr=False)
+    source: str = SHIPPED
+    ask_usage: bool = True
+
+    @property
+    def stream_fields(self) -> dict[str, object]:
+        """The fields of a streamed request's body that make the service count tokens."""
+        return {"stream_options": {"include_usage": True}} if self.ask_usage else {}
+
+    @property
+    def on_this_computer(self) -> bool:
+        """Whether the address is this computer's own, so that no key is needed."""
+        return is_loopback(self.base_url)
+
+    def find_key(self, environ: Mapping[str, str]) -> str | None:
+        """Return the key, None when there is none. KeyMissingError for what cannot be a key."""
+        key = self.key or (environ.get(self.key_env, "") if self.key_env else "")
+        key = key.strip()
+        if not (key.isascii() and key.isprintable() and " " not in key):
+            raise KeyMissingError(
+                f"{self.key_env}: not a key, it holds characters that no key has.",
+                hint="Copy the key again, alone, without line breaks or quotation marks.",
+            )
+        return key or None
+
+
+def is_loopback(base_url: str) -> bool:
+    """Whether an address leads to this computer itself."""
+    address = _ADDRESS.fullmatch(base_url)
+    return address is not None and _LOOPBACK.fullmatch(address["host"]) is not None
+
+
+def read_endpoints(own: Mapping[str, Section], environ: Mapping[str, str]) -> dict[str, EndpointConfig]:
+    """Return all services by name: shipped, then the user's, then TOGETHER_BASE_URL.
+
+    ConfigError for a mistake in the user's tables, UsageError for one in the variable.
+    """
+    path = shipped("endpoints.toml")
+    endpoints: dict[str, EndpointConfig] = {}
+    root = Section(path, read_toml(path))
+    for name in root.table:
+        if section := root.section(name):
+            endpoints[name] = _read(name, section, None, SHIPPED)
+    for name, section in own.items():
+        if not _NAME.fullmatch(name) or name == DEMO:
+            raise section.error("", "expected another name: letters, digits, - and _, and not demo")
+        endpoints[name] = _read(name, section, endpoints.get(name), str(section.file))
+    if (url := environ.get(BASE_URL_VARIABLE, "").strip()) and TOGETHER in endpoints:
+        if not _is_url(url):
+            raise UsageError(f"environment {BASE_URL_VARIABLE}: expected {_URL}")
+        source = f"environment {BASE_URL_VARIABLE}"
+        endpoints[TOGETHER] = replace(endpoints[TOGETHER], base_url=url.rstrip("/"), source=source)
+    return endpoints
+
+
+def connect(endpoint: EndpointConfig, environ: Mapping[str, str]) -> Endpoint:
+    """Return the service with its key, ready for requests.
+
+    KeyMissingError, which names the ways on, when it needs a key and there is none.
+    """
+    if not endpoint.base_url:
+        raise UsageError("The offline service is not running.", hint="Start moa-bot with --demo.")
+    key = endpoint.find_key(environ)
+    if key is None and endpoint.key_env and not endpoint.on_this_computer:
+        page = _KEYS_PAGE.get(endpoint.name)
+        where = f" (get one at {page})" if page else ""
+        raise KeyMissingError(
+            f"No API key for {endpoint.name}: {endpoint.key_env} is not set.",
+            hint=f"Set {endpoint.key_env} to your key{where}, or use a service on this computer"
+            " (for instance --endpoint ollama, with models of its own), or try it offline with --demo.",
+        )
+    return Endpoint(endpoint.name, endpoint.base_url, key, dict(endpoint.headers))
+
+
+def unknown_endpoint(name: str, endpoints: Mapping[str, EndpointConfig], said: str = "") -> UsageError:
+    """Return the error for a service that is not there; `said` is where it was named."""
+    where = f"{said}: " if said else ""
+    if name == DEMO:
+        return UsageError(f"{where}{DEMO} is the offline service, which is not running.", hint="Use --demo.")
+    near = nearest(name, endpoints)
+    hint = f"Did you mean {near}? " if near else ""
+    known = ", ".join(key for key in endpoints if key != DEMO)
+    shown = name if name.isprintable() else "?"
+    return UsageError(f'{where}no endpoint "{shown}".', hint=f"{hint}Endpoints: {known}.")
+
+
+def _read(name: str, section: Section, base: EndpointConfig | None, source: str) -> EndpointConfig:
+    section.only(("base_url", "key_env", "headers", "ask_usage"))
+    url = section.table.get("base_url")
+    if url is None and base is None:
+        raise section.error("base_url", f"missing; expected {_URL}")
+    if url is not None and not (isinstance(url, str) and _is_url(url)):
+        raise section.error("base_url", f"expected {_URL}")
+    key_env = section.table.get("key_env")
+    # What stands here is not repeated in the message: it may be a key that strayed.
+    if key_env is not None and not (isinstance(key_env, str) and _KEY_ENV.fullmatch(key_env)):
+        raise section.error(
+            "key_env", "expected the name of an environment variable, in capitals, such as MY_API_KEY"
+        )
+    ask = section.flag("ask_usage")
+    return EndpointConfig(
+        name,
+        url.rstrip("/") if isinstance(url, str) else base.base_url if base else "",
+        key_env or (base.key_env if base else None),
+        {**(base.headers if base else {}), **_headers(section)},
+        source=source,
+        ask_usage=ask if ask is not None else base is None or base.ask_usage,
+    )
+
+
+def _headers(section: Section) -> dict[str, str]:
+    table = section.section("headers")
+    if table is None:
+        return {}
+    headers: dict[str, str] = {}
+    for name, value in table.table.items():
+        problem = _header_problem(table, name, value)
+        if problem:
+            raise problem
+        headers[name] = str(value)
+    return headers
+
+
+def _header_problem(table: Section, name: str, value: object) -> ConfigError | None:
+    if not _HEADER.fullmatch(name):
+        return table.error(name, "expected the name of an HTTP header")
+    if not (isinstance(value, str) and value.isascii() and value.isprintable()):
+        return table.error(name, "expected a text of one line, in ASCII")
+    return None
+
+
+def _is_url(text: str) -> bool:
+    address = _ADDRESS.fullmatch(text)
+    return (
+        address is not None
+        and not set(text) & set("@?#")
+        and int(address["port"] or 1) in range(1, _LAST_PORT + 1)
+    )

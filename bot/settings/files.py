@@ -1,0 +1,195 @@
+"""Reading files strictly: every mistake becomes one line that names file, key and expectation.
+
+Says nothing about what the keys mean; that is known by those who read a `Section`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from bot.errors import ConfigError, UsageError
+from bot.settings.values import WrongValue, check, describe, quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from bot.settings.option import Option
+
+MAX_BYTES = 4_000_000
+_BARE = re.compile(r"[A-Za-z0-9_-]{1,60}")
+_KEY_SHOWN = 60
+
+
+def read_toml(path: Path, *, optional: bool = False) -> dict[str, object]:
+    """Return a TOML file's tables; {} for an absent file that is optional.
+
+    ConfigError when it cannot be read or is not TOML.
+    """
+    import tomllib
+
+    try:
+        return tomllib.loads(_text(path))
+    except OSError as problem:
+        if optional and isinstance(problem, FileNotFoundError | NotADirectoryError):
+            return {}
+        raise ConfigError(f"{path}: cannot be read: {reason(problem)}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: expected UTF-8 text") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: not valid TOML: nested too deeply") from None
+    except ValueError as problem:
+        # TOMLDecodeError is one, and so are a date or a number that Python cannot hold.
+        raise ConfigError(f"{path}: not valid TOML: {_one_line(str(problem))}") from None
+
+
+def read_text(path: Path, what: str, *, optional: bool = False) -> str:
+    """Return a text file's content without the blanks around it; "" for an absent optional file.
+
+    UsageError "WHAT PATH: cannot be read: …" otherwise.
+    """
+    try:
+        return _text(path).strip()
+    except FileNotFoundError as problem:
+        if optional:
+            return ""
+        raise UsageError(f"{what} {path}: cannot be read: {reason(problem)}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{what} {path}: expected UTF-8 text") from None
+    except (OSError, ValueError) as problem:
+        raise UsageError(f"{what} {path}: cannot be read: {reason(problem)}") from None
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise OSError(0, f"larger than {MAX_BYTES // 1_000_000} MB")
+    return content.decode("utf-8-sig").replace("\r\n", "\n")
+
+
+def reason(problem: Exception) -> str:
+    """Say why a file could not be read or written, without the path that is named already."""
+    said = problem.strerror if isinstance(problem, OSError) else None
+    return said or _one_line(str(problem))
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def bare(key: str) -> str:
+    """Write a key the way TOML does, with quotation marks where they are needed."""
+    return key if _BARE.fullmatch(key) else quote(key)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return the one of `names` that `name` was probably meant to be, or ""."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name[:_KEY_SHOWN], list(names), n=1)), "")
+
+
+class Section:
+    """One table of a TOML file: where it stands, and typed ways to take values from it.
+
+    `where` is the table's dotted key, "" for the whole file. Every method raises ConfigError for a
+    value that is not what it should be.
+    """
+
+    def __init__(self, file: Path | str, table: Mapping[str, object], where: str = "") -> None:
+        self.file = file
+        self.table = table
+        self.where = where
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the key is there."""
+        return name in self.table
+
+    def key(self, name: str) -> str:
+        """Return the dotted key of `name` in this table."""
+        return f"{self.where}.{bare(name)}" if self.where else bare(name)
+
+    def error(self, name: str, problem: str) -> ConfigError:
+        """Return the line about this key ("" for the table itself)."""
+        key = self.key(name) if name else self.where
+        return ConfigError(f"{self.file}: {key}: {problem}" if key else f"{self.file}: {problem}")
+
+    def wrong(self, name: str, expected: str) -> ConfigError:
+        """Return the line that says what was expected and what is there."""
+        return self.error(name, f"expected {expected}, found {describe(self.table[name])}")
+
+    def only(self, names: Iterable[str]) -> None:
+        """Refuse the first key that is not among `names`."""
+        allowed = list(names)
+        for key in self.table:
+            if key not in allowed:
+                near = nearest(key, allowed)
+                hint = f"did you mean {near}?" if near else "expected one of " + ", ".join(allowed)
+                raise self.error(key, f"unknown key; {hint}")
+
+    def text(self, name: str) -> str | None:
+        """Return a text that is not empty, None when the key is absent."""
+        value = self.table.get(name)
+        if value is None:
+            return None
+        if isinstance(value, str) and value.strip():
+            return value
+        raise self.wrong(name, "a text")
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str | None:
+        """Return one of `choices`, None when the key is absent."""
+        value = self.table.get(name)
+        if value is None or (isinstance(value, str) and value in choices):
+            return value
+        raise self.wrong(name, " or ".join(f'"{choice}"' for choice in choices))
+
+    def flag(self, name: str) -> bool | None:
+        """Return true or false, None when the key is absent."""
+        value = self.table.get(name)
+        if value is None or isinstance(value, bool):
+            return value
+        raise self.wrong(name, "true or false")
+
+    def whole(self, name: str) -> int | None:
+        """Return a whole number above 0, None when the key is absent."""
+        value = self.table.get(name)
+        if value is None:
+            return None
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 10**12:
+            return value
+        raise self.wrong(name, "a whole number above 0")
+
+    def price(self, name: str) -> float | None:
+        """Return a number from 0 on, None when the key is absent."""
+        value = self.table.get(name)
+        if value is None:
+            return None
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 10**6:
+            return float(value)
+        raise self.wrong(name, "a price in US dollars per million tokens")
+
+    def option(self, option: Option, folder: Path | None = None) -> object:
+        """Return the value of an option that is there, checked by the table of options."""
+        try:
+            return check(option, self.table[option.name], folder)
+        except WrongValue as problem:
+            raise self.error(option.name, str(problem)) from None
+
+    def section(self, name: str) -> Section | None:
+        """Return a table inside this one, None when the key is absent."""
+        value = self.table.get(name)
+        if value is None:
+            return None
+        if isinstance(value, dict):
+            return Section(self.file, value, self.key(name))
+        raise self.wrong(name, "a table")
+
+    def sections(self, name: str) -> dict[str, Section]:
+        """Return the tables [NAME.x] by x; empty when there are none."""
+        outer = self.section(name)
+        if outer is None:
+            return {}
+        inner = {key: outer.section(key) for key in outer.table}
+        return {key: section for key, section in inner.items() if section is not None}

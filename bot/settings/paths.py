@@ -1,0 +1,84 @@
+"""Where everything lies: the user's folders, and the settings that come with the program.
+
+Names only: nothing is created here, by importing or by asking.
+
+    MOA_BOT_HOME set     config.toml, presets/, conversations.db, logs/ … all in that one folder
+    else                 the platform's own folders for settings and for data
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bot.errors import MoaError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HOME_VARIABLE = "MOA_BOT_HOME"
+_NAME = "moa-bot"
+
+
+def home(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the folder that MOA_BOT_HOME names, made absolute; None when it is not set."""
+    text = environ.get(HOME_VARIABLE, "").strip()
+    if not text:
+        return None
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        return Path(text).absolute()
+
+
+def config_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder of config.toml, aggregate.md and presets/."""
+    if folder := home(environ):
+        return folder
+    from platformdirs import user_config_path
+
+    return user_config_path(_NAME, appauthor=False)
+
+
+def data_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder of conversations, logs and the prompt's history."""
+    if folder := home(environ):
+        return folder
+    from platformdirs import user_data_path
+
+    return user_data_path(_NAME, appauthor=False)
+
+
+def config_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the user's config.toml, which need not exist."""
+    return config_dir(environ) / "config.toml"
+
+
+def store_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the database of conversations."""
+    return data_dir(environ) / "conversations.db"
+
+
+def log_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the current log; older ones lie beside it."""
+    return data_dir(environ) / "logs" / "moa-bot.log"
+
+
+def prompt_history_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return what the arrow keys bring back at the prompt."""
+    return data_dir(environ) / "prompt_history"
+
+
+def shipped(name: str, package: Path = Path(__file__).parent.parent) -> Path:
+    """Return the path of `name` in the settings that come with the program.
+
+    They lie in the package's `_config` once installed from a wheel, and in `config` beside the
+    package in a checkout or an editable install. MoaError when they lie in neither.
+    """
+    for folder in (package / "_config", package.parent / "config"):
+        if (folder / "defaults.toml").is_file():
+            return folder / name
+    raise MoaError(
+        "The program's own settings (config/) are missing.", hint="Install moa-bot anew; it is not complete."
+    )

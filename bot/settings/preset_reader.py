@@ -1,0 +1,156 @@
+"""Reads one preset's table, strictly, into a `Preset`.
+
+    description = "…"                         one line for lists; `note` for what else there is to say
+    aggregator = "MODEL"                      or a table
+    reference_models = ["A", "B*2",           strings, or tables with values of their own
+        {model = "C", temperature = 0.2}]
+    rounds = 2                                and other options of the mixture, by name
+    [[layers]]                                instead of reference_models: a layer with its own models
+    [agents."MODEL"]                          what belongs to a model wherever it sits
+
+Finding presets is `bot.settings.presets`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from bot.errors import ConfigError
+from bot.messages import Agent
+from bot.settings.files import Section, nearest
+from bot.settings.options import BY_NAME, MAX_ROUNDS, PRESET_OPTIONS
+from bot.settings.presets import Preset
+from bot.settings.references import parse_models, split_endpoint
+from bot.settings.values import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from bot.messages import Reasoning
+
+_REASONING: tuple[Reasoning, ...] = ("off", "low", "medium", "high")
+_OWN_KEYS = ("endpoint", "system", "temperature", "max_tokens", "reasoning")
+_KEYS = ("description", "note", "aggregator", "reference_models", "layers", "agents", *PRESET_OPTIONS)
+_MODEL = 'a model (a name, or a table such as {model = "NAME", temperature = 0.3})'
+
+
+def read_preset(name: str, section: Section, endpoints: Collection[str]) -> Preset:
+    """Return the preset in this table; `endpoints` are the names that "ENDPOINT:MODEL" may have.
+
+    ConfigError for any mistake in it.
+    """
+    return _Reader(section, endpoints).preset(name)
+
+
+class _Reader:
+    """One preset being read."""
+
+    def __init__(self, root: Section, endpoints: Collection[str]) -> None:
+        self.root = root
+        self.endpoints = endpoints
+
+    def preset(self, name: str) -> Preset:
+        root = self.root
+        root.only(_KEYS)
+        folder = Path(root.file).parent
+        values = {key: root.option(BY_NAME[key], folder) for key in PRESET_OPTIONS if key in root}
+        if "system" in values and "system_file" in values:
+            raise root.error("system_file", "expected either system or system_file, not both")
+        layers = self.layers()
+        if "layers" in root:
+            values.setdefault("rounds", len(layers))
+        preset = Preset(
+            name,
+            root.text("description") or "",
+            root.text("note") or "",
+            self.aggregator(),
+            layers,
+            {model: self.agent(section) for model, section in root.sections("agents").items()},
+            values,
+            str(root.file),
+        )
+        return replace(
+            preset,
+            aggregator=preset.seat(preset.aggregator),
+            layers=tuple(tuple(preset.seat(agent) for agent in layer) for layer in layers),
+        )
+
+    def aggregator(self) -> Agent:
+        if "aggregator" not in self.root:
+            raise self.root.error("aggregator", f"missing; expected {_MODEL}")
+        agents = self.seats(self.root.table["aggregator"], self.root.key("aggregator"))
+        if len(agents) != 1:
+            raise self.root.error("aggregator", f"expected one model, found {len(agents)}")
+        return agents[0]
+
+    def layers(self) -> tuple[tuple[Agent, ...], ...]:
+        root = self.root
+        if ("layers" in root) == ("reference_models" in root):
+            raise root.error("reference_models", "expected either reference_models or [[layers]]")
+        if "layers" not in root:
+            return (self.layer(root),)
+        tables = root.table["layers"]
+        if not (isinstance(tables, list) and 1 <= len(tables) <= MAX_ROUNDS):
+            raise root.wrong("layers", f"from 1 to {MAX_ROUNDS} tables [[layers]]")
+        layers = []
+        for number, table in enumerate(tables, start=1):
+            where = f"{root.key('layers')}[{number}]"
+            if not isinstance(table, dict):
+                raise self.error(where, f"expected a table [[layers]], found {describe(table)}")
+            section = Section(root.file, table, where)
+            section.only(("reference_models",))
+            if "reference_models" not in section:
+                raise section.error("reference_models", "missing; expected a list of models")
+            layers.append(self.layer(section))
+        return tuple(layers)
+
+    def layer(self, section: Section) -> tuple[Agent, ...]:
+        items = section.table["reference_models"]
+        if not isinstance(items, list):
+            raise section.wrong("reference_models", "a list of models")
+        key = section.key("reference_models")
+        numbered = enumerate(items, start=1)
+        return tuple(agent for number, item in numbered for agent in self.seats(item, f"{key}[{number}]"))
+
+    def seats(self, item: object, where: str) -> tuple[Agent, ...]:
+        """Read one item of a list, a string or a table: as many agents as it stands for."""
+        own, text = Agent("", ""), item
+        if isinstance(item, dict):
+            table = Section(self.root.file, item, where)
+            table.only(("model", *_OWN_KEYS))
+            if "model" not in table:
+                raise table.error("model", "missing; expected a model's name")
+            own, text, where = self.agent(table), item["model"], table.key("model")
+        if not isinstance(text, str):
+            raise self.error(where, f"expected {_MODEL}, found {describe(text)}")
+        try:
+            models = parse_models(text)
+            pairs = [(own.endpoint, m) if own.endpoint else split_endpoint(m, self.endpoints) for m in models]
+        except ValueError as problem:
+            raise self.error(where, f"expected {_MODEL}, found {problem}") from None
+        return tuple(replace(own, model=model, endpoint=endpoint) for endpoint, model in pairs)
+
+    def agent(self, section: Section) -> Agent:
+        """Read what a table says of an agent, all but its model."""
+        section.only(("model", *_OWN_KEYS) if "model" in section else _OWN_KEYS)
+        endpoint = section.text("endpoint") or ""
+        if endpoint and endpoint not in self.endpoints:
+            near = nearest(endpoint, self.endpoints)
+            hint = f"did you mean {near}?" if near else "expected one of " + ", ".join(self.endpoints)
+            raise section.error("endpoint", f"no such endpoint; {hint}")
+        checked = {
+            key: section.option(BY_NAME[key]) for key in ("temperature", "max_tokens") if key in section
+        }
+        return Agent(
+            "",
+            endpoint,
+            section.text("system"),
+            cast("float | None", checked.get("temperature")),
+            cast("int | None", checked.get("max_tokens")),
+            cast("Reasoning | None", section.choice("reasoning", _REASONING)),
+        )
+
+    def error(self, where: str, problem: str) -> ConfigError:
+        return ConfigError(f"{self.root.file}: {where}: {problem}")

@@ -1,0 +1,163 @@
+"""Settings: every option's value, typed, and where it was said.
+
+Made by `bot.settings.resolve`; nothing is decided here. `plan()` turns them into what the mixture
+runs, `endpoint()` into a service with its key.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from bot.settings.endpoints import SHIPPED, TOGETHER, EndpointConfig, connect, unknown_endpoint
+from bot.settings.options import BY_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from bot.messages import Endpoint
+    from bot.settings.catalogue import Catalogue
+    from bot.settings.plan import Plan
+    from bot.settings.presets import Preset, Presets
+
+
+_KEPT = (
+    "preset",
+    "aggregator",
+    "reference_models",
+    "rounds",
+    "temperature",
+    "max_tokens",
+    "reference_max_tokens",
+    "min_references",
+    "multi_turn",
+    "endpoint",
+    "seed",
+)
+
+
+class Level(IntEnum):
+    """Where a value can be said; the nearer one, the smaller number, wins."""
+
+    COMMAND = 0
+    OUTER = 1
+    ENVIRONMENT = 2
+    FILE = 3
+    PRESET = 4
+    DEFAULTS = 5
+
+
+class Source(NamedTuple):
+    """Where a value was said, such as "option --rounds" or "preset moa"; `str` gives the text."""
+
+    level: Level
+    text: str
+
+    def __str__(self) -> str:
+        """Return the text."""
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Settings:
+    """The values of all options, and what they are about.
+
+    Two are not called as the option is: `continue_` (--continue) and `default_endpoint`
+    (--endpoint). `preset` is the whole preset, its name is `preset.name`. `reference_models`
+    lists every call of the first layer; the layers themselves are in `plan()`. `sources` knows
+    every option by its name. `folder` is the configuration folder.
+    """
+
+    preset: Preset
+    aggregator: str
+    reference_models: tuple[str, ...]
+    rounds: int
+    temperature: float
+    max_tokens: int
+    reference_max_tokens: int | None
+    min_references: int
+    multi_turn: bool
+    system: str | None
+    system_file: Path | None
+    file: tuple[Path, ...]
+    continue_: bool
+    resume: str | None
+    save: bool
+    stream: bool
+    plain: bool
+    quiet: bool
+    verbose: bool
+    json: bool
+    null: bool
+    demo: bool
+    default_endpoint: str
+    num_proc: int | None
+    seed: int | None
+    timeout: float
+
+    sources: Mapping[str, Source] = field(repr=False)
+    endpoints: Mapping[str, EndpointConfig] = field(repr=False)
+    catalogue: Catalogue = field(repr=False)
+    presets: Presets = field(repr=False)
+    config_file: Path
+
+    @property
+    def folder(self) -> Path:
+        """The configuration folder."""
+        return self.config_file.parent
+
+    def value(self, name: str) -> object:
+        """Return an option's value by the option's name; of the preset, its name."""
+        return self.preset.name if name == "preset" else getattr(self, BY_NAME[name].attribute)
+
+    def endpoint(self, name: str, environ: Mapping[str, str] = os.environ) -> Endpoint:
+        """Return a service with its key from the environment.
+
+        UsageError for an unknown name; KeyMissingError, which names the ways on, when the service
+        needs a key and there is none. A service on this computer needs none.
+        """
+        if name not in self.endpoints:
+            raise unknown_endpoint(name, self.endpoints)
+        return connect(self.endpoints[name], environ)
+
+    def with_endpoint(self, name: str, base_url: str, key: str | None = None) -> Settings:
+        """Return settings in which that service is at `base_url` (and has this key)."""
+        known = self.endpoints.get(name) or EndpointConfig(name, base_url)
+        changed = replace(known, base_url=base_url.rstrip("/"), key=key, source="this run")
+        return replace(self, endpoints={**self.endpoints, name: changed})
+
+    def processes(self) -> int:
+        """Return the number of worker processes: as wished, else one per reference and per core at most."""
+        if self.num_proc is not None:
+            return self.num_proc
+        layers = self.preset.layers if self._from_preset("reference_models") else (self.reference_models,)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return max(1, min(max(map(len, layers)), cores or 1))
+
+    def notices(self) -> tuple[str, ...]:
+        """Return what the user should know before the first prompt, in whole sentences."""
+        from bot.settings.presets import retired
+
+        # A service at an address of the user's own may well serve what Together no longer does.
+        elsewhere = self.endpoints[TOGETHER].source != SHIPPED
+        if elsewhere or not (self._from_preset("aggregator") or self._from_preset("reference_models")):
+            return ()
+        _, sentence = retired(self.preset, self.catalogue, self.default_endpoint)
+        return (sentence,) if sentence else ()
+
+    def kept(self) -> dict[str, object]:
+        """Return what a stored conversation remembers of its mixture, as values for JSON."""
+        values = {name: self.value(name) for name in _KEPT}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    def _from_preset(self, name: str) -> bool:
+        return self.sources[name].level is Level.PRESET
+
+    def plan(self) -> Plan:
+        """Return what the mixture runs. UsageError when the settings do not fit together."""
+        from bot.settings.plan import make_plan
+
+        return make_plan(self)

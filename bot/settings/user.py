@@ -1,0 +1,47 @@
+"""The user's config.toml, read strictly and taken apart by kind of table.
+
+rounds = 2                        options by name, at the top
+[endpoints.NAME]                  services: bot.settings.endpoints
+[presets.NAME]                    mixtures: bot.settings.presets
+[models."ID"]                     facts: bot.settings.catalogue
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from bot.settings.files import Section, read_toml
+from bot.settings.options import BY_NAME, FILE_OPTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_TABLES = ("endpoints", "presets", "models")
+
+
+class UserFile(NamedTuple):
+    """What config.toml says: checked option values by name, and its tables, still to be read."""
+
+    file: Path
+    options: Mapping[str, object]
+    endpoints: Mapping[str, Section]
+    presets: Mapping[str, Section]
+    models: Mapping[str, Section]
+
+    @property
+    def folder(self) -> Path:
+        """The configuration folder; relative paths in the file start there."""
+        return self.file.parent
+
+
+def read_user_file(file: Path) -> UserFile:
+    """Read config.toml; a file that does not exist is an empty one. ConfigError for any mistake."""
+    root = Section(file, read_toml(file, optional=True))
+    for name, option in BY_NAME.items():
+        if name in root and not option.in_file:
+            raise root.error(name, f"not a setting for a file; expected {option.flag} or {option.variable}")
+    root.only((*FILE_OPTIONS, *_TABLES))
+    options = {name: root.option(BY_NAME[name], file.parent) for name in FILE_OPTIONS if name in root}
+    endpoints, presets, models = (root.sections(name) for name in _TABLES)
+    return UserFile(file, options, endpoints, presets, models)

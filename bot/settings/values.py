@@ -1,0 +1,158 @@
+"""One value of one option: read from text or TOML, and checked against the table of options.
+
+Every way in ends in `check`, so that an option takes the same values wherever they come from.
+A wrong value raises `WrongValue`, whose text is "expected …, found …"; the caller knows the place
+and puts it in front.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bot.settings.option import Kind, Option
+from bot.settings.references import parse_model, parse_models
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+_SHOWN = 40
+_HUGE = 10**20
+
+
+class WrongValue(ValueError):  # noqa: N818 - read as a sentence where it is raised: "raise WrongValue(expected)"
+    """A value that an option does not take."""
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(f"expected {expected}, found {found}")
+
+
+def describe(value: object) -> str:
+    """Name a value in an error message: short, on one line, whatever it is."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value) if abs(value) < _HUGE else "a huge number"
+    if isinstance(value, str):
+        return quote(value)
+    if isinstance(value, list | tuple):
+        return "a list" if value else "an empty list"
+    named = {float: repr(value), dict: "a table"}
+    return named.get(type(value), "a date or time")
+
+
+def quote(text: str) -> str:
+    """Return text in quotation marks, escaped to one printable line and cut if it is long."""
+    shown = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    escaped = shown.replace("\\", "\\\\") if shown.isprintable() else shown.encode("unicode_escape").decode()
+    return '"' + escaped.replace('"', '\\"') + '"'
+
+
+def check(option: Option, value: object, folder: Path | None = None) -> object:
+    """Return `value` in the form that `Settings` keeps it in.
+
+    Lists become tuples, models are expanded ("a*2" to two), paths are completed by `folder` when
+    they are relative. WrongValue otherwise.
+    """
+    match option.kind:
+        case Kind.INT:
+            if isinstance(value, int) and not isinstance(value, bool) and _in_range(option, value):
+                return value
+        case Kind.FLOAT:
+            if isinstance(value, int | float) and not isinstance(value, bool) and _in_range(option, value):
+                return float(value)
+        case Kind.BOOL:
+            if isinstance(value, bool):
+                return value
+        case Kind.MODEL | Kind.MODELS:
+            return _models(option, value)
+        case Kind.PATH | Kind.PATHS:
+            return _paths(option, value, folder)
+        case _:
+            if isinstance(value, str) and (option.may_be_empty or value.strip()) and _is_unicode(value):
+                return value
+    raise WrongValue(option.expected, describe(value))
+
+
+def from_text(option: Option, text: str, separator: str) -> object:
+    """Read an environment variable's text; `separator` stands between paths."""
+    match option.kind:
+        case Kind.INT | Kind.FLOAT:
+            number: type[int | float] = int if option.kind is Kind.INT else float
+            try:
+                return check(option, number(text.strip()))
+            except ValueError:
+                raise WrongValue(option.expected, quote(text)) from None
+        case Kind.BOOL:
+            word = text.strip().lower()
+            if word not in _TRUE | _FALSE:
+                raise WrongValue("1 or 0 (or true/false, yes/no, on/off)", quote(text))
+            return word in _TRUE
+        case Kind.PATHS:
+            return check(option, [part for part in text.split(separator) if part])
+        case _:
+            return check(option, text)
+
+
+def _is_unicode(text: str) -> bool:
+    # Bytes that are not UTF-8 arrive from the command line as lone surrogates.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _in_range(option: Option, value: float) -> bool:
+    if isinstance(value, float) and not isfinite(value):
+        return False
+    if option.above is not None and value <= option.above:
+        return False
+    return (option.minimum is None or value >= option.minimum) and (
+        option.maximum is None or value <= option.maximum
+    )
+
+
+def _models(option: Option, value: object) -> object:
+    try:
+        if option.kind is Kind.MODEL and isinstance(value, str):
+            return parse_model(value)
+        if option.kind is Kind.MODELS and isinstance(value, str):
+            return parse_models(value)
+        if option.kind is Kind.MODELS and isinstance(value, list | tuple):
+            return parse_models(_texts(option, value))
+    except WrongValue:
+        raise
+    except ValueError as problem:
+        raise WrongValue(option.expected, str(problem)) from None
+    raise WrongValue(option.expected, describe(value))
+
+
+def _texts(option: Option, items: Sequence[object]) -> list[str]:
+    for item in items:
+        if not isinstance(item, str):
+            raise WrongValue(option.expected, f"{describe(item)} in it")
+    return [str(item) for item in items]
+
+
+def _paths(option: Option, value: object, folder: Path | None) -> object:
+    several = option.kind is Kind.PATHS
+    items = value if several and isinstance(value, list | tuple) else [value]
+    if not all(
+        isinstance(item, str | Path) and str(item).strip() and "\0" not in str(item) for item in items
+    ):
+        raise WrongValue(option.expected, describe(value))
+    paths = tuple(_complete(str(item), folder) for item in items)
+    return paths if several else paths[0]
+
+
+def _complete(text: str, folder: Path | None) -> Path:
+    path = Path(text)
+    # Of a user that does not exist, reading will say that there is no such file.
+    with suppress(RuntimeError):
+        path = path.expanduser()
+    return path if folder is None else folder / path

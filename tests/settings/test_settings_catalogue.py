@@ -1,0 +1,107 @@
+"""The catalogue: facts, prices, and how thinking is switched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+import pytest
+
+from bot.messages import Reasoning, Usage
+from bot.settings.catalogue import ModelFacts, Thinking, load_catalogue, reasoning_fields
+
+if TYPE_CHECKING:
+    from conftest import Home
+
+_MILLION = Usage(1_000_000, 2_000_000)
+
+
+def test_every_shipped_fact_reads(home: Home) -> None:
+    """All shipped models have facts, and the kinds of thinking and states in use are the documented ones."""
+    catalogue = home.resolve().catalogue
+    facts = [catalogue.facts(model) for model in catalogue.models]
+    assert len(facts) > 45
+    assert {each.reasoning for each in facts if each} == {"toggle", "effort", "always", None}
+    assert {each.status for each in facts if each} == {"deprecated", "retired", None}
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("Qwen/Qwen3.7-Max", ModelFacts(1000000, 500000, 1.25, 3.75, None, None, "2026-05-21")),
+        ("openai/gpt-oss-120b", ModelFacts(131072, 131072, 0.15, 0.6, "effort", None, "2025-08-05")),
+        ("zai-org/GLM-5.2", ModelFacts(262144, 164000, 1.4, 4.4, "toggle", None, "2026-06-16")),
+        ("MiniMaxAI/MiniMax-M3", ModelFacts(524288, 250000, 0.3, 1.2, "always", None, "2026-06-12")),
+        (
+            "deepseek-ai/DeepSeek-R1",
+            ModelFacts(163839, 163839, 3.0, 7.0, "always", "deprecated", "2025-01-20"),
+        ),
+        ("microsoft/WizardLM-2-8x22B", ModelFacts(65536, status="retired")),
+        (
+            "gpt-4o-2024-05-13",
+            ModelFacts(128000, 4096, 5.0, 15.0, released="2024-05-13", endpoint="openai"),
+        ),
+        ("nobody/knows", None),
+    ],
+)
+def test_facts(model: str, expected: ModelFacts | None, home: Home) -> None:
+    """Facts are what the file says; of an unknown model there are none."""
+    assert home.resolve().catalogue.facts(model) == expected
+
+
+def test_facts_of_the_users_own(home: Home) -> None:
+    """A table of config.toml corrects single facts of a known model and adds unknown ones."""
+    home.config(
+        '[models."Qwen/Qwen3.7-Max"]\ncontext = 8000\n[models."mine"]\ninput_price = 1\noutput_price = 2.5'
+    )
+    catalogue = home.resolve().catalogue
+    facts = catalogue.facts("Qwen/Qwen3.7-Max")
+    assert facts is not None
+    assert (facts.context, facts.input_price, facts.endpoint) == (8000, 1.25, "together")
+    assert catalogue.facts("mine") == ModelFacts(input_price=1.0, output_price=2.5, endpoint="")
+    assert "mine" in catalogue.models
+    assert load_catalogue({"MOA_BOT_HOME": str(home.folder)}).models == catalogue.models
+
+
+def test_costs(home: Home) -> None:
+    """A call costs its tokens at the model's price; of what is not known there is no price."""
+    home.config("[models.mine]\ninput_price = 1\noutput_price = 2.5\n[models.half]\ninput_price = 1")
+    cost = home.resolve().catalogue.cost
+    assert cost("Qwen/Qwen3.7-Max", _MILLION) == pytest.approx(1.25 + 2 * 3.75)
+    assert cost("mine", _MILLION) == cost("mine", _MILLION, "anywhere") == pytest.approx(6.0)
+    assert cost("demo/aggregator", _MILLION) == 0
+    assert cost("Qwen/Qwen3.7-Max", Usage(None, 5)) is None
+    assert cost("Qwen/Qwen3.7-Max", Usage(5, None)) is None
+    assert cost("half", _MILLION) is None
+    assert cost("microsoft/WizardLM-2-8x22B", _MILLION) is None
+    assert cost("nobody/knows", _MILLION) is None
+
+
+def test_a_price_holds_at_its_own_service(home: Home) -> None:
+    """The same model at another service costs what that service asks, which is not known."""
+    cost = home.resolve().catalogue.cost
+    assert cost("openai/gpt-oss-120b", _MILLION, "together") == pytest.approx(1.35)
+    assert cost("openai/gpt-oss-120b", _MILLION, "groq") is None
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "wish", "fields"),
+    [
+        ("toggle", "off", {"reasoning": {"enabled": False}}),
+        ("toggle", "low", {"reasoning": {"enabled": True}, "reasoning_effort": "low"}),
+        ("toggle", "high", {"reasoning": {"enabled": True}, "reasoning_effort": "high"}),
+        ("effort", "off", {"reasoning_effort": "low"}),
+        ("effort", "medium", {"reasoning_effort": "medium"}),
+    ],
+)
+def test_switching_thinking(reasoning: Thinking, wish: Reasoning, fields: dict[str, object]) -> None:
+    """Each kind of model is told in the way it understands."""
+    assert reasoning_fields(ModelFacts(reasoning=reasoning), wish) == fields
+
+
+def test_nothing_to_switch() -> None:
+    """No field is sent without a wish, to a model that cannot be told, or to one nothing is known of."""
+    for wish in (*get_args(Reasoning), None):
+        assert reasoning_fields(ModelFacts(reasoning="always"), wish) == {}
+        assert reasoning_fields(ModelFacts(), wish) == {}
+        assert reasoning_fields(None, wish) == {}
+    assert reasoning_fields(ModelFacts(reasoning="toggle"), None) == {}
