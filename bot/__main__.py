@@ -1,0 +1,44 @@
+"""Where the program starts: `moa-bot` and `python -m bot`.
+
+Kept short on purpose. Workers of the pool run it again when they are started (that is how
+multiprocessing finds its way), `--version` must not wait for anything, and where models will be
+asked, the fork server should begin its imports before this process begins its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+COMPLETION = "_MOA_BOT_COMPLETE"
+WITHOUT_MODELS = frozenset(
+    {"--help", "-h", "history", "config", "demo", "--show-completion", "--install-completion"}
+)
+
+
+def main() -> int:
+    """Run the program; returns its exit code."""
+    try:
+        return _run(sys.argv[1:])
+    except KeyboardInterrupt:
+        # Ctrl-C while the program was still importing itself.
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments in (["--version"], ["-V"]):
+        from bot import __version__
+
+        print(f"moa-bot {__version__}")
+        return 0
+    if COMPLETION not in os.environ and not WITHOUT_MODELS.intersection(arguments):
+        from bot.pool import warm
+
+        warm()
+    from bot.cli.app import run
+
+    return run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The command line: commands, options, streams. What they do is done elsewhere."""

@@ -1,0 +1,61 @@
+"""`moa-bot ask`: one prompt, one reply."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from bot.cli.attachments import attach
+from bot.cli.streams import Streams
+from bot.errors import ExitCode, UsageError
+from bot.program import Program
+from bot.settings.settings import Settings
+from bot.turn import answer
+
+SILENCE_SECONDS = 1.0
+
+
+async def ask_once(settings: Settings, streams: Streams, words: Sequence[str]) -> ExitCode:
+    """Ask what the words, standard input and the attached files make together."""
+    async with Program(settings, streams.say, streams.stderr if settings.verbose else None) as program:
+        session = program.session()
+        prompt = await _prompt(settings, streams, list(words))
+        return await answer(session, prompt, program, streams)
+
+
+async def _prompt(settings: Settings, streams: Streams, words: list[str]) -> str:
+    everything = words in ([], ["-"])
+    if everything and streams.stdin_is_terminal:
+        if not words:
+            raise UsageError(
+                "What do you want to ask?", hint='moa-bot ask "…", or moa-bot alone for a conversation.'
+            )
+        streams.say("moa-bot: type the prompt; Ctrl-D on a line of its own ends it.")
+    piped = (
+        "" if streams.stdin_is_terminal and not everything else await _all_of(streams, waiting=not everything)
+    )
+    prompt = attach("" if everything else " ".join(words), settings.file, piped)
+    if not prompt.strip():
+        raise UsageError("Nothing was asked: standard input was empty.")
+    return prompt
+
+
+async def _all_of(streams: Streams, *, waiting: bool) -> str:
+    """Return all of standard input; says what it waits for when nothing comes and words are there already."""
+    chunks: list[bytes] = []
+
+    async def read() -> None:
+        chunks.extend([chunk async for chunk in streams.read()])
+
+    reading = asyncio.ensure_future(read())
+    try:
+        done, _ = await asyncio.wait({reading}, timeout=SILENCE_SECONDS if waiting else None)
+        if not done:
+            streams.say(
+                "moa-bot: waiting for the end of standard input, which goes along with the prompt "
+                "(to ask without it: < /dev/null)."
+            )
+        await reading
+    finally:
+        reading.cancel()
+    return b"".join(chunks).decode("utf-8-sig", "replace")

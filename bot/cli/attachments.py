@@ -1,0 +1,39 @@
+"""Puts text files, and what was piped in, behind the words of a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bot.errors import UsageError
+
+LARGEST = 16 * 1024 * 1024
+
+
+def read_text(path: Path) -> str:
+    """Return a text file's text; UsageError when there is none, or it is no text."""
+    try:
+        if path.stat().st_size > LARGEST:
+            raise UsageError(f"{path}: larger than {LARGEST // 2**20} MB: no model could read it.")
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not a text file in UTF-8.") from None
+    if "\0" in text:
+        raise UsageError(f"{path}: not a text file.")
+    return text
+
+
+def attach(words: str, files: Sequence[Path], piped: str = "") -> str:
+    """Return the prompt: the words, then what was piped in, then each file under its name."""
+    parts = [words.strip("\r\n"), piped.strip("\r\n")]
+    for path in files:
+        text = read_text(path)
+        fence = "```"
+        while fence in text:
+            fence += "`"
+        parts.append(f"File {path.name}:\n{fence}\n{text.rstrip()}\n{fence}")
+    return "\n\n".join(part for part in parts if part.strip())

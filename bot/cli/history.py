@@ -1,0 +1,206 @@
+"""`moa-bot history …`: the conversations that are kept."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bot.errors import UsageError
+from bot.settings import paths
+
+if TYPE_CHECKING:
+    from bot.store import Conversation, Store
+
+app = typer.Typer(
+    help="List, show, search, export and delete the conversations that are kept.", no_args_is_help=True
+)
+
+
+class Form(StrEnum):
+    """The forms that conversations are exported in."""
+
+    MARKDOWN = "markdown"
+    JSON = "json"
+    JSONL = "jsonl"
+
+
+Id = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="ID",
+        help="A conversation's ID or its first letters; the latest if not given.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="At most so many.")]
+
+
+@app.command("list")
+def list_(*, limit: Limit = 30, as_json: Json = False) -> None:
+    """List the latest conversations."""
+    from bot.history import list_json, list_text
+
+    with _store() as store:
+        rows = store.list_conversations(limit)
+    if as_json:
+        _print_json(list_json(rows))
+    elif rows:
+        _print(list_text(rows, _width()))
+    else:
+        print("No conversations are kept yet.", file=sys.stderr)
+
+
+@app.command()
+def show(
+    *,
+    identifier: Id = None,
+    references: Annotated[
+        bool, typer.Option("--references", help="Show every reference model's answers.")
+    ] = False,
+    reasoning: Annotated[bool, typer.Option("--reasoning", help="Show the models' thinking.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show a conversation."""
+    from bot.history import document_of, show_text
+
+    with _store() as store:
+        conversation = _find(store, identifier)
+        turns, calls = store.turns(conversation.id), store.all_calls(conversation.id)
+    if as_json:
+        _print_json(document_of(conversation, turns, calls))
+    else:
+        _print(show_text(conversation, turns, calls, references=references, reasoning=reasoning))
+
+
+@app.command()
+def search(
+    *,
+    words: Annotated[
+        list[str], typer.Argument(metavar="WORDS", help="All of them must occur.", show_default=False)
+    ],
+    limit: Limit = 20,
+    as_json: Json = False,
+) -> None:
+    """Search prompts and replies."""
+    from bot.history import search_json, search_text
+
+    with _store() as store:
+        hits = store.search(" ".join(words), limit)
+    if as_json:
+        _print_json(search_json(hits))
+    elif hits:
+        _print(search_text(hits, _width()))
+    else:
+        print("Nothing found.", file=sys.stderr)
+
+
+@app.command()
+def export(
+    *,
+    identifier: Id = None,
+    form: Annotated[Form, typer.Option("--format", help="The form of the export.")] = Form.MARKDOWN,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write there.", show_default=False)
+    ] = None,
+) -> None:
+    """Export a conversation."""
+    from bot.history import export_json, export_jsonl, export_markdown
+
+    with _store() as store:
+        conversation = _find(store, identifier)
+        turns, calls = store.turns(conversation.id), store.all_calls(conversation.id)
+    if form is Form.MARKDOWN:
+        text = export_markdown(conversation, turns, calls)
+    else:
+        text = (export_json if form is Form.JSON else export_jsonl)(conversation, turns, calls)
+    if out is None:
+        _print(text)
+        return
+    try:
+        out.write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(f"{out}: {error.strerror or error}") from None
+
+
+@app.command("import")
+def import_(
+    *, file: Annotated[Path, typer.Argument(metavar="FILE", help="What export --format json has written.")]
+) -> None:
+    """Take in a conversation that was exported as JSON."""
+    from bot.cli.attachments import read_text
+    from bot.history import import_json
+
+    with _store() as store:
+        conversation = import_json(store, read_text(file))
+    print(conversation.id)
+
+
+@app.command()
+def delete(
+    *,
+    identifier: Annotated[
+        str | None, typer.Argument(metavar="ID", help="The conversation to delete.", show_default=False)
+    ] = None,
+    older_than: Annotated[
+        str | None,
+        typer.Option(
+            "--older_than",
+            metavar="AGE",
+            help="Delete all older than 30d, 12h, 4w or 2026-01-31.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Delete one conversation, or all that are older."""
+    from bot.history import parse_age
+    from bot.render.sanitise import sanitise
+
+    if (identifier is None) == (older_than is None):
+        raise UsageError("Delete what? Give the ID of one conversation, or --older_than AGE.")
+    with _store() as store:
+        if identifier is not None:
+            conversation = store.delete(identifier)
+            print(
+                f"Deleted {conversation.id}: {sanitise(conversation.title, newlines=False)}", file=sys.stderr
+            )
+        elif older_than is not None:
+            count = store.delete_older_than(parse_age(older_than))
+            print(f"Deleted {count} conversation{'s' * (count != 1)}.", file=sys.stderr)
+
+
+@contextmanager
+def _store() -> Iterator[Store]:
+    from bot.store import Store
+
+    with Store.open(paths.store_file()) as store:
+        yield store
+
+
+def _find(store: Store, identifier: str | None) -> Conversation:
+    conversation = store.latest() if identifier is None else store.conversation(identifier)
+    if conversation is None:
+        raise UsageError("No conversations are kept yet.")
+    return conversation
+
+
+def _width() -> int | None:
+    """Return the window's width in cells, None when stdout is no terminal."""
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")
+
+
+def _print_json(value: Any) -> None:
+    _print(json.dumps(value, indent=2, ensure_ascii=False).encode("utf-8", "replace").decode())

@@ -1,0 +1,43 @@
+"""`moa-bot` with prompts piped in: a reply to each, as turns of one conversation."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+from bot.cli.attachments import attach
+from bot.cli.prompts_in import PromptReader
+from bot.cli.streams import Streams
+from bot.errors import ExitCode
+from bot.program import Program
+from bot.settings.settings import Settings
+from bot.turn import answer
+
+
+async def pipe(settings: Settings, streams: Streams) -> ExitCode:
+    """Answer every prompt as it comes. One that fails is reported, and the rest are answered.
+
+    Returns the code of the last failure (1, or 3 for a refused key), 130 as soon as interrupted.
+    """
+    async with Program(settings, streams.say, streams.stderr if settings.verbose else None) as program:
+        session = program.session()
+        worst, asked = ExitCode.DONE, 0
+        async for prompt in _prompts(settings, streams):
+            asked += 1
+            # Attached files belong to the conversation's beginning; without turns, to every prompt.
+            files = settings.file if asked == 1 or not settings.multi_turn else ()
+            code = await answer(session, attach(prompt, files), program, streams)
+            if code is ExitCode.INTERRUPTED:
+                return code
+            worst = code if code is not ExitCode.DONE else worst
+        if not asked:
+            streams.say("moa-bot: no prompt came on standard input.")
+        return worst
+
+
+async def _prompts(settings: Settings, streams: Streams) -> AsyncGenerator[str, None]:
+    reader = PromptReader(null=settings.null)
+    async for chunk in streams.read():
+        for prompt in reader.feed(chunk):
+            yield prompt
+    for prompt in reader.close():
+        yield prompt

@@ -1,0 +1,153 @@
+"""One conversation and its policy: what goes along, when a turn is kept, what an interruption leaves.
+
+Between the mixture, which knows nothing of conversations, and the store, which knows nothing of
+models. A turn is written before its first call is made and completed afterwards, so that nothing
+typed is lost; a store that fails costs the saving, never the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from bot.errors import Failure, FailureKind, StoreError
+from bot.events import CallFinished, Event, Notice, ReplyDelta, TurnFinished, TurnResult
+from bot.messages import Message
+from bot.mixture import Control, Mixture
+
+if TYPE_CHECKING:
+    from bot.store import Conversation, Store, TurnId
+
+
+class Session:
+    """A conversation with a mixture.
+
+    `store` is None when nothing is to be kept. With `multi_turn` off every prompt starts a fresh
+    conversation. `conversation` goes on with one that the store holds.
+    """
+
+    def __init__(
+        self,
+        mixture: Mixture,
+        *,
+        store: Store | None = None,
+        multi_turn: bool = True,
+        settings: Mapping[str, object] | None = None,
+        conversation: Conversation | None = None,
+    ) -> None:
+        self.mixture = mixture
+        self.multi_turn = multi_turn
+        self.history: list[Message] = []
+        self.turns = 0
+        self._store = store
+        self._settings = dict(settings or {})
+        self._conversation = conversation
+        if conversation is not None and store is not None:
+            self.history = list(store.messages(conversation.id))
+            self.turns = len(store.turns(conversation.id))
+
+    @property
+    def conversation_id(self) -> str | None:
+        """The stored conversation's id, None when there is none (yet)."""
+        return self._conversation.id if self._conversation else None
+
+    def clear(self) -> None:
+        """Start a new conversation with the next prompt."""
+        self.history.clear()
+        self.turns = 0
+        self._conversation = None
+
+    async def turn(self, prompt: str, control: Control | None = None) -> AsyncGenerator[Event, None]:
+        """Answer one prompt; the events of the mixture, and notices of the store's troubles.
+
+        A reply that was cut off stays in the history: the user has read it, and may refer to it.
+        A turn without a reply leaves no trace in the history, but is kept in the store.
+        """
+        if not self.multi_turn:
+            self.clear()
+        record = _Record(self._store)
+        self._conversation = record.begin(
+            self._conversation, prompt, self.mixture.plan.system, self._settings
+        )
+        for notice in record.troubles():
+            yield notice
+        self.turns += 1
+        result: TurnResult | None = None
+        try:
+            async with aclosing(self.mixture.run(self.history, prompt, control)) as events:
+                async for event in events:
+                    record.take(event)
+                    if isinstance(event, TurnFinished):
+                        result = event.result
+                        # Remembered before it is told: whoever hears of the end may ask at once.
+                        self._remember(prompt, result.reply)
+                    for notice in record.troubles():
+                        yield notice
+                    yield event
+        finally:
+            if result is None:
+                self._remember(prompt, record.abandon(self.mixture.plan.aggregator.model))
+
+    def _remember(self, prompt: str, reply: str) -> None:
+        if reply:
+            self.history += [Message("user", prompt), Message("assistant", reply)]
+
+
+class _Record:
+    """Keeps one turn in the store, as far as the store can."""
+
+    def __init__(self, store: Store | None) -> None:
+        self._store = store
+        self._turn: TurnId | None = None
+        self._reply: list[str] = []
+        self._troubles: list[Notice] = []
+
+    def begin(
+        self,
+        conversation: Conversation | None,
+        prompt: str,
+        system: str | None,
+        settings: Mapping[str, object],
+    ) -> Conversation | None:
+        """Write the prompt, in a new conversation if there is none."""
+        if self._store is None:
+            return conversation
+        try:
+            if conversation is None:
+                conversation = self._store.create_conversation(settings, system, prompt)
+            self._turn = self._store.begin_turn(conversation.id, prompt)
+        except StoreError as error:
+            self._failed(error)
+        return conversation
+
+    def take(self, event: Event) -> None:
+        """Write what this event finishes."""
+        if isinstance(event, ReplyDelta):
+            self._reply.append(event.text)
+        if self._store is None or self._turn is None:
+            return
+        try:
+            if isinstance(event, CallFinished):
+                self._store.save_call(self._turn, event.call)
+            elif isinstance(event, TurnFinished):
+                self._store.finish_turn(self._turn, event.result)
+        except StoreError as error:
+            self._failed(error)
+
+    def abandon(self, model: str) -> str:
+        """Complete a turn that nobody follows any more; returns the part of the reply that came."""
+        reply = "".join(self._reply)
+        failure = None if reply else Failure(FailureKind.CANCELLED, "interrupted", model)
+        result = TurnResult("partial" if reply else "failed", reply, "", model, failure=failure)
+        self.take(TurnFinished(result))
+        return reply
+
+    def troubles(self) -> list[Notice]:
+        """Return what has to be said since the last time."""
+        troubles, self._troubles = self._troubles, []
+        return troubles
+
+    def _failed(self, error: StoreError) -> None:
+        self._turn = None
+        self._troubles.append(Notice(f"This turn is not saved: {error.message}"))

@@ -1,0 +1,109 @@
+"""One turn in front of a person or a pipe: session, view and Ctrl-C brought together."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from bot.errors import ExitCode, FailureKind
+from bot.events import TurnFinished, TurnResult
+from bot.mixture import Control
+
+if TYPE_CHECKING:
+    from bot.cli.streams import Streams
+    from bot.log import Log
+    from bot.program import Program
+    from bot.render.view import View
+    from bot.session import Session
+    from bot.settings.settings import Settings
+
+TICK = 0.1
+"""Seconds between redraws of clocks and rates."""
+
+
+async def answer(session: Session, prompt: str, program: Program, streams: Streams) -> ExitCode:
+    """Answer one prompt in a view made for these streams; returns what the turn is worth as an exit code.
+
+    Ctrl-C stops the turn; what has come of the reply is kept.
+    """
+    control = Control()
+    view = view_for(program.settings, streams, session)
+    with interrupts(control.stop):
+        result = await show(session, prompt, view, program.log, control)
+    return exit_code(result, stopped=control.stopped)
+
+
+def view_for(settings: Settings, streams: Streams, session: Session, *, keep: bool = False) -> View:
+    """Return the view for what the settings ask and the streams are.
+
+    `keep` leaves the folded rounds and the line under the reply on the screen, as in a chat.
+    """
+    out, err, quiet = streams.stdout, streams.stderr, settings.quiet
+    if settings.json:
+        from bot.render.reply import JsonView
+
+        return JsonView(out, err, quiet=quiet, conversation=lambda: (session.conversation_id, session.turns))
+    if not (streams.stdout_is_terminal or streams.stderr_is_terminal):
+        from bot.render.reply import PipeView
+
+        return PipeView(out, err, stream=settings.stream, quiet=quiet)
+    from bot.render.view import TerminalView
+
+    return TerminalView(out, err, plain=settings.plain, quiet=quiet, stream=settings.stream, keep=keep)
+
+
+async def show(session: Session, prompt: str, view: View, log: Log, control: Control) -> TurnResult:
+    """Run the turn and show it; returns its result."""
+    log.start()
+    result: TurnResult | None = None
+    ticking = asyncio.create_task(_tick(view))
+    try:
+        async with aclosing(session.turn(prompt, control)) as events:
+            async for event in events:
+                view.on(event)
+                log.event(event)
+                if isinstance(event, TurnFinished):
+                    result = event.result
+    finally:
+        ticking.cancel()
+        view.close()
+    assert result is not None  # noqa: S101 - a turn's last event is TurnFinished
+    return result
+
+
+def exit_code(result: TurnResult, *, stopped: bool = False) -> ExitCode:
+    """Return what a turn's result means for the program's exit code."""
+    if stopped:
+        return ExitCode.INTERRUPTED
+    if result.status == "done":
+        return ExitCode.DONE
+    if result.failure is not None and result.failure.kind is FailureKind.KEY_REFUSED:
+        return ExitCode.NO_KEY
+    return ExitCode.FAILED
+
+
+@contextmanager
+def interrupts(handler: Callable[[], None]) -> Iterator[None]:
+    """Have Ctrl-C (and SIGTERM, SIGHUP) call `handler` in the event loop while the block runs."""
+    loop = asyncio.get_running_loop()
+    before = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is None:
+            continue
+        with suppress(ValueError):  # not in the main thread: its owner decides
+            before[number] = signal.signal(number, lambda *_: loop.call_soon_threadsafe(handler))
+    try:
+        yield
+    finally:
+        for number, handled in before.items():
+            signal.signal(number, handled)
+
+
+async def _tick(view: View) -> None:
+    while True:
+        await asyncio.sleep(TICK)
+        view.tick()
