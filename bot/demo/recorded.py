@@ -1,0 +1,62 @@
+"""Recorded answers: looks the reply to an instruction up in a file of them.
+
+The file is JSONL, gzipped or not, one object a line: {"instruction": text, "outputs": {key: text}}.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from bot.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Recordings:
+    """The recorded files of a behaviour, each read once."""
+
+    def __init__(self) -> None:
+        self._rows: dict[Path, list[dict[str, Any]]] = {}
+
+    def answers(self, path: Path, key: str, where: str, source: str) -> dict[str, str]:
+        """Return {instruction: the text recorded under `key`}; raises ConfigError."""
+        if path not in self._rows:
+            self._rows[path] = list(_read(path, where, source))
+        found = {row["instruction"]: row["outputs"].get(key) for row in self._rows[path]}
+        answers = {instruction: text for instruction, text in found.items() if isinstance(text, str)}
+        if not answers:
+            keys = sorted({str(key) for row in self._rows[path] for key in row["outputs"]})
+            raise ConfigError(
+                f"{source}: {where}recorded_as: expected a key of the outputs in {path}, not {key!r}",
+                "it holds " + (", ".join(keys) or "no outputs"),
+            )
+        return answers
+
+
+def _read(path: Path, where: str, source: str) -> Iterator[dict[str, Any]]:
+    import gzip
+
+    try:
+        with (
+            gzip.open(path, "rt", encoding="utf-8")
+            if path.suffix == ".gz"
+            else path.open(encoding="utf-8") as lines
+        ):
+            for number, line in enumerate(lines, start=1):
+                row = json.loads(line) if line.strip() else None
+                if row is None:
+                    continue
+                if not (
+                    isinstance(row, dict)
+                    and isinstance(row.get("instruction"), str)
+                    and isinstance(row.get("outputs"), dict)
+                ):
+                    raise ConfigError(
+                        f"{path}: line {number}: expected an object with instruction and outputs"
+                    )
+                yield row
+    except (OSError, EOFError, ValueError) as error:
+        raise ConfigError(f"{source}: {where}recorded: cannot read {path}: {error}") from error

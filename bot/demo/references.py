@@ -1,0 +1,70 @@
+"""Reads the system message of a mixture: the user's system prompt and the numbered answers in it.
+
+It knows the format only as a reader does, so that the demonstration models see what a language
+model would see:
+
+    (the user's system prompt)
+    (the instruction)
+    <answer 1 of 3 · 3f9a1c02b7de>
+    …
+    </answer 1 · 3f9a1c02b7de>
+
+It does not write that format.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_MARK: Final = re.compile(
+    r"^[ \t]*<(?P<end>/?)answer[ \t]+(?P<number>\d{1,6})(?:[ \t]+of[ \t]+\d{1,6})?"
+    r"[^\w\n>]{1,8}(?P<digits>[0-9a-f]{6,64})[ \t]*>[ \t\r]*$",
+    re.MULTILINE,
+)
+_ANSWERS: Final = re.compile(r"\b(?:answer|response|repl)", re.IGNORECASE)
+_MODELS: Final = re.compile(r"\b(?:model|assistant)s?\b", re.IGNORECASE)
+
+
+def parse_references(system: str) -> list[str]:
+    """Return the answers in a system message, in their order; none for any other system message.
+
+    A text inside an answer may hold marks with other digits; those are text. The digits that count
+    are those of the last closing mark, because everything foreign lies before it.
+    """
+    return [text for _, text in _blocks(system)]
+
+
+def user_system(system: str) -> str:
+    """Return the user's own system prompt in a system message, "" if there is none.
+
+    With answers in the message, the instruction stands between; it is known by its first paragraph,
+    which speaks of the answers of models. Where that cannot be found nothing is taken for the user's.
+    """
+    blocks = _blocks(system)
+    if not blocks:
+        return system.strip()
+    paragraphs = re.split(r"\n[ \t]*\n", system[: blocks[0][0]])
+    for index, paragraph in enumerate(paragraphs):
+        if _ANSWERS.search(paragraph) and _MODELS.search(paragraph):
+            return "\n\n".join(paragraphs[:index]).strip()
+    return ""
+
+
+def _blocks(system: str) -> list[tuple[int, str]]:
+    """(where the opening mark begins, the answer's text) for every answer that is not empty."""
+    marks = list(_MARK.finditer(system))
+    if not marks:
+        return []
+    closing = [mark for mark in marks if mark["end"]]
+    digits = (closing[-1] if closing else marks[0])["digits"]
+    marks = [mark for mark in marks if mark["digits"] == digits]
+    found = []
+    for index, mark in enumerate(marks):
+        if mark["end"]:
+            continue
+        end = marks[index + 1].start() if index + 1 < len(marks) else len(system)
+        text = system[mark.end() : end].strip()
+        if text:
+            found.append((mark.start(), text))
+    return found

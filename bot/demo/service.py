@@ -1,0 +1,235 @@
+"""The offline service: listens, and leads each request to its route.
+
+    GET  /v1/models   POST /v1/chat/completions   GET /healthz
+
+and, only where inspection is on, for tests:
+
+    GET, DELETE /demo/requests   GET /demo/connections   POST /demo/behaviour
+
+It parses no HTTP (`wire`) and answers no chat (`chat`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import time
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import h11
+
+from bot.demo.behaviour import Behaviour, parse_behaviour
+from bot.demo.chat import Chat, check_key
+from bot.demo.faults import RefusalError, error_body
+from bot.demo.records import Records
+from bot.demo.wire import BadRequestError, Connection, Exchange, Request
+from bot.errors import ConfigError, MoaError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_GOODBYE: Final = 1.0
+
+Route = Callable[[Exchange], Awaitable[None]]
+
+
+class DemoService:
+    """The service, running inside this process's event loop while its `async with` block lasts.
+
+    `port` 0 takes a free one. `inspect` adds the routes under /demo. Raises MoaError when it cannot
+    listen there.
+    """
+
+    def __init__(
+        self,
+        behaviour: Behaviour | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        inspect: bool = False,
+    ) -> None:
+        self.records = Records(kept=inspect)
+        self._host = host
+        self._port = port
+        self._chat = Chat(behaviour or Behaviour())
+        self._started = int(time.time())
+        self._connections_made = 0
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._routes: dict[str, dict[str, Route]] = {
+            "/healthz": {"GET": self._healthz},
+            "/v1/models": {"GET": self._models},
+            "/v1/chat/completions": {"POST": self._completions},
+        }
+        if inspect:
+            self._routes |= {
+                "/demo/requests": {"GET": self._requests, "DELETE": self._forget},
+                "/demo/connections": {"GET": self._connections},
+                "/demo/behaviour": {"POST": self._programme},
+            }
+
+    @property
+    def url(self) -> str:
+        """The root, like `http://127.0.0.1:8011`; the together SDK adds `/v1` to it by itself."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    @property
+    def base_url(self) -> str:
+        """The address that an OpenAI-compatible client is given, like `http://127.0.0.1:8011/v1`."""
+        return f"{self.url}/v1"
+
+    async def __aenter__(self) -> Self:
+        """Begin to listen."""
+        try:
+            self._server = await asyncio.start_server(self._serve, self._host, self._port, backlog=512)
+        except (OSError, OverflowError) as error:
+            raise _cannot_listen(self._host, self._port, error) from error
+        self._port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop listening and drop all connections."""
+        if self._server is None:
+            return
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_GOODBYE)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection until it closes."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+        self.records.opened += 1
+        self.records.open += 1
+        self._connections_made += 1
+        connection = Connection(self._connections_made, reader, writer)
+        watched = False
+        try:
+            while request := await connection.request():
+                if request.path.startswith("/demo/") and not watched:
+                    watched = True
+                    self.records.opened -= 1
+                    self.records.open -= 1
+                await self._one(connection, request)
+                if not connection.next_cycle():
+                    break
+        except BadRequestError as error:
+            await _refuse(connection, error)
+        except asyncio.CancelledError:
+            writer.transport.abort()
+        finally:
+            self.records.open -= not watched
+            connection.close()
+            if task is not None:
+                self._tasks.discard(task)
+
+    async def _one(self, connection: Connection, request: Request) -> None:
+        """Answer one request, and note how it went."""
+        exchange = Exchange(connection, request)
+        if (request.method, request.path) != ("POST", "/v1/chat/completions"):
+            await connection.attend(self._answer(exchange, self._route(request)))
+            return
+        record = self.records.arrived(request, connection.number)
+        exchange.number = record.number
+        finished = False
+        try:
+            finished = await connection.attend(self._answer(exchange, self._route(request)))
+        finally:
+            record.over(cancelled=not finished)
+
+    def _route(self, request: Request) -> Route:
+        methods = self._routes.get(request.path)
+        if methods is None:
+            message = f"Unknown path {request.path}; here are {', '.join(self._routes)}."
+            return _refusing(RefusalError(404, message, code="unknown_path"))
+        if request.method not in methods:
+            refusal = RefusalError(405, f"{request.method} is not possible here.", code="method_not_allowed")
+            refusal.headers = {"allow": ", ".join(methods)}
+            return _refusing(refusal)
+        return methods[request.method]
+
+    async def _answer(self, exchange: Exchange, route: Route) -> None:
+        try:
+            await route(exchange)
+        except RefusalError as refusal:
+            exchange.headers |= refusal.headers
+            await exchange.reply_json(refusal.status, refusal.body)
+
+    async def _healthz(self, exchange: Exchange) -> None:
+        await exchange.reply_json(200, {"status": "ok"})
+
+    async def _models(self, exchange: Exchange) -> None:
+        behaviour = self._chat.behaviour
+        check_key(behaviour.require_key, exchange.request.headers.get("authorization", ""))
+        entries: list[dict[str, Any]] = [
+            {
+                "id": model,
+                "object": "model",
+                "created": self._started,
+                "owned_by": "demo",
+                **model_behaviour.facts,
+            }
+            for model, model_behaviour in behaviour.models.items()
+        ]
+        await exchange.reply_json(
+            200, entries if behaviour.bare_list else {"object": "list", "data": entries}
+        )
+
+    async def _completions(self, exchange: Exchange) -> None:
+        await self._chat.answer(exchange, exchange.number)
+
+    async def _requests(self, exchange: Exchange) -> None:
+        await exchange.reply_json(200, [record.as_json() for record in self.records.requests])
+
+    async def _forget(self, exchange: Exchange) -> None:
+        self.records.requests.clear()
+        await exchange.reply_json(200, {"requests": 0})
+
+    async def _connections(self, exchange: Exchange) -> None:
+        await exchange.reply_json(200, {"opened": self.records.opened, "open": self.records.open})
+
+    async def _programme(self, exchange: Exchange) -> None:
+        try:
+            behaviour = parse_behaviour(json.loads(exchange.request.body))
+        except ConfigError as error:
+            raise RefusalError(400, error.message, code="invalid_behaviour") from error
+        except ValueError as error:
+            raise RefusalError(400, f"behaviour: not JSON: {error}", code="invalid_behaviour") from error
+        self._chat = Chat(behaviour)
+        await exchange.reply_json(200, {"models": list(behaviour.models)})
+
+
+def _refusing(refusal: RefusalError) -> Route:
+    async def route(_: Exchange) -> None:
+        raise refusal
+
+    return route
+
+
+async def _refuse(connection: Connection, error: BadRequestError) -> None:
+    """Answer what could not be read as a request, and let the client read why."""
+    request = Request("POST", "", {}, b"", 0.0, chunked_reply=True)
+    body = error_body(
+        str(error), "invalid_request_error", HTTPStatus(error.status).phrase.lower().replace(" ", "_")
+    )
+    try:
+        await Exchange(connection, request).reply_json(error.status, body)
+    except (h11.LocalProtocolError, ConnectionError):
+        return
+    await connection.linger()
+
+
+def _cannot_listen(host: str, port: int, error: Exception) -> MoaError:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return MoaError(f"port {port} on {host} is in use", "choose another with --port; 0 takes a free one")
+    reason = (isinstance(error, OSError) and error.strerror) or str(error)
+    return MoaError(f"cannot listen on {host}, port {port}: {reason}", "choose another --host or --port")
