@@ -1,0 +1,167 @@
+"""Rows at the end of a terminal's output that can still change, below rows that cannot any more.
+
+The one place that moves a cursor. It knows rows and cells, not Markdown or models. It never hides
+the cursor and leaves no mode set, so there is nothing to put back if the program dies.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.color import ColorSystem
+    from rich.console import Console
+    from rich.style import Style
+
+Run = tuple[str, "Style | None"]
+Row = list[Run]
+
+_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_REFLOWING_TERMS = ("kitty", "alacritty", "foot", "wezterm", "ghostty", "tmux", "contour")
+_REFLOWING_ENV = (
+    "TMUX", "TERM_PROGRAM", "VTE_VERSION", "WT_SESSION", "KONSOLE_VERSION", "KITTY_WINDOW_ID",
+    "ALACRITTY_WINDOW_ID", "WEZTERM_PANE",
+)  # fmt: skip
+
+
+class LiveRows:
+    """Draws rows for ever (`done`) and for now (`tail`), rewriting only what changed.
+
+    Between calls the cursor stands at the end of the tail, whose last row is "" where the cursor
+    is to stand in the first column. Rows are strings of at most the window's width, with our own
+    colour codes in them.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._rows = [""]
+        self._width = 0
+        self._colours = colour_system(console)
+
+    def ansi(self, row: Row) -> str:
+        """Return a row's text with colour codes, without blanks at its end."""
+        from rich.style import Style
+
+        last = len(row)
+        while last and not row[last - 1][0].strip(" "):
+            last -= 1
+        parts = []
+        for index, (text, style) in enumerate(row[:last]):
+            shown = text.rstrip(" ") if index == last - 1 else text
+            if style is None or self._colours is None:
+                parts.append(shown)
+            else:
+                plain = style.without_color if self._console.no_color else style
+                parts.append(Style.render(plain, shown, color_system=self._colours))
+        return "".join(parts)
+
+    def draw(self, done: list[str], tail: list[str]) -> None:
+        """Put `done` and `tail` in the tail's place; `done` is never touched again."""
+        width = self._console.width
+        start = ""
+        if self._width and width != self._width:
+            start, self._rows = self._erase(self._rows_on_screen(width)), [""]
+        self._width = width
+        tail = tail or [""]
+        rows = done + tail
+        old = self._rows
+        same = 0
+        while same < len(old) and same < len(rows) and old[same] == rows[same]:
+            if same < len(done) and not rows[same].isascii():
+                break  # it may stand there cut (see _lines); now it is written whole
+            same += 1
+        if same == len(old) == len(rows):
+            text = ""
+        elif same == len(old):
+            text = "\n" + _lines(rows[same:], max(len(done) - same, 0))
+        elif same == len(old) - 1 and same < len(rows) and _goes_on(old[same], rows[same]):
+            text = _lines([rows[same][len(old[same]) :], *rows[same + 1 :]], max(len(done) - same, 0))
+        elif same == len(rows):
+            # Fewer rows than before: the cursor has to end at the end of a row that stays.
+            text = self._erase(len(old) - same + 1) + _lines(rows[same - 1 :], 0)
+        else:
+            text = self._erase(len(old) - same) + _lines(rows[same:], max(len(done) - same, 0))
+        self._rows = tail
+        self._write(start + text)
+
+    def clear(self) -> None:
+        """Take the tail off the screen; the cursor is where the tail began."""
+        if self._rows != [""]:
+            self._write(self._erase(self._rows_on_screen(self._console.width)))
+        self._rows = [""]
+
+    def _rows_on_screen(self, width: int) -> int:
+        """How many rows the tail takes in a window that is now `width` cells wide."""
+        if width >= self._width or not rewraps_lines():
+            return len(self._rows)
+        from rich.cells import cell_len
+
+        return sum(max(1, -(-cell_len(_CODES.sub("", row)) // width)) for row in self._rows)
+
+    @staticmethod
+    def _erase(rows: int) -> str:
+        return "\r" + (f"\x1b[{rows - 1}A" if rows > 1 else "") + "\x1b[J"
+
+    def _write(self, text: str) -> None:
+        if text:
+            write_text(self._console, text)
+
+
+def paint(console: Console, text: str, name: str) -> str:
+    """Return `text` in the style of that name, as codes that this console's terminal knows."""
+    from rich.style import Style
+
+    from bot.render.styles import style
+
+    look = style(name).without_color if console.no_color else style(name)
+    colours = colour_system(console)
+    return Style.render(look, text, color_system=colours) if colours else text
+
+
+def write_text(console: Console, text: str) -> None:
+    """Write and flush; characters that the file's encoding does not know become "?"."""
+    file = console.file
+    try:
+        file.write(text)
+    except UnicodeEncodeError:
+        file.write(text.encode(console.encoding, "replace").decode(console.encoding))
+    file.flush()
+
+
+def _goes_on(old: str, new: str) -> bool:
+    return new.startswith(old) and "\x1b" not in old
+
+
+def _lines(rows: list[str], done: int) -> str:
+    """Join rows; those after the first `done` are cut by the terminal rather than wrapped by it.
+
+    Terminals disagree about the cells that some characters take. A tail row that turned out wider
+    than reckoned would wrap, and the next redraw would leave a piece of it behind.
+    """
+    head, tail = rows[:done], "\n".join(rows[done:])
+    if not tail.isascii():
+        tail = f"\x1b[?7l{tail}\x1b[?7h"
+    return "\n".join([*head, tail]) if head else tail
+
+
+def rewraps_lines() -> bool:
+    """Whether this terminal is known to wrap old lines anew when its window gets narrower."""
+    term = os.environ.get("TERM", "")
+    return any(name in term for name in _REFLOWING_TERMS) or any(
+        os.environ.get(name) for name in _REFLOWING_ENV
+    )
+
+
+def can_redraw(console: Console) -> bool:
+    """Whether rows can be redrawn here: a terminal that understands cursor movement."""
+    return console.is_terminal and not console.is_dumb_terminal and not console.legacy_windows
+
+
+def colour_system(console: Console) -> ColorSystem | None:
+    """Return the console's colour system in the form that styles take."""
+    from rich.color import ColorSystem
+
+    names = {"standard": "STANDARD", "256": "EIGHT_BIT", "truecolor": "TRUECOLOR", "windows": "WINDOWS"}
+    return ColorSystem[names[console.color_system]] if console.color_system else None

@@ -1,0 +1,128 @@
+"""The reference models' answers, to be read by a person: one after the other, or side by side.
+
+    ── GLM-5.3 ─────────────────────────────── 412 tok · 3.6 s ──
+    …its answer, as Markdown…
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from bot.render import phrases
+from bot.render.sanitise import sanitise
+from bot.render.styles import style
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+    from rich.text import Text
+
+    from bot.events import Call
+
+COLUMN = 60
+"""Cells that an answer needs at least to be read beside another."""
+GAP = "   "
+
+
+def show_proposals(
+    console: Console, calls: Sequence[Call], number: int, rounds: int, *, plain: bool = False
+) -> None:
+    """Print the answers of a round, side by side where the window is wide enough for two or more."""
+    names = phrases.seat_names([call.seat.agent for call in calls])
+    if rounds > 1:
+        console.print(f"  round {number} of {rounds}", style=style("dim"))
+    across = 1 if plain else min(len(calls), (console.width + len(GAP)) // (COLUMN + len(GAP)))
+    if across < 2:  # noqa: PLR2004 - one column is no columns
+        for name, call in zip(names, calls, strict=True):
+            show_proposal(console, call, name, plain=plain)
+        return
+    width = (console.width - len(GAP) * (across - 1)) // across
+    for first in range(0, len(calls), across):
+        columns = [
+            _rendered(console, call, name, width)
+            for name, call in zip(names[first : first + across], calls[first : first + across], strict=True)
+        ]
+        _print_columns(console, columns, width)
+
+
+def show_proposal(console: Console, call: Call, name: str, *, plain: bool = False) -> None:
+    """Print one answer under a rule with its model's name."""
+    from bot.render.live import write_text
+    from bot.render.markdown import print_markdown
+
+    _rule(console, name, call)
+    text = _said(call)
+    if plain:
+        write_text(console, sanitise(text).rstrip("\n") + "\n\n")
+        return
+    print_markdown(console, text)
+    console.print()
+
+
+def _rule(console: Console, name: str, call: Call) -> None:
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    facts = _facts(call)
+    dashes = max(console.width - cell_len(name) - cell_len(facts) - 10, 2)
+    line = Text("── ", style("dim")).append(name, style("name"))
+    line.append(f" {'─' * dashes} {facts} ──" if facts else f" {'─' * dashes}", style("dim"))
+    line.truncate(console.width)
+    console.print(line)
+
+
+def _facts(call: Call) -> str:
+    if call.failure is not None:
+        return "left out"
+    done = call.completion
+    if done is None:
+        return ""
+    tokens = done.usage.completion_tokens
+    parts = [f"{tokens:,} tok"] if tokens is not None else []
+    parts.append(phrases.seconds(done.seconds))
+    if done.partial:
+        parts.append("cut")
+    return " · ".join(parts)
+
+
+def _said(call: Call) -> str:
+    if call.failure is not None:
+        return f"*{phrases.reason(call.failure)}*"
+    return call.answer
+
+
+def _rendered(console: Console, call: Call, name: str, width: int) -> list[Text]:
+    """Return the rows of an answer laid out in `width` cells."""
+    from rich.console import Console
+    from rich.text import Text
+
+    file = io.StringIO()
+    column = Console(
+        file=file,
+        width=width,
+        force_terminal=True,
+        color_system=console.color_system,  # type: ignore[arg-type]  # the names that it takes itself
+        no_color=console.no_color,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    show_proposal(column, call, name)
+    return [Text.from_ansi(line) for line in file.getvalue().split("\n")]
+
+
+def _print_columns(console: Console, columns: list[list[Text]], width: int) -> None:
+    from rich.text import Text
+
+    for row in range(max(map(len, columns))):
+        line = Text()
+        for place, column in enumerate(columns):
+            cell = column[row] if row < len(column) else Text()
+            if place < len(columns) - 1:
+                cell = cell.copy()
+                cell.pad_right(max(width - cell.cell_len, 0) + len(GAP))
+            line.append_text(cell)
+        line.rstrip()
+        console.print(line, no_wrap=True, crop=True)

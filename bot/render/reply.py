@@ -1,0 +1,196 @@
+"""What goes into a pipe or a file: the reply as the model wrote it, or JSON; failures as plain lines.
+
+Nothing is wrapped, padded or coloured here, and nothing is taken out of a reply: it is data. Only
+lone surrogates, which no encoding can write, become U+FFFD.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Any
+
+from bot.events import CallFinished, Notice, ReplyDelta, TurnFinished
+from bot.render import phrases
+from bot.render.sanitise import mend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bot.events import Call, Event, TurnResult
+
+_HIGH_SURROGATES = ("\ud800", "\udbff")
+
+
+class RawReply:
+    """Writes a reply's text unchanged, as it comes, and ends it with a newline."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self._out = out
+        self._held = ""
+        self._last = "\n"
+
+    def feed(self, text: str) -> None:
+        """Write the next piece. A surrogate pair cut in half is put together again."""
+        text, self._held = self._held + text, ""
+        if text and _HIGH_SURROGATES[0] <= text[-1] <= _HIGH_SURROGATES[1]:
+            text, self._held = text[:-1], text[-1]
+        self._write(mend(text))
+
+    def refresh(self) -> None:
+        """Do nothing: all that came is written."""
+
+    def close(self, *, partial: bool = False) -> None:  # noqa: ARG002 - data says nothing about itself
+        """Write the final newline if it is missing."""
+        self._write(mend(self._held))
+        self._held = ""
+        if self._last != "\n":
+            self._write("\n")
+
+    def _write(self, text: str) -> None:
+        if not text:
+            return
+        try:
+            self._out.write(text)
+        except UnicodeEncodeError:
+            encoding = getattr(self._out, "encoding", None) or "ascii"
+            self._out.write(text.encode(encoding, "replace").decode(encoding))
+        self._out.flush()
+        self._last = text[-1]
+
+
+class Reports:
+    """Failures and notices as plain lines on stderr. With `quiet` only a failed turn is said."""
+
+    def __init__(self, err: IO[str] | None, *, quiet: bool = False) -> None:
+        self._err = err
+        self._quiet = quiet
+
+    def on(self, event: Event) -> None:
+        """Say what this event has to say, if anything."""
+        match event:
+            case CallFinished(call) if call.failure is not None and call.seat.role == "reference":
+                self._say(phrases.call_failure(call))
+            case Notice(text):
+                self._say(phrases.one_line(text))
+            case TurnFinished(result) if result.status == "failed":
+                self._say(phrases.turn_failure(result), always=True)
+            case TurnFinished(result) if result.status == "partial":
+                self._say(f"the reply is {phrases.cut_off(result)}")
+
+    def _say(self, text: str, *, always: bool = False) -> None:
+        if self._err is None or (self._quiet and not always):
+            return
+        # A stderr that is gone is no reason to lose the reply.
+        with suppress(OSError, ValueError):
+            print(f"moa-bot: {text}", file=self._err, flush=True)
+
+
+class PipeView:
+    """The reply on `out`, failures and notices on `err`, for streams without a person behind them.
+
+    A closed `out` raises BrokenPipeError.
+    """
+
+    def __init__(self, out: IO[str], err: IO[str], *, stream: bool = True, quiet: bool = False) -> None:
+        self._reply = RawReply(out)
+        self._reports = Reports(err, quiet=quiet)
+        self._stream = stream
+        self._written = False
+
+    def on(self, event: Event) -> None:
+        """Take in one event."""
+        match event:
+            case ReplyDelta(text) if text and self._stream:
+                self._written = True
+                self._reply.feed(text)
+            case TurnFinished(result):
+                if not self._written:
+                    self._reply.feed(result.reply)
+                self.close()
+        self._reports.on(event)
+
+    def tick(self) -> None:
+        """Do nothing: nothing here moves."""
+
+    def close(self) -> None:
+        """End the reply with a newline if it has none."""
+        self._written = False
+        self._reply.close()
+
+
+class JsonView:
+    """One JSON object per turn, on one line of `out`. Failures are said on `err` too, if given.
+
+    `conversation` is asked for the conversation's id and the turn's number when a turn is over.
+    """
+
+    def __init__(
+        self,
+        out: IO[str],
+        err: IO[str] | None = None,
+        *,
+        quiet: bool = False,
+        conversation: Callable[[], tuple[str | None, int | None]] = lambda: (None, None),
+    ) -> None:
+        self._out = out
+        self._reports = Reports(err, quiet=quiet)
+        self._conversation = conversation
+
+    def on(self, event: Event) -> None:
+        """Take in one event; a finished turn is written."""
+        if isinstance(event, TurnFinished):
+            import json
+
+            conversation_id, turn = self._conversation()
+            record = turn_json(event.result, conversation_id=conversation_id, turn=turn)
+            RawReply(self._out).feed(json.dumps(record, ensure_ascii=False) + "\n")
+        self._reports.on(event)
+
+    def tick(self) -> None:
+        """Do nothing: nothing here moves."""
+
+    def close(self) -> None:
+        """Do nothing: every line is whole."""
+
+
+def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | None) -> dict[str, Any]:
+    """Return a turn as plain JSON values.
+
+    `reply` is None and `error` says why when the turn failed. `references[r][i]` is seat i of
+    round r + 1. Seconds count from the prompt, a reference's from its request; costs are US
+    dollars, None when unknown; `tokens` are completion tokens as the service counts them.
+    """
+    prompt, completion = result.usage.prompt_tokens, result.usage.completion_tokens
+    total = None if prompt is None or completion is None else prompt + completion
+    failed = result.status == "failed"
+    return {
+        "reply": None if failed else result.reply,
+        "model": result.model,
+        "references": [[_reference(call) for call in calls] for calls in result.rounds],
+        "status": result.status,
+        "error": phrases.turn_failure(result) if failed else phrases.cut_off(result) or None,
+        "usage": {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total},
+        "cost": result.cost,
+        "seconds": result.seconds,
+        "first_token": result.first_token,
+        "notices": list(result.notices),
+        "conversation_id": conversation_id,
+        "turn": turn,
+    }
+
+
+def _reference(call: Call) -> dict[str, Any]:
+    done, agent = call.completion, call.seat.agent
+    return {
+        "model": agent.model,
+        "endpoint": agent.endpoint,
+        "text": done.text if done else None,
+        "reasoning": done.reasoning if done else None,
+        "error": phrases.reason(call.failure) if call.failure else None,
+        "tokens": done.usage.completion_tokens if done else None,
+        "prompt_tokens": done.usage.prompt_tokens if done else None,
+        "seconds": done.seconds if done else None,
+        "first_token": done.first_token if done else None,
+        "cost": call.cost,
+        "partial": done.partial if done else "",
+    }

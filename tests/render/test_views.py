@@ -1,0 +1,504 @@
+"""What each view shows of a turn: on a screen, in a pipe, as JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bot.errors import Failure, FailureKind
+from bot.events import (
+    AggregatorStarted,
+    Call,
+    CallDelta,
+    CallFinished,
+    CallRetrying,
+    CallStarted,
+    Event,
+    Notice,
+    ReplyDelta,
+    RoundFinished,
+    RoundStarted,
+    Seat,
+    TurnFinished,
+    TurnResult,
+)
+from bot.messages import Agent, Completion, Usage
+from bot.render import JsonView, PipeView, TerminalView, turn_json
+from bot.render.phrases import money, seat_names, seconds
+
+MakeScreen = Callable[..., Any]
+
+MODELS = [
+    "zai/GLM-5.3",
+    "openai/gpt-oss-120b",
+    "deepseek-ai/DeepSeek-V4-Pro",
+    "moon/Kimi-K3",
+    "mm/MiniMax-M3",
+]
+LIMITED = Failure(FailureKind.RATE_LIMITED, "rate limited", model=MODELS[4], status=429)
+AGGREGATOR = Seat(3, 0, Agent("Qwen/Qwen3.7-Max"), "aggregator")
+REPLY = "Purring is a **self-regulating** behaviour.\n\n- one\n- two"
+
+
+class Clock:
+    """A clock that goes when told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def seats(round_: int) -> tuple[Seat, ...]:
+    """Return the seats of a round."""
+    return tuple(Seat(round_, index, Agent(model)) for index, model in enumerate(MODELS))
+
+
+def calls(round_: int) -> tuple[Call, ...]:
+    """Return a round's calls: four good ones, one that failed."""
+    done = Completion("text", usage=Usage(10, 412), first_token=0.5, seconds=3.6)
+    good = [Call(seat, done, cost=0.001) for seat in seats(round_)[:4]]
+    return (*good, Call(seats(round_)[4], failure=LIMITED))
+
+
+def result(status: Any = "done", reply: str = REPLY, failure: Failure | None = None) -> TurnResult:
+    """Return a turn of two rounds."""
+    done = Completion(reply, partial="stopped" if status == "partial" else "")
+    return TurnResult(
+        status, reply, "", AGGREGATOR.agent.model, (calls(1), calls(2)), Call(AGGREGATOR, done), failure,
+        Usage(9000, 214), 0.0183, 11.1, 14.9, ("a notice",),
+    )  # fmt: skip
+
+
+def rounds() -> Iterator[Event]:
+    """Yield two rounds and the aggregator's start."""
+    for number in (1, 2):
+        yield RoundStarted(number, 2, seats(number))
+        yield from (CallStarted(seat) for seat in seats(number))
+        yield CallDelta(seats(number)[2], text="words of a \x1b[2Jmodel ")
+        yield CallRetrying(seats(number)[4], LIMITED, 1, 2.0)
+        yield from (CallFinished(call) for call in calls(number))
+        yield RoundFinished(number, 2, calls(number), 6.0)
+    yield AggregatorStarted(AGGREGATOR, 4)
+
+
+def turn(status: Any = "done") -> Iterator[Event]:
+    """Yield a whole turn."""
+    yield from rounds()
+    if status == "failed":
+        failure = Failure(FailureKind.TIMEOUT, "no answer for 120 s", "Qwen/Qwen3.7-Max", hint="try again")
+        yield TurnFinished(result("failed", "", failure))
+        return
+    yield from (ReplyDelta(text=REPLY[at : at + 4]) for at in range(0, len(REPLY), 4))
+    yield TurnFinished(result(status))
+
+
+def play(view: Any, events: Iterator[Event], clock: Clock | None = None) -> None:
+    """Tell a view events, with time going on between them."""
+    for event in events:
+        view.on(event)
+        if clock:
+            clock.now += 0.25
+        view.tick()
+    view.close()
+    view.close()
+
+
+FOLDED = [
+    "  round 1   4 of 5   6.0 s   MiniMax-M3 left out: rate limited",
+    "  round 2   4 of 5   6.0 s   MiniMax-M3 left out: rate limited",
+]
+SHOWN = ["Purring is a self-regulating behaviour.", "", " • one", " • two"]
+LINE = "  5 models × 2 → Qwen3.7-Max · first word 11.1 s · 14.9 s · 9,214 tokens · $0.0183"
+
+
+def test_a_whole_turn_on_a_terminal(make_screen: MakeScreen) -> None:
+    """Folded rounds, the reply, and one line about it are all that stays."""
+    screen, clock = make_screen(120, 30), Clock()
+    play(TerminalView(screen.console, screen.console, clock=clock), turn(), clock)
+    assert screen.rows() == [*FOLDED, "", *SHOWN, "", LINE + " · 2 of 10 left out"]
+    screen.assert_in_order()
+
+
+def test_while_the_models_think(make_screen: MakeScreen) -> None:
+    """Each seat has its line: sign, name, state or tokens, seconds, rate, last words."""
+    screen, clock = make_screen(80, 24), Clock()
+    view = TerminalView(screen.console, screen.console, clock=clock)
+    view.on(RoundStarted(1, 2, seats(1)))
+    for seat in seats(1)[:4]:
+        view.on(CallStarted(seat))
+    view.on(
+        CallDelta(seats(1)[2], text="Cats purr by \x1b[2Jvibrations of the larynx\nat 25 to 150 Hz. " * 4)
+    )
+    view.on(CallDelta(seats(1)[3], reasoning="hm"))
+    view.on(CallFinished(calls(1)[0]))
+    view.on(CallRetrying(seats(1)[4], LIMITED, 1, 4.0))
+    clock.now += 2
+    view.tick()
+    assert screen.rows() == [
+        "  round 1 of 2                                                             2.0 s",
+        "  ✓ GLM-5.3            412 tok   3.6 s  133/s",
+        "  ∙ gpt-oss-120b       waiting   2.0 s",
+        "  ▸ DeepSeek-V4-Pro    ~59 tok   2.0 s   30/s   … f the larynx at 25 to 150 Hz.",
+        "  ∙ Kimi-K3           thinking   2.0 s          … hm",
+        "  ✗ MiniMax-M3       rate limited, asking again in 2 s",
+    ]
+    view.close()
+    assert screen.rows() == []
+    screen.assert_in_order()
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [
+        (47, "  ▸ DeepSeek-V4-Pro    ~56 tok   2.0 s   28/s"),
+        (40, "  ▸ DeepSeek-V4-Pro    ~56 tok   2.0 s"),
+        (30, "  ▸ DeepSeek-V4-Pro   2.0 s"),
+        (20, "  ▸ DeepSee…   2.0 s"),
+    ],
+)
+def test_narrow_windows_drop_columns(make_screen: MakeScreen, width: int, expected: str) -> None:
+    """The last words go first, then the rate, then the tokens; no row ever wraps."""
+    screen, clock = make_screen(width, 24), Clock()
+    view = TerminalView(screen.console, screen.console, clock=clock)
+    view.on(RoundStarted(1, 1, seats(1)))
+    view.on(CallStarted(seats(1)[2]))
+    view.on(CallDelta(seats(1)[2], text="漢字 word " * 28))
+    clock.now += 2
+    view.tick()
+    rows = screen.rows()
+    assert len(rows) == 6
+    assert rows[3] == expected
+    view.close()
+
+
+def test_more_seats_than_rows(make_screen: MakeScreen) -> None:
+    """What does not fit the window is counted, and nothing scrolls away or stays."""
+    screen = make_screen(60, 6)
+    view = TerminalView(screen.console, screen.console)
+    view.on(RoundStarted(1, 1, seats(1)))
+    assert screen.rows()[-1] == "  … 3 more"
+    view.close()
+    assert screen.rows() == []
+
+
+def test_nothing_is_written_while_nothing_changed(make_screen: MakeScreen) -> None:
+    """Ticks without news or time write nothing, and redraws are at most ten a second."""
+    screen, clock = make_screen(80, 24), Clock()
+    view = TerminalView(screen.console, screen.console, clock=clock)
+    view.on(RoundStarted(1, 1, seats(1)))
+    view.on(CallStarted(seats(1)[0]))
+    sizes = []
+    for _ in range(100):
+        clock.now += 0.01
+        view.on(CallDelta(seats(1)[0], text="word "))
+        sizes.append(len(screen.written))
+    assert len(set(sizes)) <= 11
+    clock.now += 1
+    view.tick()
+    size = len(screen.written)
+    for _ in range(10):
+        view.tick()
+    assert len(screen.written) == size
+    view.close()
+    view.tick()
+    assert screen.rows() == []
+
+
+def test_the_aggregator_reads_until_its_first_word(make_screen: MakeScreen) -> None:
+    """One line says who reads how many answers, and is gone when the reply begins."""
+    screen, clock = make_screen(80, 24), Clock()
+    view = TerminalView(screen.console, screen.console, clock=clock)
+    view.on(AggregatorStarted(AGGREGATOR, 5))
+    clock.now += 1.2
+    view.tick()
+    assert screen.rows() == ["  Qwen3.7-Max reads 5 answers   1.2 s"]
+    view.on(ReplyDelta(reasoning="hm"))
+    clock.now += 1
+    view.tick()
+    assert screen.rows() == ["  Qwen3.7-Max thinks   2.2 s"]
+    view.on(ReplyDelta(text="Yes"))
+    assert screen.rows() == ["", "Yes"]
+    view.close()
+
+
+def test_one_shot_leaves_only_the_reply_and_what_went_wrong(make_screen: MakeScreen) -> None:
+    """Without `keep`, the rounds' lines are gone in the end."""
+    screen, clock = make_screen(120, 30), Clock()
+    play(TerminalView(screen.console, screen.console, clock=clock, keep=False), turn(), clock)
+    failures = [f"  round {n}: MiniMax-M3 left out: rate limited" for n in (1, 2)]
+    assert screen.rows() == [*failures, *SHOWN]
+
+
+def test_quiet_shows_the_reply_alone(make_screen: MakeScreen) -> None:
+    """With `quiet` there is nothing but the reply."""
+    screen = make_screen(80, 24)
+    play(TerminalView(screen.console, screen.console, quiet=True), turn())
+    assert screen.rows() == SHOWN
+
+
+def test_quiet_still_says_that_a_turn_failed(make_screen: MakeScreen) -> None:
+    """A failed turn is said, and how to go on."""
+    screen = make_screen(80, 24)
+    play(TerminalView(screen.console, screen.console, quiet=True), turn("failed"))
+    assert screen.rows() == ["  ✗ Qwen/Qwen3.7-Max: timed out: no answer for 120 s (try again)"]
+
+
+def test_without_streaming_the_reply_comes_whole(make_screen: MakeScreen) -> None:
+    """The reading line stays until the turn is finished, then the reply is printed."""
+    screen, clock = make_screen(120, 30), Clock()
+    view = TerminalView(screen.console, screen.console, stream=False, clock=clock)
+    events = list(turn())
+    play_until_last = events[:-1]
+    for event in play_until_last:
+        view.on(event)
+    clock.now += 1
+    view.tick()
+    assert screen.rows()[-1].startswith("  Qwen3.7-Max reads 4 answers")
+    view.on(events[-1])
+    assert screen.rows()[3:7] == SHOWN
+
+
+def test_plain_on_a_terminal(make_screen: MakeScreen) -> None:
+    """Plain means lines that stay, no Markdown, no cursor movement, and still nothing harmful."""
+    screen = make_screen(120, 30)
+    events = [*rounds(), ReplyDelta(text="a **b**\x1b[2J\x07 [bold]"), TurnFinished(result())]
+    play(TerminalView(screen.console, screen.console, plain=True), iter(events))
+    assert "\x1b" not in screen.written
+    assert screen.rows() == [
+        "  round 1   4 of 5   6.0 s", "  MiniMax-M3 left out: rate limited",
+        "  round 2   4 of 5   6.0 s", "  MiniMax-M3 left out: rate limited",
+        "", "a **b** [bold]", "", LINE + " · 2 of 10 left out",
+    ]  # fmt: skip
+
+
+def test_a_dumb_terminal_is_plain(make_screen: MakeScreen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TERM=dumb gets no escape sequence at all."""
+    monkeypatch.setenv("TERM", "dumb")
+    screen = make_screen(120, 30, colour=False)
+    play(TerminalView(screen.console, screen.console), turn())
+    assert "\x1b" not in screen.written
+    assert "**self-regulating**" in screen.written
+
+
+def test_reply_into_a_file_progress_on_the_terminal(make_screen: MakeScreen) -> None:
+    """With stdout redirected, it gets the reply as written, and the terminal the progress."""
+    screen, out, clock = make_screen(120, 30), io.StringIO(), Clock()
+    play(TerminalView(out, screen.console, clock=clock), turn(), clock)
+    assert out.getvalue() == REPLY + "\n"
+    assert screen.rows() == [*FOLDED, LINE + " · 2 of 10 left out"]
+
+
+def test_reply_on_the_terminal_errors_into_a_file(make_screen: MakeScreen) -> None:
+    """With stderr redirected, there is no progress, and failures are plain lines there."""
+    screen, err = make_screen(80, 24), io.StringIO()
+    play(TerminalView(screen.console, err), turn())
+    assert screen.rows() == SHOWN
+    assert err.getvalue().splitlines() == [
+        f"moa-bot: round {n}: MiniMax-M3 left out: rate limited" for n in (1, 2)
+    ]
+
+
+def test_an_interrupted_reply_is_marked(make_screen: MakeScreen) -> None:
+    """A view that is closed in mid-reply leaves what came, an ellipsis, and order."""
+    screen = make_screen(80, 24)
+    view = TerminalView(screen.console, screen.console)
+    view.on(ReplyDelta(text="Half a **sent"))
+    view.close()
+    assert screen.rows() == ["", "Half a **sent", "…"]
+    screen.assert_in_order()
+
+
+def test_notices_wait_for_the_end_of_the_reply(make_screen: MakeScreen) -> None:
+    """A notice before the reply is printed at once, one in its middle below it."""
+    screen = make_screen(80, 24)
+    view = TerminalView(screen.console, screen.console)
+    view.on(Notice("Cut \x1b[2Jshort."))
+    view.on(ReplyDelta(text="Yes, "))
+    view.on(Notice("Not saved."))
+    view.on(ReplyDelta(text="it is."))
+    view.on(TurnFinished(result(reply="Yes, it is.")))
+    view.close()
+    assert screen.rows()[:5] == ["  Cut short.", "", "Yes, it is.", "", "  Not saved."]
+
+
+def test_reasoning_is_shown_when_asked_for(make_screen: MakeScreen) -> None:
+    """The aggregator's thinking stands above the reply, harmless."""
+    screen = make_screen(80, 24)
+    view = TerminalView(screen.console, screen.console, show_reasoning=True)
+    view.on(AggregatorStarted(AGGREGATOR, 2))
+    view.on(ReplyDelta(reasoning="Let me \x1b[2Jsee"))
+    view.on(ReplyDelta(text="Yes"))
+    view.on(TurnFinished(result(reply="Yes")))
+    assert screen.rows()[:3] == ["Let me see", "", "Yes"]
+    screen.assert_in_order()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(st.sampled_from("\x1b[]?25lhm;2JA\x07\r\n\x9b\x08ab \ud83d\u202e"), max_size=60))
+def test_hostile_words_in_the_progress(make_screen: MakeScreen, text: str) -> None:
+    """Words, names and messages of models and services cannot touch the terminal."""
+    screen, clock = make_screen(120, 24), Clock()
+    view = TerminalView(screen.console, screen.console, clock=clock)
+    seat = Seat(1, 0, Agent("maker/" + text))
+    failure = Failure(FailureKind.SERVICE, text, model=text)
+    view.on(RoundStarted(1, 1, (seat,)))
+    view.on(CallStarted(seat))
+    view.on(CallDelta(seat, text=text, reasoning=text))
+    clock.now += 1
+    view.tick()
+    view.on(CallRetrying(seat, failure, 1, 1.0))
+    view.on(CallFinished(Call(seat, failure=failure)))
+    clock.now += 1
+    view.tick()
+    view.on(RoundFinished(1, 1, (Call(seat, failure=failure),), 1.0))
+    view.on(Notice(text))
+    view.on(TurnFinished(result("failed", "", failure)))
+    view.close()
+    screen.assert_in_order()
+
+
+def test_a_pipe_gets_the_reply_and_nothing_else() -> None:
+    """The reply as the model wrote it, one newline at its end; failures on stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    play(PipeView(out, err), turn())
+    assert out.getvalue() == REPLY + "\n"
+    assert err.getvalue().splitlines() == [
+        f"moa-bot: round {n}: MiniMax-M3 left out: rate limited" for n in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("reply", ["a\x1b[1m [bold] \r\n\tb  ", "ends itself\n", "ends twice\n\n"])
+def test_a_pipe_changes_no_byte(stream: bool, reply: str) -> None:  # noqa: FBT001 - a parameter of the table
+    """Data is data: controls and blanks go through, and only a missing newline is added."""
+    out = io.StringIO(newline="")
+    events: list[Event] = [ReplyDelta(text=letter) for letter in reply]
+    events.append(TurnFinished(result(reply=reply)))
+    play(PipeView(out, io.StringIO(), stream=stream), iter(events))
+    assert out.getvalue() == (reply if reply.endswith("\n") else reply + "\n")
+
+
+def test_a_pipe_writes_what_no_encoding_can() -> None:
+    """Surrogate pairs cut in half are joined, lone ones and unknown characters replaced."""
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="utf-8", newline="")
+    texts = ["a\ud83d", "\ude00b\ud83d", "c\ude00", "\ud83d"]
+    play(PipeView(out, io.StringIO()), (ReplyDelta(text=text) for text in texts))
+    assert raw.getvalue().decode() == "a😀b\ufffdc\ufffd\ufffd\n"
+    raw = io.BytesIO()
+    ascii_only = io.TextIOWrapper(raw, encoding="ascii")
+    play(PipeView(ascii_only, io.StringIO()), iter([ReplyDelta(text="é→a")]))
+    assert raw.getvalue().decode() == "??a\n"
+
+
+def test_a_failed_turn_in_a_pipe() -> None:
+    """Nothing goes to stdout; with `quiet` the failure is still said, and only that."""
+    out, err = io.StringIO(), io.StringIO()
+    play(PipeView(out, err, quiet=True), turn("failed"))
+    assert out.getvalue() == ""
+    assert err.getvalue() == "moa-bot: Qwen/Qwen3.7-Max: timed out: no answer for 120 s (try again)\n"
+
+
+class ClosedPipe(io.StringIO):
+    """A stream whose reader has gone."""
+
+    def write(self, text: str) -> int:
+        """Fail as a closed pipe does."""
+        raise BrokenPipeError(text)
+
+
+def test_a_closed_stdout_is_told_and_a_closed_stderr_is_not() -> None:
+    """The caller hears of a reader that has gone; a stderr that has gone costs nothing."""
+    view = PipeView(ClosedPipe(), ClosedPipe())
+    for event in rounds():
+        view.on(event)
+    with pytest.raises(BrokenPipeError):
+        view.on(ReplyDelta(text="a"))
+
+
+def test_json_has_everything_on_one_line() -> None:
+    """One object per turn with the fields that are promised, also for characters no encoding knows."""
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="utf-8")
+    view = JsonView(out, conversation=lambda: ("abc", 3))
+    play(
+        view,
+        iter([TurnFinished(result(reply="déjà\nvu \ud83d")), TurnFinished(result("failed", "", LIMITED))]),
+    )
+    first, second = map(json.loads, raw.getvalue().decode().splitlines())
+    assert "déjà" in raw.getvalue().decode()
+    assert list(first) == [
+        "reply", "model", "references", "status", "error", "usage", "cost", "seconds", "first_token",
+        "notices", "conversation_id", "turn",
+    ]  # fmt: skip
+    assert (first["reply"], first["status"], first["error"]) == ("déjà\nvu \ufffd", "done", None)
+    assert (first["conversation_id"], first["turn"]) == ("abc", 3)
+    assert first["usage"] == {"prompt_tokens": 9000, "completion_tokens": 214, "total_tokens": 9214}
+    assert [len(round_) for round_ in first["references"]] == [5, 5]
+    assert first["references"][0][0] == {
+        "model": MODELS[0], "endpoint": "together", "text": "text", "reasoning": "", "error": None,
+        "tokens": 412, "prompt_tokens": 10, "seconds": 3.6, "first_token": 0.5, "cost": 0.001, "partial": "",
+    }  # fmt: skip
+    failed = first["references"][1][4]
+    assert (failed["text"], failed["error"], failed["cost"]) == (None, "rate limited", None)
+    assert (second["reply"], second["status"]) == (None, "failed")
+    assert second["error"] == "mm/MiniMax-M3: rate limited"
+
+
+def test_partial_json() -> None:
+    """A reply that was cut says why."""
+    record = turn_json(result("partial"), conversation_id=None, turn=None)
+    assert (record["reply"], record["status"], record["error"]) == (REPLY, "partial", "partial: stopped")
+
+
+@pytest.mark.parametrize(
+    ("agents", "names"),
+    [
+        (["a/x", "b/y"], ["x", "y"]),
+        (["a/x", "b/x", "c/z"], ["a/x", "b/x", "z"]),
+        (["a/x", "a/x", "b/y"], ["x ×1", "x ×2", "y"]),
+        (["plain"], ["plain"]),
+    ],
+)
+def test_names_are_short_and_different(agents: list[str], names: list[str]) -> None:
+    """No two seats look alike."""
+    assert seat_names([Agent(model) for model in agents]) == names
+
+
+def test_the_same_model_at_two_services() -> None:
+    """The endpoint tells them apart."""
+    agents = [Agent("a/x"), Agent("a/x", endpoint="local")]
+    assert seat_names(agents) == ["a/x @ together", "a/x @ local"]
+
+
+def test_numbers_as_people_read_them() -> None:
+    """Money, times and unknown costs."""
+    assert [money(value) for value in (None, 0.0, 0.00001, 0.0183, 3.2)] == [
+        "cost unknown", "$0", "<$0.0001", "$0.0183", "$3.20",
+    ]  # fmt: skip
+    assert [seconds(value) for value in (0.04, 59.94, 125.2)] == ["0.0 s", "59.9 s", "2 min 05 s"]
+
+
+def test_signs_on_a_terminal_that_has_none() -> None:
+    """Where the encoding lacks our signs, plain ones stand in, and nothing crashes."""
+    from rich.console import Console
+
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="ascii")
+    console = Console(
+        file=out, force_terminal=True, width=120, height=30, color_system=None, legacy_windows=False
+    )
+    clock = Clock()
+    play(TerminalView(console, console, clock=clock), turn(), clock)
+    out.flush()
+    shown = raw.getvalue().decode("ascii")
+    assert "5 models x 2 -> Qwen3.7-Max | first word" in shown
+    assert "+ GLM-5.3" in shown
