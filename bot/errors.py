@@ -3,7 +3,7 @@
 Two forms of the same news:
 
 * `Failure` is a value. A call that fails in a worker process comes back as one, because an
-  exception of the SDK cannot be pickled (DESIGN: "a failure made of plain strings").
+  exception of the SDK cannot be pickled: once thrown across, it breaks the pool for good.
 * `MoaError` is raised inside one process, up to the single error boundary in `bot.cli`.
 
     MoaError                 anything the program says in a line or two        exit 1

@@ -30,6 +30,7 @@ class Log:
         self._loader: threading.Thread | None = None
         self._logger: Logger | None = None
         self._sinks: list[int] = []
+        self._shown: int | None = None
 
     def start(self) -> None:
         """Load the writer in the background; returns at once."""
@@ -51,6 +52,19 @@ class Log:
         if self._logger is not None:
             with suppress(OSError, ValueError):  # a full disk, a closed stderr
                 self._logger.log("INFO", text)
+
+    def show(self, stream: TextIO | None) -> None:
+        """Write to this stream as well from now on; None ends that."""
+        self.start()
+        if self._loader is not None:
+            self._loader.join()
+        if self._shown is not None and self._logger is not None:
+            with suppress(ValueError):
+                self._logger.remove(self._shown)
+            self._sinks.remove(self._shown)
+            self._shown = None
+        if stream is not None:
+            self._add_stream(stream)
 
     def close(self) -> None:
         """Write out and close the file."""
@@ -87,11 +101,14 @@ class Log:
                         opener=_private,
                     )
                 )
-        if self._verbose is not None:
-            self._sinks.append(
-                logger.add(self._verbose, format="moa-bot: {message}", catch=False, diagnose=False)
-            )
         self._logger = logger
+        if self._verbose is not None:
+            self._add_stream(self._verbose)
+
+    def _add_stream(self, stream: TextIO) -> None:
+        if self._logger is not None:
+            self._shown = self._logger.add(stream, format="moa-bot: {message}", catch=False, diagnose=False)
+            self._sinks.append(self._shown)
 
 
 def _private(path: str, flags: int) -> int:

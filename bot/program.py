@@ -70,15 +70,30 @@ class KnownModels:
         return self._settings.catalogue.cost(agent.model, usage, agent.endpoint)
 
 
+Resolve = Callable[[Mapping[str, object]], "Settings"]
+"""Makes settings with some options said anew, as if on the command line."""
+
+
 class Program:
     """An open program: `async with Program(settings, say) as program`.
 
     `say` tells the user a line about the program itself; `verbose` is where the log goes as well.
+    `resolve` makes settings anew when options change while it is open.
     """
 
-    def __init__(self, settings: Settings, say: Callable[[str], None], verbose: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        say: Callable[[str], None],
+        verbose: TextIO | None = None,
+        resolve: Resolve | None = None,
+    ) -> None:
         self.settings = settings
+        self.models = KnownModels(settings)
         self.say = say
+        self._resolve = resolve
+        self._changed: dict[str, object] = {}
+        self._demo_url = ""
         self.log = Log(paths.log_file(), verbose)
         self.store: Store | None = None
         self.resumed: Conversation | None = None
@@ -100,18 +115,55 @@ class Program:
 
     def session(self) -> Session:
         """Return a session with the mixture of the settings; goes on with the one resumed."""
-        plan = self.settings.plan()
-        models = KnownModels(self.settings)
-        # Every key is looked up now: a missing one is better said before the first prompt.
-        for agent in {*(agent for layer in plan.layers for agent in layer), plan.aggregator}:
-            models.endpoint(agent.endpoint)
         return Session(
-            Mixture(plan, self.pool.ask, models),
+            self.mixture(),
             store=self.store,
             multi_turn=self.settings.multi_turn,
             settings=self.settings.kept(),
             conversation=self.resumed,
         )
+
+    def mixture(self, changes: Mapping[str, object] | None = None) -> Mixture:
+        """Return the mixture of the settings, or of settings with some options changed for once.
+
+        Every key is looked up now: a missing one is better said before the prompt is sent.
+        """
+        settings = self._settle(changes) if changes else self.settings
+        models = KnownModels(settings) if changes else self.models
+        plan = settings.plan()
+        for agent in {*(agent for layer in plan.layers for agent in layer), plan.aggregator}:
+            models.endpoint(agent.endpoint)
+        return Mixture(plan, self.pool.ask, models)
+
+    def change(self, changes: Mapping[str, object]) -> None:
+        """Change options while the program is open; None takes an earlier change back.
+
+        Raises UsageError, and changes nothing, when they do not fit together.
+        """
+        settings = self._settle(changes)
+        settings.plan()
+        self._changed.update(changes)
+        self._use(settings)
+
+    def resume(self, conversation: Conversation) -> None:
+        """Go on with a stored conversation, and with its mixture where nothing else was said."""
+        self.resumed = conversation
+        if self._resolve is not None:
+            self._changed = {}
+            self._use(self._settle(kept_changes(conversation, self._settle({}))))
+        turns = self.store.count_turns(conversation.id) if self.store else 0
+        self.say(f"Resumed {conversation.id}: {conversation.title} ({turns} turn{'s' * (turns != 1)})")
+
+    def _settle(self, changes: Mapping[str, object]) -> Settings:
+        if self._resolve is None:
+            raise UsageError("Options cannot be changed here.")
+        said = {name: value for name, value in {**self._changed, **changes}.items() if value is not None}
+        settings = self._resolve(said)
+        return settings.with_endpoint("demo", self._demo_url) if self._demo_url else settings
+
+    def _use(self, settings: Settings) -> None:
+        self.settings = settings
+        self.models = KnownModels(settings)
 
     def _open(self) -> None:
         settings = self.settings
@@ -124,7 +176,8 @@ class Program:
 
             demo = start_demo()
             self._stack.callback(demo.stop)
-            self.settings = settings = settings.with_endpoint("demo", demo.base_url)
+            self._demo_url = demo.base_url
+            self._use(settings.with_endpoint("demo", self._demo_url))
         if settings.save:
             self._open_store()
         if settings.continue_ or settings.resume:
@@ -145,11 +198,26 @@ class Program:
     def _resume(self) -> None:
         if self.store is None:
             raise UsageError("--no_save leaves nothing to go on with: drop it, or --continue and --resume.")
-        if self.settings.resume:
-            self.resumed = self.store.conversation(self.settings.resume)
-        else:
-            self.resumed = self.store.latest()
-            if self.resumed is None:
-                raise UsageError("There is no conversation to continue yet.")
-        turns = len(self.store.turns(self.resumed.id))
-        self.say(f"Resumed {self.resumed.id}: {self.resumed.title} ({turns} turn{'s' * (turns != 1)})")
+        wanted = self.settings.resume
+        conversation = self.store.conversation(wanted) if wanted else self.store.latest()
+        if conversation is None:
+            raise UsageError("There is no conversation to continue yet.")
+        self.resume(conversation)
+
+
+def kept_changes(conversation: Conversation, base: Settings) -> dict[str, object]:
+    """Return the options that a stored conversation had, where the user has said nothing nearer.
+
+    What stands on the command line or in the environment of this run wins over what was kept.
+    """
+    from bot.settings.settings import Level
+
+    kept = {name: value for name, value in conversation.settings.items() if name in base.sources}
+    if kept.get("preset") not in base.presets.names() or kept.get("preset") == "demo":
+        kept.pop("preset", None)
+    near = {Level.COMMAND, Level.OUTER, Level.ENVIRONMENT}
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in kept.items()
+        if base.sources[name].level not in near and value is not None
+    }

@@ -17,6 +17,7 @@ from bot.messages import Message
 from bot.mixture import Control, Mixture
 
 if TYPE_CHECKING:
+    from bot.settings.settings import Settings
     from bot.store import Conversation, Store, TurnId
 
 
@@ -42,21 +43,41 @@ class Session:
         self.turns = 0
         self._store = store
         self._settings = dict(settings or {})
-        self._conversation = conversation
+        self.conversation = conversation
         if conversation is not None and store is not None:
             self.history = list(store.messages(conversation.id))
-            self.turns = len(store.turns(conversation.id))
+            self.turns = store.count_turns(conversation.id)
 
     @property
     def conversation_id(self) -> str | None:
         """The stored conversation's id, None when there is none (yet)."""
-        return self._conversation.id if self._conversation else None
+        return self.conversation.id if self.conversation else None
 
     def clear(self) -> None:
         """Start a new conversation with the next prompt."""
         self.history.clear()
         self.turns = 0
-        self._conversation = None
+        self.conversation = None
+
+    def adapt(self, mixture: Mixture, settings: Settings) -> None:
+        """Go on with another mixture; the store keeps what the conversation goes on with."""
+        self.mixture = mixture
+        self.multi_turn = settings.multi_turn
+        self._settings = settings.kept()
+        if self._store is not None and self.conversation is not None:
+            self._store.update_settings(self.conversation.id, self._settings, mixture.plan.system)
+
+    def undo(self) -> str | None:
+        """Take the last prompt and its reply out of the conversation; returns the prompt.
+
+        The store keeps the turn, marked as undone. None when there is nothing to take back.
+        """
+        if not self.history:
+            return None
+        *self.history, prompt, _ = self.history
+        if self._store is not None and self.conversation is not None:
+            self._store.undo_turn(self.conversation.id)
+        return prompt.content
 
     async def turn(self, prompt: str, control: Control | None = None) -> AsyncGenerator[Event, None]:
         """Answer one prompt; the events of the mixture, and notices of the store's troubles.
@@ -67,9 +88,7 @@ class Session:
         if not self.multi_turn:
             self.clear()
         record = _Record(self._store)
-        self._conversation = record.begin(
-            self._conversation, prompt, self.mixture.plan.system, self._settings
-        )
+        self.conversation = record.begin(self.conversation, prompt, self.mixture.plan.system, self._settings)
         for notice in record.troubles():
             yield notice
         self.turns += 1

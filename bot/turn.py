@@ -9,7 +9,7 @@ from contextlib import aclosing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from bot.errors import ExitCode, FailureKind
-from bot.events import TurnFinished, TurnResult
+from bot.events import Event, TurnFinished, TurnResult
 from bot.mixture import Control
 
 if TYPE_CHECKING:
@@ -50,19 +50,30 @@ def view_for(settings: Settings, streams: Streams, session: Session, *, keep: bo
         from bot.render.reply import PipeView
 
         return PipeView(out, err, stream=settings.stream, quiet=quiet)
+    from bot.render import styles
     from bot.render.view import TerminalView
 
+    styles.use(settings.theme)
     return TerminalView(out, err, plain=settings.plain, quiet=quiet, stream=settings.stream, keep=keep)
 
 
-async def show(session: Session, prompt: str, view: View, log: Log, control: Control) -> TurnResult:
-    """Run the turn and show it; returns its result."""
+async def show(
+    session: Session,
+    prompt: str,
+    view: View,
+    log: Log,
+    control: Control,
+    follow: Callable[[Event], None] | None = None,
+) -> TurnResult:
+    """Run the turn and show it; returns its result. `follow` is told every event as well."""
     log.start()
     result: TurnResult | None = None
     ticking = asyncio.create_task(_tick(view))
     try:
         async with aclosing(session.turn(prompt, control)) as events:
             async for event in events:
+                if follow is not None:
+                    follow(event)
                 view.on(event)
                 log.event(event)
                 if isinstance(event, TurnFinished):

@@ -59,6 +59,8 @@ def ending(turn: Turn) -> str:
             return "the reply was cut off" + (f": {turn.error}" if turn.error else "")
         case "failed":
             return "failed" + (f": {turn.error}" if turn.error else "")
+        case "undone":
+            return "taken back: not part of the conversation any more"
         case "interrupted":
             return "interrupted: the program ended before the reply was there"
 

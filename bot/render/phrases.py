@@ -117,6 +117,13 @@ def fold(event: RoundFinished) -> tuple[str, list[str]]:
     ]
     good = len(event.calls) - len(failures)
     head = f"round {event.round}   {good} of {len(event.calls)}   {seconds(event.seconds)}"
+    done = [
+        (call.completion.seconds, name)
+        for name, call in zip(names, event.calls, strict=True)
+        if call.completion
+    ]
+    if len(done) > 1:
+        head += f"   slowest {max(done)[1]}"
     return head + ("" if event.used else "   not used"), failures
 
 
@@ -164,11 +171,11 @@ def cut_off(result: TurnResult) -> str:
 
 
 def call_failure(call: Call) -> str:
-    """Return "round 1: dbrx-instruct left out: rate limited"."""
+    """Return "round 1: dbrx-instruct left out: rate limited: HTTP 429: …", all that is known."""
     if call.failure is None:
         return ""
     name = short_name(call.seat.agent.model)
-    return f"round {call.seat.round}: {left_out(name, call.failure)}"
+    return f"round {call.seat.round}: {name} left out: {reason(call.failure)}"
 
 
 def _mixture(result: TurnResult) -> str:

@@ -55,6 +55,9 @@ class Progress(Protocol):
     def say(self, text: str, look: str = "dim") -> None:
         """Print one line that stays."""
 
+    def hide(self) -> None:
+        """Make room for something that stays."""
+
     def close(self) -> None:
         """Take off the screen what is not meant to stay."""
 
@@ -118,6 +121,11 @@ class RoundBlock:
     def say(self, text: str, look: str = "dim") -> None:
         """Print one line that stays, above what is live."""
         self._draw(self._wrapped(text, look), self._clock())
+
+    def hide(self) -> None:
+        """Take the live lines off the screen for something that stays; the next redraw brings them back."""
+        self._rows.clear()
+        self._next = float("-inf")
 
     def close(self) -> None:
         """Take the live lines off the screen."""
@@ -187,10 +195,21 @@ class RoundBlock:
     def _block(self, now: float) -> list[str]:
         width = self._console.width
         spent = phrases.seconds(max(now - self._since, 0))
-        space = width - len(MARGIN + self._title) - len(spent)
-        rows = [self._row([(MARGIN + self._title, "dim"), (" " * max(space, 3) + spent, "dim")])]
+        title = MARGIN + self._title + self._awaited()
+        if len(title) + len(spent) + 3 > width:
+            title = MARGIN + self._title
+        space = width - len(title) - len(spent)
+        rows = [self._row([(title, "dim"), (" " * max(space, 3) + spent, "dim")])]
         rows += [self._seat_row(line, now, width) for line in self._seats.values()]
         return rows
+
+    def _awaited(self) -> str:
+        """Say how many are done, and whom all wait for once it is only one."""
+        open_ = [line.name for line in self._seats.values() if line.state not in {"done", "failed"}]
+        if len(open_) == len(self._seats):
+            return ""
+        done = f"   {len(self._seats) - len(open_)} of {len(self._seats)}"
+        return f"{done}   waiting for {open_[0]}" if len(open_) == 1 else done
 
     def _seat_row(self, line: SeatLine, now: float, width: int) -> str:
         from rich.cells import cell_len, set_cell_size
@@ -259,6 +278,9 @@ class PlainProgress:
         from bot.render.live import write_text
 
         write_text(self._console, phrases.spell(MARGIN + text, self._console.encoding) + "\n")
+
+    def hide(self) -> None:
+        """Do nothing: nothing here is in the way."""
 
     def close(self) -> None:
         """Do nothing: all that was printed stays."""

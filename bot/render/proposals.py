@@ -1,7 +1,7 @@
 """The reference models' answers, to be read by a person: one after the other, or side by side.
 
-    ── GLM-5.3 ─────────────────────────────── 412 tok · 3.6 s ──
-    …its answer, as Markdown…
+── GLM-5.3 ─────────────────────────────── 412 tok · 3.6 s ──
+…its answer, as Markdown…
 """
 
 from __future__ import annotations

@@ -109,6 +109,9 @@ class PipeView:
                 self.close()
         self._reports.on(event)
 
+    def expand(self) -> None:
+        """Do nothing: a pipe gets the reply."""
+
     def tick(self) -> None:
         """Do nothing: nothing here moves."""
 
@@ -148,6 +151,9 @@ class JsonView:
 
     def tick(self) -> None:
         """Do nothing: nothing here moves."""
+
+    def expand(self) -> None:
+        """Do nothing: all of it is in the object."""
 
     def close(self) -> None:
         """Do nothing: every line is whole."""

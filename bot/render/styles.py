@@ -1,7 +1,8 @@
 """The looks: one accent colour, dim for what is secondary; nothing that needs a dark window.
 
-Only the terminal's own sixteen colours, no backgrounds: they follow the user's palette, and what
-is copied from the window brings no padding along.
+Usually only the terminal's own sixteen colours, no backgrounds: they follow the user's palette,
+and what is copied from the window brings no padding along. The other themes put their own colours
+in the place of these.
 """
 
 from __future__ import annotations
@@ -56,22 +57,64 @@ _SYNTAX = {
     "Generic.Subheading": "magenta",
 }
 
+THEMES = {
+    "terminal": "the terminal's own colours",
+    "dark": "soft colours for a dark window",
+    "light": "deep colours for a light window",
+    "mono": "no colours",
+}
+"""Themes and what they are."""
+
+_PALETTES: dict[str, dict[str, str]] = {
+    "terminal": {},
+    "dark": {
+        "cyan": "#7dcfd0",
+        "green": "#9ece8a",
+        "red": "#f7768e",
+        "magenta": "#c9a0e8",
+        "blue": "#82aaf7",
+        "dim": "#8b8fa3",
+    },
+    "light": {
+        "cyan": "#00707d",
+        "green": "#3b6e12",
+        "red": "#b3261e",
+        "magenta": "#7b3fa0",
+        "blue": "#2353b5",
+        "dim": "#6b6b76",
+    },
+    "mono": dict.fromkeys(("cyan", "green", "red", "magenta", "blue"), ""),
+}
+_theme = "terminal"
+
+
+def use(theme: str) -> None:
+    """Take the looks from this theme from now on; KeyError if there is none of that name."""
+    global _theme  # noqa: PLW0603 - one terminal, one theme
+    if _PALETTES[theme] is not _PALETTES[_theme]:
+        style.cache_clear()
+        syntax_style.cache_clear()
+    _theme = theme
+
+
+def _parse(look: str) -> Style:
+    from rich.style import Style
+
+    palette = _PALETTES[_theme]
+    return Style.parse(" ".join(palette.get(word, word) for word in look.split()))
+
 
 @cache
 def style(name: str) -> Style:
     """Return the style of that name; KeyError if there is none."""
-    from rich.style import Style
-
-    return Style.parse(_STYLES[name])
+    return _parse(_STYLES[name])
 
 
 @cache
 def syntax_style(kind: tuple[str, ...]) -> Style | None:
     """Return the style of a Pygments token type, or of the nearest kind above it."""
-    from rich.style import Style
-
     for length in range(len(kind), 0, -1):
         found = _SYNTAX.get(".".join(kind[:length]))
         if found:
-            return Style.parse(found)
+            return _parse(found)
     return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import IO, TYPE_CHECKING, Protocol
 
-from bot.events import Notice, ReplyDelta, TurnFinished
+from bot.events import CallFinished, Notice, ReplyDelta, TurnFinished
 from bot.render import phrases
 from bot.render.progress import MARGIN
 from bot.render.reply import RawReply, Reports
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from bot.events import Event, TurnResult
+    from bot.events import Call, Event, TurnResult
     from bot.render.progress import Progress
 
 
@@ -32,6 +32,9 @@ class View(Protocol):
 
     def tick(self) -> None:
         """Let clocks and rates move; call it a few times a second."""
+
+    def expand(self) -> None:
+        """Show the reference models' answers as they come, or fold them again."""
 
     def close(self) -> None:
         """Leave the terminal in order, however the turn ended. May be called more than once."""
@@ -95,6 +98,8 @@ class TerminalView:
         self._reply: _Reply | None = None
         self._thinking: Sanitiser | None = None
         self._notices: list[str] = []
+        self._expanded = False
+        self._folded_answers: list[Call] = []
 
     def on(self, event: Event) -> None:
         """Take in one event."""
@@ -115,6 +120,9 @@ class TerminalView:
                 self._finish(result)
             case _ if self._progress:
                 self._progress.on(event)
+                if isinstance(event, CallFinished) and event.call.seat.role == "reference":
+                    self._folded_answers.append(event.call)
+                    self._unfold()
 
     def tick(self) -> None:
         """Let clocks and rates move, and draw what a redraw left out."""
@@ -123,10 +131,28 @@ class TerminalView:
         elif self._progress and self._thinking is None:
             self._progress.refresh()
 
+    def expand(self) -> None:
+        """Show the answers of this turn so far and those to come, or fold the ones to come."""
+        self._expanded = not self._expanded
+        self._unfold()
+
     def close(self) -> None:
         """Leave the terminal in order; a reply that was still coming is marked as cut."""
         self._end_of_progress()
         self._end_of_reply(partial=True)
+
+    def _unfold(self) -> None:
+        """Print the answers that are folded, if they are wanted and nothing else is being written."""
+        if not (self._expanded and self._progress and self._reply is None and self._thinking is None):
+            return
+        from bot.render.proposals import show_proposal
+
+        calls, self._folded_answers = self._folded_answers, []
+        if calls:
+            self._progress.hide()
+        for call in calls:
+            name = f"{phrases.short_name(call.seat.agent.model)}, round {call.seat.round}"
+            show_proposal(self._err, call, name, plain=self._plain)
 
     def _feed(self, text: str) -> None:
         if self._reply is None:

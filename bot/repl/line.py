@@ -3,107 +3,123 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from bot.repl.keys import key_bindings, unquote
 from bot.settings import paths
 
 if TYPE_CHECKING:
+    from prompt_toolkit.completion import Completer
+    from prompt_toolkit.formatted_text import StyleAndTextTuples
     from prompt_toolkit.history import History
     from prompt_toolkit.input import Input
-    from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
     from prompt_toolkit.output import Output
 
     from bot.cli.streams import Streams
 
-QUOTES = '"""'
 CONTINUATION = "... "
+STYLE = {
+    "bottom-toolbar": "noreverse fg:default",
+    "bottom-toolbar.text": "noreverse",
+    "auto-suggestion": "fg:ansibrightblack",
+    "prompt": "bold fg:ansicyan",
+}
 
 
 class Line:
-    """The `>>>` prompt. `terminal_in` and `terminal_out` are for tests without a terminal."""
+    """The `>>>` prompt. `bar` returns the bottom bar; `terminal_in` and `terminal_out` are for tests."""
 
     def __init__(
-        self, streams: Streams, terminal_in: Input | None = None, terminal_out: Output | None = None
+        self,
+        streams: Streams,
+        *,
+        completer: Completer | None = None,
+        bar: Callable[[], StyleAndTextTuples] | None = None,
+        vi: bool = False,
+        terminal_in: Input | None = None,
+        terminal_out: Output | None = None,
     ) -> None:
         from prompt_toolkit import PromptSession
+        from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+        from prompt_toolkit.enums import EditingMode
+        from prompt_toolkit.styles import Style
 
         self._streams = streams
         self._session: PromptSession[str] = PromptSession(
             history=_history(),
-            key_bindings=_keys(),
+            auto_suggest=AutoSuggestFromHistory(),
+            completer=completer,
+            complete_while_typing=False,
+            key_bindings=key_bindings(),
+            editing_mode=EditingMode.VI if vi else EditingMode.EMACS,
+            enable_open_in_editor=True,
+            enable_suspend=True,
             multiline=True,
             prompt_continuation=CONTINUATION,
-            enable_history_search=False,
+            bottom_toolbar=bar,
+            style=Style.from_dict(STYLE),
+            reserve_space_for_menu=4 if completer else 0,
+            tempfile_suffix=".md",
             input=terminal_in,
             output=terminal_out,
         )
 
-    async def read(self) -> str | None:
-        """Return the next prompt, None at the end of input. Blank lines are passed over."""
+    @property
+    def terminal_in(self) -> Input:
+        """The keyboard, for whoever listens while no prompt is open."""
+        return self._session.input
+
+    async def read(self, draft: str = "") -> str | None:
+        """Return the next prompt, None at the end of input. Blank lines are passed over.
+
+        `draft` stands in the line to begin with.
+        """
         while True:
             try:
-                text = await self._session.prompt_async(">>> ", handle_sigint=False)
+                text = await self._session.prompt_async(
+                    [("class:prompt", ">>> ")], default=draft, handle_sigint=False
+                )
             except EOFError:
                 return None
             except KeyboardInterrupt:
-                self._streams.say("Ctrl-D leaves.")
+                self._streams.say("  Ctrl-D leaves.")
+                draft = ""
                 continue
             text = unquote(text)
             if text.strip():
                 return text
-
-
-def unquote(text: str) -> str:
-    """Return the text without the three quotes around it, if they are there."""
-    stripped = text.strip()
-    if len(stripped) >= 2 * len(QUOTES) and stripped.startswith(QUOTES) and stripped.endswith(QUOTES):
-        return stripped[len(QUOTES) : -len(QUOTES)].strip("\n")
-    return text
-
-
-def is_open(text: str) -> bool:
-    """Tell whether three quotes have been opened and not closed."""
-    stripped = text.strip()
-    closed = len(stripped) >= 2 * len(QUOTES) and stripped.endswith(QUOTES)
-    return stripped.startswith(QUOTES) and not closed
-
-
-def _keys() -> KeyBindings:
-    from prompt_toolkit.key_binding import KeyBindings
-
-    keys = KeyBindings()
-
-    @keys.add("enter")
-    def _enter(event: KeyPressEvent) -> None:
-        buffer = event.current_buffer
-        if is_open(buffer.text):
-            buffer.insert_text("\n")
-        else:
-            buffer.validate_and_handle()
-
-    @keys.add("escape", "enter")
-    @keys.add("c-j")
-    def _newline(event: KeyPressEvent) -> None:
-        event.current_buffer.insert_text("\n")
-
-    @keys.add("c-c")
-    def _interrupt(event: KeyPressEvent) -> None:
-        if event.current_buffer.text:
-            event.current_buffer.reset()
-        else:
-            event.app.exit(exception=KeyboardInterrupt)
-
-    return keys
+            draft = ""
 
 
 def _history() -> History:
-    """Return the history shared by all windows; one in memory where no file can be written."""
+    """Return the history that all windows share; one in memory where no file can be written."""
     from prompt_toolkit.history import FileHistory, InMemoryHistory
+
+    class SharedHistory(FileHistory):
+        """Read anew for each prompt, so that what another window asked is there too."""
+
+        async def load(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - prompt_toolkit's own
+            self._loaded = False
+            async for text in super().load():
+                yield text
+
+        def load_history_strings(self) -> Iterable[str]:
+            """Return the prompts, newest first; none when the file cannot be read."""
+            try:
+                return list(super().load_history_strings())
+            except OSError:
+                return []
+
+        def store_string(self, string: str) -> None:
+            """Keep a prompt; a full disk is no reason to stop."""
+            with suppress(OSError):
+                super().store_string(string)
 
     file = paths.prompt_history_file()
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(file, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
-        return FileHistory(str(file))
+        return SharedHistory(str(file))
     return InMemoryHistory()

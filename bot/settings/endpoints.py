@@ -1,6 +1,7 @@
 """Endpoints: the services by name, where they are, and where their keys come from.
 
-Keys are looked up here and travel in `bot.messages.Endpoint`; they are never in a settings file.
+Keys are looked up here, nearest place first: this run, the environment, and what `bot.settings.keys`
+keeps. They travel in `bot.messages.Endpoint` and never stand in config.toml.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING
 from bot.errors import KeyMissingError, UsageError
 from bot.messages import Endpoint
 from bot.settings.files import Section, nearest, read_toml
-from bot.settings.paths import shipped
+from bot.settings.keys import FILE_NAME, Found, KeyFile, clean_key
+from bot.settings.paths import config_dir, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from bot.errors import ConfigError
 
@@ -42,8 +45,9 @@ _URL = "an address such as https://host/v1, without user, password or query"
 class EndpointConfig:
     """A service as configured. `key_env` is None where no key is needed.
 
-    `key` is only set by `Settings.with_endpoint`; `source` says where the address comes from.
-    `ask_usage` is off where the token counts of a stream come unasked and asking is an error.
+    `key` is a key for this run only; `source` says where the address comes from. `ask_usage` is
+    off where the token counts of a stream come unasked and asking is an error. `keys_file` is
+    where a key may be kept, None where none can be.
     """
 
     name: str
@@ -53,6 +57,7 @@ class EndpointConfig:
     key: str | None = field(default=None, repr=False)
     source: str = SHIPPED
     ask_usage: bool = True
+    keys_file: Path | None = None
 
     @property
     def stream_fields(self) -> dict[str, object]:
@@ -64,16 +69,43 @@ class EndpointConfig:
         """Whether the address is this computer's own, so that no key is needed."""
         return is_loopback(self.base_url)
 
+    @property
+    def needs_key(self) -> bool:
+        """Whether the service is of no use without a key."""
+        return self.key_env is not None and not self.on_this_computer
+
     def find_key(self, environ: Mapping[str, str]) -> str | None:
         """Return the key, None when there is none. KeyMissingError for what cannot be a key."""
-        key = self.key or (environ.get(self.key_env, "") if self.key_env else "")
-        key = key.strip()
-        if not (key.isascii() and key.isprintable() and " " not in key):
-            raise KeyMissingError(
-                f"{self.key_env}: not a key, it holds characters that no key has.",
-                hint="Copy the key again, alone, without line breaks or quotation marks.",
-            )
-        return key or None
+        found = self.look_up(environ)
+        return found.key if found else None
+
+    def look_up(self, environ: Mapping[str, str]) -> Found | None:
+        """Return the key and where it was found, None when there is none.
+
+        KeyMissingError for what cannot be a key, or one that cannot be read; ConfigError for a
+        mistake in keys.toml. The keyring is opened only when the key is known to be in there.
+        """
+        if near := self._near(environ):
+            return near
+        return KeyFile(self.keys_file).get(self.name) if self.keys_file else None
+
+    def key_place(self, environ: Mapping[str, str]) -> str:
+        """Say where the key would be found, "" when there is none; the keyring is not opened.
+
+        Raises as `look_up` does.
+        """
+        if near := self._near(environ):
+            return near.where
+        place = KeyFile(self.keys_file).places().get(self.name) if self.keys_file else None
+        return {"file": f"file {self.keys_file}", "keyring": "system keyring", None: ""}[place]
+
+    def _near(self, environ: Mapping[str, str]) -> Found | None:
+        """Return the key of this run or of the environment."""
+        if self.key and (key := clean_key(self.key, f"The key of {self.name}")):
+            return Found(key, "this run")
+        if self.key_env and (key := clean_key(environ.get(self.key_env, ""), self.key_env)):
+            return Found(key, f"environment {self.key_env}")
+        return None
 
 
 def is_loopback(base_url: str) -> bool:
@@ -88,15 +120,17 @@ def read_endpoints(own: Mapping[str, Section], environ: Mapping[str, str]) -> di
     ConfigError for a mistake in the user's tables, UsageError for one in the variable.
     """
     path = shipped("endpoints.toml")
+    keys_file = config_dir(environ) / FILE_NAME
     endpoints: dict[str, EndpointConfig] = {}
     root = Section(path, read_toml(path))
     for name in root.table:
         if section := root.section(name):
-            endpoints[name] = _read(name, section, None, SHIPPED)
+            endpoints[name] = replace(_read(name, section, None, SHIPPED), keys_file=keys_file)
     for name, section in own.items():
         if not _NAME.fullmatch(name) or name == DEMO:
             raise section.error("", "expected another name: letters, digits, - and _, and not demo")
-        endpoints[name] = _read(name, section, endpoints.get(name), str(section.file))
+        read = _read(name, section, endpoints.get(name), str(section.file))
+        endpoints[name] = replace(read, keys_file=keys_file)
     if (url := environ.get(BASE_URL_VARIABLE, "").strip()) and TOGETHER in endpoints:
         if not _is_url(url):
             raise UsageError(f"environment {BASE_URL_VARIABLE}: expected {_URL}")
@@ -113,13 +147,14 @@ def connect(endpoint: EndpointConfig, environ: Mapping[str, str]) -> Endpoint:
     if not endpoint.base_url:
         raise UsageError("The offline service is not running.", hint="Start moa-bot with --demo.")
     key = endpoint.find_key(environ)
-    if key is None and endpoint.key_env and not endpoint.on_this_computer:
+    if key is None and endpoint.needs_key:
         page = _KEYS_PAGE.get(endpoint.name)
         where = f" (get one at {page})" if page else ""
         raise KeyMissingError(
             f"No API key for {endpoint.name}: {endpoint.key_env} is not set.",
-            hint=f"Set {endpoint.key_env} to your key{where}, or use a service on this computer"
-            " (for instance --endpoint ollama, with models of its own), or try it offline with --demo.",
+            hint=f"Set {endpoint.key_env} to your key{where}, or keep it: moa-bot keys set {endpoint.name}."
+            " Or use a service on this computer (for instance --endpoint ollama, with models of its own),"
+            " or try it offline with --demo.",
         )
     return Endpoint(endpoint.name, endpoint.base_url, key, dict(endpoint.headers))
 

@@ -60,6 +60,7 @@ class Option:
     above: float | None = None
     unit: str = ""
     may_be_empty: bool = False
+    choices: tuple[str, ...] = ()
     in_file: bool = True
     in_preset: bool = False
 

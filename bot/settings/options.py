@@ -183,6 +183,23 @@ OPTIONS: tuple[Option, ...] = (
         help="Show the log on stderr as well.",
     ),
     Option(
+        name="theme",
+        kind=Kind.TEXT,
+        group=Group.OUTPUT,
+        metavar="NAME",
+        default="terminal",
+        choices=("terminal", "dark", "light", "mono"),
+        help="The colours: the terminal's own, for a dark or a light window, or none.",
+    ),
+    Option(
+        name="vi",
+        kind=Kind.BOOL,
+        group=Group.OUTPUT,
+        negative="no_vi",
+        default=False,
+        help="Edit prompts with the keys of vi instead of those of Emacs.",
+    ),
+    Option(
         name="json",
         kind=Kind.BOOL,
         group=Group.OUTPUT,

@@ -90,6 +90,8 @@ class Settings:
     plain: bool
     quiet: bool
     verbose: bool
+    theme: str
+    vi: bool
     json: bool
     null: bool
     demo: bool

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from bot.events import Call
 
-StoredStatus = Literal["interrupted", "done", "partial", "failed"]
-"""How a turn ended. A turn that was begun and never finished reads as "interrupted"."""
+StoredStatus = Literal["interrupted", "done", "partial", "failed", "undone"]
+"""How a turn ended. One that was begun and never finished reads as "interrupted", one that the user
+has taken back as "undone"."""
 
 CallStatus = Literal["done", "failed"]
 CallRole = Literal["reference", "aggregator"]

@@ -43,7 +43,7 @@ def begin(connection: sqlite3.Connection) -> None:
             conversation TEXT NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
             number INTEGER NOT NULL,
             created TEXT NOT NULL,
-            status TEXT NOT NULL CHECK (status IN ('open', 'done', 'partial', 'failed')),
+            status TEXT NOT NULL CHECK (status IN ('open', 'done', 'partial', 'failed', 'undone')),
             model TEXT NOT NULL,
             seconds REAL,
             first_token REAL,

@@ -104,6 +104,11 @@ class Store:
         with self._database.writing() as connection:
             turns.finish(connection, turn, result)
 
+    def undo_turn(self, conversation_id: str) -> None:
+        """Mark the last turn that has a reply as taken back: it is kept, and left out of `messages`."""
+        with self._database.writing() as connection:
+            turns.undo(connection, conversation_id)
+
     def update_settings(self, conversation_id: str, settings: Mapping[str, Any], system: str | None) -> None:
         """Keep the settings and system prompt that the conversation goes on with."""
         with self._database.writing() as connection:
@@ -171,6 +176,11 @@ class Store:
         """Return all turns, in order. One that no program finished reads as "interrupted"."""
         with self._database.reading() as connection:
             return tuple(turns.of(connection, conversation_id))
+
+    def count_turns(self, conversation_id: str) -> int:
+        """Return how many turns a conversation has."""
+        with self._database.reading() as connection:
+            return turns.count(connection, conversation_id)
 
     def calls(self, turn: TurnId) -> tuple[StoredCall, ...]:
         """Return the calls of one turn, by round and seat."""

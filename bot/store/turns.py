@@ -112,6 +112,27 @@ def finish(connection: sqlite3.Connection, turn: TurnId, result: TurnResult) -> 
     )
 
 
+def undo(connection: sqlite3.Connection, conversation: str) -> None:
+    """Mark the last turn that has a reply as taken back."""
+    connection.execute(
+        """
+        UPDATE turns SET status = 'undone' WHERE conversation = :conversation AND number = (
+            SELECT max(number) FROM turns
+            WHERE conversation = :conversation AND status IN ('done', 'partial') AND reply <> ''
+        )
+        """,
+        {"conversation": conversation},
+    )
+
+
+def count(connection: sqlite3.Connection, conversation: str) -> int:
+    """Return how many turns a conversation has, whatever became of them."""
+    found = connection.execute(
+        "SELECT count(*) FROM turns WHERE conversation = ?", (conversation,)
+    ).fetchone()
+    return int(found[0])
+
+
 def insert_calls(
     connection: sqlite3.Connection, conversation: str, calls: Iterable[StoredCall], *, replace: bool
 ) -> None:

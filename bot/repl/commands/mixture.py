@@ -1,0 +1,139 @@
+"""Commands about the mixture: who answers, and how. Each is an option of the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bot.errors import UsageError
+from bot.repl.commands import command
+
+if TYPE_CHECKING:
+    from bot.repl.room import Room
+
+
+@command("preset", arguments="[NAME]", completes="presets")
+async def _preset(room: Room, argument: str) -> None:
+    """Change to another preset; alone: list them."""
+    if argument:
+        # What was chosen by hand for the mixture before does not belong to another preset.
+        room.change({"preset": argument, "aggregator": None, "reference_models": None, "rounds": None})
+        for notice in room.settings.notices():
+            room.say(f"  {notice}")
+        await _show_mixture(room)
+        return
+    for preset in room.settings.presets.all():
+        here = "▸" if preset.name == room.settings.preset.name else " "
+        room.say(f"  {here} {preset.name:<12} {preset.description}")
+
+
+@command("model", "aggregator", arguments="[MODEL]", completes="models")
+async def _model(room: Room, argument: str) -> None:
+    """Choose the aggregator, the model that writes the reply; alone: name it."""
+    await _option(room, "aggregator", argument)
+
+
+@command("references", arguments="[MODEL,MODEL*N …]", completes="models")
+async def _references(room: Room, argument: str) -> None:
+    """Choose the reference models; alone: name them."""
+    await _option(room, "reference_models", ",".join(argument.replace(",", " ").split()))
+
+
+@command("rounds", arguments="[N]")
+async def _rounds(room: Room, argument: str) -> None:
+    """Choose how many rounds the reference models answer."""
+    await _option(room, "rounds", argument)
+
+
+@command("temperature", arguments="[T]")
+async def _temperature(room: Room, argument: str) -> None:
+    """Choose the temperature (0 to 2)."""
+    await _option(room, "temperature", argument)
+
+
+@command("max_tokens", arguments="[N]")
+async def _max_tokens(room: Room, argument: str) -> None:
+    """Choose the longest reply, in tokens."""
+    await _option(room, "max_tokens", argument)
+
+
+@command("system", arguments="[TEXT]")
+async def _system(room: Room, argument: str) -> None:
+    """Choose the system prompt; alone: show it; `-` takes it off."""
+    await _option(room, "system", argument)
+
+
+@command("theme", arguments="[NAME]", completes="themes")
+async def _theme(room: Room, argument: str) -> None:
+    """Choose the colours of replies; alone: list them."""
+    from bot.render.styles import THEMES
+
+    if argument:
+        await _option(room, "theme", argument)
+        return
+    for name, what in THEMES.items():
+        room.say(f"  {'▸' if name == room.settings.theme else ' '} {name:<10} {what}")
+
+
+@command("verbose")
+async def _verbose(room: Room, argument: str) -> None:  # noqa: ARG001 - every command takes one
+    """Show the log of calls as they are made, or stop showing it."""
+    on = not room.settings.verbose
+    room.change({"verbose": on})
+    room.program.log.show(room.streams.stderr if on else None)
+    room.say(f"  The log is {'shown' if on else 'not shown'} from now on.")
+
+
+@command("set", arguments="NAME VALUE", completes="options")
+async def _set(room: Room, argument: str) -> None:
+    """Change any option from the next prompt on; `-` as VALUE takes it back."""
+    name, _, value = argument.replace("=", " ", 1).partition(" ")
+    if not name or not value.strip():
+        raise UsageError("Which option, and to what? /set NAME VALUE; /show lists them.")
+    await _option(room, name.strip().lstrip("-").replace("-", "_"), value.strip())
+
+
+@command("show", arguments="[NAME]", completes="options")
+async def _show(room: Room, argument: str) -> None:
+    """Show the options in force and where each was said."""
+    from bot.settings.show import config_show
+
+    wanted = argument.lstrip("-").replace("-", "_")
+    rows = [row for row in config_show(room.settings) if wanted in ("", row.key)]
+    if not rows:
+        raise UsageError(f"There is no option {argument}.")
+    width = max(len(row.key) for row in rows)
+    for row in rows:
+        if wanted or not row.key.startswith("endpoints."):
+            room.say(f"  {row.key:<{width}}  {row.value}  ({row.source})")
+
+
+async def _option(room: Room, name: str, value: str) -> None:
+    """Change one option, or show it when there is no value."""
+    from bot.settings.options import BY_NAME
+    from bot.settings.values import WrongValue, from_text
+
+    if name not in BY_NAME:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, BY_NAME, n=1)
+        raise UsageError(f"There is no option {name}." + (f" Did you mean {near[0]}?" if near else ""))
+    if not value:
+        await _show(room, name)
+        return
+    if name in FIXED:
+        raise UsageError(f"{name} is settled when the chat begins: start moa-bot with it.")
+    try:
+        parsed = None if value == "-" else from_text(BY_NAME[name], value, "\n")
+    except WrongValue as problem:
+        raise UsageError(f"{name}: {problem}") from None
+    room.change({name: parsed})
+    await _show(room, name)
+
+
+async def _show_mixture(room: Room) -> None:
+    for name in ("reference_models", "rounds", "aggregator"):
+        await _show(room, name)
+
+
+FIXED = frozenset({"demo", "save", "continue", "resume", "json", "null", "file", "num_proc", "vi"})
+"""Options that a running chat cannot take back."""

@@ -1,0 +1,136 @@
+"""Settings as they are typed behind `moa-bot config set`: a name and a text become a key and a value.
+
+    rounds 2    presets.mine.reference_models a,b*2    endpoints.work.base_url https://…
+    models.zai-org/GLM-5.2.context 200000              (no quotation marks needed)
+
+Only what kind of value it is is decided here, by the table of options where there is one; whether
+the file makes sense with it is checked when it is written (`bot.settings.write`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bot.errors import UsageError
+from bot.settings.files import nearest
+from bot.settings.option import Group, Kind, Option
+from bot.settings.options import BY_NAME, FILE_OPTIONS, PRESET_OPTIONS
+from bot.settings.values import WrongValue, from_text
+
+if TYPE_CHECKING:
+    from bot.settings.write import Key
+
+_TABLES = ("endpoints", "presets", "models")
+_FORMS = "presets.NAME.rounds, endpoints.NAME.base_url, models.ID.context"
+_IN_AGENT = frozenset({"temperature", "max_tokens"})
+_KINDS: dict[str, dict[str, Kind]] = {
+    "endpoints": {"ask_usage": Kind.BOOL},
+    "presets": {"aggregator": Kind.MODEL, "reference_models": Kind.MODELS},
+    "models": {
+        "context": Kind.INT,
+        "max_output": Kind.INT,
+        "input_price": Kind.FLOAT,
+        "output_price": Kind.FLOAT,
+    },
+}
+
+
+def read_name(name: str) -> Key:
+    """Return the key that a typed name means. UsageError for what is no setting."""
+    table, dot, rest = name.partition(".")
+    if not dot:
+        option = BY_NAME.get(name.replace("-", "_"))
+        if option is None:
+            near = nearest(name, (*FILE_OPTIONS, *_TABLES))
+            hint = f"Did you mean {near}? " if near else ""
+            raise UsageError(
+                f"There is no setting {_shown(name)}.",
+                hint=f"{hint}The options by name are settings, and so are {_FORMS}.",
+            )
+        if not option.in_file:
+            raise UsageError(
+                f"{option.name}: not a setting for a file.", hint=f"Use {option.flag} or {option.variable}."
+            )
+        return (option.name,)
+    if table not in _TABLES:
+        raise UsageError(f"There is no setting {_shown(name)}.", hint=f"Tables have names such as {_FORMS}.")
+    parts = _quoted(rest) or _unquoted(table, rest)
+    if not all(part.strip() and part.isprintable() for part in parts):
+        raise UsageError(f"{_shown(name)}: not a complete name.", hint=f"Such as {_FORMS}.")
+    return (table, *parts)
+
+
+def read_value(key: Key, text: str) -> object:
+    """Return a typed text as the value that this key takes. UsageError when it cannot be that."""
+    if "\0" in text or not _is_unicode(text):
+        raise UsageError(f"{'.'.join(key)}: expected a text in UTF-8.")
+    option = _option(key)
+    try:
+        value = from_text(option, text, separator="\0")
+    except WrongValue as problem:
+        raise UsageError(f"{'.'.join(key)}: {problem}") from None
+    if option.kind is Kind.MODELS:
+        return [part.strip() for part in text.split(",")]
+    if isinstance(value, Path):
+        # Typed in some folder, but read in that of config.toml.
+        return str(value.absolute())
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _option(key: Key) -> Option:
+    """Return the option whose kind of value the key takes; one made for it where there is none."""
+    name = key[-1]
+    if len(key) == 1:
+        return BY_NAME[name]
+    table, inner = key[0], key[2:]
+    if table == "presets":
+        if len(inner) == 1 and name in PRESET_OPTIONS:
+            return BY_NAME[name]
+        if inner[:1] == ("agents",) and name in _IN_AGENT:
+            return BY_NAME[name]
+        if name == "layers" or len(key) == 2:  # noqa: PLR2004 - presets.NAME
+            raise UsageError(f"{'.'.join(key)}: a table, not a value.", hint="Write it: moa-bot config edit")
+    kind = _KINDS[table].get(name, Kind.TEXT) if len(inner) == 1 else Kind.TEXT
+    return Option(name=name, kind=kind, group=Group.ADVANCED, help="", may_be_empty=True)
+
+
+def _quoted(rest: str) -> tuple[str, ...]:
+    """Read a name that is written as in TOML, with quotation marks; () for one without any."""
+    import tomllib
+
+    if not {'"', "'"}.intersection(rest):
+        return ()
+    try:
+        table: object = tomllib.loads(f"{rest} = 0")
+    except tomllib.TOMLDecodeError:
+        return ("",)
+    parts: list[str] = []
+    while isinstance(table, dict) and len(table) == 1:
+        [(part, table)] = table.items()
+        parts.append(part)
+    return tuple(parts) if table == 0 else ("",)
+
+
+def _unquoted(table: str, rest: str) -> tuple[str, ...]:
+    """Take a name apart; the dots in a model's name do not count."""
+    if table == "models" and "." in rest:
+        model, _, fact = rest.rpartition(".")
+        return model, fact
+    if table == "presets" and ".agents." in rest:
+        preset, _, inner = rest.partition(".agents.")
+        model, _, name = inner.rpartition(".")
+        return preset, "agents", model, name
+    return tuple(rest.split("."))
+
+
+def _shown(name: str) -> str:
+    return name if name.isprintable() and len(name) < 60 else "of that name"  # noqa: PLR2004 - a line's room
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
