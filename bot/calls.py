@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
+from bot import prompts
 from bot.context import Fitted, fit
 from bot.errors import Failure, FailureKind
 from bot.events import Call, CallDelta, CallFinished, CallRetrying, CallStarted, Notice, Seat
@@ -64,12 +65,16 @@ class Brief:
 
 
 class SeatCall:
-    """A call in progress. Iterate `events()`; the last one is its `CallFinished`."""
+    """A call in progress. Iterate `events()`; the last one is its `CallFinished`.
 
-    def __init__(self, seat: Seat, brief: Brief, answers: Sequence[str]) -> None:
+    `so_far` is the beginning of a reply that broke off: the model is asked to go on from there.
+    """
+
+    def __init__(self, seat: Seat, brief: Brief, answers: Sequence[str], so_far: str = "") -> None:
         self.seat = seat
         self._brief = brief
         self._answers = answers
+        self._so_far = so_far
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._started = monotonic()
@@ -99,12 +104,12 @@ class SeatCall:
             yield CallRetrying(self.seat, last, attempt, 0.0)
         yield CallFinished(self._call(last))
 
-    def cut(self, why: str) -> Call:
+    def cut(self, why: str, kind: FailureKind = FailureKind.CANCELLED) -> Call:
         """Return the call as it stands when nobody waits for it any longer."""
         text = "".join(self._text)
         enough = 1 if self.seat.role == "aggregator" else USEFUL_CHARACTERS
         if len(text.strip()) < enough:
-            failure = Failure(FailureKind.CANCELLED, why, self.seat.agent.model)
+            failure = Failure(kind, why, self.seat.agent.model)
             return Call(self.seat, failure=failure, cost=None if text or self._reasoning else 0.0)
         completion = Completion(
             text,
@@ -112,6 +117,7 @@ class SeatCall:
             first_token=self._first,
             seconds=monotonic() - self._started,
             partial=why,
+            broken=kind,
         )
         return Call(self.seat, completion)
 
@@ -131,8 +137,10 @@ class SeatCall:
                         self._text.clear()
                         self._reasoning.clear()
                         yield CallRetrying(self.seat, failure, attempt, wait)
-                    case _:
+                    case Completion() | Failure():
                         yield update
+                    case _:
+                        pass
 
     def _call(self, last: Completion | Failure | None) -> Call:
         agent = self.seat.agent
@@ -141,7 +149,7 @@ class SeatCall:
         if isinstance(last, Failure):
             streamed = any(self._text)
             if streamed and (self.seat.role == "aggregator" or last.kind is not FailureKind.CONTENT_FILTER):
-                return self.cut(last.message or str(last.kind))
+                return self.cut(last.describe(), last.kind)
             return Call(self.seat, failure=last, cost=0.0)
         cost = self._brief.models.cost(agent, last.usage)
         if last.text.strip():
@@ -193,7 +201,7 @@ class SeatCall:
         return Request(
             endpoint=models.endpoint(agent.endpoint),
             model=agent.model,
-            messages=fitted.messages,
+            messages=prompts.go_on(fitted.messages, self._so_far) if self._so_far else fitted.messages,
             temperature=0.0 if temperature < NO_TEMPERATURE else temperature,
             max_tokens=fitted.max_tokens,
             seed=None if plan.seed is None else plan.seed + self.seat.index,

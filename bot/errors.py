@@ -11,6 +11,7 @@ Two forms of the same news:
      │    └── ConfigError    a wrong key, type or value in a settings file     exit 2
      ├── KeyMissingError     no API key for an endpoint that needs one         exit 3
      ├── StoreError          the conversation store cannot be used             exit 1
+     │    └── StoreDamagedError   its file is broken, or no store at all       exit 1
      └── TurnFailedError     a turn without a reply; carries its `Failure`     exit 1 or 3
 """
 
@@ -46,11 +47,13 @@ class FailureKind(StrEnum):
     TIMEOUT = "timed out"
     CUT = "stream cut"
     GARBLED = "unreadable answer"
+    ENDLESS = "endless answer"
     EMPTY = "empty answer"
     THOUGHT_OUT = "out of tokens while thinking"
     WORKER = "worker died"
     TOO_FEW = "too few references"
-    CANCELLED = "cancelled"
+    CANCELLED = "stopped"
+    LATE = "too slow"
     INTERNAL = "internal error"
 
     @property
@@ -88,11 +91,16 @@ class Failure:
     limit: int | None = None
     hint: str = ""
 
+    def describe(self) -> str:
+        """Return what happened: kind and message."""
+        if not self.message:
+            return str(self.kind)
+        return self.message if self.message.startswith(self.kind) else f"{self.kind}: {self.message}"
+
     def __str__(self) -> str:
         """One line: the model, what happened, what to do."""
         head = f"{self.model}: " if self.model else ""
-        said = self.message if self.message.startswith(self.kind) else f"{self.kind}: {self.message}"
-        return head + (said if self.message else str(self.kind)) + (f" ({self.hint})" if self.hint else "")
+        return head + self.describe() + (f" ({self.hint})" if self.hint else "")
 
 
 class MoaError(Exception):
@@ -124,6 +132,10 @@ class KeyMissingError(MoaError):
 
 class StoreError(MoaError):
     """The conversation store cannot be opened, read or written, or knows no such conversation."""
+
+
+class StoreDamagedError(StoreError):
+    """The store's file is broken or holds something else; it can be set aside."""
 
 
 class TurnFailedError(MoaError):

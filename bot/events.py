@@ -4,7 +4,8 @@ Terminal, JSON output, store and evaluations all listen to these events, in this
 
     RoundStarted ─ (CallStarted | CallDelta | CallRetrying | CallFinished)* ─ RoundFinished
       … once per round, then …
-    AggregatorStarted ─ (ReplyDelta | CallRetrying)* ─ CallFinished
+    AggregatorStarted ─ (ReplyDelta | CallRetrying)* ─ CallFinished      once, and again for each
+                                                                         fallback aggregator
     TurnFinished                                (always the last)
 
 `Notice` may come anywhere. `Seat` says which call an event is about.
@@ -25,7 +26,7 @@ TurnStatus = Literal["done", "partial", "failed"]
 class Seat:
     """A call's place: round 1 … rounds for references, index from 0 in the order listed.
 
-    The aggregator sits in round `rounds + 1`, index 0.
+    The aggregator sits in round `rounds + 1`, index 0; its fallbacks have the indices after it.
     """
 
     round: int
@@ -135,8 +136,11 @@ class TurnResult:
     """All of a turn.
 
     `rounds[r][i]` is the call of seat i in round r + 1. `status` is "partial" when the reply was
-    cut off, "failed" when there is none (then `failure` says why). `cost` is the sum over all
-    calls in US dollars, None as soon as one of them is unknown. Seconds count from the prompt.
+    cut off or is not what was asked for (one proposal, because no aggregator could be reached),
+    "failed" when there is none (then `failure` says why). `aggregator` is the call that wrote the
+    reply, or the last that failed to; `attempts` are those that failed before it. `cost` is the
+    sum over all calls in US dollars, None as soon as one of them is unknown. Seconds count from
+    the prompt.
     """
 
     status: TurnStatus
@@ -150,7 +154,8 @@ class TurnResult:
     cost: float | None = None
     first_token: float | None = None
     seconds: float = 0.0
-    notices: tuple[str, ...] = field(default=())
+    notices: tuple[str, ...] = ()
+    attempts: tuple[Call, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,10 @@ def refusal(request: Request, status: int, body: str, headers: Mapping[str, str]
         limit = context_limit(message)
     elif status in {400, 403} and _FILTER.search(about):
         kind = FailureKind.CONTENT_FILTER
+    if 300 <= status < 400:  # noqa: PLR2004 - HTTP's classes
+        kind = FailureKind.BAD_REQUEST
+        where = headers.get("location", "another address")
+        message = f"redirected to {where}, which is not followed: check base_url"
     if not message:
         message = f"HTTP {status}"
     elif kind not in (FailureKind.KEY_REFUSED, FailureKind.NOT_FOUND):
@@ -134,6 +138,30 @@ def context_limit(message: str) -> int | None:
     return int(found[1].replace(",", "")) if found else None
 
 
+def pace(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds for which this key may send nothing more, by the x-ratelimit headers of an answer.
+
+    OpenAI's form (`x-ratelimit-remaining-requests: 0`, `x-ratelimit-reset-requests: 1m2s`) and
+    Together's (`x-ratelimit-remaining`, `x-ratelimit-reset` in seconds). None when more may be sent.
+    """
+    for suffix in ("", "-requests", "-tokens"):
+        if headers.get(f"x-ratelimit-remaining{suffix}", "").strip() == "0":
+            seconds = duration(headers.get(f"x-ratelimit-reset{suffix}", ""))
+            if seconds:
+                return seconds
+    return None
+
+
+def duration(text: str) -> float | None:
+    """Return the seconds of "1.5", "20ms", "6m0s" or "1h2m"; None for anything else."""
+    text = text.strip()
+    units = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    return sum(float(number) * units[unit] for number, unit in parts)
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that the service asks to wait (RFC 9110, 10.2.3), None if it does not say."""
     value = headers.get("retry-after-ms")
@@ -142,7 +170,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             return max(0.0, float(value) / 1000)
         value = headers.get("retry-after")
         if not value:
-            return None
+            return pace(headers)
         return max(0.0, float(value))
     except ValueError:
         pass

@@ -11,18 +11,17 @@ processes, services, terminals or files; chat, batch and evaluation all run this
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from bot.calls import Brief, CallEvent, Models, SeatCall
+from bot.aggregation import Aggregation
+from bot.calls import Brief, Models, SeatCall
+from bot.driving import Control, drive
 from bot.errors import Failure, FailureKind
 from bot.events import (
-    AggregatorStarted,
     Call,
-    CallDelta,
     CallFinished,
     Event,
     Notice,
@@ -35,36 +34,12 @@ from bot.events import (
     TurnStatus,
 )
 from bot.messages import Agent, Ask, Message, Usage
+from bot.ranking import Ranking
 
 if TYPE_CHECKING:
     from bot.settings.plan import Plan
 
-
-class Control:
-    """The two wishes a user can have while a turn runs; both may be made from a signal handler.
-
-    `hurry`: stop waiting for references, go on with what is there. `stop`: end the turn now.
-    """
-
-    def __init__(self) -> None:
-        self._changed = asyncio.Event()
-        self.hurried = False
-        self.stopped = False
-
-    def hurry(self) -> None:
-        """Wait no longer for the references of this round and of those to come."""
-        self.hurried = True
-        self._changed.set()
-
-    def stop(self) -> None:
-        """End the turn; what the aggregator has written by now is kept."""
-        self.stopped = True
-        self._changed.set()
-
-    async def wait(self) -> None:
-        """Return at the next wish."""
-        await self._changed.wait()
-        self._changed.clear()
+__all__ = ["Control", "Mixture", "total_usage"]
 
 
 class Mixture:
@@ -99,7 +74,7 @@ class _Turn:
         self._started = monotonic()
         self._rounds: list[tuple[Call, ...]] = []
         self._notices: list[str] = []
-        self._answers: list[str] = []
+        self._references: list[Call] = []
         self._first_token: float | None = None
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -121,7 +96,7 @@ class _Turn:
                 yield self._finished(None, Failure(FailureKind.CANCELLED, "stopped before the reply began"))
                 return
             calls = self._rounds[-1]
-            answers = [call.answer for call in calls if call.answer]
+            answers = [call for call in calls if call.answer]
             if number > 1 and len(answers) < max(1, plan.min_references):
                 yield Notice(
                     f"Round {number} gave {_count(len(answers), 'answer')}, too few to use: "
@@ -131,7 +106,7 @@ class _Turn:
             if len(answers) < plan.min_references:
                 yield self._finished(None, self._too_few(calls, len(answers)))
                 return
-            self._answers = answers
+            self._references = answers
             if self._control.hurried and number < rounds:
                 yield Notice(
                     f"Stopped waiting in round {number} of {rounds}: the reply is made from what was there."
@@ -145,9 +120,10 @@ class _Turn:
         started = monotonic()
         seats = tuple(Seat(number, index, agent) for index, agent in enumerate(agents))
         yield RoundStarted(number, rounds, seats)
-        calls = [SeatCall(seat, self._brief, self._answers) for seat in seats]
+        answers = [call.answer for call in self._references]
+        calls = [SeatCall(seat, self._brief, answers) for seat in seats]
         finished: dict[int, Call] = {}
-        async with aclosing(_drive(calls, self._control)) as events:
+        async with aclosing(drive(calls, self._control, self._brief.plan.patience)) as events:
             async for event in events:
                 if isinstance(event, CallFinished):
                     finished[event.call.seat.index] = event.call
@@ -161,28 +137,23 @@ class _Turn:
         yield RoundFinished(number, rounds, ordered, monotonic() - started, used)
 
     async def _aggregate(self, number: int) -> AsyncGenerator[Event, None]:
-        seat = Seat(number, 0, self._brief.plan.aggregator, "aggregator")
-        yield AggregatorStarted(seat, len(self._answers))
-        last: Call | None = None
         # A wish to hurry is about references; the reply is only ever stopped.
         self._control.hurried = False
-        async with aclosing(_drive([SeatCall(seat, self._brief, self._answers)], self._control)) as events:
+        ranks = self._brief.plan.ranking is not None and self._references
+        last_layer = Ranking if ranks else Aggregation
+        aggregation = last_layer(self._brief, self._control, number, self._references)
+        async with aclosing(aggregation.events()) as events:
             async for event in events:
-                if isinstance(event, CallDelta):
-                    if event.text and self._first_token is None:
-                        self._first_token = monotonic() - self._started
-                    yield ReplyDelta(event.text, event.reasoning)
-                    continue
-                if isinstance(event, CallFinished):
-                    last = event.call
+                if isinstance(event, ReplyDelta) and event.text and self._first_token is None:
+                    self._first_token = monotonic() - self._started
                 yield event
-        assert last is not None  # noqa: S101 - _drive finishes every call it is given
-        if last.completion and not last.failure and last.completion.finish_reason == "length":
-            tokens = last.completion.usage.completion_tokens
-            yield Notice(
-                f"The reply ended at its limit of tokens{f' ({tokens})' if tokens else ''}: see --max_tokens."
-            )
-        yield self._finished(last, last.failure)
+        call = aggregation.call
+        assert call is not None  # noqa: S101 - whatever happens, some call is behind the end
+        if call.completion and not call.failure and call.completion.finish_reason == "length":
+            tokens = call.completion.usage.completion_tokens
+            limit = f" ({tokens})" if tokens else ""
+            yield Notice(f"The reply ended at its limit of tokens{limit}: see --max_tokens.")
+        yield self._finished(call, call.failure, aggregation.attempts)
 
     def _too_few(self, calls: Sequence[Call], answers: int) -> Failure:
         failures = [call.failure for call in calls if call.failure]
@@ -206,8 +177,11 @@ class _Turn:
             hint="--min_references sets how many are needed",
         )
 
-    def _finished(self, aggregator: Call | None, failure: Failure | None) -> TurnFinished:
-        calls = [call for layer in self._rounds for call in layer] + ([aggregator] if aggregator else [])
+    def _finished(
+        self, aggregator: Call | None, failure: Failure | None, attempts: Sequence[Call] = ()
+    ) -> TurnFinished:
+        calls = [call for layer in self._rounds for call in layer]
+        calls += [*attempts, aggregator] if aggregator else attempts
         completion = aggregator.completion if aggregator and not failure else None
         status: TurnStatus = "failed" if completion is None else "partial" if completion.partial else "done"
         costs = [call.cost for call in calls]
@@ -216,7 +190,7 @@ class _Turn:
                 status=status,
                 reply=completion.text if completion else "",
                 reasoning=completion.reasoning if completion else "",
-                model=self._brief.plan.aggregator.model,
+                model=(aggregator.seat.agent if aggregator else self._brief.plan.aggregator).model,
                 rounds=tuple(self._rounds),
                 aggregator=aggregator,
                 failure=failure,
@@ -225,6 +199,7 @@ class _Turn:
                 first_token=self._first_token,
                 seconds=monotonic() - self._started,
                 notices=tuple(self._notices),
+                attempts=tuple(attempts),
             )
         )
 
@@ -242,52 +217,6 @@ def total_usage(calls: Sequence[Call]) -> Usage:
         total([usage.completion_tokens for usage in usages]),
         total([usage.reasoning_tokens for usage in usages]),
     )
-
-
-async def _drive(calls: Sequence[SeatCall], control: Control) -> AsyncGenerator[CallEvent, None]:
-    """Make all calls at once and yield their events as they come.
-
-    Ends when every call is finished. At a wish of the user, calls still open are cut off and
-    finished with what they have.
-    """
-    queue: asyncio.Queue[CallEvent | Exception | None] = asyncio.Queue()
-    tasks = [asyncio.create_task(_pump(call, queue)) for call in calls]
-    tasks.append(asyncio.create_task(_listen(control, queue)))
-    waiting = {call.seat: call for call in calls}
-    try:
-        while waiting:
-            event = await queue.get()
-            if isinstance(event, Exception):
-                raise event
-            if event is None:
-                why = "stopped" if control.stopped else "not waited for"
-                for call in waiting.values():
-                    yield CallFinished(call.cut(why))
-                return
-            if isinstance(event, CallFinished):
-                del waiting[event.call.seat]
-            yield event
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _pump(call: SeatCall, queue: asyncio.Queue[CallEvent | Exception | None]) -> None:
-    """Put the call's events into the queue, and whatever stops them."""
-    try:
-        async with aclosing(call.events()) as events:
-            async for event in events:
-                queue.put_nowait(event)
-    except Exception as error:  # noqa: BLE001 - raised again by whoever reads the queue
-        queue.put_nowait(error)
-
-
-async def _listen(control: Control, queue: asyncio.Queue[CallEvent | Exception | None]) -> None:
-    """Put None into the queue once the user wants no more waiting."""
-    while not (control.stopped or control.hurried):
-        await control.wait()
-    queue.put_nowait(None)
 
 
 def _count(number: int, noun: str) -> str:

@@ -57,3 +57,44 @@ def compose(system: str, history: Sequence[Message], prompt: str) -> tuple[Messa
     """Return the messages of a request: system message if there is one, history, prompt."""
     head = (Message("system", system),) if system else ()
     return (*head, *history, Message("user", prompt))
+
+
+GO_ON = (
+    "The connection was lost in the middle of your reply. Write the rest of it: begin with the very next "
+    "character after the last one above, repeat nothing, and do not mention the interruption."
+)
+
+
+def go_on(messages: tuple[Message, ...], so_far: str) -> tuple[Message, ...]:
+    """Return the request for the rest of a reply that broke off after `so_far`."""
+    return (*messages, Message("assistant", so_far), Message("user", GO_ON))
+
+
+class Seam:
+    """Joins the rest of a reply to its beginning: what a model repeats of it is left out.
+
+    Feed it the rest as it streams; the first piece is held back until the overlap is certain.
+    """
+
+    LOOK = 400
+    LEAST = 8
+    """Characters: a shorter repetition may well be the text itself."""
+
+    def __init__(self, so_far: str) -> None:
+        self._so_far = so_far
+        self._held: str | None = ""
+
+    def feed(self, text: str) -> str:
+        """Return what is certainly new."""
+        if self._held is None:
+            return text
+        self._held += text
+        return self.close() if len(self._held) >= self.LOOK else ""
+
+    def close(self) -> str:
+        """Return what was held back, without what the beginning ends with."""
+        held, self._held = self._held or "", None
+        for length in range(min(len(held), len(self._so_far)), self.LEAST - 1, -1):
+            if self._so_far.endswith(held[:length]):
+                return held[length:]
+        return held

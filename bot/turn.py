@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,7 @@ async def show(
     view: View,
     log: Log,
     control: Control,
+    *,
     follow: Callable[[Event], None] | None = None,
 ) -> TurnResult:
     """Run the turn and show it; returns its result. `follow` is told every event as well."""
@@ -97,11 +98,13 @@ def exit_code(result: TurnResult, *, stopped: bool = False) -> ExitCode:
 
 
 @contextmanager
-def interrupts(handler: Callable[[], None]) -> Iterator[None]:
-    """Have Ctrl-C (and SIGTERM, SIGHUP) call `handler` in the event loop while the block runs."""
+def interrupts(
+    handler: Callable[[], None], names: Sequence[str] = ("SIGINT", "SIGTERM", "SIGHUP")
+) -> Iterator[None]:
+    """Have these signals (Ctrl-C's among them) call `handler` in the event loop while the block runs."""
     loop = asyncio.get_running_loop()
     before = {}
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+    for name in names:
         number = getattr(signal, name, None)
         if number is None:
             continue

@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,11 @@ def start(tagged: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[byt
     yield run
     for process in running:
         process.kill()
-        process.communicate()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                with suppress(OSError):  # what was not written yet has no reader any more
+                    pipe.close()
 
 
 @pytest.fixture

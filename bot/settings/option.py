@@ -115,6 +115,8 @@ class Option:
     @property
     def expected(self) -> str:
         """The values it takes, as the end of "expected …"."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
         return _EXPECTED[self.kind] + self._range()
 
     def _range(self) -> str:

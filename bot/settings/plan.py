@@ -6,11 +6,12 @@ no call and looks up no key.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bot.errors import ConfigError, UsageError
 from bot.messages import Agent
+from bot.patience import Patience
 from bot.settings.endpoints import DEMO, unknown_endpoint
 from bot.settings.files import read_text
 from bot.settings.paths import shipped
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from bot.settings.settings import Settings
 
 INSTRUCTION = "aggregate.md"
+RANKING = "rank.md"
 _NO_TEMPERATURE = 1e-4
 
 
@@ -32,6 +34,9 @@ class Plan:
     or none when there are no reference models at all. An agent's None means the mixture's value:
     `temperature`, and `max_tokens` for the aggregator, `reference_max_tokens` for the others.
     `instruction` is the aggregate-and-synthesize text, `system` the user's system prompt.
+    `fallbacks` are turned to when the aggregator fails, `patience` says when a round's
+    stragglers are cut off. `ranking` is the instruction of an aggregator that picks one of the
+    answers; None: it writes the reply.
     """
 
     layers: tuple[tuple[Agent, ...], ...]
@@ -44,6 +49,9 @@ class Plan:
     timeout: float
     instruction: str
     system: str | None = None
+    fallbacks: tuple[Agent, ...] = ()
+    patience: Patience = field(default_factory=Patience)
+    ranking: str | None = None
 
     @property
     def rounds(self) -> int:
@@ -52,7 +60,8 @@ class Plan:
 
     def agents(self) -> tuple[Agent, ...]:
         """Return every different agent, in order, the aggregator last."""
-        everyone = (*(agent for layer in self.layers for agent in layer), self.aggregator)
+        references = (agent for layer in self.layers for agent in layer)
+        everyone = (*references, *self.fallbacks, self.aggregator)
         return tuple(dict.fromkeys(everyone))
 
 
@@ -68,8 +77,14 @@ def make_plan(settings: Settings) -> Plan:
         min_references=settings.min_references,
         seed=settings.seed,
         timeout=settings.timeout,
-        instruction=_instruction(settings),
+        instruction=instruction(settings, INSTRUCTION),
         system=_system(settings),
+        fallbacks=tuple(
+            _settle(settings, _agent(settings, name, "fallbacks"), ("max_tokens",))
+            for name in settings.fallbacks
+        ),
+        patience=Patience(settings.deadline, settings.quorum, settings.grace),
+        ranking=instruction(settings, RANKING) if settings.mode == "rank" else None,
     )
     _check_enough(settings, plan)
     _check_demo(settings, plan)
@@ -128,13 +143,14 @@ def _cool(temperature: float) -> float:
     return 0.0 if temperature < _NO_TEMPERATURE else temperature
 
 
-def _instruction(settings: Settings) -> str:
-    own = settings.folder / INSTRUCTION
+def instruction(settings: Settings, name: str) -> str:
+    """Return the aggregator's instruction of that file name: the user's own, else the shipped one."""
+    own = settings.folder / name
     try:
         text = read_text(own, "The aggregator's instruction", optional=True)
     except UsageError as problem:
         raise ConfigError(problem.message) from None
-    return text or read_text(shipped(INSTRUCTION), "The aggregator's instruction")
+    return text or read_text(shipped(name), "The aggregator's instruction")
 
 
 def _system(settings: Settings) -> str | None:

@@ -33,6 +33,7 @@ _KEPT = (
     "max_tokens",
     "reference_max_tokens",
     "min_references",
+    "mode",
     "multi_turn",
     "endpoint",
     "seed",
@@ -79,6 +80,11 @@ class Settings:
     max_tokens: int
     reference_max_tokens: int | None
     min_references: int
+    mode: str
+    fallbacks: tuple[str, ...]
+    deadline: float | None
+    quorum: float | None
+    grace: float
     multi_turn: bool
     system: str | None
     system_file: Path | None
@@ -98,6 +104,7 @@ class Settings:
     default_endpoint: str
     num_proc: int | None
     seed: int | None
+    rate: float | None
     timeout: float
 
     sources: Mapping[str, Source] = field(repr=False)

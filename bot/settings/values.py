@@ -73,7 +73,13 @@ def check(option: Option, value: object, folder: Path | None = None) -> object:
         case Kind.PATH | Kind.PATHS:
             return _paths(option, value, folder)
         case _:
-            if isinstance(value, str) and (option.may_be_empty or value.strip()) and _is_unicode(value):
+            known = not option.choices or value in option.choices
+            if (
+                isinstance(value, str)
+                and (option.may_be_empty or value.strip())
+                and _is_unicode(value)
+                and known
+            ):
                 return value
     raise WrongValue(option.expected, describe(value))
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from fake_models import FakeAsk, FakeModels, FakePlan, failed, layers, run_turn
+from fake_models import CutAfter, FakeAsk, FakeModels, FakePlan, failed, layers, run_turn
 
 from bot.errors import Failure, FailureKind
 from bot.events import (
@@ -22,6 +23,7 @@ from bot.events import (
 )
 from bot.messages import Agent, Completion, Message, Request, Usage
 from bot.mixture import Control, Mixture
+from bot.patience import Patience
 
 
 def turn(
@@ -161,12 +163,94 @@ def test_one_cause_for_all_is_the_news() -> None:
 
 
 def test_the_aggregator_fails() -> None:
-    """Without a reply the turn is failed, and the references are in the result all the same."""
-    _, result = turn(FakePlan(layers("a")), FakeAsk({"judge": failed(model="judge")}))
-    assert result.status == "failed"
-    assert result.reply == ""
+    """With no aggregator left, the proposal most like the others is the reply, shown as what it is."""
+    ask = FakeAsk(
+        {
+            "a": "cats purr when content",
+            "b": "cats purr when they are content",
+            "c": "no idea",
+            "judge": failed(),
+        }
+    )
+    events, result = turn(FakePlan(layers("a", "b", "c")), ask)
+    assert result.status == "partial"
+    assert result.reply in {"cats purr when content", "cats purr when they are content"}
+    assert result.model in {"a", "b"}
+    assert result.attempts[0].seat.agent.model == "judge"
+    assert "HTTP 500" in result.notices[0]
+    assert f"the answer of {result.model}" in result.notices[1]
+    assert "".join(event.text for event in events if isinstance(event, ReplyDelta)) == result.reply
+
+
+def test_the_aggregator_fails_and_there_is_nothing_else() -> None:
+    """Without a proposal to give, the turn fails and says why."""
+    _, result = turn(FakePlan((), min_references=0), FakeAsk({"judge": failed(message="HTTP 500: broken")}))
+    assert (result.status, result.reply) == ("failed", "")
     assert result.failure
-    assert result.rounds[0][0].answer == "answer of a"
+    assert "broken" in result.failure.message
+
+
+def test_fallback_aggregators_in_their_order() -> None:
+    """The first fallback that answers writes the reply, and every change of hands is said."""
+    plan = FakePlan(layers("a"), fallbacks=(Agent("second"), Agent("third")))
+    ask = FakeAsk({"judge": failed(), "second": failed(FailureKind.NOT_FOUND, "gone"), "third": "the reply"})
+    _, result = turn(plan, ask, FakeModels(price=1.0))
+    assert (result.status, result.reply, result.model) == ("done", "the reply", "third")
+    assert [call.seat.agent.model for call in result.attempts] == ["judge", "second"]
+    assert len(result.notices) == 2
+    assert "second writes the reply instead" in result.notices[0]
+    assert "answer of a" in system(ask.to("third")[0])
+
+
+def test_a_reply_that_breaks_off_is_gone_on_with() -> None:
+    """The rest is asked for, what the model repeats is left out, and the person sees one clean reply."""
+    whole = "The quick brown fox jumps over the lazy dog, and then it sleeps."
+    ask = FakeAsk({"judge": [CutAfter(whole[:40]), "jumps over the lazy dog, and then it sleeps."]})
+    events, result = turn(FakePlan(layers("a")), ask)
+    assert result.reply == whole
+    assert result.status == "done"
+    assert "".join(event.text for event in events if isinstance(event, ReplyDelta)) == whole
+    second = ask.to("judge")[1].messages
+    assert second[-2] == Message("assistant", whole[:40])
+    assert second[-1].role == "user"
+    assert "broke off" in result.notices[0]
+    assert sum(isinstance(event, CallFinished) for event in events) == 2
+
+
+def test_a_reply_that_keeps_breaking_off_stays_partial() -> None:
+    """What came is kept and marked; no other text is put behind it."""
+    ask = FakeAsk({"judge": [CutAfter("one two "), CutAfter("three "), CutAfter("four")]})
+    _, result = turn(FakePlan(layers("a")), ask)
+    assert result.status == "partial"
+    assert result.reply == "one two three "
+    assert len(ask.to("judge")) == 2
+
+
+def test_a_straggler_is_cut_off_at_the_deadline() -> None:
+    """When the round's time is over, whoever is not done is cut off, and a long enough part is used."""
+    plan = FakePlan(layers("a", "b", "c"), patience=Patience(deadline=0.2))
+    ask = FakeAsk({"b": "word " * 200, "c": "short one"}, hold=["b", "c"])
+    started = time.monotonic()
+    _, result = turn(plan, ask)
+    assert time.monotonic() - started < 2
+    a, b, c = result.rounds[0]
+    assert a.answer
+    assert b.completion
+    assert b.completion.broken is FailureKind.LATE
+    assert b.answer.startswith("word word")
+    assert c.failure
+    assert c.failure.kind is FailureKind.LATE
+    assert "0.2 s" in c.failure.message
+    assert sorted(ask.cancelled) == ["b", "c"]
+
+
+def test_a_quorum_gives_the_others_a_little_longer() -> None:
+    """Once two of three have answered, the third gets the grace and no more."""
+    plan = FakePlan(layers("a", "b", "c"), patience=Patience(quorum=2, grace=0.1))
+    ask = FakeAsk({"c": "never done"}, hold=["c"])
+    _, result = turn(plan, ask)
+    assert [bool(call.answer) for call in result.rounds[0]] == [True, True, False]
+    assert result.status == "done"
 
 
 def test_usage_and_cost_are_summed_and_never_guessed() -> None:

@@ -18,6 +18,7 @@ from bot.demo.process import DemoProcess
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, Request, Retrying, Usage
 from bot.pool import Pool, StartMethod
+from bot.retry import Retrier
 
 KEY = "secret-key-of-this-test"
 
@@ -36,11 +37,13 @@ def method(request: pytest.FixtureRequest) -> StartMethod:
 Scenario = Callable[[Pool], Coroutine[Any, Any, Any]]
 
 
-def with_pool(scenario: Scenario, *, processes: int = 1, method: StartMethod = "forkserver") -> Any:
+def with_pool(
+    scenario: Scenario, *, processes: int = 1, method: StartMethod = "forkserver", **more: Any
+) -> Any:
     """Run the scenario with an open pool; afterwards none of its processes may be left."""
 
     async def run() -> Any:
-        pool = Pool(processes, method=method)
+        pool = Pool(processes, method=method, **more)
         try:
             return await asyncio.wait_for(scenario(pool), 30)
         finally:
@@ -77,7 +80,7 @@ async def until(condition: Callable[[], Any], seconds: float = 10) -> None:
 
 def test_streams_an_answer(service: DemoProcess, method: StartMethod) -> None:
     """Deltas come as they are written, then the completion with usage; with either start method."""
-    got = with_pool(lambda pool: updates(pool.ask(request(service))), method=method)
+    got = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service))), method=method)
     assert "".join(update.text for update in got[:-1] if isinstance(update, Delta)) == "one two three"
     last = got[-1]
     assert isinstance(last, Completion)
@@ -96,9 +99,9 @@ def test_one_process_holds_many_calls_at_once(service: DemoProcess) -> None:
     service.programme(models(a={"reply": "x", "delay": 0.5}))
 
     async def scenario(pool: Pool) -> float:
-        await updates(pool.ask(request(service)))
+        await updates(Retrier(pool.ask)(request(service)))
         started = time.monotonic()
-        await asyncio.gather(*(updates(pool.ask(request(service))) for _ in range(8)))
+        await asyncio.gather(*(updates(Retrier(pool.ask)(request(service))) for _ in range(8)))
         return time.monotonic() - started
 
     assert with_pool(scenario) < 2.0
@@ -109,7 +112,7 @@ def test_connections_are_kept(service: DemoProcess) -> None:
 
     async def scenario(pool: Pool) -> None:
         for _ in range(5):
-            await updates(pool.ask(request(service)))
+            await updates(Retrier(pool.ask)(request(service)))
 
     with_pool(scenario)
     assert service.connections()["opened"] == 1
@@ -134,7 +137,7 @@ def test_a_killed_worker_is_replaced_and_its_call_asked_again(service: DemoProce
     service.programme(models(a={"replies": ["first try", "second try"], "delay": 0.4}))
 
     async def scenario(pool: Pool) -> tuple[list[CallUpdate], list[int], list[int]]:
-        asking = asyncio.ensure_future(updates(pool.ask(request(service))))
+        asking = asyncio.ensure_future(updates(Retrier(pool.ask)(request(service))))
         await until(service.requests)
         before = pool.pids
         os.kill(before[0], signal.SIGKILL)
@@ -155,7 +158,7 @@ def test_a_call_is_asked_again_only_once(service: DemoProcess) -> None:
     service.programme(models(a={"reply": "x", "failures": [{"kind": "stall"}]}))
 
     async def scenario(pool: Pool) -> list[CallUpdate]:
-        asking = asyncio.ensure_future(updates(pool.ask(request(service))))
+        asking = asyncio.ensure_future(updates(Retrier(pool.ask)(request(service))))
         for times in (1, 2):
             await until(lambda times=times: len(service.requests()) == times)
             os.kill(pool.pids[0], signal.SIGKILL)
@@ -164,6 +167,45 @@ def test_a_call_is_asked_again_only_once(service: DemoProcess) -> None:
     last = with_pool(scenario)[-1]
     assert isinstance(last, Failure)
     assert last.kind is FailureKind.WORKER
+
+
+def test_all_workers_killed(service: DemoProcess) -> None:
+    """However many die at once, each call is asked again once and answered."""
+    service.programme(models(a={"reply": "x", "delay": 0.5}))
+
+    async def scenario(pool: Pool) -> list[list[CallUpdate]]:
+        asking = [asyncio.ensure_future(updates(Retrier(pool.ask)(request(service)))) for _ in range(4)]
+        await until(lambda: len(service.requests()) == 4)
+        for pid in pool.pids:
+            os.kill(pid, signal.SIGKILL)
+        return await asyncio.gather(*asking)
+
+    assert all(isinstance(got[-1], Completion) for got in with_pool(scenario, processes=2))
+
+
+def test_a_frozen_worker_is_replaced(service: DemoProcess) -> None:
+    """SIGSTOP in the middle of a call: its silence is noticed, it is killed, and the call asked again."""
+    service.programme(models(a={"replies": ["never seen", "second try"], "delay": 0.5}))
+
+    async def scenario(pool: Pool) -> tuple[list[CallUpdate], int]:
+        asking = asyncio.ensure_future(updates(Retrier(pool.ask)(request(service))))
+        await until(service.requests)
+        frozen = pool.pids[0]
+        os.kill(frozen, signal.SIGSTOP)
+        return await asking, frozen
+
+    got, frozen = with_pool(scenario, frozen=0.8)
+    assert isinstance(got[-1], Completion)
+    assert got[-1].text == "second try"
+    assert not psutil.pid_exists(frozen)
+
+
+def test_a_busy_worker_is_not_taken_for_frozen(service: DemoProcess) -> None:
+    """A model that thinks for longer than the limit is waited for: its worker still gives signs of life."""
+    service.programme(models(a={"reply": "slow but there", "delay": 2.0}))
+    got = with_pool(lambda pool: updates(pool.ask(request(service))), frozen=0.8)
+    assert [type(update) for update in got][-1] is Completion
+    assert not any(isinstance(update, Retrying) for update in got)
 
 
 def test_a_started_reply_is_not_asked_again(service: DemoProcess) -> None:
@@ -245,7 +287,7 @@ if __name__ == "__main__":
 def test_failures_come_back_as_values(service: DemoProcess, rule: dict[str, Any], kind: FailureKind) -> None:
     """What cannot pass by waiting is asked once where it is the service's last word, and told by kind."""
     service.programme(models(a={"reply": "x", "failures": [rule]}))
-    last = with_pool(lambda pool: updates(pool.ask(request(service))))[-1]
+    last = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service))))[-1]
     assert isinstance(last, Failure)
     assert last.kind is kind
     assert last.model == "a"
@@ -266,7 +308,7 @@ def test_failures_come_back_as_values(service: DemoProcess, rule: dict[str, Any]
 def test_what_passes_is_tried_again(service: DemoProcess, rule: dict[str, Any]) -> None:
     """A passing failure before the first word is told, waited out, and the answer comes after all."""
     service.programme(models(a={"reply": "at last", "failures": [rule]}))
-    got = with_pool(lambda pool: updates(pool.ask(request(service))))
+    got = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service))))
     assert isinstance(got[0], Retrying)
     last = got[-1]
     assert isinstance(last, Completion)
@@ -278,7 +320,7 @@ def test_a_stream_cut_after_its_first_words_is_partial(service: DemoProcess) -> 
     """What came is kept and marked; it is not asked again behind anybody's back."""
     rule = {"kind": "cut", "tokens": 3, "reset": True}
     service.programme(models(a={"reply": "one two three four", "failures": [rule]}))
-    last = with_pool(lambda pool: updates(pool.ask(request(service))))[-1]
+    last = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service))))[-1]
     assert isinstance(last, Completion)
     assert last.partial.startswith("stream cut")
     assert "one two three four".startswith(last.text)
@@ -290,7 +332,7 @@ def test_a_stream_cut_after_its_first_words_is_partial(service: DemoProcess) -> 
 def test_odd_streams_are_read(service: DemoProcess, kind: str) -> None:
     """Keep-alives, odd splits, bad bytes and missing ends do not cost the answer."""
     service.programme(models(a={"reply": "one two three", "failures": [{"kind": kind}]}))
-    last = with_pool(lambda pool: updates(pool.ask(request(service))))[-1]
+    last = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service))))[-1]
     assert isinstance(last, Completion)
     assert not last.partial
     assert "one two three" in last.text
@@ -302,7 +344,7 @@ def test_thinking_is_kept_apart(service: DemoProcess, field: str) -> None:
     service.programme(
         models(a={"reply": "the answer", "reasoning": "let me think", "reasoning_field": field})
     )
-    last = with_pool(lambda pool: updates(pool.ask(request(service))))[-1]
+    last = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service))))[-1]
     assert isinstance(last, Completion)
     assert last.text == "the answer"
     assert last.reasoning.strip() == "let me think"
@@ -317,8 +359,8 @@ def test_usage_is_what_the_service_says_or_unknown(service: DemoProcess) -> None
     async def scenario(pool: Pool) -> list[Usage]:
         asked = {"stream_options": {"include_usage": True}}
         completions = [
-            (await updates(pool.ask(request(service, "a", extra=asked))))[-1],
-            (await updates(pool.ask(request(service, "b"))))[-1],
+            (await updates(Retrier(pool.ask)(request(service, "a", extra=asked))))[-1],
+            (await updates(Retrier(pool.ask)(request(service, "b"))))[-1],
         ]
         return [last.usage for last in completions if isinstance(last, Completion)]
 
@@ -331,7 +373,7 @@ def test_deltas_are_gathered_where_asked(service: DemoProcess) -> None:
     """With `every`, many tokens make few updates, the first comes at once, and no word is lost."""
     text = " ".join(str(number) for number in range(100))
     service.programme(models(a={"reply": text, "tokens_per_second": 1000}))
-    got = with_pool(lambda pool: updates(pool.ask(request(service, every=0.05))))
+    got = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service, every=0.05))))
     deltas = [update for update in got if isinstance(update, Delta)]
     assert "".join(delta.text for delta in deltas) == text
     assert len(deltas) < 40
@@ -341,7 +383,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
     """A service that is not there is told as that, after the tries that a passing failure gets."""
     dead = Endpoint("dead", "http://127.0.0.1:9/v1")
     asked = Request(dead, "a", (Message("user", "hi"),), 0.7, 10)
-    got = with_pool(lambda pool: updates(pool.ask(asked)))
+    got = with_pool(lambda pool: updates(Retrier(pool.ask)(asked)))
     assert [type(update) for update in got] == [Retrying, Retrying, Failure]
     assert got[-1].kind is FailureKind.CONNECTION
 
@@ -349,7 +391,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
 def test_silence_ends_the_try(service: DemoProcess) -> None:
     """No byte for `timeout` seconds ends the try and says so."""
     service.programme(models(a={"reply": "x", "failures": [{"kind": "stall", "times": 1}]}))
-    got = with_pool(lambda pool: updates(pool.ask(request(service, timeout=0.5))))
+    got = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service, timeout=0.5))))
     assert isinstance(got[0], Retrying)
     assert got[0].failure.kind is FailureKind.TIMEOUT
     assert "0.5 s" in got[0].failure.message
@@ -360,4 +402,4 @@ def test_a_lone_surrogate_does_not_break_the_call(service: DemoProcess) -> None:
     """Pasted text may hold half a character; the call is made all the same."""
     asked = request(service)
     odd = Request(asked.endpoint, "a", (Message("user", "half \ud83d"),), 0.7, 100)
-    assert isinstance(with_pool(lambda pool: updates(pool.ask(odd)))[-1], Completion | Failure)
+    assert isinstance(with_pool(lambda pool: updates(Retrier(pool.ask)(odd)))[-1], Completion | Failure)

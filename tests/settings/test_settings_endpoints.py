@@ -60,6 +60,10 @@ def test_the_address_of_together_can_be_moved(home: Home) -> None:
     assert settings.endpoint("together", {}) == Endpoint("together", "http://127.0.0.1:8099/v1", None)
     assert settings.endpoint("together", {"TOGETHER_API_KEY": _SECRET}).key == _SECRET
     assert settings.endpoints["together"].source == "environment TOGETHER_BASE_URL"
+    for said in ("http://127.0.0.1:8099", "http://127.0.0.1:8099/"):  # as the SDK takes it
+        assert (
+            home.resolve(TOGETHER_BASE_URL=said).endpoints["together"].base_url == "http://127.0.0.1:8099/v1"
+        )
     with pytest.raises(UsageError, match="environment TOGETHER_BASE_URL: expected an address"):
         home.resolve(TOGETHER_BASE_URL="localhost:8099")
 

@@ -25,9 +25,9 @@ class Sample(NamedTuple):
 _MODELS = "a list of models' names (MODEL or MODEL*N)"
 _SPECIAL = {
     "preset": Sample(("moa", "fast", "demo-2024"), ("moa", "fast", "demo-2024")),
+    "mode": Sample(("rank", "moa", "rank"), ("rank", "moa", "rank")),
     "endpoint": Sample(("groq", "openai", "ollama"), ("groq", "openai", "ollama")),
     "temperature": Sample((0.1, 0.2, 0.3), (0.1, 0.2, 0.3)),
-    "reference_models": Sample((["a"], ["b*2"], ["c,d"]), (("a",), ("b", "b"), ("c", "d"))),
     "file": Sample(([Path("a")], [Path("b")], [Path("c")]), ((Path("a"),), (Path("b"),), (Path("c"),))),
     "system_file": Sample((Path("/a"), Path("/b"), Path("/c")), (Path("/a"), Path("/b"), Path("/c"))),
 }
@@ -35,6 +35,7 @@ _BY_KIND = {
     Kind.INT: Sample((2, 3, 4), (2, 3, 4)),
     Kind.FLOAT: Sample((11, 12.5, 13), (11.0, 12.5, 13.0)),
     Kind.TEXT: Sample(("a", "b", "c"), ("a", "b", "c")),
+    Kind.MODELS: Sample((["a"], ["b*2"], ["c,d"]), (("a",), ("b", "b"), ("c", "d"))),
     Kind.MODEL: Sample(("a", "b", "c"), ("a", "b", "c")),
 }
 _VALUED = [option for option in OPTIONS if option.kind is not Kind.BOOL]
@@ -42,6 +43,9 @@ _SWITCHES = [option for option in OPTIONS if option.kind is Kind.BOOL]
 
 
 def _sample(option: Option) -> Sample:
+    if option.choices:
+        three = (option.choices * 3)[:3]
+        return Sample(three, three)
     return _SPECIAL.get(option.name) or _BY_KIND[option.kind]
 
 

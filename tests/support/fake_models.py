@@ -10,6 +10,14 @@ from bot.errors import Failure, FailureKind
 from bot.events import Event, TurnFinished, TurnResult
 from bot.messages import Agent, CallUpdate, Completion, Delta, Endpoint, Message, Request, Usage
 from bot.mixture import Control, Mixture
+from bot.patience import Patience
+
+
+class CutAfter(str):
+    """A reply whose stream breaks off at its end."""
+
+    __slots__ = ()
+
 
 Reply = str | Failure | Completion | Callable[[Request], str | Failure | Completion]
 
@@ -28,6 +36,9 @@ class FakePlan:
     timeout: float = 60.0
     instruction: str = "INSTRUCTION"
     system: str | None = None
+    fallbacks: tuple[Agent, ...] = ()
+    patience: Patience = field(default_factory=Patience)
+    ranking: str | None = None
 
 
 @dataclass
@@ -97,7 +108,9 @@ class FakeAsk:
         except asyncio.CancelledError:
             self.cancelled.append(request.model)
             raise
-        if isinstance(reply, str):
+        if isinstance(reply, CutAfter):
+            reply = Completion(str(reply), partial="stream cut: the line went dead", broken=FailureKind.CUT)
+        elif isinstance(reply, str):
             reply = Completion(reply, usage=Usage(10, len(words)), finish_reason="stop")
         yield reply
 

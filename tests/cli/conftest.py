@@ -1,0 +1,48 @@
+"""A service with three models, and the program run against it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from services import start_service
+
+from bot.demo.process import DemoProcess
+
+KEY = "very-secret-key-4711"
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[DemoProcess]:
+    """Models a and b, and judge; the key is insisted on."""
+    says = {"a": {"reply": "from a"}, "b": {"reply": "from b"}, "judge": {"reply": "the reply"}}
+    with start_service(tmp_path, {"models": says, "require_key": KEY}) as running:
+        yield running
+
+
+@pytest.fixture
+def environment(service: DemoProcess) -> dict[str, str]:
+    """Where the service is, its key, and its mixture."""
+    return {
+        "TOGETHER_BASE_URL": service.base_url,
+        "TOGETHER_API_KEY": KEY,
+        "MOA_BOT_REFERENCE_MODELS": "a,b",
+        "MOA_BOT_AGGREGATOR": "judge",
+    }
+
+
+@pytest.fixture
+def bot(
+    moa: Callable[..., Any], environment: dict[str, str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the program with that service."""
+
+    def run(
+        *arguments: str, env: dict[str, str] | None = None, **more: Any
+    ) -> subprocess.CompletedProcess[str]:
+        return moa(*arguments, env={**environment, **(env or {})}, **more)
+
+    return run
