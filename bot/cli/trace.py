@@ -1,0 +1,104 @@
+"""`moa-bot trace`: where a kept reply came from. The comparison itself is `bot.trace`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bot.errors import UsageError
+from bot.settings import paths
+
+if TYPE_CHECKING:
+    from bot.cli.streams import Streams
+    from bot.store import Turn
+    from bot.trace import Trace
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program's."""
+    app.command("trace")(trace_command)
+
+
+def trace_command(
+    ctx: typer.Context,
+    *,
+    identifier: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ID",
+            help="A conversation's ID or its first letters; the latest if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    turn: Annotated[
+        int | None,
+        typer.Option(
+            "--turn",
+            "-t",
+            min=1,
+            metavar="N",
+            help="The turn, counted from 1; the last with a reply if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show how like each proposal a reply is, and what none of them said."""
+    from bot.cli.streams import Streams
+    from bot.store import Store
+    from bot.trace.origins import from_calls, references_needed
+
+    streams = Streams.of_process()
+    given = ctx.obj if isinstance(ctx.obj, dict) else {}
+    with Store.open(paths.store_file()) as store:
+        conversation = store.latest() if identifier is None else store.conversation(identifier)
+        if conversation is None:
+            raise UsageError("No conversations are kept yet.")
+        chosen = _chosen(store.turns(conversation.id), turn)
+        calls = store.calls(chosen.id)
+    traced = from_calls(chosen, calls, references_needed(conversation.settings))
+    if as_json or given.get("json"):
+        _print_json(streams, chosen, traced)
+    else:
+        _print(streams, traced, plain=bool(given.get("plain")))
+
+
+def _chosen(turns: Sequence[Turn], number: int | None) -> Turn:
+    """Return that turn, or the last one with a reply; UsageError where there is none to trace."""
+    replied = [turn for turn in turns if turn.reply.strip() and number in (None, turn.number)]
+    if replied:
+        return replied[-1]
+    if number is None or any(turn.number == number for turn in turns):
+        which = "This conversation" if number is None else f"Turn {number}"
+        raise UsageError(f"{which} has no reply to trace.")
+    raise UsageError(f"There is no turn {number}.", hint=f"The conversation has {len(turns)}.")
+
+
+def _print_json(streams: Streams, turn: Turn, traced: Trace) -> None:
+    from bot.trace.show import trace_json
+
+    where = {"conversation_id": turn.conversation, "turn": turn.number, "model": turn.model}
+    text = json.dumps(where | trace_json(traced), indent=2, ensure_ascii=False)
+    print(text.encode("utf-8", "replace").decode(), file=streams.stdout)
+
+
+def _print(streams: Streams, traced: Trace, *, plain: bool) -> None:
+    from bot.trace.show import trace_lines, trace_text
+
+    if not streams.stdout_is_terminal:
+        print("\n".join(trace_lines(traced, None)), file=streams.stdout)
+        return
+    from shutil import get_terminal_size
+
+    # The window's last column stays free: some terminals wrap a line that fills it.
+    width = get_terminal_size().columns - 1
+    if plain:
+        print("\n".join(trace_lines(traced, width)), file=streams.stdout)
+        return
+    from rich.console import Console
+
+    console = Console(file=streams.stdout, highlight=False, markup=False, emoji=False)
+    console.print(trace_text(traced, width), soft_wrap=True)

@@ -1,0 +1,89 @@
+"""Which proposals a turn's reply was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from bot.errors import Failure, FailureKind
+from bot.events import Call, Seat, TurnResult
+from bot.messages import Agent, Completion
+from bot.store import StoredCall, Turn
+from bot.trace import Trace, from_calls, from_result
+from bot.trace.origins import named, references_needed
+
+FAILED = "failed"
+Rounds = list[list[tuple[str, str]]]
+Build = Callable[..., Trace]
+
+
+def of_result(rounds: Rounds, reply: str, needed: int = 1) -> Trace:
+    def call(number: int, index: int, model: str, text: str) -> Call:
+        seat = Seat(number, index, Agent(model))
+        if text == FAILED:
+            return Call(seat, Completion("half a"), Failure(FailureKind.TIMEOUT, "too late", model))
+        return Call(seat, Completion(text))
+
+    layers = tuple(
+        tuple(call(number, index, *answer) for index, answer in enumerate(answers))
+        for number, answers in enumerate(rounds, start=1)
+    )
+    return from_result(TurnResult("done", reply, "", "judge", layers), needed)
+
+
+def of_calls(rounds: Rounds, reply: str, needed: int = 1) -> Trace:
+    def call(number: int, index: int, model: str, text: str) -> StoredCall:
+        if text == FAILED:
+            return StoredCall(2, number, index, "reference", model, "together", "failed", "timed out")
+        return StoredCall(2, number, index, "reference", model, "together", "done", text=text)
+
+    calls = [
+        call(number, index, *answer)
+        for number, answers in enumerate(rounds, start=1)
+        for index, answer in enumerate(answers)
+    ]
+    aggregator = StoredCall(2, len(rounds) + 1, 0, "aggregator", "judge", "together", "done", text=reply)
+    elsewhere = StoredCall(1, 9, 0, "reference", "other turn", "together", "done", text="elsewhere")
+    turn = Turn("abcdef", 2, "hi", datetime(2026, 7, 2, tzinfo=UTC), "done", reply)
+    return from_calls(turn, [aggregator, *reversed(calls), elsewhere], needed)
+
+
+@pytest.mark.parametrize("build", [of_result, of_calls])
+class TestBothWays:
+    """A turn gives the same trace whether it has just ended or comes from the store."""
+
+    def test_the_last_round_counts(self, build: Build) -> None:
+        """Proposals are the last round's in the order of their seats, without the failed and empty."""
+        last = [("m/a", "one"), ("m/b", FAILED), ("m/c", " "), ("m/d", "two")]
+        found = build([[("m/a", "early"), ("m/b", "early")], last], "one")
+        assert [proposal.name for proposal in found.proposals] == ["a", "d"]
+        assert found.proposals[0].share == 1
+
+    def test_a_round_that_was_put_aside_does_not(self, build: Build) -> None:
+        """A later round with too few answers was not read: the one before it was."""
+        rounds = [[("a", "one"), ("b", "two")], [("a", "three"), ("b", FAILED)]]
+        assert [proposal.name for proposal in build(rounds, "one").proposals] == ["a"]
+        assert [proposal.name for proposal in build(rounds, "one", 2).proposals] == ["a", "b"]
+        rounds[1][0] = ("a", FAILED)
+        assert [proposal.name for proposal in build(rounds, "one").proposals] == ["a", "b"]
+
+    def test_an_aggregator_alone_has_no_proposals(self, build: Build) -> None:
+        """Without any answer, or any round, there is nothing to be like."""
+        assert build([[("a", FAILED)]], "one").proposals == ()
+        assert build([], "one").proposals == ()
+
+
+def test_equal_names_are_told_apart() -> None:
+    """Seats of one model, and models of one name, are numbered from the second on; none is named twice."""
+    models = ["zai/GLM-5.2", "zai/GLM-5.2", "other/GLM-5.2", "GLM-5.2 (2)", "\x1b[31m"]
+    names = [name for name, _ in named([(model, "text") for model in models])]
+    assert names == ["GLM-5.2", "GLM-5.2 (2)", "GLM-5.2 (3)", "GLM-5.2 (2) (2)", "unnamed"]
+
+
+@pytest.mark.parametrize(("value", "needed"), [(3, 3), (0, 0), (True, 1), ("3", 1), (None, 1)])
+def test_needed_references_come_from_the_settings(value: object, needed: int) -> None:
+    """A number in a conversation's settings is believed, anything else is not."""
+    assert references_needed({"min_references": value}) == needed
+    assert references_needed({}) == 1
