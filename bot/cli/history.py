@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ class Form(StrEnum):
     MARKDOWN = "markdown"
     JSON = "json"
     JSONL = "jsonl"
+    HTML = "html"
 
 
 Id = Annotated[
@@ -97,7 +99,7 @@ def search(
     if as_json:
         _print_json(search_json(hits))
     elif hits:
-        _print(search_text(hits, _width()))
+        _print(search_text(hits, _width(), colour=_colour()))
     else:
         print("Nothing found.", file=sys.stderr)
 
@@ -106,21 +108,22 @@ def search(
 def export(
     *,
     identifier: Id = None,
-    form: Annotated[Form, typer.Option("--format", help="The form of the export.")] = Form.MARKDOWN,
+    form: Annotated[
+        Form | None,
+        typer.Option(
+            "--format", help="The form; without it, as FILE ends, else markdown.", show_default=False
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write there.", show_default=False)
     ] = None,
 ) -> None:
     """Export a conversation."""
-    from bot.history import export_json, export_jsonl, export_markdown
+    from bot.history.exports import DEFAULT, FORM_OF, exported
 
+    wanted = form.value if form else FORM_OF.get(out.suffix.lower() if out else "", DEFAULT)
     with _store() as store:
-        conversation = _find(store, identifier)
-        turns, calls = store.turns(conversation.id), store.all_calls(conversation.id)
-    if form is Form.MARKDOWN:
-        text = export_markdown(conversation, turns, calls)
-    else:
-        text = (export_json if form is Form.JSON else export_jsonl)(conversation, turns, calls)
+        text = exported(store, _find(store, identifier), wanted)
     if out is None:
         _print(text)
         return
@@ -196,6 +199,17 @@ def _width() -> int | None:
     from shutil import get_terminal_size
 
     return get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _colour() -> bool:
+    """Tell whether what is printed on stdout may be in colours."""
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    if sys.platform != "win32":
+        return True
+    from rich.console import detect_legacy_windows
+
+    return not detect_legacy_windows()
 
 
 def _print(text: str) -> None:

@@ -74,7 +74,7 @@ def turn_facts(turn: Turn, calls: Iterable[StoredCall]) -> str:
         rounds = len({call.round for call in references})
         parts.append(f"{answered} of {number(len(references), 'reference')} in {number(rounds, 'round')}")
     if turn.model:
-        parts.append(f"→ {turn.model}")
+        parts = [f"{parts[0]} → {turn.model}" if parts else turn.model]
     if turn.first_token is not None:
         parts.append(f"first word {turn.first_token:.1f} s")
     if turn.seconds is not None:

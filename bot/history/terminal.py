@@ -32,6 +32,7 @@ _INDENT = "    "
 # The columns that a narrow window does without: the first of these go first.
 _DISPENSABLE = ("cost", "turns", "updated")
 _LEAST_TITLE = 16
+_FOUND, _RESET = "\x1b[1;36m", "\x1b[0m"
 
 
 def list_text(rows: Sequence[Summary], width: int | None) -> str:
@@ -62,10 +63,11 @@ def list_text(rows: Sequence[Summary], width: int | None) -> str:
     return _table(columns, width, right=("turns", "cost"))
 
 
-def search_text(hits: Sequence[Hit], width: int | None) -> str:
+def search_text(hits: Sequence[Hit], width: int | None, *, colour: bool = False) -> str:
     """List what a search found, two lines each, cut to `width` cells.
 
     None means a pipe: a line each of id, turn, time (UTC), title and snippet, tab between them.
+    With `colour` the found words stand out on a terminal, by codes of ours that end with them.
     """
     if width is None:
         return _tab_separated(
@@ -74,8 +76,23 @@ def search_text(hits: Sequence[Hit], width: int | None) -> str:
     lines = []
     for hit in hits:
         head = _GAP.join((hit.conversation, date(hit.created), f"turn {hit.turn}", _line(hit.title)))
-        lines += [_cut(head, width), _cut(_INDENT + _line(hit.snippet), width)]
+        snippet = _cut(_INDENT + _line(hit.snippet), width)
+        lines += [_cut(head, width), _highlighted(snippet, hit) if colour else snippet]
     return _lines(lines)
+
+
+def _highlighted(line: str, hit: Hit) -> str:
+    """Set off the marked words in a hit's indented snippet, as far as they are still in the line."""
+    parts, position = [], 0
+    for start, end in hit.marks:
+        # What stands before a mark may have lost characters on its way to the terminal.
+        first = len(_INDENT + _line(hit.snippet[:start]))
+        word = _line(hit.snippet[start:end])
+        if not word or first < position or not line.startswith(word, first):
+            continue
+        parts += [line[position:first], _FOUND, word, _RESET]
+        position = first + len(word)
+    return "".join([*parts, line[position:]])
 
 
 def show_text(
