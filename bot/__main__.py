@@ -12,7 +12,8 @@ import sys
 
 COMPLETION = "_MOA_BOT_COMPLETE"
 WITHOUT_MODELS = frozenset(
-    {"--help", "-h", "history", "config", "demo", "--show-completion", "--install-completion"}
+    {"--help", "-h", "history", "config", "demo", "score", "report", "similarity"}
+    | {"--show-completion", "--install-completion"}
 )
 
 
@@ -31,13 +32,26 @@ def _run(arguments: list[str]) -> int:
 
         print(f"moa-bot {__version__}")
         return 0
-    if COMPLETION not in os.environ and not WITHOUT_MODELS.intersection(arguments):
-        from bot.pool import warm
+    if _asks_at_once(arguments):
+        from bot.launch import warm
 
         warm()
     from bot.cli.app import run
 
     return run(arguments)
+
+
+def _asks_at_once(arguments: list[str]) -> bool:
+    """Tell whether models will be asked as soon as possible: one question, or prompts from a pipe.
+
+    In a chat the workers start while the user types; till then the prompt has the processor.
+    """
+    if COMPLETION in os.environ or WITHOUT_MODELS.intersection(arguments):
+        return False
+    try:
+        return "ask" in arguments or not os.isatty(0)
+    except OSError:
+        return True
 
 
 if __name__ == "__main__":

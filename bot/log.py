@@ -1,8 +1,8 @@
 """The log: one line per call in a rotating file, and on stderr with --verbose.
 
-Lines hold models, rounds, seconds, tokens and reasons; never prompts, answers or keys. loguru
-takes 50 ms to import, so it is loaded in a thread while the models think. A log that cannot be
-written never stops the program.
+Lines hold models, rounds, seconds, tokens and kinds of failure; never prompts, answers or keys, and
+so nothing that a service said: it may quote the prompt. loguru takes 50 ms to import, so it is
+loaded in a thread while the models think. A log that cannot be written never stops the program.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from bot.errors import Failure, FailureKind
 from bot.events import CallFinished, CallRetrying, Event, Notice, TurnFinished
 
 if TYPE_CHECKING:
@@ -21,14 +22,31 @@ if TYPE_CHECKING:
 ROTATE_AT = "5 MB"
 KEEP_FILES = 3
 
+_OUR_WORDS = frozenset(
+    {
+        FailureKind.CONNECTION,
+        FailureKind.TIMEOUT,
+        FailureKind.CUT,
+        FailureKind.ENDLESS,
+        FailureKind.EMPTY,
+        FailureKind.THOUGHT_OUT,
+        FailureKind.WORKER,
+        FailureKind.CANCELLED,
+        FailureKind.LATE,
+    }
+)
+"""Kinds of failure whose message is not a service's."""
+
 
 class Log:
-    """Writes what happens, once `start` has loaded the writer. `file` None means no file."""
+    """Writes what happens, once `start` has loaded the writer; till then lines wait. `file` None: no file."""
 
     def __init__(self, file: Path | None, verbose: TextIO | None = None) -> None:
         self._file, self._verbose = file, verbose
         self._loader: threading.Thread | None = None
         self._logger: Logger | None = None
+        self._lock = threading.Lock()
+        self._waiting: list[str] = []
         self._sinks: list[int] = []
         self._shown: int | None = None
 
@@ -40,75 +58,88 @@ class Log:
 
     def event(self, event: Event) -> None:
         """Write the line that this event is worth, if it is worth one."""
-        line = describe(event)
-        if line:
+        if line := describe(event):
             self.line(line)
 
     def line(self, text: str) -> None:
-        """Write a line."""
+        """Write a line, or keep it until the writer is there."""
         self.start()
-        if self._loader is not None:
-            self._loader.join()
-        if self._logger is not None:
-            with suppress(OSError, ValueError):  # a full disk, a closed stderr
-                self._logger.log("INFO", text)
+        with self._lock:
+            if self._logger is None:
+                self._waiting.append(text)
+            else:
+                self._write(self._logger, text)
 
     def show(self, stream: TextIO | None) -> None:
         """Write to this stream as well from now on; None ends that."""
-        self.start()
-        if self._loader is not None:
-            self._loader.join()
+        self._wait()
         if self._shown is not None and self._logger is not None:
             with suppress(ValueError):
                 self._logger.remove(self._shown)
             self._sinks.remove(self._shown)
             self._shown = None
-        if stream is not None:
-            self._add_stream(stream)
+        if stream is not None and self._logger is not None:
+            self._add_stream(self._logger, stream)
 
     def close(self) -> None:
         """Write out and close the file."""
-        if self._loader is not None:
-            self._loader.join()
+        if self._loader is None:
+            return
+        self._wait()
+        logger, self._logger = self._logger, None
         for sink in self._sinks:
             with suppress(OSError, ValueError):
-                if self._logger is not None:
-                    self._logger.remove(sink)
+                if logger is not None:
+                    logger.remove(sink)
         self._sinks.clear()
-        self._logger = None
+
+    def _wait(self) -> None:
+        self.start()
+        if self._loader is not None:
+            self._loader.join()
 
     def _load(self) -> None:
         from loguru import logger
 
-        form = "{time:YYYY-MM-DD HH:mm:ss.SSS} {process} {message}"
         with suppress(ValueError):
             logger.remove(0)  # loguru's own handler, which writes to stderr
         if self._file is not None:
             # Another process may rotate the same file, a folder may be read-only: no log, then.
             with suppress(OSError, ValueError):
-                self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                self._sinks.append(
-                    logger.add(
-                        self._file,
-                        format=form,
-                        rotation=ROTATE_AT,
-                        retention=KEEP_FILES,
-                        encoding="utf-8",
-                        errors="replace",
-                        catch=False,
-                        backtrace=False,
-                        diagnose=False,
-                        opener=_private,
-                    )
-                )
-        self._logger = logger
+                self._add_file(logger, self._file)
         if self._verbose is not None:
-            self._add_stream(self._verbose)
+            self._add_stream(logger, self._verbose)
+        with self._lock:
+            for line in self._waiting:
+                self._write(logger, line)
+            self._waiting.clear()
+            self._logger = logger
 
-    def _add_stream(self, stream: TextIO) -> None:
-        if self._logger is not None:
-            self._shown = self._logger.add(stream, format="moa-bot: {message}", catch=False, diagnose=False)
-            self._sinks.append(self._shown)
+    def _add_file(self, logger: Logger, file: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._sinks.append(
+            logger.add(
+                file,
+                format="{time:YYYY-MM-DD HH:mm:ss.SSS} {process} {message}",
+                rotation=ROTATE_AT,
+                retention=KEEP_FILES,
+                encoding="utf-8",
+                errors="replace",
+                catch=False,
+                backtrace=False,
+                diagnose=False,
+                opener=_private,
+            )
+        )
+
+    def _add_stream(self, logger: Logger, stream: TextIO) -> None:
+        self._shown = logger.add(stream, format="moa-bot: {message}", catch=False, diagnose=False)
+        self._sinks.append(self._shown)
+
+    @staticmethod
+    def _write(logger: Logger, text: str) -> None:
+        with suppress(OSError, ValueError):  # a full disk, a closed stderr
+            logger.log("INFO", text)
 
 
 def _private(path: str, flags: int) -> int:
@@ -122,13 +153,9 @@ def describe(event: Event) -> str:
             seat, completion, failure = call.seat, call.completion, call.failure
             parts = [f"round {seat.round}", seat.role, seat.agent.endpoint, seat.agent.model]
             if failure:
-                parts.append(
-                    f"failed: {failure.kind}: {failure.message}"
-                    if failure.message
-                    else f"failed: {failure.kind}"
-                )
+                parts.append(f"failed: {_told(failure)}")
             elif completion and completion.partial:
-                parts.append(f"partial: {completion.partial}")
+                parts.append(f"partial: {completion.broken or completion.partial}")
             else:
                 parts.append("done")
             if completion:
@@ -138,13 +165,20 @@ def describe(event: Event) -> str:
             return " | ".join(parts)
         case CallRetrying(seat, failure, attempt, wait):
             where = f"round {seat.round} | {seat.role} | {seat.agent.model}"
-            return f"{where} | again after try {attempt} in {wait:.1f} s: {failure.kind}"
+            return f"{where} | again after try {attempt} in {wait:.1f} s: {_told(failure)}"
         case Notice(text):
-            return f"notice | {text}"
+            # What follows a colon may be a service's own words.
+            return f"notice | {text.partition(': ')[0]}"
         case TurnFinished(result):
             return f"turn {result.status} | {result.model} | {result.seconds:.2f} s"
         case _:
             return ""
+
+
+def _told(failure: Failure) -> str:
+    if failure.kind in _OUR_WORDS and failure.message:
+        return f"{failure.kind}: {failure.message}"
+    return f"{failure.kind}: HTTP {failure.status}" if failure.status else str(failure.kind)
 
 
 def _known(tokens: int | None) -> str:

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bot.errors import Failure
+from bot.errors import Failure, FailureKind
 
 Role = Literal["system", "user", "assistant"]
 Reasoning = Literal["off", "low", "medium", "high"]
@@ -102,11 +102,20 @@ class Retrying:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """The service says that this key may send nothing more for `seconds`."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """A finished answer. `text` never holds the model's thinking; that is `reasoning`.
 
-    `first_token` and `seconds` count from the moment the request was handed to the worker.
-    `partial` says why the text is not the whole answer ("" when it is).
+    `first_token` and `seconds` count from the moment the request was first handed on.
+    `partial` says why the text is not the whole answer ("" when it is), `broken` of which kind
+    the failure was that cut it. `top_logprobs` are the likeliest first tokens with their log
+    probabilities, where the request asked for them.
     """
 
     text: str
@@ -117,9 +126,11 @@ class Completion:
     seconds: float = 0.0
     retries: int = 0
     partial: str = ""
+    broken: FailureKind | None = None
+    top_logprobs: tuple[tuple[str, float], ...] = ()
 
 
-CallUpdate = Delta | Retrying | Completion | Failure
+CallUpdate = Delta | Retrying | Pace | Completion | Failure
 """What a call yields; the last is always a `Completion` or a `Failure`."""
 
 Ask = Callable[[Request], AsyncGenerator[CallUpdate, None]]

@@ -2,7 +2,7 @@
 
       main process                                   worker processes (num_proc of them)
     ask(request) ─► _Hand ─ writer thread ══ pipe ══► event loop ─► calls ─► services
-    updates ◄─ queue a call ◄─ reader thread ══ pipe ═══╛
+    updates ◄─ queue a call ◄─ reader thread ══ pipe ═══╛     (and a sign of life when asked)
 
 The workers stay up for the whole conversation and keep their connections. Each holds as many
 calls at once as it is given, so `num_proc` is about processes, not about how many models think at
@@ -17,53 +17,30 @@ import asyncio
 import itertools
 import multiprocessing
 import queue
-import signal
 import threading
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any, Literal
+from time import monotonic
+from typing import Any, Literal, cast
 
 from bot.errors import Failure, FailureKind
-from bot.messages import CallUpdate, Completion, Delta, Request, Retrying
+from bot.launch import StartMethod, start_method, starting, warm
+from bot.listing import Listing
+from bot.messages import CallUpdate, Completion, Delta, Endpoint, Request, Retrying
 
-StartMethod = Literal["forkserver", "spawn"]
+Verb = Literal["ask", "models"]
+Update = CallUpdate | Listing
 
 GOODBYE_SECONDS = 1.0
+BEAT_SECONDS = 1.0
+FROZEN_SECONDS = 6.0
+"""A worker with calls that has said nothing for so long, not even that it lives, is replaced."""
+LIST_SECONDS = 20.0
 
-
-def start_method() -> StartMethod:
-    """Return the quickest start method of this platform that does not copy our threads and locks."""
-    return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-
-
-def warm() -> None:
-    """Let the fork server begin its imports now, while this process is still doing its own.
-
-    Returns at once; does nothing where there is no fork server.
-    """
-    if start_method() != "forkserver":
-        return
-    from multiprocessing import forkserver
-
-    multiprocessing.set_forkserver_preload(["bot.preload"])
-    with _sigint_blocked():
-        forkserver.ensure_running()
-
-
-@contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """Start processes with Ctrl-C blocked: one that comes while they still import is not theirs."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+_LAST = (Completion, Listing, Failure)
 
 
 @dataclass(slots=True)
@@ -71,8 +48,9 @@ class _Call:
     """A call under way: where its updates go, and what to know when its worker dies."""
 
     number: int
+    verb: Verb
     request: Request
-    updates: asyncio.Queue[CallUpdate]
+    updates: asyncio.Queue[Update]
     asked: int = 1
     begun: bool = False
 
@@ -83,7 +61,11 @@ class Pool:
     `num_proc` processes are started by `start` (or the first `ask`), none by the constructor.
     """
 
-    def __init__(self, num_proc: int, *, method: StartMethod | None = None) -> None:
+    def __init__(
+        self, num_proc: int, *, method: StartMethod | None = None, frozen: float = FROZEN_SECONDS
+    ) -> None:
+        self._frozen = frozen
+        self._beating: asyncio.Task[None] | None = None
         self._num_proc = max(1, num_proc)
         self._context = multiprocessing.get_context(method or start_method())
         self._hands: list[_Hand] = []
@@ -102,24 +84,38 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         if not (self._hands or self._closed or self._why):
             self._hands = [_Hand(self, self._context) for _ in range(self._num_proc)]
+            self._beating = self._loop.create_task(self._beat())
 
-    async def ask(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
+    def ask(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
         """Make one call; yields its updates, the last a `Completion` or a `Failure`.
 
         Closing the iterator early cancels the call in its worker.
         """
+        # No completion ends in a list of models.
+        return cast("AsyncGenerator[CallUpdate, None]", self._follow("ask", request))
+
+    async def models(self, endpoint: Endpoint, timeout: float = LIST_SECONDS) -> Listing | Failure:  # noqa: ASYNC109 - the wire's, as in Request
+        """Return the models that a service lists; `timeout` is the longest silence in seconds."""
+        request = Request(endpoint, "", (), temperature=0.0, max_tokens=0, timeout=timeout)
+        async with aclosing(self._follow("models", request)) as updates:
+            async for update in updates:
+                if isinstance(update, Listing | Failure):
+                    return update
+        return Failure(FailureKind.INTERNAL, "the list of models did not come")
+
+    async def _follow(self, verb: Verb, request: Request) -> AsyncGenerator[Update, None]:
         self.start()
         if not self._hands:
             why = "the pool is closed" if self._closed else self._why
             yield Failure(FailureKind.WORKER, why, request.model)
             return
-        call = _Call(next(self._numbers), request, asyncio.Queue())
+        call = _Call(next(self._numbers), verb, request, asyncio.Queue())
         self._assign(call)
         over = False
         try:
             while not over:
                 update = await call.updates.get()
-                over = isinstance(update, Completion | Failure)
+                over = isinstance(update, _LAST)
                 yield update
         finally:
             if not over:
@@ -128,28 +124,46 @@ class Pool:
     async def close(self) -> None:
         """End all workers; returns when they are gone."""
         self._closed = True
+        if self._beating is not None:
+            self._beating.cancel()
         hands, self._hands = self._hands, []
         for hand in hands:
             hand.dismiss()
         await asyncio.gather(*(asyncio.to_thread(hand.join) for hand in hands))
 
+    async def _beat(self) -> None:
+        """Ask busy workers for a sign of life; one that gives none is killed, and so replaced."""
+        beat = min(BEAT_SECONDS, self._frozen / 4)
+        while True:
+            before = monotonic()
+            await asyncio.sleep(beat)
+            # If this process was stopped itself (Ctrl-Z), silence means nothing.
+            stopped = monotonic() - before > beat + BEAT_SECONDS
+            for hand in self._hands:
+                if stopped or not (hand.calls and hand.up):
+                    hand.heard = monotonic()
+                elif monotonic() - hand.heard > self._frozen:
+                    hand.kill()
+                else:
+                    hand.send(("ping", 0, None))
+
     def _assign(self, call: _Call) -> None:
         """Give the call to the worker with the fewest calls."""
         hand = min(self._hands, key=lambda hand: len(hand.calls))
         hand.calls[call.number] = call
-        hand.send(("ask", call.number, call.request))
+        hand.send((call.verb, call.number, call.request))
 
     def _cancel(self, call: _Call) -> None:
         for hand in self._hands:
             if hand.calls.pop(call.number, None):
                 hand.send(("cancel", call.number, None))
 
-    def received(self, hand: _Hand, number: int, update: CallUpdate) -> None:
+    def received(self, hand: _Hand, number: int, update: Update) -> None:
         """Pass an update from a worker on to its call (in the event loop)."""
         call = hand.calls.get(number)
         if call is None:
             return
-        if isinstance(update, Completion | Failure):
+        if isinstance(update, _LAST):
             del hand.calls[number]
         call.begun = call.begun or isinstance(update, Delta)
         call.updates.put_nowait(update)
@@ -191,6 +205,7 @@ class _Hand:
         self.calls: dict[int, _Call] = {}
         self.tries = tries
         self.up = False
+        self.heard = monotonic()
         self.pid: int | None = None
         self._pool, self._context = pool, context
         self._orders: queue.SimpleQueue[tuple[str, int, Request | None] | None] = queue.SimpleQueue()
@@ -205,6 +220,11 @@ class _Hand:
     def dismiss(self) -> None:
         """Let the worker end: nothing more is sent, and the pipe is closed."""
         self._orders.put(None)
+
+    def kill(self) -> None:
+        """End the worker by force; the reader thread then tells the pool."""
+        if self._process is not None:
+            self._process.kill()
 
     def join(self) -> None:
         """Wait until the process is gone, by force if need be."""
@@ -226,7 +246,8 @@ class _Hand:
         try:
             ours, theirs = self._context.Pipe()
             process: BaseProcess = self._context.Process(target=worker.main, args=(theirs,), daemon=True)
-            with _sigint_blocked():
+            warm()
+            with starting():
                 process.start()
         except (OSError, RuntimeError, EOFError, ValueError) as error:
             self._pool.tell(self._pool.lost, self, f"a worker process could not be started: {error}")
@@ -248,6 +269,7 @@ class _Hand:
         try:
             while True:
                 number, update = pipe.recv()
+                self.heard = monotonic()
                 if number == worker.HELLO:
                     self.up = True
                 else:

@@ -11,17 +11,20 @@ The command line, the prompt and the batch runners all begin here.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from bot.errors import StoreError, UsageError
+from bot.errors import StoreDamagedError, StoreError, UsageError
 from bot.log import Log
-from bot.messages import Agent, Endpoint, Usage
+from bot.messages import Agent, Ask, Endpoint, Usage
 from bot.mixture import Mixture
+from bot.nearest import Nearest
 from bot.pool import Pool
+from bot.retry import Retrier
 from bot.session import Session
 from bot.settings import paths
 
@@ -70,6 +73,9 @@ class KnownModels:
         return self._settings.catalogue.cost(agent.model, usage, agent.endpoint)
 
 
+LOCK_SECONDS = 2.0
+"""How long to wait for another program's write: somebody is waiting for an answer here."""
+
 Resolve = Callable[[Mapping[str, object]], "Settings"]
 """Makes settings with some options said anew, as if on the command line."""
 
@@ -78,7 +84,8 @@ class Program:
     """An open program: `async with Program(settings, say) as program`.
 
     `say` tells the user a line about the program itself; `verbose` is where the log goes as well.
-    `resolve` makes settings anew when options change while it is open.
+    `resolve` makes settings anew when options change while it is open. The workers start after
+    `start_after` seconds, or when they are first needed.
     """
 
     def __init__(
@@ -87,17 +94,22 @@ class Program:
         say: Callable[[str], None],
         verbose: TextIO | None = None,
         resolve: Resolve | None = None,
+        *,
+        start_after: float = 0.0,
     ) -> None:
         self.settings = settings
         self.models = KnownModels(settings)
         self.say = say
         self._resolve = resolve
+        self._start_after = start_after
         self._changed: dict[str, object] = {}
+        self._warned: set[str] = set()
         self._demo_url = ""
         self.log = Log(paths.log_file(), verbose)
         self.store: Store | None = None
         self.resumed: Conversation | None = None
         self.pool: Pool
+        self.ask: Ask
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -131,9 +143,21 @@ class Program:
         settings = self._settle(changes) if changes else self.settings
         models = KnownModels(settings) if changes else self.models
         plan = settings.plan()
-        for agent in {*(agent for layer in plan.layers for agent in layer), plan.aggregator}:
-            models.endpoint(agent.endpoint)
-        return Mixture(plan, self.pool.ask, models)
+        for agent in plan.agents():
+            self._warn_of_open_wire(models.endpoint(agent.endpoint))
+        return Mixture(plan, self.ask, models)
+
+    def _warn_of_open_wire(self, endpoint: Endpoint) -> None:
+        """Say once that a key goes to another machine unencrypted."""
+        from bot.settings.endpoints import is_loopback
+
+        url = endpoint.base_url
+        if endpoint.key and url not in self._warned and url.startswith("http:") and not is_loopback(url):
+            self._warned.add(url)
+            self.say(
+                f"moa-bot: the key of {endpoint.name} and your prompts go unencrypted over the network: "
+                f"{url} is plain http."
+            )
 
     def change(self, changes: Mapping[str, object]) -> None:
         """Change options while the program is open; None takes an earlier change back.
@@ -167,8 +191,13 @@ class Program:
 
     def _open(self) -> None:
         settings = self.settings
+        if not settings.demo:
+            # A missing key is better said now than when everything has been started.
+            for agent in settings.plan().agents():
+                self.models.endpoint(agent.endpoint)
         self.pool = Pool(settings.processes())
-        self.pool.start()
+        asyncio.get_running_loop().call_later(self._start_after, self.pool.start)
+        self.ask = Retrier(Nearest(self.pool.ask, self.pool.models), rate=settings.rate)
         self._stack.push_async_callback(self.pool.close)
         self._stack.callback(self.log.close)
         if settings.demo:
@@ -184,16 +213,27 @@ class Program:
             self._resume()
 
     def _open_store(self) -> None:
-        from bot.store import Store
-
+        """Open the store; one that cannot be used costs the saving, not the conversation."""
         try:
-            self.store = Store.open(paths.store_file())
+            self.store = self._opened_store()
         except StoreError as error:
             if self.settings.continue_ or self.settings.resume:
                 raise
-            self.say(f"Nothing of this conversation is kept: {error.message}")
+            self.say(f"Nothing of this conversation is kept: {error.message}.")
             return
         self._stack.callback(self.store.close)
+
+    def _opened_store(self) -> Store:
+        from bot.store import Store
+        from bot.store.database import set_aside
+
+        file = paths.store_file()
+        try:
+            return Store.open(file, timeout=LOCK_SECONDS)
+        except StoreDamagedError as error:
+            aside = set_aside(file)
+            self.say(f"Set aside as {aside.name}: {error.message}. A new one is begun.")
+            return Store.open(file, timeout=LOCK_SECONDS)
 
     def _resume(self) -> None:
         if self.store is None:

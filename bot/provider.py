@@ -1,21 +1,20 @@
-"""Makes one chat completion through the `together` SDK; the only module that imports it.
+"""Makes chat completions and lists models through the `together` SDK; the only module that imports it.
 
 Any OpenAI-compatible endpoint is reached by its base_url. The SDK builds the request, signs it
 and holds the connections; the stream is read here, chunk by chunk as plain dictionaries, because
 validating every chunk against the SDK's models costs more than all else and refuses answers that
 are good enough. (`client.post` with `cast_to=httpx.Response` is the SDK's documented way to have
-the plain response.) SDK-level retries are off: what is tried again is decided in `_tries`.
+the plain response.) SDK-level retries are off: one request is one try here, and what is tried
+again is decided in `bot.retry`. Redirects are not followed: no key goes where nobody sent it.
 
-    request ─► _tries ─► _once ─► SDK ─► bytes ─► sse ─► chunks ─► _Answer ─► Delta …, Completion
-                 ▲          │
-                 └─ passing failure, nothing streamed yet ◄─ faults
+    request ─► SDK ─► bytes ─► sse ─► chunks ─► _Answer ─► Delta …, Completion
+                └─ whatever is thrown ─► faults ─► Failure
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import random
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
@@ -25,31 +24,39 @@ import httpx
 import together
 
 from bot import faults
+from bot.ceiling import LARGEST_REPLY, TooLargeError, cap
 from bot.errors import Failure, FailureKind
-from bot.messages import CallUpdate, Completion, Delta, Endpoint, Request, Retrying, Usage
+from bot.listing import Listing, read_listing
+from bot.logprobs import TopLogprobs, top_logprobs
+from bot.messages import CallUpdate, Completion, Delta, Endpoint, Pace, Request, Usage
 from bot.sse import EventReader
 from bot.thinking import ThinkSplitter, split_thinking
 
-TRIES = 3
-FIRST_WAIT, LONGEST_WAIT = 0.5, 20.0
 CONNECT_SECONDS = 10.0
 DRAIN_SECONDS = 0.5
-LARGEST_REPLY = 8 * 1024 * 1024
-"""Bytes of one answer's stream that are read; no honest answer is near it."""
+LONGEST_CALL = 1800.0
+"""Seconds after which an answer that still comes is cut off: some models never stop."""
+CHARACTERS_PER_TOKEN = 32
+SPARE_CHARACTERS = 10_000
+"""An answer longer than its tokens can be (and some) is not one that `max_tokens` was heeded for."""
 
 
 class Provider:
     """Makes completions over connections that stay open for its whole life.
 
     One HTTP client serves all endpoints of the process, with one TLS context (making one costs
-    20-40 ms). To be used from one event loop only.
+    20-40 ms). An answer that still comes after `longest` seconds is cut off. To be used from one
+    event loop only.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, *, longest: float = LONGEST_CALL) -> None:
+        self._longest = longest
         # Six models behind one key are six streams at once: the pool must never make one wait.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=300.0)
         timeout = httpx.Timeout(120.0, connect=CONNECT_SECONDS)
-        self._http = together.DefaultAsyncHttpxClient(verify=tls or True, limits=limits, timeout=timeout)
+        self._http = together.DefaultAsyncHttpxClient(
+            verify=tls or True, limits=limits, timeout=timeout, event_hooks={"response": [cap]}
+        )
         self._clients: dict[object, together.AsyncTogether] = {}
 
     async def close(self) -> None:
@@ -57,56 +64,33 @@ class Provider:
         await self._http.aclose()
 
     async def complete(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
-        """Ask for one completion; the last update is a `Completion` or a `Failure`, never an exception."""
-        started = monotonic()
-        async with aclosing(self._tries(request, started)) as updates:
-            async for update in updates:
-                yield update
-
-    async def _tries(self, request: Request, started: float) -> AsyncGenerator[CallUpdate, None]:
-        for attempt in range(1, TRIES + 1):
-            streamed = False
-            answer = _Answer(request, started, retries=attempt - 1)
-            async with aclosing(self._once(request, answer)) as updates:
-                async for update in updates:
-                    streamed = streamed or isinstance(update, Delta)
-                    if not isinstance(update, Failure):
-                        yield update
-                        continue
-                    again = update.kind.worth_retrying and not streamed and attempt < TRIES
-                    wait = backoff(attempt, update.retry_after)
-                    if not again or wait > LONGEST_WAIT:
-                        yield update
-                        return
-                    yield Retrying(update, attempt, wait)
-                    await asyncio.sleep(wait)
-                    break
-                else:
-                    return
-
-    async def _once(self, request: Request, answer: _Answer) -> AsyncGenerator[CallUpdate, None]:
-        """One try. Whatever the SDK or the wire throws ends as a `Failure`."""
+        """Ask once for a completion; the last update is a `Completion` or a `Failure`, no exception."""
+        answer = _Answer(self._longest)
         try:
             response = await self._send(request)
             try:
+                if seconds := faults.pace(response.headers):
+                    yield Pace(seconds)
                 async with aclosing(_read(response, request, answer)) as updates:
                     async for update in updates:
                         yield update
             finally:
                 await response.aclose()
-        except together.APIStatusError as error:
-            body = error.response.text
-            yield faults.refusal(request, error.status_code, body, dict(error.response.headers))
-        except together.APITimeoutError as error:
-            yield faults.failure(request, FailureKind.TIMEOUT, _timeout_words(request, error.__cause__))
-        except httpx.TimeoutException as error:
-            yield faults.failure(request, FailureKind.TIMEOUT, _timeout_words(request, error))
-        except together.APIConnectionError as error:
-            yield faults.failure(request, *_connection(error.__cause__ or error))
-        except httpx.TransportError as error:
-            yield faults.failure(request, FailureKind.CUT, f"the connection broke: {_words(error)}")
-        except (together.TogetherError, httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
-            yield faults.failure(request, FailureKind.INTERNAL, _words(error))
+        except _FAILURES as error:
+            yield _told(request, error)
+
+    async def models(self, request: Request) -> Listing | Failure:
+        """Return the models that the request's endpoint serves; asked once, no exception."""
+        try:
+            answer = await self._client(request.endpoint).get(
+                "/models",
+                cast_to=object,
+                options={"timeout": _timeout(request), "follow_redirects": False},
+            )
+        except _FAILURES as error:
+            return _told(request, error)
+        said = "the answer is not a list of models"
+        return read_listing(answer) or faults.failure(request, FailureKind.GARBLED, said)
 
     async def _send(self, request: Request) -> httpx.Response:
         body: dict[str, object] = {
@@ -118,14 +102,14 @@ class Provider:
             **({} if request.seed is None else {"seed": request.seed}),
             **request.extra,
         }
-        timeout = httpx.Timeout(request.timeout, connect=min(CONNECT_SECONDS, request.timeout))
         response: object = await self._client(request.endpoint).post(
             "/chat/completions",
             cast_to=httpx.Response,
             # The SDK's JSON encoder refuses lone surrogates, which pasted text can hold.
             content=json.dumps(body).encode(),
             options={
-                "timeout": timeout,
+                "timeout": _timeout(request),
+                "follow_redirects": False,
                 "headers": {"Content-Type": "application/json", "Accept": "text/event-stream"},
             },
             stream=True,
@@ -153,14 +137,15 @@ class Provider:
 class _Answer:
     """What has come of one answer: text and thinking apart, usage, how it ended."""
 
-    def __init__(self, request: Request, started: float, retries: int) -> None:
-        self._request = request
-        self._started = started
-        self._retries = retries
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+        self._started = monotonic()
         self._splitter = ThinkSplitter()
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._first: float | None = None
+        self._characters = 0
+        self._top: TopLogprobs = ()
         self.usage = Usage()
         self.finish: str | None = None
         self.done = False
@@ -175,6 +160,7 @@ class _Answer:
         choice = choices[0]
         if isinstance(finish := choice.get("finish_reason"), str):
             self.finish = finish
+        self._top = self._top or top_logprobs(choice)
         said = choice.get("delta") or choice.get("message")
         if not isinstance(said, dict):
             return None
@@ -188,6 +174,14 @@ class _Answer:
         """Return what the splitter held back."""
         return self._add(*self._splitter.close())
 
+    def endless(self, max_tokens: int) -> str:
+        """Say why the answer has to be cut off, "" while it has not."""
+        if self._characters > max_tokens * CHARACTERS_PER_TOKEN + SPARE_CHARACTERS:
+            return f"{self._characters:,} characters came, more than {max_tokens:,} tokens can be"
+        if monotonic() - self._started > self._longest:
+            return f"it was not over after {self._longest / 60:.0f} minutes"
+        return ""
+
     @property
     def ended(self) -> bool:
         """Whether the service has said that the answer is over."""
@@ -198,8 +192,8 @@ class _Answer:
         """Whether a word of the answer itself has come."""
         return bool(self._text)
 
-    def completion(self, partial: str = "") -> Completion:
-        """Return the answer as it stands."""
+    def completion(self, broken: Failure | None = None) -> Completion:
+        """Return the answer as it stands; `broken` is what cut it off."""
         text = "".join(self._text)
         reasoning = "".join(self._reasoning)
         if not reasoning:
@@ -211,8 +205,9 @@ class _Answer:
             finish_reason=self.finish,
             first_token=self._first,
             seconds=monotonic() - self._started,
-            retries=self._retries,
-            partial=partial,
+            partial=broken.describe() if broken else "",
+            broken=broken.kind if broken else None,
+            top_logprobs=self._top,
         )
 
     def _add(self, text: str, thinking: str) -> Delta | None:
@@ -220,6 +215,7 @@ class _Answer:
             return None
         if self._first is None:
             self._first = monotonic() - self._started
+        self._characters += len(text) + len(thinking)
         if text:
             self._text.append(text)
         if thinking:
@@ -239,20 +235,24 @@ async def _read(
         return
     body = response.aiter_bytes()
     broken: Failure | None = None
-    chunks = _events(body, answer) if kind == "text/event-stream" else _whole(response)
+    chunks = _events(body, answer, request.max_tokens) if kind == "text/event-stream" else _whole(response)
     async with aclosing(chunks), aclosing(_guarded(chunks, request, answer)) as guarded:
         async for chunk in guarded:
             if isinstance(chunk, Failure):
                 broken = chunk
-            elif delta := answer.take(chunk):
+                break
+            if delta := answer.take(chunk):
                 yield delta
     if delta := answer.close():
         yield delta
+    if broken is None and answer.finish == "content_filter":
+        said = "the service's filter ended the answer"
+        broken = faults.failure(request, FailureKind.CONTENT_FILTER, said)
     if broken is None:
         yield answer.completion()
         await _drain(body)
     elif answer.started:
-        yield answer.completion(partial=f"{broken.kind}: {broken.message}")
+        yield answer.completion(broken)
     else:
         yield broken
 
@@ -273,8 +273,10 @@ async def _guarded(
         # An answer that has said it is over is whole, however rudely the connection ends.
         if not answer.ended:
             yield faults.failure(request, FailureKind.CUT, f"the stream broke off: {_words(error)}")
-    except _GarbledError as error:
+    except (_GarbledError, TooLargeError) as error:
         yield faults.failure(request, FailureKind.GARBLED, _words(error))
+    except _EndlessError as error:
+        yield faults.failure(request, FailureKind.ENDLESS, _words(error))
     else:
         if not (answer.ended or answer.done):
             yield faults.failure(request, FailureKind.CUT, "the stream ended before the answer did")
@@ -284,15 +286,22 @@ class _GarbledError(Exception):
     """What came is not a chat completion."""
 
 
+class _EndlessError(Exception):
+    """What comes has no end, and perhaps not even a word in it: a stream of keep-alives."""
+
+
 async def _whole(response: httpx.Response) -> AsyncGenerator[dict[str, object], None]:
     """Yield the one completion of an answer that was not streamed."""
     yield _object((await response.aread()).decode("utf-8", "replace"))
 
 
-async def _events(body: AsyncIterator[bytes], answer: _Answer) -> AsyncGenerator[dict[str, object], None]:
+async def _events(
+    body: AsyncIterator[bytes], answer: _Answer, max_tokens: int
+) -> AsyncGenerator[dict[str, object], None]:
     """Yield the chunks of a streamed answer, up to `[DONE]`.
 
-    Raises _GarbledError for what is not a chunk, and when the answer is too large.
+    Raises _GarbledError for what is not a chunk and when the answer is too large, _EndlessError
+    when it never ends.
     """
     reader, size = EventReader(), 0
     async for piece in body:
@@ -304,6 +313,8 @@ async def _events(body: AsyncIterator[bytes], answer: _Answer) -> AsyncGenerator
             yield _object(event)
         if size > LARGEST_REPLY:
             raise _GarbledError(f"more than {LARGEST_REPLY // 2**20} MB came; the rest was not read")
+        if endless := answer.endless(max_tokens):
+            raise _EndlessError(endless)
     for event in reader.close():
         if event.startswith("[DONE]"):
             answer.done = True
@@ -342,12 +353,31 @@ def _usage(usage: dict[str, object]) -> Usage:
     )
 
 
-def backoff(attempt: int, asked: float | None) -> float:
-    """Return the seconds to wait after try `attempt` (from 1): what was asked, else jittered exponential."""
-    if asked is not None:
-        return asked
-    longest: float = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (attempt - 1))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+_FAILURES = (together.TogetherError, httpx.HTTPError, httpx.InvalidURL, ValueError, OSError)
+"""Whatever the SDK or the wire throws."""
+
+
+def _told(request: Request, error: Exception) -> Failure:
+    """Return what one of the `_FAILURES` means."""
+    match error:
+        case together.APIStatusError():
+            body = error.response.text
+            return faults.refusal(request, error.status_code, body, dict(error.response.headers))
+        case TooLargeError():
+            return faults.failure(request, FailureKind.GARBLED, _words(error))
+        case together.APITimeoutError() | httpx.TimeoutException():
+            cause = error if isinstance(error, httpx.HTTPError) else error.__cause__
+            return faults.failure(request, FailureKind.TIMEOUT, _timeout_words(request, cause))
+        case together.APIConnectionError():
+            return faults.failure(request, *_connection(error.__cause__ or error))
+        case httpx.TransportError():
+            return faults.failure(request, FailureKind.CUT, f"the connection broke: {_words(error)}")
+        case _:
+            return faults.failure(request, FailureKind.INTERNAL, _words(error))
+
+
+def _timeout(request: Request) -> httpx.Timeout:
+    return httpx.Timeout(request.timeout, connect=min(CONNECT_SECONDS, request.timeout))
 
 
 def _timeout_words(request: Request, cause: object) -> str:

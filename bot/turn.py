@@ -67,9 +67,8 @@ async def show(
     follow: Callable[[Event], None] | None = None,
 ) -> TurnResult:
     """Run the turn and show it; returns its result. `follow` is told every event as well."""
-    log.start()
     result: TurnResult | None = None
-    ticking = asyncio.create_task(_tick(view))
+    ticking = asyncio.create_task(_tick(view, log))
     try:
         async with aclosing(session.turn(prompt, control)) as events:
             async for event in events:
@@ -117,7 +116,9 @@ def interrupts(
             signal.signal(number, handled)
 
 
-async def _tick(view: View) -> None:
+async def _tick(view: View, log: Log) -> None:
     while True:
         await asyncio.sleep(TICK)
+        # The requests are on their way by now: the writer loads while the models think.
+        log.start()
         view.tick()

@@ -2,10 +2,11 @@
 
                 parent ══ pipe ══╗
     ("ask", id, Request)         ╠═► reader thread ─► event loop ─► one task a call ─► provider
-    ("cancel", id) ("quit")      ║                                     │
-    (id, CallUpdate) ◄═══════════╩═════════════════════════════════════╛
+    ("models", id, Request)      ║                                     │
+    ("cancel", id) ("ping")      ║                                     │
+    (id, CallUpdate | Listing) ◄═╩═════════════════════════════════════╛
 
-What goes back are values: deltas, retries, completions, failures. The worker ignores Ctrl-C (the
+What goes back are values: deltas, retries, completions, lists, failures. The worker ignores Ctrl-C (the
 parent decides what it means), and ends when its pipe does: however the parent died, its end of
 the pipe is closed then.
 """
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 Order = tuple[str, int, Request | None]
 
 HELLO = 0
-"""The call number of a worker's first message, which says that it is up."""
+"""The call number of a worker's first message, and of its signs of life."""
 
 
 @cache
@@ -91,11 +92,25 @@ class Worker:
     def _take(self, order: Order, provider: Provider) -> None:
         verb, number, request = order
         if request is not None:
-            self._tasks[number] = asyncio.ensure_future(self._call(number, request, provider))
+            work = self._list if verb == "models" else self._call
+            self._tasks[number] = asyncio.ensure_future(work(number, request, provider))
         elif verb == "quit":
             self._over.set()
+        elif verb == "ping":
+            self._pipe.send((HELLO, None))
         elif task := self._tasks.get(number):
             task.cancel()
+
+    async def _list(self, number: int, request: Request, provider: Provider) -> None:
+        try:
+            self._pipe.send((number, await provider.models(request)))
+        except OSError:
+            # The parent is gone, as below.
+            pass
+        except Exception as error:  # noqa: BLE001 - the boundary, as below
+            self._pipe.send((number, Failure(FailureKind.INTERNAL, f"{type(error).__name__}: {error}")))
+        finally:
+            del self._tasks[number]
 
     async def _call(self, number: int, request: Request, provider: Provider) -> None:
         send = _Gathered(self._pipe, number, request.every)

@@ -12,12 +12,13 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from bot.cli.options import SPELLINGS, Given, with_options
+from bot.cli.options import SPELLINGS, Given, QuickCommand, taken_as_they_come, with_options
 from bot.cli.streams import Streams
 from bot.errors import ExitCode, MoaError, UsageError
 from bot.settings.resolve import resolve
@@ -27,6 +28,10 @@ from bot.settings.settings import Settings
 class _Commands(TyperGroup):
     """The commands; a prompt in a command's place is told where it belongs."""
 
+    def get_params(self, ctx: Any) -> Any:
+        """Return the options before the command's name, read as those of `ask` are."""
+        return taken_as_they_come(super().get_params(ctx))
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command, or say what was probably meant."""
         word = args[0] if args else ""
@@ -34,6 +39,22 @@ class _Commands(TyperGroup):
             raise UsageError(f'To ask that: moa-bot ask "{word if len(word) < 60 else word[:57] + "…"}"')  # noqa: PLR2004 - a line's room
         return super().resolve_command(ctx, args)
 
+
+COMMANDS = {
+    "history": "List, show, search, export and delete the conversations that are kept.",
+    "trace": "Show how like each proposal a reply is, and what none of them said.",
+    "models": "List the models that can be reached, with context and price.",
+    "presets": "List the presets, or show one.",
+    "keys": "Keep API keys: set, list, remove.",
+    "config": "Show the settings in force and where each was said, and change them.",
+    "doctor": "Check keys, services, models, terminal and store, and say what to do.",
+    "serve": "Serve the mixture as a model behind the OpenAI API.",
+    "eval": "Run the paper's evaluations and analyses.",
+    "batch": "Answer a whole file or data set of prompts.",
+    "demo": "The offline service with its demonstration models.",
+}
+"""The commands beside `ask` and what they do; each is in the module of its name."""
+COMPLETION = "_MOA_BOT_COMPLETE"
 
 app = typer.Typer(
     name="moa-bot",
@@ -70,14 +91,16 @@ def main(
     streams = Streams.of_process()
     if streams.stdin_is_terminal:
         from bot.repl import chat
+        from bot.setup import guided
 
-        leave(streams, settings, lambda: chat(settings, streams))
+        again = guided(settings, lambda changes: resolve({**given, **changes}), streams)
+        leave(streams, settings, lambda: chat(again, streams))
     from bot.cli.pipe import pipe
 
     leave(streams, settings, lambda: pipe(settings, streams))
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 @with_options()
 def ask(
     ctx: typer.Context,
@@ -120,7 +143,8 @@ def leave(
 def run(arguments: list[str] | None = None) -> int:
     """Run the program; returns its exit code. No exception leaves here."""
     try:
-        _add_groups()
+        _end_well()
+        _add_commands(sys.argv[1:] if arguments is None else arguments)
         app(arguments, prog_name="moa-bot", standalone_mode=True)
     except SystemExit as leaving:
         code = leaving.code
@@ -158,12 +182,27 @@ def tell(error: MoaError) -> None:
             print(f"  {line}", file=sys.stderr)
 
 
-def _add_groups() -> None:
-    from bot.cli import config, demo, history
+def _add_commands(arguments: Sequence[str]) -> None:
+    """Add the commands; only those named are loaded: each costs time on the way to a request."""
+    for name, summary in COMMANDS.items():
+        if name not in arguments and COMPLETION not in os.environ:
+            app.command(name, help=summary)(_not_loaded)
+            continue
+        module = import_module(f"bot.cli.{name}")
+        if hasattr(module, "register"):
+            module.register(app)
+        elif hasattr(module, "app"):
+            app.add_typer(module.app, name=name, help=summary)
+        else:
+            app.command(name)(getattr(module, name))
 
-    for name, group in (("history", history.app), ("config", config.app), ("demo", demo.app)):
-        app.add_typer(group, name=name)
-    # Ended by a signal, the program still closes what it opened.
+
+def _not_loaded() -> None:
+    """Stand in the help page for a command that is not called."""
+
+
+def _end_well() -> None:
+    """Have the program close what it opened also when a signal ends it."""
     with suppress(AttributeError, ValueError):
         signal.signal(signal.SIGTERM, _interrupt)
         signal.signal(signal.SIGHUP, _interrupt)

@@ -70,7 +70,7 @@ class Streams:
 
 def _or_nowhere(stream: TextIO | None) -> TextIO:
     """Return the stream; where it is closed (`>&-`), what is written goes nowhere."""
-    return open(os.devnull, "w", encoding="utf-8") if stream is None else stream  # noqa: SIM115, PTH123 - lives as long as the process
+    return open(os.devnull, "w", encoding="utf-8") if stream is None else stream  # noqa: PTH123 - lives as long as the process
 
 
 def _descriptor() -> int | None:

@@ -7,8 +7,3 @@
 Everything here reads `bot.events` and writes text; nothing here decides anything about a turn.
 Importing this package or any of its modules loads neither Rich nor the Markdown parser.
 """
-
-from bot.render.reply import JsonView, PipeView, turn_json
-from bot.render.view import TerminalView, View
-
-__all__ = ["JsonView", "PipeView", "TerminalView", "View", "turn_json"]

@@ -87,6 +87,11 @@ class MarkdownStream:
         spent = self._clock() - now
         self._next = now + spent + max(self._interval, _REST * spent)
 
+    def hide(self) -> None:
+        """Take the tail off the screen; the next `refresh` draws it again, wherever the cursor is then."""
+        self._rows.clear()
+        self._new.append("")
+
     def close(self, *, partial: bool = False) -> None:
         """Print all that is left for ever; the cursor is then at the beginning of a new line.
 

@@ -66,8 +66,9 @@ def _rule(console: Console, name: str, call: Call) -> None:
     from rich.text import Text
 
     facts = _facts(call)
-    dashes = max(console.width - cell_len(name) - cell_len(facts) - 10, 2)
-    line = Text("── ", style("dim")).append(name, style("name"))
+    taken = cell_len(name) + (cell_len(facts) + 8 if facts else 4)
+    dashes = max(console.width - taken, 2)
+    line = Text().append("── ", style("dim")).append(name, style("name"))
     line.append(f" {'─' * dashes} {facts} ──" if facts else f" {'─' * dashes}", style("dim"))
     line.truncate(console.width)
     console.print(line)

@@ -39,6 +39,9 @@ class RawReply:
     def refresh(self) -> None:
         """Do nothing: all that came is written."""
 
+    def hide(self) -> None:
+        """Do nothing: what is written stays."""
+
     def close(self, *, partial: bool = False) -> None:  # noqa: ARG002 - data says nothing about itself
         """Write the final newline if it is missing."""
         self._write(mend(self._held))
@@ -112,6 +115,9 @@ class PipeView:
     def expand(self) -> None:
         """Do nothing: a pipe gets the reply."""
 
+    def hide(self) -> None:
+        """Do nothing: what is written stays."""
+
     def tick(self) -> None:
         """Do nothing: nothing here moves."""
 
@@ -154,6 +160,9 @@ class JsonView:
 
     def expand(self) -> None:
         """Do nothing: all of it is in the object."""
+
+    def hide(self) -> None:
+        """Do nothing: what is written stays."""
 
     def close(self) -> None:
         """Do nothing: every line is whole."""

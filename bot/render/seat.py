@@ -36,7 +36,7 @@ class SeatLine:
             "done": ("✓", "good"),
             "writing": ("▸", "busy"),
             "failed": ("✗", "bad"),
-            "retrying": ("✗", "bad"),
+            "retrying": ("↻", "busy"),
         }.get(self.state, ("∙", "dim"))
 
     def cells(self, now: float) -> tuple[str, str, str, str]:

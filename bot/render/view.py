@@ -36,6 +36,9 @@ class View(Protocol):
     def expand(self) -> None:
         """Show the reference models' answers as they come, or fold them again."""
 
+    def hide(self) -> None:
+        """Take off the screen what still moves, before another writes there; it comes back by itself."""
+
     def close(self) -> None:
         """Leave the terminal in order, however the turn ended. May be called more than once."""
 
@@ -43,6 +46,7 @@ class View(Protocol):
 class _Reply(Protocol):
     def feed(self, text: str) -> None: ...
     def refresh(self) -> None: ...
+    def hide(self) -> None: ...
     def close(self, *, partial: bool = False) -> None: ...
 
 
@@ -59,6 +63,9 @@ class PlainReply:
 
     def refresh(self) -> None:
         """Do nothing: all that came is written."""
+
+    def hide(self) -> None:
+        """Do nothing: what is written stays."""
 
     def close(self, *, partial: bool = False) -> None:
         """Write what was held back, and the final newline if it is missing."""
@@ -135,6 +142,13 @@ class TerminalView:
         """Show the answers of this turn so far and those to come, or fold the ones to come."""
         self._expanded = not self._expanded
         self._unfold()
+
+    def hide(self) -> None:
+        """Take the live rows off the screen; the next tick draws them again, wherever the cursor is then."""
+        if self._progress:
+            self._progress.hide()
+        if self._reply is not None:
+            self._reply.hide()
 
     def close(self) -> None:
         """Leave the terminal in order; a reply that was still coming is marked as cut."""

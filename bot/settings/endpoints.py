@@ -1,7 +1,7 @@
 """Endpoints: the services by name, where they are, and where their keys come from.
 
-Keys are looked up here, nearest place first: this run, the environment, and what `bot.settings.keys`
-keeps. They travel in `bot.messages.Endpoint` and never stand in config.toml.
+Keys are looked up here, nearest place first: this run, the environment, the endpoint's `key_cmd`, and
+what `bot.settings.keys` keeps. They travel in `bot.messages.Endpoint` and never stand in config.toml.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bot.errors import KeyMissingError, UsageError
 from bot.messages import Endpoint
 from bot.settings.files import Section, nearest, read_toml
+from bot.settings.key_command import key_from, split_command
 from bot.settings.keys import FILE_NAME, Found, KeyFile, clean_key
 from bot.settings.paths import config_dir, shipped
 
@@ -29,7 +30,7 @@ TOGETHER = "together"
 SHIPPED = "defaults"
 """The source of an address that comes with the program."""
 
-_KEYS_PAGE = {TOGETHER: "https://api.together.ai/settings/api-keys"}
+KEYS_PAGES = {TOGETHER: "https://api.together.ai/settings/api-keys"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
 _KEY_ENV = re.compile(r"[A-Z][A-Z0-9_]{0,60}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,80}")
@@ -47,7 +48,7 @@ class EndpointConfig:
 
     `key` is a key for this run only; `source` says where the address comes from. `ask_usage` is
     off where the token counts of a stream come unasked and asking is an error. `keys_file` is
-    where a key may be kept, None where none can be.
+    where a key may be kept, None where none can be. `key_cmd` is a command that prints the key.
     """
 
     name: str
@@ -58,6 +59,7 @@ class EndpointConfig:
     source: str = SHIPPED
     ask_usage: bool = True
     keys_file: Path | None = None
+    key_cmd: tuple[str, ...] | None = None
 
     @property
     def stream_fields(self) -> dict[str, object]:
@@ -87,15 +89,20 @@ class EndpointConfig:
         """
         if near := self._near(environ):
             return near
+        if self.key_cmd:
+            where = f"command {self.key_cmd[0]}"
+            return Found(clean_key(key_from(self.key_cmd, self.name), f"{self.name}: {where}"), where)
         return KeyFile(self.keys_file).get(self.name) if self.keys_file else None
 
     def key_place(self, environ: Mapping[str, str]) -> str:
-        """Say where the key would be found, "" when there is none; the keyring is not opened.
+        """Say where the key would be found, "" when there is none; the keyring is not opened, no command run.
 
         Raises as `look_up` does.
         """
         if near := self._near(environ):
             return near.where
+        if self.key_cmd:
+            return f"command {self.key_cmd[0]}"
         place = KeyFile(self.keys_file).places().get(self.name) if self.keys_file else None
         return {"file": f"file {self.keys_file}", "keyring": "system keyring", None: ""}[place]
 
@@ -135,8 +142,18 @@ def read_endpoints(own: Mapping[str, Section], environ: Mapping[str, str]) -> di
         if not _is_url(url):
             raise UsageError(f"environment {BASE_URL_VARIABLE}: expected {_URL}")
         source = f"environment {BASE_URL_VARIABLE}"
-        endpoints[TOGETHER] = replace(endpoints[TOGETHER], base_url=url.rstrip("/"), source=source)
+        endpoints[TOGETHER] = replace(endpoints[TOGETHER], base_url=_with_version(url), source=source)
     return endpoints
+
+
+def _with_version(url: str) -> str:
+    """Return TOGETHER_BASE_URL as an OpenAI-compatible base URL.
+
+    The SDK of 2026 takes the address without its version and adds `/v1` to every path, its
+    predecessor took it with the version: people have both in their environment.
+    """
+    url = url.rstrip("/")
+    return url if re.search(r"/v\d+(/|$)", url) else f"{url}/v1"
 
 
 def connect(endpoint: EndpointConfig, environ: Mapping[str, str]) -> Endpoint:
@@ -148,7 +165,7 @@ def connect(endpoint: EndpointConfig, environ: Mapping[str, str]) -> Endpoint:
         raise UsageError("The offline service is not running.", hint="Start moa-bot with --demo.")
     key = endpoint.find_key(environ)
     if key is None and endpoint.needs_key:
-        page = _KEYS_PAGE.get(endpoint.name)
+        page = KEYS_PAGES.get(endpoint.name)
         where = f" (get one at {page})" if page else ""
         raise KeyMissingError(
             f"No API key for {endpoint.name}: {endpoint.key_env} is not set.",
@@ -172,7 +189,7 @@ def unknown_endpoint(name: str, endpoints: Mapping[str, EndpointConfig], said: s
 
 
 def _read(name: str, section: Section, base: EndpointConfig | None, source: str) -> EndpointConfig:
-    section.only(("base_url", "key_env", "headers", "ask_usage"))
+    section.only(("base_url", "key_env", "key_cmd", "headers", "ask_usage"))
     url = section.table.get("base_url")
     if url is None and base is None:
         raise section.error("base_url", f"missing; expected {_URL}")
@@ -184,6 +201,9 @@ def _read(name: str, section: Section, base: EndpointConfig | None, source: str)
         raise section.error(
             "key_env", "expected the name of an environment variable, in capitals, such as MY_API_KEY"
         )
+    key_cmd = split_command(section.table["key_cmd"]) if "key_cmd" in section else None
+    if "key_cmd" in section and key_cmd is None:
+        raise section.error("key_cmd", "expected a command that prints the key, as a text or a list of words")
     ask = section.flag("ask_usage")
     return EndpointConfig(
         name,
@@ -192,6 +212,7 @@ def _read(name: str, section: Section, base: EndpointConfig | None, source: str)
         {**(base.headers if base else {}), **_headers(section)},
         source=source,
         ask_usage=ask if ask is not None else base is None or base.ask_usage,
+        key_cmd=key_cmd or (base.key_cmd if base else None),
     )
 
 

@@ -70,7 +70,7 @@ def config_json(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
 
 def _key(endpoint: EndpointConfig, environ: Mapping[str, str]) -> str:
     try:
-        found = endpoint.find_key(environ) is not None
+        found = bool(endpoint.key_place(environ))
     except KeyMissingError:
         return "not usable"
     if found:

@@ -145,11 +145,11 @@ def _changed(text: str, key: Key, value: object) -> str:
     document: Any = tomlkit.parse(text)
     if value is None:
         _take_out(document, key)
-    else:
-        table = document
-        for part in key[:-1]:
-            table = table[part]
-        table[key[-1]] = value
+        return tomlkit.dumps(document).lstrip("\n")
+    table = document
+    for part in key[:-1]:
+        table = table[part]
+    table[key[-1]] = value
     return tomlkit.dumps(document)
 
 

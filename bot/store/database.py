@@ -19,7 +19,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.errors import StoreError
+from bot.errors import StoreDamagedError, StoreError
 from bot.store.schema import APPLICATION_ID, MIGRATIONS, Migration
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ _SAID = {
     sqlite3.SQLITE_CORRUPT: ("is damaged", "move it away to start a new one, or use --no_save"),
     sqlite3.SQLITE_IOERR: ("cannot be read or written", "check the disk, or use --no_save"),
 }
+_DAMAGED = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
 
 
 class Database:
@@ -115,9 +116,10 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        said, hint = _SAID.get(code & _PRIMARY if code is not None else -1, ("", ""))
-        raise StoreError(f"the conversation store {path} {said or f'failed: {error}'}", hint) from error
+        code = (getattr(error, "sqlite_errorcode", None) or 0) & _PRIMARY
+        said, hint = _SAID.get(code, ("", ""))
+        kind = StoreDamagedError if code in _DAMAGED else StoreError
+        raise kind(f"the conversation store {path} {said or f'failed: {error}'}", hint) from error
     except OSError as error:
         raise StoreError(
             f"the conversation store {path} cannot be used: {error.strerror or error}",
@@ -126,6 +128,22 @@ def translated(path: Path) -> Iterator[None]:
     except ValueError as error:
         # JSON or a time that this program did not write.
         raise StoreError(f"the conversation store {path} holds an unreadable record: {error}") from error
+
+
+def set_aside(path: Path) -> Path:
+    """Move a damaged file and what belongs to it out of the way; returns where it is now.
+
+    Nothing is deleted or overwritten: whoever knows more may still get something out of it.
+    """
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    with translated(path):
+        path.rename(aside)
+        for ending in ("-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                path.with_name(path.name + ending).rename(aside.with_name(aside.name + ending))
+    return aside
 
 
 def _make_private(path: Path) -> None:
@@ -140,7 +158,7 @@ def _make_private(path: Path) -> None:
     except FileExistsError:
         if 0 < path.stat().st_size < _LEAST_PAGE and path.is_file():
             # SQLite takes so short a file for an empty database, and would write over it.
-            raise StoreError(
+            raise StoreDamagedError(
                 f"the conversation store {path} is not a database", "move it away, or use --no_save"
             ) from None
         if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077 and path.is_file():

@@ -231,7 +231,7 @@ def stored_call(turn: int, call: Call) -> StoredCall:
         role=seat.role,
         model=seat.agent.model,
         endpoint=seat.agent.endpoint,
-        status="done" if completion else "failed",
+        status="failed" if failure else "done",
         error_kind=str(failure.kind) if failure else None,
         error_message=failure.message if failure else None,
         cost=call.cost,

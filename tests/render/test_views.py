@@ -29,8 +29,9 @@ from bot.events import (
     TurnResult,
 )
 from bot.messages import Agent, Completion, Usage
-from bot.render import JsonView, PipeView, TerminalView, turn_json
 from bot.render.phrases import money, seat_names, seconds
+from bot.render.reply import JsonView, PipeView, turn_json
+from bot.render.view import TerminalView
 
 MakeScreen = Callable[..., Any]
 
@@ -112,8 +113,8 @@ def play(view: Any, events: Iterator[Event], clock: Clock | None = None) -> None
 
 
 FOLDED = [
-    "  round 1   4 of 5   6.0 s   MiniMax-M3 left out: rate limited",
-    "  round 2   4 of 5   6.0 s   MiniMax-M3 left out: rate limited",
+    "  round 1   4 of 5   6.0 s   slowest gpt-oss-120b   MiniMax-M3 left out: rate limited",
+    "  round 2   4 of 5   6.0 s   slowest gpt-oss-120b   MiniMax-M3 left out: rate limited",
 ]
 SHOWN = ["Purring is a self-regulating behaviour.", "", " • one", " • two"]
 LINE = "  5 models × 2 → Qwen3.7-Max · first word 11.1 s · 14.9 s · 9,214 tokens · $0.0183"
@@ -143,12 +144,12 @@ def test_while_the_models_think(make_screen: MakeScreen) -> None:
     clock.now += 2
     view.tick()
     assert screen.rows() == [
-        "  round 1 of 2                                                             2.0 s",
+        "  round 1 of 2   1 of 5                                                    2.0 s",
         "  ✓ GLM-5.3            412 tok   3.6 s  133/s",
         "  ∙ gpt-oss-120b       waiting   2.0 s",
         "  ▸ DeepSeek-V4-Pro    ~59 tok   2.0 s   30/s   … f the larynx at 25 to 150 Hz.",
         "  ∙ Kimi-K3           thinking   2.0 s          … hm",
-        "  ✗ MiniMax-M3       rate limited, asking again in 2 s",
+        "  ↻ MiniMax-M3       rate limited, asking again in 2 s",
     ]
     view.close()
     assert screen.rows() == []
@@ -273,8 +274,8 @@ def test_plain_on_a_terminal(make_screen: MakeScreen) -> None:
     play(TerminalView(screen.console, screen.console, plain=True), iter(events))
     assert "\x1b" not in screen.written
     assert screen.rows() == [
-        "  round 1   4 of 5   6.0 s", "  MiniMax-M3 left out: rate limited",
-        "  round 2   4 of 5   6.0 s", "  MiniMax-M3 left out: rate limited",
+        "  round 1   4 of 5   6.0 s   slowest gpt-oss-120b", "  MiniMax-M3 left out: rate limited",
+        "  round 2   4 of 5   6.0 s   slowest gpt-oss-120b", "  MiniMax-M3 left out: rate limited",
         "", "a **b** [bold]", "", LINE + " · 2 of 10 left out",
     ]  # fmt: skip
 
