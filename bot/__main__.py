@@ -12,7 +12,7 @@ import sys
 
 COMPLETION = "_MOA_BOT_COMPLETE"
 WITHOUT_MODELS = frozenset(
-    {"--help", "-h", "history", "config", "demo", "score", "report", "similarity"}
+    {"--help", "-h", "history", "trace", "config", "keys", "presets", "demo", "score", "report", "similarity"}
     | {"--show-completion", "--install-completion"}
 )
 

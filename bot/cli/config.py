@@ -1,16 +1,41 @@
-"""`moa-bot config …`: the settings in force, and where they come from."""
+"""`moa-bot config …`: the settings in force, where they come from, and changing config.toml."""
 
 from __future__ import annotations
 
-import json
+import os
+import shlex
+import signal
+import subprocess
 import sys
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bot.cli.options import Given, with_options
+from bot.cli.output import cut, put, put_json, tabbed, window
+from bot.errors import ConfigError, MoaError, UsageError
 from bot.settings import paths
 
-app = typer.Typer(help="Show the settings in force, and where each was said.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+app = typer.Typer(
+    help="Show the settings in force and where each was said; change them.", no_args_is_help=True
+)
+
+_WIDEST_VALUE = 44
+_STARTER = """\
+# Settings of moa-bot. `moa-bot config show` lists the options and what is in force.
+#
+# preset = "fast"
+# temperature = 0.5
+#
+# [presets.mine]
+# aggregator = "MODEL"
+# reference_models = ["MODEL", "MODEL*2"]
+"""
 
 
 @app.command()
@@ -26,20 +51,166 @@ def show(
 
     settings = resolve(given, ctx.obj)
     if settings.json:
-        print(json.dumps(config_json(settings), indent=2, ensure_ascii=False))
+        put_json(config_json(settings))
         return
     rows = config_show(settings)
-    if not sys.stdout.isatty():
-        for row in rows:
-            print("\t".join(row))
+    if window() is None:
+        put(tabbed(rows))
         return
     key = max(len(row.key) for row in rows)
-    value = min(44, max(len(row.value) for row in rows))
-    for row in rows:
-        print(f"{row.key:<{key}}  {row.value:<{value}}  {row.source}")
+    value = min(_WIDEST_VALUE, max(len(row.value) for row in rows))
+    put("".join(f"{row.key:<{key}}  {row.value:<{value}}  {row.source}\n" for row in rows))
 
 
 @app.command()
 def path() -> None:
     """Print where the settings file lies (it need not exist)."""
-    print(paths.config_file())
+    put(str(paths.config_file()))
+
+
+@app.command("set")
+def set_(
+    *,
+    pairs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME VALUE…",
+            help="Such as: rounds 2, or presets.mine.rounds 2. Several at once, if you like.",
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Write a setting into config.toml; your comments and their order stay."""
+    from bot.settings.assign import read_name, read_value
+    from bot.settings.write import change_config
+
+    if len(pairs) % 2:
+        raise UsageError(
+            f"{cut(pairs[-1], 40) if pairs[-1].isprintable() else 'The last name'}: a value is missing.",
+            hint="moa-bot config set NAME VALUE, and again NAME VALUE",
+        )
+    keys = [read_name(name) for name in pairs[::2]]
+    values = [read_value(key, text) for key, text in zip(keys, pairs[1::2], strict=True)]
+    file = paths.config_file()
+    try:
+        still_wrong = change_config(file, dict(zip(keys, values, strict=True)))
+    except ConfigError as problem:
+        raise ConfigError(f"Not written: {problem.message}", problem.hint or _in_one_go(keys)) from None
+    _report(file, still_wrong)
+
+
+@app.command()
+def unset(
+    *,
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME…", help="The settings to take out.", show_default=False)
+    ],
+) -> None:
+    """Take a setting out of config.toml, so that the preset or the defaults decide again."""
+    from bot.settings.assign import read_name
+    from bot.settings.write import change_config, is_set
+
+    file = paths.config_file()
+    keys = [
+        (name,) if "." not in name and is_set(file, (name,)) else _table(name) or read_name(name)
+        for name in names
+    ]
+    for name, key in zip(names, keys, strict=True):
+        if not is_set(file, key):
+            print(f"{name} is not set in {file}.", file=sys.stderr)
+    try:
+        still_wrong = change_config(file, {key: None for key in keys if is_set(file, key)})
+    except ConfigError as problem:
+        raise ConfigError(f"Not written: {problem.message}", problem.hint) from None
+    _report(file, still_wrong)
+
+
+@app.command()
+def edit() -> None:
+    """Open config.toml in your editor ($VISUAL, $EDITOR), and check it afterwards."""
+    from bot.settings.write import problem_with, read_config, replace_file
+
+    file = paths.config_file()
+    if not file.exists():
+        replace_file(file, _STARTER)
+    command = _editor()
+    while True:
+        _run([*command, str(file)])
+        try:
+            problem: MoaError | None = problem_with(file, read_config(file))
+        except ConfigError as error:
+            problem = error
+        if problem is None:
+            return
+        if not (sys.stdin.isatty() and sys.stderr.isatty() and _again(problem)):
+            raise problem
+
+
+def _table(name: str) -> tuple[str, ...]:
+    """Return the key of a whole table that is named, such as presets.mine; () for anything else."""
+    parts = tuple(name.split("."))
+    return parts if len(parts) == 2 and parts[0] in {"presets", "endpoints"} else ()  # noqa: PLR2004 - TABLE.NAME
+
+
+def _in_one_go(keys: Sequence[tuple[str, ...]]) -> str:
+    if any(key[0] == "presets" for key in keys):
+        return (
+            "A preset needs both in one go: moa-bot config set"
+            " presets.NAME.aggregator MODEL presets.NAME.reference_models MODEL,MODEL"
+        )
+    return ""
+
+
+def _report(file: Path, still_wrong: str) -> None:
+    if still_wrong:
+        raise ConfigError(still_wrong, hint=f"{file} is changed as you said; this was wrong in it before.")
+
+
+def _editor() -> list[str]:
+    """Return the command of the user's editor. UsageError when it is not a command."""
+    words = os.environ.get("VISUAL", "").strip() or os.environ.get("EDITOR", "").strip()
+    if not words:
+        words = "notepad" if os.name == "nt" else "vi"
+    try:
+        # On Windows a path has backslashes, which are no escapes.
+        command = shlex.split(words, posix=os.name != "nt")
+    except ValueError:
+        command = []
+    if not command:
+        raise UsageError("$VISUAL or $EDITOR is not a command.")
+    return command
+
+
+def _run(command: Sequence[str]) -> None:
+    try:
+        with _ctrl_c_is_the_editors():
+            code = subprocess.run(command, check=False).returncode
+    except OSError as problem:
+        raise UsageError(
+            f"The editor {command[0]} cannot be started: {problem.strerror or problem}",
+            hint="Set $VISUAL or $EDITOR to your editor.",
+        ) from None
+    if code:
+        raise MoaError(f"The editor ended with status {code}.", hint=f"The file: {command[-1]}")
+
+
+@contextmanager
+def _ctrl_c_is_the_editors() -> Iterator[None]:
+    """While the editor has the terminal, Ctrl-C is its key and does not end us beneath it."""
+    before = None
+    with suppress(ValueError):
+        before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+
+
+def _again(problem: MoaError) -> bool:
+    print(f"moa-bot: {problem.message}", file=sys.stderr)
+    try:
+        answer = input("Edit again? [Y/n] ")
+    except EOFError:
+        return False
+    return answer.strip().lower() in {"", "y", "yes"}

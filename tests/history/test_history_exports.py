@@ -179,7 +179,7 @@ def test_markdown() -> None:
         "## Turn 1\n\n"
         "> Why?\n> # not a heading\n\n"
         "# Because\n\nyes.\n\n"
-        "*2 of 3 references in 2 rounds · → j · 2.0 s*\n\n"
+        "*2 of 3 references in 2 rounds → j · 2.0 s*\n\n"
         "### References, round 1\n\n"
         "**a**\n\n> ```\n> open fence\n\n"
         "**b · timed out: no word for 120 s**\n\n"

@@ -161,7 +161,7 @@ def test_everything_is_in_it() -> None:
         "Be kind.",
         "Why?\n  # not <b>a</b> heading",
         "They really do",
-        "2 of 3 references in 2 rounds · → j · 2.0 s · $0.0200",
+        "2 of 3 references in 2 rounds → j · 2.0 s · $0.0200",
         "2 answers of the reference models in 2 rounds, 1 failed",
         "v/a · 9 tokens · 3.6 s",
         "They purr.",

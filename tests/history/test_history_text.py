@@ -115,7 +115,7 @@ def test_a_conversation_is_shown_whole() -> None:
         "they *can*.\n"
         "\n"
         "  one reference was left out\n"
-        "  1 of 2 references in 1 round · → vendor/judge · first word 11.1 s · 14.9 s · 9,214 tokens"
+        "  1 of 2 references in 1 round → vendor/judge · first word 11.1 s · 14.9 s · 9,214 tokens"
         " · $0.0183\n"
         "\n"
         ">>> And this?\n"

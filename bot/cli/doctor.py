@@ -1,0 +1,112 @@
+"""`moa-bot doctor`: what works, what does not, and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bot.cli.options import Given, with_options
+from bot.cli.output import put_json
+from bot.cli.streams import Streams
+from bot.errors import ConfigError, ExitCode, MoaError
+from bot.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bot.setup.machine import Check
+
+_OPTIONS = (
+    "preset", "aggregator", "reference_models", "endpoint", "timeout", "json", "plain", "demo",
+)  # fmt: skip
+
+
+@with_options(_OPTIONS)
+def doctor(
+    ctx: typer.Context,
+    *,
+    no_calls: Annotated[
+        bool, typer.Option("--no_calls", help="Do not ask the models: nothing is spent.")
+    ] = False,
+    given: Given,
+) -> None:
+    """Check key, endpoints, models, terminal, store and more; says what to do. 1 if something is broken."""
+    from bot.settings.resolve import resolve
+
+    settings: Settings | MoaError
+    try:
+        settings = resolve(given, ctx.obj)
+    except ConfigError as error:
+        settings = error
+    as_json = bool(given.get("json") or (ctx.obj or {}).get("json"))
+    if isinstance(settings, Settings):
+        as_json = settings.json
+    code = asyncio.run(_tell(settings, Streams.of_process(), calls=not no_calls, as_json=as_json))
+    raise typer.Exit(int(code))
+
+
+async def _tell(settings: Settings | MoaError, streams: Streams, *, calls: bool, as_json: bool) -> ExitCode:
+    from bot.setup.checks import run_checks
+    from bot.setup.machine import Verdict
+
+    plain = isinstance(settings, Settings) and settings.plain
+    console = None if as_json else _console(streams, plain=plain)
+    done: list[Check] = []
+    async for check in run_checks(settings, streams, calls=calls):
+        done.append(check)
+        if console is not None:
+            _show(console, check)
+    wrong = [check for check in done if check.verdict is Verdict.BROKEN]
+    if console is None:
+        checks = [
+            {
+                "verdict": check.verdict.name.lower(),
+                "name": check.name,
+                "found": check.found,
+                "advice": check.advice,
+            }
+            for check in done
+        ]
+        put_json({"fine": not wrong, "checks": checks})
+    else:
+        said = f"{len(wrong)} of {len(done)} checks failed." if wrong else f"All {len(done)} checks passed."
+        print(said, file=sys.stderr)
+    return ExitCode.FAILED if wrong else ExitCode.DONE
+
+
+def _console(streams: Streams, *, plain: bool) -> Console:
+    from rich.console import Console
+
+    return Console(
+        file=streams.stdout,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        soft_wrap=True,
+        no_color=True if plain else None,
+    )
+
+
+def _show(console: Console, check: Check) -> None:
+    """Print one check: its sign, what it is about, what was found; below it what to do."""
+    from rich.text import Text
+
+    from bot.render.sanitise import sanitise
+    from bot.render.styles import style
+
+    look = {"FINE": "good", "BROKEN": "bad", "NOTE": "busy"}[check.verdict.name]
+    line = Text.assemble(
+        (check.verdict.value, style(look)), " ", (check.name, style("name")), "  ", _one_line(check.found)
+    )
+    console.print(line, soft_wrap=True)
+    if check.advice:
+        console.print(Text(f"    → {sanitise(check.advice, newlines=False)}"), soft_wrap=True)
+
+
+def _one_line(text: str) -> str:
+    from bot.render.sanitise import sanitise
+
+    return sanitise(text, newlines=False)

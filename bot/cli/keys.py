@@ -1,0 +1,190 @@
+"""`moa-bot keys …`: keeps the keys of services, tells where they are, forgets them. Never shows one.
+
+A key comes from a prompt that does not echo, or from standard input; never as an argument, which
+every user of the computer could read in the list of processes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, NamedTuple
+
+import typer
+
+from bot.cli.options import Given, with_options
+from bot.cli.output import put, put_json, tabbed, table, window
+from bot.errors import KeyMissingError, UsageError
+from bot.settings.endpoints import DEMO, EndpointConfig, unknown_endpoint
+from bot.settings.keys import LONGEST, KeyFile, clean_key
+from bot.settings.settings import Settings
+
+app = typer.Typer(help="Keep the keys of services, in the system keyring or a file.", no_args_is_help=True)
+
+_PROCESS_LIST = (
+    "Others can read arguments in the list of processes. Run it without the key and paste it when asked,"
+    " or pipe it in: moa-bot keys set ENDPOINT < FILE"
+)
+_SHORT = 24
+
+Endpoint = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="ENDPOINT", help="The service; the default endpoint if not given.", show_default=False
+    ),
+]
+
+
+class _Row(NamedTuple):
+    endpoint: str
+    key: str
+    place: str
+
+
+@app.command("set")
+@with_options(("endpoint",))
+def set_(
+    ctx: typer.Context,
+    *,
+    endpoint: Endpoint = None,
+    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+    in_file: Annotated[
+        bool, typer.Option("--file", help="Keep it in keys.toml even where there is a system keyring.")
+    ] = False,
+    given: Given,
+) -> None:
+    """Keep a key: asked for without echo, or read from standard input."""
+    if more:
+        raise UsageError("A key is not given as an argument.", hint=_PROCESS_LIST)
+    settings = _settings(given, ctx)
+    config = _endpoint(settings, endpoint or settings.default_endpoint)
+    file = _file(config)
+    key = _ask(config)
+    kept = file.keep(config.name, key, keyring=not in_file)
+    if kept.note:
+        print(f"The system keyring is not used: {kept.note}.", file=sys.stderr)
+    secret = ", which only you can read" if kept.where.startswith("file ") else ""
+    print(f"The key of {config.name} is kept in the {kept.where}{secret}.", file=sys.stderr)
+    if config.key_env and os.environ.get(config.key_env, "").strip():
+        print(f"{config.key_env} is set as well, and is used before it.", file=sys.stderr)
+
+
+@app.command("list")
+def list_(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the services, and where the key of each is found. No key is shown."""
+    from bot.settings.resolve import resolve
+
+    settings = resolve({})
+    rows = [_row(config) for name, config in settings.endpoints.items() if name != DEMO]
+    rows += [_Row(name, "kept", "no such endpoint any more") for name in _strays(settings)]
+    if as_json:
+        put_json([row._asdict() for row in rows])
+    elif (width := window()) is None:
+        put(tabbed(rows))
+    else:
+        columns = {name: [getattr(row, name) for row in rows] for name in _Row._fields}
+        put(table(columns, width, flexible="place"))
+
+
+@app.command()
+def remove(
+    *, endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="The service.", show_default=False)]
+) -> None:
+    """Forget a key that was kept."""
+    from bot.settings.resolve import resolve
+
+    settings = resolve({})
+    config = settings.endpoints.get(endpoint)
+    # A key may outlive its endpoint.
+    if config is None and endpoint not in _strays(settings):
+        _endpoint(settings, endpoint)
+    if not _any_file(settings).remove(endpoint):
+        variable = config.key_env if config else None
+        set_there = variable and os.environ.get(variable, "").strip()
+        raise UsageError(
+            f"No key of {endpoint} is kept.",
+            hint=f"It comes from the environment: {variable}." if set_there else "",
+        )
+    print(f"The key of {endpoint} is forgotten.", file=sys.stderr)
+    if config and (place := config.key_place(os.environ)):
+        print(f"There still is one: {place}.", file=sys.stderr)
+
+
+def _settings(given: Given, ctx: typer.Context) -> Settings:
+    from bot.settings.resolve import resolve
+
+    return resolve(given, ctx.obj)
+
+
+def _endpoint(settings: Settings, name: str) -> EndpointConfig:
+    config = settings.endpoints.get(name)
+    if config is None and (len(name) >= _SHORT or not name.isprintable()):
+        # It may well be the key itself: it is not repeated.
+        raise UsageError("The argument is no endpoint; a key is not given as one.", hint=_PROCESS_LIST)
+    if config is None:
+        raise unknown_endpoint(name, settings.endpoints)
+    if name == DEMO:
+        raise UsageError("The offline service needs no key.")
+    return config
+
+
+def _file(config: EndpointConfig) -> KeyFile:
+    if config.keys_file is None:
+        raise UsageError(f"No key of {config.name} can be kept.")
+    return KeyFile(config.keys_file)
+
+
+def _any_file(settings: Settings) -> KeyFile:
+    """Return the file of keys, which is the same for all endpoints."""
+    return _file(next(config for name, config in settings.endpoints.items() if name != DEMO))
+
+
+def _strays(settings: Settings) -> list[str]:
+    """Return the endpoints that a key is kept for and that are not there any more."""
+    try:
+        places = _any_file(settings).places()
+    except KeyMissingError:
+        return []
+    return [name for name in places if name not in settings.endpoints and name.isprintable()]
+
+
+def _row(config: EndpointConfig) -> _Row:
+    try:
+        place = config.key_place(os.environ)
+    except KeyMissingError as error:
+        return _Row(config.name, "not usable", " ".join(f"{error.message} {error.hint}".split()))
+    if place:
+        return _Row(config.name, "set", place)
+    if not config.needs_key:
+        return _Row(config.name, "not needed", "")
+    return _Row(config.name, "not set", config.key_env or "")
+
+
+def _ask(config: EndpointConfig) -> str:
+    """Return the key that the user types or pipes in. UsageError when there is none."""
+    from bot.cli.streams import Streams
+
+    streams = Streams.of_process()
+    if streams.stdin_is_terminal:
+        from getpass import getpass
+
+        try:
+            text = getpass(f"Key of {config.name} (it is not shown): ")
+        except EOFError:
+            text = ""
+    else:
+        text = _piped(streams.stdin)
+    key = clean_key(text, "What was given")
+    if not key:
+        raise UsageError("No key was given; nothing is changed.")
+    return key
+
+
+def _piped(descriptor: int | None) -> str:
+    """Return what is on standard input; of far too much only the beginning, which is then no key."""
+    if descriptor is None:
+        return ""
+    pieces: list[bytes] = []
+    while sum(map(len, pieces)) <= LONGEST and (piece := os.read(descriptor, LONGEST)):
+        pieces.append(piece)
+    return b"".join(pieces).decode("utf-8-sig", "replace")

@@ -1,0 +1,227 @@
+"""`moa-bot models`: what the services serve right now, and which of it the mixture uses.
+
+The list is the services' own; context and price that they do not tell are those of the settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bot.cli.options import Given, with_options
+from bot.cli.output import count, put, put_json, tabbed, table, window
+from bot.errors import ExitCode, Failure, FailureKind, KeyMissingError, MoaError, TurnFailedError
+
+if TYPE_CHECKING:
+    from bot.listing import ListedModel, Listing
+    from bot.settings.settings import Settings
+
+_OPTIONS = ("preset", "aggregator", "reference_models", "endpoint", "timeout", "json", "demo")
+_THOUSAND, _MILLION = 1000, 1_000_000
+_CENT = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A model in the list. `used` is "preset" for one of the mixture's, "gone" when it is not served."""
+
+    endpoint: str
+    id: str
+    context: int | None = None
+    input_price: float | None = None
+    output_price: float | None = None
+    reasoning: str | None = None
+    kind: str = ""
+    used: str = ""
+
+
+@with_options(_OPTIONS)
+def models(
+    ctx: typer.Context,
+    *,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILTER", help="Only models with these words in their name.", show_default=False
+        ),
+    ] = None,
+    all_kinds: Annotated[
+        bool, typer.Option("--all", help="Also those that cannot chat: pictures, speech, embeddings.")
+    ] = False,
+    everywhere: Annotated[
+        bool,
+        typer.Option("--everywhere", help="Ask every endpoint that has a key, or runs on this computer."),
+    ] = False,
+    given: Given,
+) -> None:
+    """List the models that are served now, with context and price; ✓ marks those of the mixture."""
+    from bot.settings.resolve import resolve
+
+    settings = resolve(given, ctx.obj)
+    lists, failed = asyncio.run(_ask(settings, everywhere=everywhere))
+    rows = [row for name, listing in lists.items() for row in _rows(settings, name, listing)]
+    wanted = [word.casefold() for word in words or []]
+    rows = [
+        row
+        for row in rows
+        if row.used == "gone"
+        or (all(word in row.id.casefold() for word in wanted) and (all_kinds or row.used or row.kind == ""))
+    ]
+    if settings.json:
+        errors = {name: str(failure) for name, failure in failed.items()}
+        put_json({"models": [asdict(row) for row in rows], "failed": errors})
+    elif (width := window()) is None:
+        put(tabbed(_cells(row) for row in rows))
+    else:
+        put(_table(rows, width, len(lists)))
+    _footnotes(settings, rows, lists)
+    raise typer.Exit(int(ExitCode.FAILED if failed else ExitCode.DONE))
+
+
+async def _ask(settings: Settings, *, everywhere: bool) -> tuple[dict[str, Listing], dict[str, Failure]]:
+    """Return the lists of all endpoints in question, and the failures of those that sent none.
+
+    KeyMissingError or TurnFailedError when it is the default endpoint that cannot be asked.
+    """
+    from bot.setup.services import open_services
+
+    async with open_services(settings) as services:
+        names = await _names(services.settings, everywhere=everywhere)
+
+        async def one(name: str) -> Listing | Failure:
+            try:
+                return await services.models(name)
+            except KeyMissingError as error:
+                if name == settings.default_endpoint:
+                    raise
+                return Failure(FailureKind.KEY_REFUSED, error.message)
+
+        answers = dict(zip(names, await asyncio.gather(*map(one, names)), strict=True))
+    failed = {name: answer for name, answer in answers.items() if isinstance(answer, Failure)}
+    for name, failure in failed.items():
+        if name == settings.default_endpoint:
+            raise _failed(name, failure)
+        print(f"moa-bot: {name}: {failure}", file=sys.stderr)
+    lists = {name: answer for name, answer in answers.items() if not isinstance(answer, Failure)}
+    return lists, failed
+
+
+def _failed(name: str, failure: Failure) -> MoaError:
+    error = TurnFailedError(failure)
+    error.message = f"{name}: {failure}"
+    return error
+
+
+async def _names(settings: Settings, *, everywhere: bool) -> list[str]:
+    """Return the endpoints to be asked: the default one, those of the mixture, or all that can be."""
+    used = [agent.endpoint for agent in settings.plan().agents()]
+    if everywhere:
+        from bot.setup.local import look
+
+        found = await look(settings.endpoints.values())
+        used += [service.endpoint.name for service in found]
+        used += [name for name in settings.endpoints if _has_key(settings, name)]
+    return list(dict.fromkeys((settings.default_endpoint, *used)))
+
+
+def _has_key(settings: Settings, name: str) -> bool:
+    try:
+        return settings.endpoint(name).key is not None
+    except MoaError:
+        return False
+
+
+def _rows(settings: Settings, name: str, listing: Listing) -> list[Row]:
+    used = dict.fromkeys(agent.model for agent in settings.plan().agents() if agent.endpoint == name)
+    rows = [_row(settings, name, model, "preset" if model.id in used else "") for model in listing.models]
+    there = {row.id for row in rows}
+    return rows + [Row(name, model, used="gone") for model in used if model not in there]
+
+
+def _row(settings: Settings, name: str, model: ListedModel, used: str) -> Row:
+    facts = settings.catalogue.facts(model.id)
+    priced = facts is not None and facts.endpoint in {"", name}
+    said = model.input_price is not None and model.output_price is not None
+    known = facts if priced and not said else None
+    return Row(
+        name,
+        model.id,
+        model.context or (facts.context if facts else None),
+        known.input_price if known else model.input_price,
+        known.output_price if known else model.output_price,
+        facts.reasoning if facts else None,
+        "" if model.chats else model.kind,
+        used,
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    """Return a row for other programs: numbers as they are, nothing where nothing is known."""
+    values = (row.endpoint, row.id, row.context, row.input_price, row.output_price, row.reasoning)
+    cells = [
+        "" if value is None else f"{value:g}" if isinstance(value, float) else str(value) for value in values
+    ]
+    return (*cells, row.used)
+
+
+def _table(rows: list[Row], width: int, endpoints: int) -> str:
+    marks = {"preset": "✓", "gone": "✗", "": ""}
+    columns = {
+        " ": [marks[row.used] for row in rows],
+        "model": [row.id for row in rows],
+        "endpoint": [row.endpoint if endpoints > 1 else "" for row in rows],
+        "kind": [row.kind for row in rows],
+        "context": [_tokens(row.context) for row in rows],
+        "in $": [_dollars(row.input_price) for row in rows],
+        "out $": [_dollars(row.output_price) for row in rows],
+        "thinks": ["gone" if row.used == "gone" else row.reasoning or "" for row in rows],
+    }
+    dispensable = ("thinks", "kind", "context", "out $", "in $", "endpoint")
+    # Half a name is no name: where even that is too wide, the window may fold the line.
+    least = max((len(row.id) for row in rows), default=0) + len("✓") + 2
+    columns = _without(columns, dispensable, max(width, least))
+    return table(columns, max(width, least), flexible="model", right=("context", "in $", "out $"))
+
+
+def _without(columns: dict[str, list[str]], dispensable: tuple[str, ...], width: int) -> dict[str, list[str]]:
+    """Leave columns out until the names fit whole."""
+    kept = {name: cells for name, cells in columns.items() if any(cells)}
+    for name in dispensable:
+        sizes = [max(map(len, (title, *cells))) + 2 for title, cells in kept.items()]
+        if sum(sizes) - 2 <= width:
+            break
+        kept.pop(name, None)
+    return kept
+
+
+def _tokens(number: int | None) -> str:
+    if number is None:
+        return ""
+    return f"{round(number / _THOUSAND):,}k" if number >= _THOUSAND else str(number)
+
+
+def _dollars(price: float | None) -> str:
+    if price is None:
+        return ""
+    return f"{price:.2f}" if price >= _CENT or price == 0 else f"{price:.2g}"
+
+
+def _footnotes(settings: Settings, rows: list[Row], lists: dict[str, Listing]) -> None:
+    """Say on stderr what the marks mean, and above all what is gone."""
+    gone = [row for row in rows if row.used == "gone"]
+    mixture = f"preset {settings.preset.name}"
+    for row in gone:
+        print(f"moa-bot: {row.endpoint} does not list {row.id} ({mixture}).", file=sys.stderr)
+    if window() is None:
+        return
+    served = len(rows) - len(gone)
+    used = sum(row.used == "preset" for row in rows)
+    print(
+        f"{count(served, 'model')} of {', '.join(lists)} · ✓ {used} of {mixture} ·"
+        " prices in US dollars per million tokens",
+        file=sys.stderr,
+    )

@@ -1,0 +1,143 @@
+"""`moa-bot presets`: the mixtures there are, and what is in each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bot.cli.output import put, put_json, tabbed, table, window
+
+if TYPE_CHECKING:
+    from bot.messages import Agent
+    from bot.settings.presets import Preset
+    from bot.settings.settings import Settings
+
+
+def presets(
+    *,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Show this one in full.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the presets, or show one in full."""
+    from bot.settings.resolve import resolve
+
+    settings = resolve({})
+    shown = settings.presets.all() if name is None else (settings.presets.get(name),)
+    if as_json:
+        values = [_as_json(settings, preset) for preset in shown]
+        put_json(values if name is None else values[0])
+    elif name is not None:
+        put("\n".join(_in_full(settings, shown[0])))
+    else:
+        _put_table(settings, shown)
+
+
+def _put_table(settings: Settings, shown: tuple[Preset, ...]) -> None:
+    columns = {
+        "name": [preset.name for preset in shown],
+        "": [_mark(settings, preset) for preset in shown],
+        "description": [_line(preset.description) for preset in shown],
+        "aggregator": [_short(preset.aggregator.model) for preset in shown],
+        "references": [_references(preset) for preset in shown],
+    }
+    width = window()
+    if width is None:
+        put(tabbed(zip(*columns.values(), strict=True)))
+        return
+    put(table(columns, width, flexible="description", dispensable=("references", "aggregator")))
+
+
+def _mark(settings: Settings, preset: Preset) -> str:
+    """Say in a word what should be known of a preset before it is chosen."""
+    if preset.name == settings.preset.name:
+        return "in use"
+    return "retired" if _retired(settings, preset)[0] else ""
+
+
+def _retired(settings: Settings, preset: Preset) -> tuple[tuple[str, ...], str]:
+    from bot.settings.presets import retired
+
+    return retired(preset, settings.catalogue, settings.default_endpoint)
+
+
+def _references(preset: Preset) -> str:
+    from bot.settings.references import fold
+
+    return " | ".join(fold(_short(agent.model) for agent in layer) for layer in preset.layers)
+
+
+def _short(model: str) -> str:
+    return _line(model.rpartition("/")[2])
+
+
+def _line(text: str) -> str:
+    from bot.render.sanitise import sanitise
+
+    return " ".join(sanitise(text, newlines=False).split())
+
+
+def _in_full(settings: Settings, preset: Preset) -> Iterator[str]:
+    yield preset.name
+    for text in (preset.description, preset.note):
+        if text:
+            yield f"  {_line(text)}"
+    gone, sentence = _retired(settings, preset)
+    if gone:
+        yield f"  {sentence}"
+    yield ""
+    for number, layer in enumerate(preset.layers, start=1):
+        heading = "reference models" if len(preset.layers) == 1 else f"reference models of round {number}"
+        yield heading
+        yield from (f"  {_agent(agent, gone)}" for agent in layer)
+    yield "aggregator"
+    yield f"  {_agent(preset.aggregator, gone)}"
+    if preset.values:
+        yield "options"
+        yield from (f"  {name} = {_line(str(value))}" for name, value in preset.values.items())
+    yield ""
+    yield f"from {preset.source}"
+
+
+def _agent(agent: Agent, gone: tuple[str, ...]) -> str:
+    own = {
+        "temperature": agent.temperature,
+        "max_tokens": agent.max_tokens,
+        "reasoning": agent.reasoning,
+        "system": agent.system and f'"{agent.system}"',
+    }
+    parts = [f"{agent.endpoint}:{agent.model}" if agent.endpoint else agent.model]
+    parts += [f"{name} {value}" for name, value in own.items() if value is not None]
+    parts += ["no longer served"] if agent.model in gone and agent.endpoint in {"", "together"} else []
+    return _line(" · ".join(parts))
+
+
+def _as_json(settings: Settings, preset: Preset) -> dict[str, Any]:
+    return {
+        "name": preset.name,
+        "description": preset.description,
+        "note": preset.note,
+        "in_use": preset.name == settings.preset.name,
+        "retired": list(_retired(settings, preset)[0]),
+        "aggregator": _agent_json(preset.aggregator),
+        "layers": [[_agent_json(agent) for agent in layer] for layer in preset.layers],
+        "options": {
+            name: value if isinstance(value, int | float | bool) else str(value)
+            for name, value in preset.values.items()
+        },
+        "source": preset.source,
+    }
+
+
+def _agent_json(agent: Agent) -> dict[str, Any]:
+    return {
+        "model": agent.model,
+        "endpoint": agent.endpoint or None,
+        "system": agent.system,
+        "temperature": agent.temperature,
+        "max_tokens": agent.max_tokens,
+        "reasoning": agent.reasoning,
+    }

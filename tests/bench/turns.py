@@ -1,0 +1,200 @@
+"""What a warm turn costs over what its models take; and its connections, gaps, CPU and memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from statistics import median
+from typing import Any
+
+import psutil
+from common import MODELS, ROOT, Row, environment, home, simulated
+
+from bot.demo.process import DemoProcess
+from bot.events import TurnFinished
+from bot.program import Program
+from bot.settings.resolve import resolve
+
+ROUNDS = 2
+THINKS, FIRST, TOKENS, EACH = 1.0, 0.3, 50, 0.01
+IDEAL = ROUNDS * THINKS + FIRST + TOKENS * EACH
+"""Seconds: six at 1.0 s, two rounds, aggregator 0.3 s to its first token and 50 tokens at 10 ms."""
+
+FLOOR = """
+import asyncio, json, os, sys, time
+from together import AsyncTogether
+url, turns, rounds, models = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4].split(",")
+async def main():
+    client = AsyncTogether(api_key="x", base_url=url, max_retries=0)
+    async def ask(model):
+        stream = await client.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": "hi"}], max_tokens=4096, stream=True)
+        async for chunk in stream:
+            pass
+    taken = []
+    for turn in range(turns):
+        started = time.monotonic()
+        cpu = time.process_time()
+        for _ in range(rounds):
+            await asyncio.gather(*(ask(model) for model in models))
+        await ask("judge")
+        taken.append((time.monotonic() - started, time.process_time() - cpu))
+    print(json.dumps(taken))
+asyncio.run(main())
+"""
+
+
+def measure(*, short: bool) -> list[Row]:
+    """Return the rows about turns."""
+    turns = 3 if short else 6
+    rows = _warm_turns(turns)
+    rows += _cpu(2 if short else 4)
+    rows += _memory()
+    return rows
+
+
+def _warm_turns(turns: int) -> list[Row]:
+    models: dict[str, dict[str, Any]] = {name: {"reply": "an answer", "delay": THINKS} for name in MODELS}
+    models["judge"] = {"reply": "word " * TOKENS, "first_token": FIRST, "tokens_per_second": 1 / EACH}
+    with simulated(models) as service:
+        floor = [seconds for seconds, _ in _floor(service, turns)][1:]
+        service.forget_requests()
+        opened = service.connections()["opened"]
+        ours, first_connections = _ours(service, turns)
+        requests = service.requests()
+        connections = service.connections()["opened"] - opened
+    spread, gaps = _departures(requests)
+    over = (median(ours[1:]) - IDEAL) * 1000
+    bare = (median(floor) - IDEAL) * 1000
+    return [
+        Row("warm turn over the ideal", "ms", over, bare, bare + 10, "≤ floor + 10 ms"),
+        Row("last answer to next round", "ms", gaps, None, 5, "≤ 5 ms median"),
+        Row("requests of a round leave within", "ms", spread, None, 10, "≤ 10 ms"),
+        Row("new connections after turn 1", "", connections - first_connections, None, 0, "none", counts=True),
+        Row("requests a turn", "", len(requests) / turns, None, ROUNDS * 6 + 1, "13", counts=True),
+    ]
+
+
+def _ours(service: DemoProcess, turns: int) -> tuple[list[float], int]:
+    """Run turns in one conversation; returns seconds each, and the connections after the first."""
+    before = service.connections()["opened"]
+    connections: list[int] = []
+
+    async def talk(program: Program) -> list[float]:
+        session = program.session()
+        taken = []
+        for _ in range(turns):
+            started = time.monotonic()
+            async for event in session.turn("hi"):
+                if isinstance(event, TurnFinished):
+                    assert event.result.status == "done", event.result
+                    taken.append(time.monotonic() - started)
+            connections.append(service.connections()["opened"] - before)
+        return taken
+
+    return with_program(service, talk), connections[0]
+
+
+def with_program(service: DemoProcess, work: Callable[[Program], Coroutine[Any, Any, Any]], **options: Any) -> Any:
+    """Run `work` with an open program whose models are the simulated six and their judge."""
+    with home() as folder:
+        os.environ.update(MOA_BOT_HOME=folder, TOGETHER_BASE_URL=service.base_url, TOGETHER_API_KEY="x")
+        settings = resolve(
+            {"reference_models": list(MODELS), "aggregator": "judge", "rounds": ROUNDS, "max_tokens": 4096, **options}
+        )
+
+        async def run() -> Any:
+            async with Program(settings, print) as program:
+                return await work(program)
+
+        return asyncio.run(run())
+
+
+def _floor(service: DemoProcess, turns: int) -> list[tuple[float, float]]:
+    command = [sys.executable, "-c", FLOOR, service.url, str(turns), str(ROUNDS), ",".join(MODELS)]
+    done = subprocess.run(command, env=environment(), capture_output=True, check=True, cwd=ROOT)
+    return json.loads(done.stdout)
+
+
+def _departures(requests: list[dict[str, Any]]) -> tuple[float, float]:
+    """Return (spread of a round's requests, gap between rounds), medians in milliseconds."""
+    spreads, gaps = [], []
+    rounds = [requests[at : at + 6] for turn in range(0, len(requests), 13) for at in (turn, turn + 6)]
+    for requests_ in rounds:
+        times = [request["time"] for request in requests_]
+        spreads.append((max(times) - min(times)) * 1000)
+    for first, second in zip(rounds[::2], rounds[1::2], strict=True):
+        ended = max(request["ended"] for request in first)
+        gaps.append((min(request["time"] for request in second) - ended) * 1000)
+    return median(spreads), median(gaps)
+
+
+def _cpu(turns: int) -> list[Row]:
+    """CPU seconds of a turn of 6 × 2 answers of 500 tokens, all processes."""
+    models = {name: {"reply": "word " * 500, "tokens_per_second": 500} for name in (*MODELS, "judge")}
+    with simulated(models) as service:
+        floor = median(cpu for _, cpu in _floor(service, turns + 1)[1:])
+
+        async def talk(program: Program) -> float:
+            session = program.session()
+            used = []
+            for _ in range(turns + 1):
+                before = _cpu_of_family(service.pid)
+                async for _ in session.turn("hi"):
+                    pass
+                used.append(_cpu_of_family(service.pid) - before)
+            return median(used[1:])
+
+        ours = with_program(service, talk)
+    return [Row("CPU of a turn, 13 × 500 tokens", "ms", ours * 1000, floor * 1000, floor * 1500, "≤ 1.5 × a bare SDK loop")]
+
+
+def _family(without: int) -> list[psutil.Process]:
+    me = psutil.Process()
+    return [me, *(child for child in me.children(recursive=True) if child.pid != without)]
+
+
+def _cpu_of_family(without: int) -> float:
+    times = [process.cpu_times() for process in _family(without)]
+    return sum(time_.user + time_.system for time_ in times)
+
+
+def _memory() -> list[Row]:
+    """Proportional set size of the whole program with six workers."""
+    bare = subprocess.Popen(
+        [sys.executable, "-c", "import together, sys; print(flush=True); sys.stdin.read()"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(),
+    )
+    assert bare.stdout
+    bare.stdout.readline()
+    floor = psutil.Process(bare.pid).memory_full_info().pss
+    bare.communicate(b"")
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import turns; turns.show_memory()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, os.path.dirname(__file__)], env=environment(), capture_output=True, check=True, cwd=ROOT
+    )
+    ours = int(done.stdout.split()[-1])
+    return [Row("memory with six workers (PSS)", "MB", ours / 2**20, floor / 2**20, 3 * floor / 2**20, "≤ 3 × import together")]
+
+
+def show_memory() -> None:
+    """Print the memory of a program that has asked six models through six workers."""
+    models = {name: {"reply": "x"} for name in (*MODELS, "judge")}
+    with simulated(models) as service:
+
+        async def talk(program: Program) -> int:
+            async for _ in program.session().turn("hi"):
+                pass
+            return sum(process.memory_full_info().pss for process in _family(service.pid))
+
+        print(with_program(service, talk, num_proc=6))
+
+
+if __name__ == "__main__":
+    for row in measure(short="--short" in sys.argv):
+        print(json.dumps(row.__dict__, ensure_ascii=False))

@@ -1,0 +1,216 @@
+"""`moa-bot doctor`: what is in order is said to be, what is broken is found, and what to do is told."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.cli.streams import Streams
+from bot.demo.process import DemoProcess
+from bot.settings.resolve import resolve
+from bot.setup.machine import Verdict, log, proxies, store, terminal, versions
+from bot.store import Store
+
+KEY = "a-secret-key-0815"
+Moa = Callable[..., "subprocess.CompletedProcess[str]"]
+SCREEN = Streams(
+    None,
+    io.StringIO(),
+    io.StringIO(),
+    stdin_is_terminal=True,
+    stdout_is_terminal=True,
+    stderr_is_terminal=True,
+)
+
+
+def checks(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
+    return {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+
+
+def test_all_is_well(moa: Moa, environment: dict[str, str], service: DemoProcess) -> None:
+    """Exit code 0, a line for each check; every model was asked once, for one token, all with the key."""
+    done = moa("doctor", env=environment)
+    assert (done.returncode, done.stderr) == (0, f"All {len(done.stdout.splitlines())} checks passed.\n")
+    assert all(line.startswith("✓ ") for line in done.stdout.splitlines())
+    for name in (
+        "versions",
+        "configuration",
+        "key of together",
+        "endpoint together",
+        "model a",
+        "model judge",
+    ):
+        assert f"✓ {name}  " in done.stdout
+    assert "environment TOGETHER_API_KEY" in done.stdout
+    assert KEY not in done.stdout + done.stderr
+    bodies = [request["body"] for request in service.requests()]
+    assert sorted(body["model"] for body in bodies) == ["a", "b", "judge"]
+    assert {body["max_tokens"] for body in bodies} == {1}
+
+
+def test_without_calls(moa: Moa, environment: dict[str, str], service: DemoProcess) -> None:
+    """With --no_calls no model is asked."""
+    for spelling in ("--no_calls", "--no-calls"):
+        done = moa("doctor", spelling, "--json", env=environment)
+        assert json.loads(done.stdout)["fine"] is True
+        assert not any(name.startswith("model ") for name in checks(done))
+    assert service.requests() == []
+
+
+def test_offline(moa: Moa) -> None:
+    """With --demo everything is in order without key and network, and a repeated model is asked once."""
+    done = moa("doctor", "--demo", "--json")
+    assert done.returncode == 0
+    assert sum(name.startswith("model demo/") for name in checks(done)) == 7
+
+
+def test_models_that_fail(moa: Moa, environment: dict[str, str], service: DemoProcess) -> None:
+    """Each is told with its reason and what to do; the others are still asked; exit code 1."""
+    service.programme(
+        {
+            "models": {"a": {"failures": [{"status": 403, "message": "not you"}]}, "judge": {}},
+            "require_key": KEY,
+            "demo_models": False,
+        }
+    )
+    done = moa("doctor", "--json", env=environment)
+    assert done.returncode == 1
+    found = checks(done)
+    assert found["model a"]["verdict"] == "broken"
+    assert "not you" in found["model a"]["found"]
+    assert found["model a"]["advice"]
+    assert "no such model" in found["model b"]["found"]
+    assert found["model judge"]["verdict"] == "fine"
+    assert found["endpoint together"]["verdict"] == "note"
+    assert "not among them: b" in found["endpoint together"]["found"]
+    assert "models --endpoint together" in found["endpoint together"]["advice"]
+
+
+@pytest.mark.parametrize(
+    ("env", "name", "said"),
+    [
+        ({"TOGETHER_API_KEY": "wrong-key-0815"}, "endpoint together", "key refused"),
+        ({"TOGETHER_BASE_URL": "http://127.0.0.1:9/v1"}, "endpoint together", "cannot connect"),
+        ({"TOGETHER_API_KEY": "", "TOGETHER_BASE_URL": ""}, "key of together", "TOGETHER_API_KEY"),
+        ({"MOA_BOT_MIN_REFERENCES": "9"}, "mixture", "at least 9"),
+    ],
+)
+def test_what_is_broken_is_found(
+    moa: Moa, environment: dict[str, str], env: dict[str, str], name: str, said: str
+) -> None:
+    """The check that fails is named, with what to do; the rest are still made; exit code 1."""
+    done = moa("doctor", "--json", "--no_calls", env={**environment, **env})
+    assert done.returncode == 1
+    check = checks(done)[name]
+    assert check["verdict"] == "broken"
+    assert said in check["found"]
+    assert check["advice"]
+    assert "wrong-key-0815" not in done.stdout
+    assert "store" in checks(done)
+
+
+def test_settings_that_cannot_be_read(moa: Moa, home: Path) -> None:
+    """The mistake in config.toml is a check that fails, not the end; wrong options are wrong usage."""
+    (home / "config.toml").write_text("rounds = 99\n", encoding="utf-8")
+    done = moa("doctor")
+    assert done.returncode == 1
+    assert "✗ configuration" in done.stdout
+    assert "moa-bot config edit" in done.stdout
+    assert "✓ log" in done.stdout
+    assert "1 of " in done.stderr
+    assert (
+        moa("doctor", "--preset", "nowhere").returncode == 1 or moa("doctor", "--rounds", "2").returncode == 2
+    )
+
+
+def test_a_key_file_that_others_can_read(moa: Moa, home: Path, away: str) -> None:
+    """It is named, with the command that mends it."""
+    file = home / "keys.toml"
+    file.write_text(f"together = {{ key = '{KEY}' }}\n", encoding="utf-8")
+    file.chmod(0o644)
+    check = checks(moa("doctor", "--json", "--no_calls", env={"TOGETHER_BASE_URL": away}))["key of together"]
+    assert check["verdict"] == "broken"
+    assert f"chmod 600 {file}" in check["advice"]
+
+
+def test_versions() -> None:
+    """Those of the program, of Python and of what it stands on."""
+    check = versions()
+    assert check.verdict is Verdict.FINE
+    for name in ("moa-bot", "Python", "together", "prompt_toolkit"):
+        assert f"{name} " in check.found
+
+
+def test_the_store(tmp_path: Path) -> None:
+    """None yet, one in order, one that others can read, a damaged one, and something else altogether."""
+    file = tmp_path / "conversations.db"
+    assert store(file).verdict is Verdict.FINE
+    assert not file.exists()
+    Store.open(file).close()
+    assert "0 conversations" in store(file).found
+    if os.name == "posix":
+        file.chmod(0o644)
+        loose = store(file)
+        assert (loose.verdict, f"chmod 600 {file}" in loose.advice) == (Verdict.NOTE, True)
+    database = sqlite3.connect(file)
+    database.execute("CREATE TABLE filler AS SELECT value FROM json_each('[1,2,3]')")
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    content = bytearray(file.read_bytes())
+    content[4096:] = b"\xff" * len(content[4096:])
+    file.write_bytes(content)
+    damaged = store(file)
+    assert damaged.verdict is Verdict.BROKEN
+    assert damaged.advice
+    file.write_bytes(b"something else " * 100)
+    assert store(file).verdict is Verdict.BROKEN
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert store(tmp_path / "file" / "conversations.db").verdict is Verdict.BROKEN
+
+
+def test_the_log(tmp_path: Path) -> None:
+    """It can be written, also where its folder is still to be made; where it cannot, that is a note."""
+    assert log(tmp_path / "logs" / "moa-bot.log").verdict is Verdict.FINE
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "logs").write_text("", encoding="utf-8")
+    assert log(tmp_path / "logs" / "moa-bot.log").verdict is Verdict.NOTE
+    (tmp_path / "folder.log").mkdir()
+    assert log(tmp_path / "folder.log").verdict is Verdict.NOTE
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="TERM is not Windows'")
+def test_the_terminal() -> None:
+    """What it is and can do; one that can do little is a note with what to do."""
+    rich = terminal(SCREEN, {"TERM": "xterm-256color", "COLORTERM": "truecolor"})
+    assert "xterm-256color" in rich.found
+    assert "24-bit" in rich.found
+    assert "NO_COLOR" in terminal(SCREEN, {"TERM": "xterm", "NO_COLOR": "1"}).found
+    dumb = terminal(SCREEN, {"TERM": "dumb"})
+    assert (dumb.verdict, "TERM" in dumb.advice) == (Verdict.NOTE, True)
+    assert terminal(replace(SCREEN, stdout_is_terminal=False), {}).verdict is Verdict.FINE
+
+
+def test_proxies(home: Path) -> None:
+    """They are named without passwords; one in the way of this computer is told, and one that is none."""
+    far = resolve({}, None, {"MOA_BOT_HOME": str(home)})
+    near = resolve(
+        {"aggregator": "ollama:x", "reference_models": ["ollama:y"]}, None, {"MOA_BOT_HOME": str(home)}
+    )
+    proxy = {"https_proxy": f"http://me:{KEY}@proxy.example:3128"}
+    assert proxies(far, {}).found == "none"
+    named = proxies(far, proxy)
+    assert (named.verdict, KEY in named.found) == (Verdict.FINE, False)
+    assert "http://proxy.example:3128" in named.found
+    assert "NO_PROXY" in proxies(near, proxy).advice
+    assert proxies(near, {**proxy, "NO_PROXY": "localhost"}).verdict is Verdict.FINE
+    assert proxies(far, {"HTTP_PROXY": "what"}).verdict is Verdict.BROKEN

@@ -1,0 +1,351 @@
+"""The guided set-up, answered through a pipe in the place of a keyboard, and once on a real terminal."""
+
+from __future__ import annotations
+
+import io
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+from bot.cli.streams import Streams
+from bot.demo.process import DemoProcess
+from bot.errors import KeyMissingError
+from bot.program import Resolve
+from bot.settings.resolve import resolve
+from bot.setup.guide import guided, is_wanted
+from bot.setup.questions import Questions
+
+KEY = "a-secret-key-0815"
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pipe in the place of a terminal")
+
+
+def streams(**more: Any) -> Streams:
+    """Streams of a terminal, whose stderr can be read."""
+    everything = Streams(
+        None,
+        io.StringIO(),
+        io.StringIO(),
+        stdin_is_terminal=True,
+        stdout_is_terminal=True,
+        stderr_is_terminal=True,
+    )
+    return replace(everything, **more)
+
+
+class Person:
+    """Somebody at a terminal who types `answers`; what was said to them is in `heard`."""
+
+    def __init__(
+        self, environ: Mapping[str, str], home: Path, given: Mapping[str, object] | None = None
+    ) -> None:
+        self.environ = {"MOA_BOT_HOME": str(home), **environ}
+        self.given = dict(given or {})
+        self.home = home
+        self.heard = ""
+
+    def resolve(self, changes: Mapping[str, object]) -> Any:
+        return resolve({**self.given, **changes}, None, self.environ)
+
+    def answers(self, *answers: str) -> Resolve:
+        said = streams()
+        with create_pipe_input() as terminal:
+            terminal.send_text(
+                "".join(answer if answer in {"\x03", "\x04"} else f"{answer}\r" for answer in answers)
+            )
+            try:
+                return guided(
+                    self.resolve({}),
+                    self.resolve,
+                    said,
+                    environ=self.environ,
+                    terminal_in=terminal,
+                    terminal_out=DummyOutput(),
+                )
+            finally:
+                assert isinstance(said.stderr, io.StringIO)
+                self.heard = said.stderr.getvalue()
+                assert KEY not in self.heard
+
+    def config(self) -> dict[str, Any]:
+        file = self.home / "config.toml"
+        return tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+@pytest.fixture
+def person(away: str, home: Path, no_workers: Callable[[], None]) -> Person:
+    """Somebody without a key, whose Together is the service of the test."""
+    del no_workers
+    return Person({"TOGETHER_BASE_URL": away}, home)
+
+
+def test_a_key_that_is_kept(person: Person) -> None:
+    """It is checked, kept in the 0600 file, and in force for this chat and the next; the preset stays."""
+    again = person.answers("1", KEY, "", "")
+    assert again({}).endpoint("together", {}).key == KEY
+    assert person.resolve({}).endpoint("together", {}).key == KEY
+    assert person.config() == {}
+    assert "It works: together serves 4 models." in person.heard
+    assert str(person.home / "keys.toml") in person.heard
+    assert (person.home / "keys.toml").stat().st_mode & 0o077 == 0
+
+
+def test_a_key_kept_in_the_keyring(person: Person, keyring: Path) -> None:
+    """With a system keyring it is there."""
+    again = person.answers("1", KEY, "1", "1")
+    assert again({}).endpoint("together", {}).key == KEY
+    assert KEY in keyring.read_text(encoding="utf-8")
+    assert KEY not in (person.home / "keys.toml").read_text(encoding="utf-8")
+
+
+def test_a_key_for_this_session(person: Person) -> None:
+    """Nothing is written, and the key outlasts every change of options in the chat."""
+    again = person.answers("1", KEY, "2", "2")
+    assert list(person.home.iterdir()) == []
+    assert again({}).endpoint("together", {}).key == KEY
+    assert again({}).preset.name == "fast"
+    changed = again({"rounds": 3, "preset": "self-moa"})
+    assert (changed.rounds, changed.preset.name) == (3, "self-moa")
+    assert changed.endpoint("together", {}).key == KEY
+    assert KEY not in repr(changed)
+
+
+def test_the_fast_preset_is_kept(person: Person) -> None:
+    """Chosen with a key that is kept, the preset is kept too."""
+    again = person.answers("1", KEY, "", "fast")
+    assert person.config() == {"preset": "fast"}
+    assert again({}).preset.name == "fast"
+
+
+def test_a_preset_of_the_users_own_is_not_asked_for(person: Person) -> None:
+    """Whoever has named a preset already is not asked again."""
+    person.given = {"preset": "self-moa"}
+    assert person.answers("1", KEY, "")({}).preset.name == "self-moa"
+
+
+def test_a_key_that_is_refused(person: Person) -> None:
+    """It is said so, and asked again; what cannot be a key is not even tried."""
+    again = person.answers("1", "wrong-key-4711", "with blanks in it", KEY, "", "")
+    assert again({}).endpoint("together", {}).key == KEY
+    assert "does not accept this key" in person.heard
+    assert "holds characters that no key has" in person.heard
+    assert "wrong-key-4711" not in person.heard
+
+
+def test_three_keys_that_are_refused(person: Person) -> None:
+    """Then it ends as without the set-up, and nothing is kept."""
+    with pytest.raises(KeyMissingError):
+        person.answers("1", "wrong-1", "wrong-2", "wrong-3")
+    assert list(person.home.iterdir()) == []
+
+
+def test_a_key_that_cannot_be_checked(person: Person) -> None:
+    """Without a connection it is taken as it is, and that is said."""
+    person.environ["TOGETHER_BASE_URL"] = "http://0.0.0.0:9/v1"
+    again = person.answers("1", KEY, "", "")
+    assert "could not be checked (cannot connect" in person.heard
+    assert again({}).endpoint("together", {}).key == KEY
+
+
+@pytest.mark.parametrize(
+    "way_out", [["\x04"], ["\x03"], [""], ["1", "\x04"], ["1", ""], ["1", KEY, "\x03"], ["2", ""]]
+)
+def test_ways_out(person: Person, way_out: list[str]) -> None:
+    """Ctrl-D, Ctrl-C and nothing leave at every question: exit code 3, the ways on, and nothing kept."""
+    with pytest.raises(KeyMissingError) as caught:
+        person.answers(*way_out)
+    for way in ("TOGETHER_API_KEY", "moa-bot keys set together", "--endpoint", "--demo"):
+        assert way in caught.value.hint
+    assert not (person.home / "config.toml").exists()
+
+
+def test_offline(person: Person) -> None:
+    """The demonstration programs need nothing; nothing is kept."""
+    settings = person.answers("demo")({})
+    assert (settings.demo, settings.preset.name) == (True, "demo")
+    assert list(person.home.iterdir()) == []
+
+
+def test_a_number_that_is_none(person: Person) -> None:
+    """What is no answer is asked again, and not repeated: it could be a key."""
+    assert person.answers("99", "17", "demo")({}).demo
+
+
+def test_another_service(person: Person, away: str) -> None:
+    """Its key is kept, and a mixture of its models becomes the preset in use."""
+    (person.home / "config.toml").write_text(
+        f"# mine\n\n[endpoints.groq]\nbase_url = '{away}'\n"
+        "[presets.other]\naggregator = 'x'\nreference_models = ['y']\n",
+        encoding="utf-8",
+    )
+    again = person.answers("2", "groq", KEY, "", "a, b*2", "judge")
+    plan = again({}).plan()
+    assert [(agent.endpoint, agent.model) for agent in plan.layers[0]] == [
+        ("groq", "a"),
+        ("groq", "b"),
+        ("groq", "b"),
+    ]
+    assert (plan.aggregator.endpoint, plan.aggregator.model) == ("groq", "judge")
+    assert again({}).endpoint("groq", {}).key == KEY
+    config = person.config()
+    assert config["preset"] == "groq"
+    assert set(config["presets"]) == {"other", "groq"}
+    assert (person.home / "config.toml").read_text(encoding="utf-8").startswith("# mine\n")
+
+
+def test_another_service_for_this_session(person: Person, away: str) -> None:
+    """Its mixture is in force, with its key, and neither is written down."""
+    text = f"[endpoints.groq]\nbase_url = '{away}'\n"
+    (person.home / "config.toml").write_text(text, encoding="utf-8")
+    again = person.answers("2", "groq", KEY, "2", "1,2", "")
+    settings = again({})
+    assert settings.reference_models == ("groq:a", "groq:b")
+    assert settings.aggregator == "groq:a"
+    assert settings.endpoint("groq", {}).key == KEY
+    assert (person.home / "config.toml").read_text(encoding="utf-8") == text
+    assert not (person.home / "keys.toml").exists()
+
+
+def test_a_service_on_this_computer(person: Person, service: DemoProcess) -> None:
+    """It is found and said where; a mixture of its models is saved as the preset "local"."""
+    service.programme(
+        {"models": {"qwen3:8b": {}, "nomic-embed-text": {}, "llama3.2": {}}, "demo_models": False}
+    )
+    (person.home / "config.toml").write_text(
+        f"endpoint = 'together'\n[endpoints.ollama]\nbase_url = '{service.base_url}'\n", encoding="utf-8"
+    )
+    again = person.answers("ollama", "", "qwen3:8b")
+    assert f"found at {service.base_url}" in person.heard
+    assert "nomic" not in person.heard
+    plan = again({}).plan()
+    assert [agent.model for agent in plan.layers[0]] == ["llama3.2", "qwen3:8b"]
+    assert {agent.endpoint for agent in plan.agents()} == {"ollama"}
+    assert plan.aggregator.model == "qwen3:8b"
+    assert person.config()["preset"] == "local"
+    assert person.resolve({}).plan() == plan
+    assert not is_wanted(person.resolve({}), streams(), person.environ)
+
+
+def test_a_service_with_a_single_model(person: Person, service: DemoProcess) -> None:
+    """It is asked several times; a mixture that was saved before is replaced."""
+    service.programme({"models": {"only": {}}, "demo_models": False})
+    (person.home / "config.toml").write_text(
+        f"[endpoints.ollama]\nbase_url = '{service.base_url}'\n"
+        "[presets.local]\naggregator = 'old'\nreference_models = ['old']\nrounds = 3\n",
+        encoding="utf-8",
+    )
+    plan = person.answers("ollama", "", "")({}).plan()
+    assert [[agent.model for agent in layer] for layer in plan.layers] == [["only"] * 3]
+
+
+def test_a_service_without_models(person: Person, service: DemoProcess) -> None:
+    """It is said that there are none, and the ways are offered again."""
+    service.programme({"models": {}, "demo_models": False})
+    (person.home / "config.toml").write_text(
+        f"[endpoints.ollama]\nbase_url = '{service.base_url}'\n", encoding="utf-8"
+    )
+    assert person.answers("ollama", "demo")({}).demo
+    assert "no model yet" in person.heard
+
+
+def test_models_are_chosen_again_after_a_mistake(person: Person, service: DemoProcess) -> None:
+    """A part of a name shows which there are; what is not there is said; one aggregator, not two."""
+    service.programme({"models": {"one": {}, "two": {}}, "demo_models": False})
+    (person.home / "config.toml").write_text(
+        f"[endpoints.ollama]\nbase_url = '{service.base_url}'\n", encoding="utf-8"
+    )
+    plan = person.answers("ollama", "tw", "three", "two*99", "two*2", "1,2", "1")({}).plan()
+    assert "Those with tw in their name: two" in person.heard
+    assert "There is no model three" in person.heard
+    assert "One model, please." in person.heard
+    assert ([agent.model for agent in plan.layers[0]], plan.aggregator.model) == (["two", "two"], "one")
+
+
+def test_files_that_cannot_be_written(person: Person, tmp_path: Path) -> None:
+    """The chat begins all the same, with what was said; that it is not kept is told."""
+    blocked = tmp_path / "blocked"
+    blocked.write_text("", encoding="utf-8")
+    for name in ("keys.toml", "config.toml"):
+        (person.home / name).symlink_to(blocked / name)
+    again = person.answers("1", KEY, "", "2")
+    assert "It cannot be kept" in person.heard
+    assert again({}).endpoint("together", {}).key == KEY
+    assert again({}).preset.name == "fast"
+
+
+@pytest.mark.parametrize(
+    ("environ", "given", "more"),
+    [
+        ({"TOGETHER_API_KEY": KEY}, {}, {}),
+        ({"TOGETHER_BASE_URL": "http://127.0.0.1:9/v1"}, {}, {}),
+        ({}, {"quiet": True}, {}),
+        ({}, {"json": True}, {}),
+        ({}, {"demo": True}, {}),
+        ({}, {"endpoint": "ollama"}, {}),
+        ({}, {"aggregator": "ollama:x", "reference_models": ["ollama:y"]}, {}),
+        ({}, {}, {"stdin_is_terminal": False}),
+        ({}, {}, {"stdout_is_terminal": False}),
+    ],
+)
+def test_when_it_keeps_out_of_the_way(
+    home: Path, environ: dict[str, str], given: dict[str, object], more: dict[str, bool]
+) -> None:
+    """With a key, or without need of one, in a pipe, with --quiet or --json: not a word."""
+    person = Person(environ, home, given)
+    assert is_wanted(Person({}, home).resolve({}), streams(), {})
+    assert not is_wanted(person.resolve({}), streams(**more), person.environ)
+    assert (
+        guided(person.resolve({}), person.resolve, streams(**more), environ=person.environ) == person.resolve
+    )
+
+
+def test_what_is_wrong_with_a_kept_key_is_not_covered_up(home: Path) -> None:
+    """A file of keys that is refused is for the error to tell, not for a set-up that would hide it."""
+    file = home / "keys.toml"
+    file.write_text(f"together = {{ key = '{KEY}' }}\n", encoding="utf-8")
+    file.chmod(0o644)
+    person = Person({}, home)
+    assert not is_wanted(person.resolve({}), streams(), person.environ)
+
+
+def test_what_is_typed_is_not_remembered() -> None:
+    """No answer can be brought back with the arrow keys: it may have been a key."""
+    with create_pipe_input() as terminal:
+        questions = Questions(streams(), terminal, DummyOutput())
+        terminal.send_text(f"{KEY}\r\x1b[A\r")
+        assert questions.ask("?", secret=True) == KEY
+        assert questions.ask("?") == ""
+
+
+def test_on_a_terminal(tagged: dict[str, str], home: Path) -> None:
+    """The chat begins with the questions and goes on as answered; Ctrl-D there ends with 3."""
+    environ = {**tagged, "COLUMNS": "100", "TERM": "xterm"}
+    command = ["-m", "bot"]
+    chat = pexpect.spawn(
+        sys.executable, command, env=environ, encoding="utf-8", dimensions=(40, 100), timeout=30
+    )
+    chat.expect_exact("There is no key of together yet")
+    chat.expect_exact("Which?")
+    chat.send("demo\r")
+    chat.expect_exact(">>>")
+    chat.sendeof()
+    chat.expect(pexpect.EOF)
+    chat.close()
+    assert chat.exitstatus == 0
+    chat = pexpect.spawn(
+        sys.executable, command, env=environ, encoding="utf-8", dimensions=(40, 100), timeout=30
+    )
+    chat.expect_exact("Which?")
+    chat.sendeof()
+    chat.expect_exact("TOGETHER_API_KEY is not set")
+    chat.expect(pexpect.EOF)
+    chat.close()
+    assert chat.exitstatus == 3
+    assert [entry.name for entry in home.iterdir() if entry.suffix == ".toml"] == []

@@ -1,0 +1,209 @@
+"""Keys: where they are kept and found, who may read them, and that none is ever shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.errors import ConfigError, ExitCode, KeyMissingError
+from bot.settings.keys import Found, KeyFile, clean_key
+from bot.settings.resolve import resolve
+from bot.settings.settings import Settings
+
+SECRET = "tgp-secret-4711"
+posix = pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
+
+
+def settings(home: Path) -> Settings:
+    return resolve({}, None, {"MOA_BOT_HOME": str(home)})
+
+
+def test_a_kept_key_is_found(home: Path) -> None:
+    """A key kept in the file is the endpoint's; the environment's wins over it."""
+    KeyFile(home / "keys.toml").keep("together", SECRET)
+    assert settings(home).endpoint("together", {}).key == SECRET
+    assert settings(home).endpoint("together", {"TOGETHER_API_KEY": "nearer"}).key == "nearer"
+    config = settings(home).endpoints["together"]
+    assert config.key_place({}) == f"file {home / 'keys.toml'}"
+    assert config.key_place({"TOGETHER_API_KEY": "nearer"}) == "environment TOGETHER_API_KEY"
+
+
+def test_no_endpoint_gets_anothers_key(home: Path) -> None:
+    """What is kept for one service is not sent to another."""
+    KeyFile(home / "keys.toml").keep("together", SECRET)
+    with pytest.raises(KeyMissingError):
+        settings(home).endpoint("openai", {})
+    assert settings(home).endpoint("ollama", {}).key is None
+
+
+def test_the_environment_spares_the_file(home: Path) -> None:
+    """With the key in the environment, even a broken file of keys is not looked at."""
+    (home / "keys.toml").write_text("what is this", encoding="utf-8")
+    assert settings(home).endpoint("together", {"TOGETHER_API_KEY": SECRET}).key == SECRET
+
+
+@posix
+def test_the_file_is_private(home: Path) -> None:
+    """It is made 0600 in a folder of 0700, and stays so."""
+    file = KeyFile(home / "new" / "keys.toml")
+    file.keep("together", SECRET)
+    file.keep("openai", SECRET)
+    assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.path.parent.stat().st_mode) == 0o700
+    assert [entry.name for entry in file.path.parent.iterdir()] == ["keys.toml"]
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620])
+def test_a_file_that_others_can_read_is_refused(home: Path, mode: int) -> None:
+    """It is not used, and what to do is said; nothing is written to it either."""
+    file = KeyFile(home / "keys.toml")
+    file.keep("together", SECRET)
+    file.path.chmod(mode)
+    before = file.path.read_bytes()
+    for use in (
+        lambda: settings(home).endpoint("together", {}),
+        lambda: file.keep("openai", "x"),
+        file.places,
+    ):
+        with pytest.raises(KeyMissingError) as caught:
+            use()
+        assert f"chmod 600 {file.path}" in caught.value.hint
+        assert caught.value.exit_code is ExitCode.NO_KEY
+    assert file.path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"together = '{SECRET}",
+        f"together = '{SECRET}'",
+        f"together = {{ key = '{SECRET}', more = 1 }}",
+        "together = { key = 5 }",
+        "together = { keyring = false }",
+        "together = 3",
+    ],
+)
+def test_a_mistake_in_the_file(home: Path, text: str) -> None:
+    """It is one line that names the file and never repeats what stands there."""
+    file = home / "keys.toml"
+    file.write_text(text, encoding="utf-8")
+    file.chmod(0o600)
+    with pytest.raises(ConfigError) as caught:
+        settings(home).endpoint("together", {})
+    assert str(file) in caught.value.message
+    assert SECRET not in caught.value.message + caught.value.hint
+
+
+def test_the_keyring_is_preferred(home: Path, keyring: Path) -> None:
+    """With a keyring the file only remembers that the key is in there; removing takes it out of both."""
+    file = KeyFile(home / "keys.toml")
+    assert file.keep("together", SECRET) == ("system keyring", "")
+    assert SECRET not in file.path.read_text(encoding="utf-8")
+    assert json.loads(keyring.read_text(encoding="utf-8")) == {"moa-bot/together": SECRET}
+    assert file.get("together") == Found(SECRET, "system keyring")
+    assert file.places() == {"together": "keyring"}
+    assert file.remove("together")
+    assert json.loads(keyring.read_text(encoding="utf-8")) == {}
+    assert file.places() == {}
+    assert not file.remove("together")
+
+
+def test_the_keyring_is_not_opened_without_need(
+    home: Path, keyring: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Telling where keys are, and finding one in the file, asks nothing of it."""
+    file = KeyFile(home / "keys.toml")
+    file.keep("together", SECRET)
+    file.keep("openai", SECRET, keyring=False)
+    monkeypatch.setenv("FAKE_KEYRING_FAILS", "1")
+    assert file.places() == {"together": "keyring", "openai": "file"}
+    assert settings(home).endpoints["together"].key_place({}) == "system keyring"
+    assert file.get("openai") == Found(SECRET, f"file {file.path}")
+    del keyring
+
+
+@pytest.mark.parametrize("how", ["FAILS", "FORGETS"])
+def test_a_keyring_that_fails(home: Path, keyring: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """The key goes into the file, and why is told, without a word of the backend's own."""
+    monkeypatch.setenv(f"FAKE_KEYRING_{how}", "1")
+    file = KeyFile(home / "keys.toml")
+    kept = file.keep("together", SECRET)
+    assert kept.where == f"file {file.path}"
+    assert kept.note
+    assert "secret words" not in kept.note
+    assert file.get("together") == Found(SECRET, f"file {file.path}")
+    del keyring
+
+
+def test_no_keyring_package(home: Path) -> None:
+    """Without the package the key goes into the file, and how to get the package is told."""
+    if find_spec("keyring"):
+        pytest.skip("the package keyring is installed")
+    kept = KeyFile(home / "keys.toml").keep("together", SECRET)
+    assert "moa-bot[keyring]" in kept.note
+
+
+def test_a_key_in_a_keyring_that_has_gone(home: Path, keyring: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said to be there, and how to keep it again; the same when the keyring has lost it."""
+    KeyFile(home / "keys.toml").keep("together", SECRET)
+    monkeypatch.setenv("FAKE_KEYRING_FAILS", "1")
+    with pytest.raises(KeyMissingError, match="system keyring, which cannot be used") as caught:
+        settings(home).endpoint("together", {})
+    assert "moa-bot keys set together" in caught.value.hint
+    with pytest.raises(KeyMissingError, match="cannot be used"):
+        KeyFile(home / "keys.toml").remove("together")
+    monkeypatch.delenv("FAKE_KEYRING_FAILS")
+    keyring.unlink()
+    with pytest.raises(KeyMissingError, match="any more"):
+        settings(home).endpoint("together", {})
+
+
+def test_moving_a_key_from_the_keyring_to_the_file(home: Path, keyring: Path) -> None:
+    """It is not left behind in the keyring."""
+    file = KeyFile(home / "keys.toml")
+    file.keep("together", SECRET)
+    file.keep("together", "other", keyring=False)
+    assert file.get("together") == Found("other", f"file {file.path}")
+    assert json.loads(keyring.read_text(encoding="utf-8")) == {}
+
+
+def test_comments_in_the_file_stay(home: Path) -> None:
+    """What the user wrote beside the keys is still there after a change."""
+    file = KeyFile(home / "keys.toml")
+    file.keep("together", "one", keyring=False)
+    file.path.write_text("# of the lab\n" + file.path.read_text(encoding="utf-8"), encoding="utf-8")
+    file.keep("together", "two", keyring=False)
+    file.keep("openai", "three", keyring=False)
+    assert "# of the lab" in file.path.read_text(encoding="utf-8")
+    assert file.get("together") == Found("two", f"file {file.path}")
+
+
+@given(st.text(max_size=40))
+def test_what_passes_for_a_key(text: str) -> None:
+    """A key is printable ASCII without blanks; all else is refused."""
+    if all("!" <= character <= "~" for character in text.strip()):
+        assert clean_key(text, "It") == text.strip()
+    else:
+        with pytest.raises(KeyMissingError, match=r"^It: not a key, it holds characters that no key has\.$"):
+            clean_key(text, "It")
+
+
+def test_no_repr_has_a_key(home: Path) -> None:
+    """Neither what was found nor the endpoint shows it."""
+    file = KeyFile(home / "keys.toml")
+    file.keep("together", SECRET)
+    shown: list[Any] = [
+        file.get("together"),
+        settings(home).endpoints,
+        settings(home).endpoint("together", {}),
+    ]
+    assert SECRET not in repr(shown)
