@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from bot.aggregation import Aggregation
 from bot.calls import Brief, Models, SeatCall
+from bot.depth import Decision, decide
 from bot.driving import Control, drive
 from bot.errors import Failure, FailureKind
 from bot.events import (
@@ -86,35 +88,67 @@ class _Turn:
                 yield event
 
     async def _all(self) -> AsyncGenerator[Event, None]:
-        plan = self._brief.plan
-        rounds = len(plan.layers)
-        for number, agents in enumerate(plan.layers, start=1):
+        rounds = len(self._brief.plan.layers)
+        for number, agents in enumerate(self._brief.plan.layers, start=1):
             async with aclosing(self._round(number, rounds, agents)) as events:
                 async for event in events:
                     yield event
-            if self._control.stopped:
-                yield self._finished(None, Failure(FailureKind.CANCELLED, "stopped before the reply began"))
+            if failure := self._failure():
+                yield self._finished(None, failure)
                 return
-            calls = self._rounds[-1]
-            answers = [call for call in calls if call.answer]
-            if number > 1 and len(answers) < max(1, plan.min_references):
-                yield Notice(
-                    f"Round {number} gave {_count(len(answers), 'answer')}, too few to use: "
-                    f"the reply is made from round {number - 1}."
-                )
-                break
-            if len(answers) < plan.min_references:
-                yield self._finished(None, self._too_few(calls, len(answers)))
-                return
-            self._references = answers
-            if self._control.hurried and number < rounds:
-                yield Notice(
-                    f"Stopped waiting in round {number} of {rounds}: the reply is made from what was there."
-                )
+            enough, why = self._is_enough(number, rounds)
+            if why:
+                yield Notice(why)
+            if enough:
                 break
         async with aclosing(self._aggregate(rounds + 1)) as events:
             async for event in events:
                 yield event
+
+    def _failure(self) -> Failure | None:
+        """Return why the turn ends here, after the round that is over: stopped, or nothing to go on with."""
+        if self._control.stopped:
+            return Failure(FailureKind.CANCELLED, "stopped before the reply began")
+        calls = self._rounds[-1]
+        answers = sum(bool(call.answer) for call in calls)
+        if len(self._rounds) == 1 and answers < self._brief.plan.min_references:
+            return self._too_few(calls, answers)
+        return None
+
+    def _is_enough(self, number: int, rounds: int) -> tuple[bool, str]:
+        """Return whether round `number` was the last one, and what is to be said about it."""
+        plan = self._brief.plan
+        answers = [call for call in self._rounds[-1] if call.answer]
+        if number > 1 and len(answers) < max(1, plan.min_references):
+            few = _count(len(answers), "answer")
+            return (
+                True,
+                f"Round {number} gave {few}, too few to use: the reply is made from round {number - 1}.",
+            )
+        self._references = answers
+        if self._control.hurried and number < rounds:
+            return (
+                True,
+                f"Stopped waiting in round {number} of {rounds}: the reply is made from what was there.",
+            )
+        decision = self._decide(number, rounds)
+        if decision is None:
+            return False, ""
+        if decision.light:
+            self._use_light_aggregator()
+        return decision.enough, decision.why if decision.enough or plan.depth.adaptive else ""
+
+    def _decide(self, number: int, rounds: int) -> Decision | None:
+        plan = self._brief.plan
+        light = plan.light_aggregator.model.rpartition("/")[2] if plan.light_aggregator else None
+        return decide(plan.depth, number, rounds, [call.answer for call in self._references], light)
+
+    def _use_light_aggregator(self) -> None:
+        """Let the light aggregator write this turn's reply, with the usual one to fall back on."""
+        plan = self._brief.plan
+        assert plan.light_aggregator is not None  # noqa: S101 - only then is a decision light
+        plan = replace(plan, aggregator=plan.light_aggregator, fallbacks=(plan.aggregator, *plan.fallbacks))
+        self._brief = replace(self._brief, plan=plan)
 
     async def _round(self, number: int, rounds: int, agents: Sequence[Agent]) -> AsyncGenerator[Event, None]:
         started = monotonic()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from bot.depth import Depth
 from bot.errors import ConfigError, UsageError
 from bot.messages import Agent
 from bot.patience import Patience
@@ -51,6 +52,8 @@ class Plan:
     system: str | None = None
     fallbacks: tuple[Agent, ...] = ()
     patience: Patience = field(default_factory=Patience)
+    depth: Depth = field(default_factory=Depth)
+    light_aggregator: Agent | None = None
     ranking: str | None = None
 
     @property
@@ -61,7 +64,8 @@ class Plan:
     def agents(self) -> tuple[Agent, ...]:
         """Return every different agent, in order, the aggregator last."""
         references = (agent for layer in self.layers for agent in layer)
-        everyone = (*references, *self.fallbacks, self.aggregator)
+        light = (self.light_aggregator,) if self.light_aggregator and self.depth.adaptive else ()
+        everyone = (*references, *light, *self.fallbacks, self.aggregator)
         return tuple(dict.fromkeys(everyone))
 
 
@@ -84,6 +88,8 @@ def make_plan(settings: Settings) -> Plan:
             for name in settings.fallbacks
         ),
         patience=Patience(settings.deadline, settings.quorum, settings.grace),
+        depth=Depth(settings.early_stop, settings.adaptive, settings.agreement),
+        light_aggregator=_light_aggregator(settings),
         ranking=instruction(settings, RANKING) if settings.mode == "rank" else None,
     )
     _check_enough(settings, plan)
@@ -110,6 +116,15 @@ def _aggregator(settings: Settings) -> Agent:
     else:
         agent = _agent(settings, settings.aggregator, "aggregator")
     return _settle(settings, agent, ("max_tokens",))
+
+
+def _light_aggregator(settings: Settings) -> Agent | None:
+    name = settings.light_aggregator
+    return (
+        None
+        if name is None
+        else _settle(settings, _agent(settings, name, "light_aggregator"), ("max_tokens",))
+    )
 
 
 def _agent(settings: Settings, name: str, option: str) -> Agent:

@@ -85,6 +85,10 @@ class Settings:
     deadline: float | None
     quorum: float | None
     grace: float
+    early_stop: bool
+    adaptive: bool
+    agreement: float
+    light_aggregator: str | None
     multi_turn: bool
     system: str | None
     system_file: Path | None

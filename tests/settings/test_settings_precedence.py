@@ -27,6 +27,7 @@ _SPECIAL = {
     "preset": Sample(("moa", "fast", "demo-2024"), ("moa", "fast", "demo-2024")),
     "mode": Sample(("rank", "moa", "rank"), ("rank", "moa", "rank")),
     "endpoint": Sample(("groq", "openai", "ollama"), ("groq", "openai", "ollama")),
+    "agreement": Sample((0.1, 0.2, 0.3), (0.1, 0.2, 0.3)),
     "temperature": Sample((0.1, 0.2, 0.3), (0.1, 0.2, 0.3)),
     "file": Sample(([Path("a")], [Path("b")], [Path("c")]), ((Path("a"),), (Path("b"),), (Path("c"),))),
     "system_file": Sample((Path("/a"), Path("/b"), Path("/c")), (Path("/a"), Path("/b"), Path("/c"))),

@@ -15,7 +15,7 @@ from bot.settings.presets import Preset, list_presets, retired
 if TYPE_CHECKING:
     from conftest import Home
 
-SHIPPED = ("default", "demo", "demo-2024", "fast", "moa", "moa-gpt4o", "moa-lite", "self-moa")
+SHIPPED = ("default", "adaptive", "demo", "demo-2024", "fast", "moa", "moa-gpt4o", "moa-lite", "self-moa")
 PAPER = (
     "microsoft/WizardLM-2-8x22B",
     "Qwen/Qwen1.5-110B-Chat",

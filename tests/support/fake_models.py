@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bot.depth import Depth
 from bot.errors import Failure, FailureKind
 from bot.events import Event, TurnFinished, TurnResult
 from bot.messages import Agent, CallUpdate, Completion, Delta, Endpoint, Message, Request, Usage
@@ -38,6 +39,8 @@ class FakePlan:
     system: str | None = None
     fallbacks: tuple[Agent, ...] = ()
     patience: Patience = field(default_factory=Patience)
+    depth: Depth = field(default_factory=Depth)
+    light_aggregator: Agent | None = None
     ranking: str | None = None
 
 
