@@ -1,0 +1,138 @@
+"""AlpacaEval's official files: instructions and baseline, judge prompt, the inputs of the fit.
+
+The hub's files have no published sha256. They are pinned by revision, and by digests of what they
+say, so that the same data in another form passes too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from bot.eval.data import Data, Source
+from bot.eval.files import DataError, Row
+
+_HUB = (
+    "https://huggingface.co/datasets/tatsu-lab/alpaca_eval/resolve/17853a40d13d6685f232795138d844a92b4089c6/"
+)
+_PROMPT = "evaluators_configs/alpaca_eval_clf_gpt4_turbo/alpaca_eval_clf.txt"
+
+BASELINE = "gpt4_1106_preview"
+COUNT = 805
+
+QUESTIONS = Source(
+    "alpaca_eval.questions",
+    _HUB + "alpaca_eval_gpt4_baseline.json",
+    ("alpaca_eval_gpt4_baseline.json", "recorded_answers.jsonl"),
+)
+DIFFICULTY = Source(
+    "alpaca_eval.difficulty", _HUB + "instruction_difficulty.csv", ("instruction_difficulty.csv",)
+)
+GAMED = Source("alpaca_eval.gamed", _HUB + "df_gamed.csv", ("df_gamed.csv", "df_gamed_surrogate.csv"))
+PROMPT = Source(
+    "alpaca_eval.prompt",
+    "https://raw.githubusercontent.com/tatsu-lab/alpaca_eval/1020da21d069684a5d21756c3d78873df4b7e8bc/"
+    f"src/alpaca_eval/{_PROMPT}",
+    (
+        _PROMPT,
+        f"src/alpaca_eval/{_PROMPT}",
+        f"alpaca_eval/{_PROMPT}",
+        "alpaca_eval_clf_gpt4_turbo/alpaca_eval_clf.txt",
+    ),
+    ("784227e6dc2832fc08c43d2c8ea3a308e7523780187a1aaad2f85e30bac85f62",),
+    "the package alpaca_eval 0.6.6 holds it too",
+)
+
+_QUESTIONS_DIGEST = "8acb64a0e258c0896b46c2a15c084e192ba9372e5e5ff61584db7702b320f889"
+_DIFFICULTY_DIGEST = "e2ff5aa83457c64c7a0104abf86f96f01f75263a3c66d8638322763aa6dc9e8b"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """An instruction with its place in the official order, its data set and the baseline's answer."""
+
+    index: int
+    instruction: str
+    dataset: str
+    baseline: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gamed:
+    """A judgment of a baseline that plays to its length: `preference` in 0 … 1, `length` as d/std(d)."""
+
+    index: int
+    preference: float
+    length: float
+    difficulty: float
+
+
+def questions(data: Data) -> list[Question]:
+    """Return the official instructions in their order. Raises DataError."""
+    rows = data.rows(QUESTIONS)
+    try:
+        found = [
+            Question(
+                index=index,
+                instruction=row["instruction"],
+                dataset=row["dataset"],
+                baseline=row["outputs"][BASELINE] if "outputs" in row else row["output"],
+            )
+            for index, row in enumerate(_ordered(rows))
+        ]
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{QUESTIONS.names[0]}: a row without {error}") from error
+    if _digest([each.instruction, each.baseline] for each in found) != _QUESTIONS_DIGEST:
+        data.doubt(QUESTIONS, f"{QUESTIONS.names[0]}: not the {COUNT} official instructions and answers")
+    return found
+
+
+def difficulties(data: Data) -> dict[int, float]:
+    """Return each instruction's difficulty by its index. Raises DataError."""
+    rows = data.rows(DIFFICULTY)
+    try:
+        # Written by pandas, the column of the index has no name.
+        found = {
+            int(row["index"] if "index" in row else row[""]): float(row["instruction_difficulty"])
+            for row in rows
+        }
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{DIFFICULTY.names[0]}: unreadable row: {error}") from error
+    if _digest([str(index), f"{found[index]:.6f}"] for index in sorted(found)) != _DIFFICULTY_DIGEST:
+        data.doubt(DIFFICULTY, f"{DIFFICULTY.names[0]}: not the official difficulties")
+    return found
+
+
+def gamed(data: Data) -> list[Gamed]:
+    """Return the judgments of the two gamed baselines. Raises DataError."""
+    rows = data.rows(GAMED)
+    try:
+        found = [
+            Gamed(
+                index=int(row["index"]),
+                preference=float(row["preference"]),
+                length=float(row["std_delta_len"]),
+                difficulty=float(row["instruction_difficulty"]),
+            )
+            for row in rows
+        ]
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{GAMED.names[0]}: unreadable row: {error}") from error
+    if len(found) != 2 * COUNT:
+        data.doubt(GAMED, f"{GAMED.names[0]}: {len(found)} rows instead of {2 * COUNT}")
+    return found
+
+
+def _ordered(rows: list[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: int(row["index"])) if rows and "index" in rows[0] else rows
+
+
+def _digest(records: Iterable[Iterable[str]]) -> str:
+    text = "\x1e".join("\x1f".join(record) for record in records)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def by_instruction(all_questions: Iterable[Question]) -> Mapping[str, Question]:
+    """Return the questions by their text, which is what rows are joined by."""
+    return {each.instruction: each for each in all_questions}

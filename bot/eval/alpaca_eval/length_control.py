@@ -1,0 +1,109 @@
+"""The length-controlled win rate: what the judge would prefer if both answers were equally long.
+
+A logistic regression explains the preferences by three things: how much longer the baseline's
+answer is, how difficult the instruction is, and who wins otherwise. The prediction leaves the first
+one out. Judgments of two baselines that play to their length keep the fit honest about it.
+
+Each row stands twice, as a win with weight w·y and as a loss with weight w·(1 - y), because the fit
+knows labels only. The penalty is chosen by cross-validation: the same choice, by the same loss, as
+scikit-learn's `LogisticRegressionCV`, written out because that takes no scores of such weighted
+pairs without its metadata routing.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bot.eval.alpaca_eval.data import Gamed
+from bot.eval.extra import needs_extra
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+GAMED_WEIGHT = 0.1
+"""0.2 for the regularisation as a whole, shared by two baselines."""
+
+FOLDS = 5
+SEED = 123
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A judged answer: its instruction's index, y in 0 … 1, and d = baseline's length - its own.
+
+    Lengths are in characters.
+    """
+
+    index: int
+    preference: float
+    difference: int
+
+
+def controlled(
+    rows: Sequence[Judged], difficulty: Mapping[int, float], gamed: Sequence[Gamed]
+) -> list[float]:
+    """Return each row's probability to win at equal length, 0 … 1.
+
+    Raises UsageError where scikit-learn is not installed.
+    """
+    import numpy as np
+
+    spread = statistics.stdev([row.difference for row in rows]) if len(rows) > 1 else 0.0
+    features = [
+        [math.tanh(row.difference / spread) if spread else 0.0, difficulty[row.index], 1.0] for row in rows
+    ] + [[math.tanh(row.length), row.difficulty, 0.0] for row in gamed]
+    wins = [row.preference for row in rows] + [row.preference for row in gamed]
+    weights = [1.0] * len(rows) + [GAMED_WEIGHT] * len(gamed)
+    groups = [row.index for row in rows] + [row.index for row in gamed]
+    _, gamma, theta = _fit(np.array(features), np.array(wins), np.array(weights), np.array(groups))
+    return [_sigmoid(theta + gamma * difficulty[row.index]) for row in rows]
+
+
+def _fit(features: Floats, wins: Floats, weights: Floats, groups: Any) -> list[float]:
+    """Return the coefficients of the three features under the penalty that predicts best."""
+    import numpy as np
+
+    with needs_extra("eval"):
+        from sklearn.model_selection import GroupKFold  # type: ignore[import-untyped]  # it ships no types
+
+    folds = list(GroupKFold(n_splits=FOLDS).split(features, groups=groups))
+    strengths = np.logspace(-4, 4, 10)
+    losses = []
+    for strength in strengths:
+        of_folds = []
+        for train, test in folds:
+            model = _regression(features[train], wins[train], weights[train], strength)
+            chance = model.predict_proba(features[test])[:, 1].clip(1e-15, 1 - 1e-15)
+            loss = wins[test] * np.log(chance) + (1 - wins[test]) * np.log(1 - chance)
+            of_folds.append(-np.mean(loss * weights[test]))
+        losses.append(np.mean(of_folds))
+    best = _regression(features, wins, weights, strengths[int(np.argmin(losses))])
+    return [float(each) for each in best.coef_[0]]
+
+
+def _regression(features: Floats, wins: Floats, weights: Floats, strength: float) -> Any:
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]  # it ships no types
+
+    model = LogisticRegression(
+        C=strength, l1_ratio=1.0, solver="liblinear", fit_intercept=False, random_state=SEED
+    )
+    labels = np.repeat([1, 0], len(wins))
+    return model.fit(
+        np.vstack([features, features]),
+        labels,
+        sample_weight=np.concatenate([weights * wins, weights * (1 - wins)]),
+    )
+
+
+def _sigmoid(value: float) -> float:
+    if value < 0:
+        return 1 - _sigmoid(-value)
+    return 1 / (1 + math.exp(-value))

@@ -1,0 +1,111 @@
+"""MT-Bench's official files: questions, reference answers, judge prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bot.eval.data import Data, Source
+from bot.eval.files import DataError
+
+_REPOSITORY = (
+    "https://raw.githubusercontent.com/lm-sys/FastChat/0e6d3e4beaab66f4d3f93db72541a4abab8af28d/"
+    "fastchat/llm_judge/data/"
+)
+
+QUESTIONS = Source(
+    "mt_bench.questions",
+    _REPOSITORY + "mt_bench/question.jsonl",
+    ("mt_bench/question.jsonl", "fastchat/llm_judge/data/mt_bench/question.jsonl"),
+    ("119565adbab82227089cefdb44c8d7e2cf04dc0a0ec233634c82e7d4e2a944f7",),
+)
+REFERENCES = Source(
+    "mt_bench.references",
+    _REPOSITORY + "mt_bench/reference_answer/gpt-4.jsonl",
+    (
+        "mt_bench/reference_answer/gpt-4.jsonl",
+        "reference_answer/gpt-4.jsonl",
+        "mt_bench/reference_answer-gpt-4.jsonl",
+        "fastchat/llm_judge/data/mt_bench/reference_answer/gpt-4.jsonl",
+    ),
+    ("f957a5bc977badb66885ec970e6cd08527845780313f0995764260e5777b9b3f",),
+)
+PROMPTS = Source(
+    "mt_bench.prompts",
+    _REPOSITORY + "judge_prompts.jsonl",
+    ("judge_prompts.jsonl", "fastchat/llm_judge/data/judge_prompts.jsonl"),
+    ("fd283293406d024f44c174b094ef48031d0687a4682fd3a56b29b138f80281b6",),
+)
+
+FIRST_ID = 81
+CATEGORIES = ("writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities")
+"""In the order of the questions' ids, ten each."""
+
+COUNT = 160
+"""Judgments of one model: 80 questions, two turns each."""
+
+TEMPERATURES = {
+    "writing": 0.7,
+    "roleplay": 0.7,
+    "extraction": 0.0,
+    "math": 0.0,
+    "coding": 0.0,
+    "reasoning": 0.0,
+    "stem": 0.1,
+    "humanities": 0.1,
+}
+WITH_REFERENCE = frozenset({"math", "reasoning", "coding"})
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question: its id, its category, its two turns."""
+
+    id: int
+    category: str
+    turns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A judge prompt: its name, the system message, the template of the user's message."""
+
+    name: str
+    system: str
+    template: str
+
+
+def category(question_id: int) -> str | None:
+    """Return the category of an official question, None for an id that is none."""
+    place = (question_id - FIRST_ID) // 10
+    return CATEGORIES[place] if 0 <= place < len(CATEGORIES) else None
+
+
+def questions(data: Data) -> list[Question]:
+    """Return the questions in their order. Raises DataError."""
+    try:
+        return [
+            Question(int(row["question_id"]), row["category"], tuple(row["turns"]))
+            for row in data.rows(QUESTIONS)
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{QUESTIONS.names[0]}: unreadable row: {error}") from error
+
+
+def references(data: Data) -> Mapping[int, tuple[str, ...]]:
+    """Return GPT-4's answers to both turns by question id, where there are any. Raises DataError."""
+    try:
+        return {int(row["question_id"]): tuple(row["choices"][0]["turns"]) for row in data.rows(REFERENCES)}
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise DataError(f"{REFERENCES.names[0]}: unreadable row: {error}") from error
+
+
+def prompts(data: Data) -> Mapping[str, Prompt]:
+    """Return the judge prompts by name. Raises DataError."""
+    try:
+        return {
+            row["name"]: Prompt(row["name"], row["system_prompt"], row["prompt_template"])
+            for row in data.rows(PROMPTS)
+        }
+    except KeyError as error:
+        raise DataError(f"{PROMPTS.names[0]}: a row without {error}") from error
