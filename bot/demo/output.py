@@ -78,6 +78,12 @@ def encode(text: str) -> bytes:
         return encode_basestring_ascii(text).encode()
 
 
+def logprobs_of(plan: Plan) -> dict[str, Any]:
+    """Return the `logprobs` of a choice, in OpenAI's form; they are those of the first token."""
+    top = [{"token": token, "logprob": logprob} for token, logprob in (plan.top_logprobs or {}).items()]
+    return {"content": [{**top[0], "top_logprobs": top}] if top else []}
+
+
 def _to_json(value: object) -> bytes:
     try:
         return json.dumps(value, ensure_ascii=False).encode()
@@ -106,6 +112,7 @@ class StreamOutput:
             for name in ("content", plan.reasoning_field)
         }
         self._after = b'}, "finish_reason": null}]}\n\n'
+        self._said = False
 
     async def begin(self) -> None:
         """Send the head at once: the first byte comes before the first token."""
@@ -116,7 +123,14 @@ class StreamOutput:
         wait = self._pace.due - time.monotonic()
         if wait > 0:
             await asyncio.sleep(wait)
-        await self.exchange.write(self._before[name] + encode(text) + self._after)
+        if self._plan.stamped:
+            # Said only now: while it waited for its turn, its time had not come.
+            text = f"{time.monotonic():.6f}\n"
+        after = self._after
+        if self._plan.top_logprobs and name == "content" and not self._said:
+            after = b'}, "logprobs": %b, "finish_reason": null}]}\n\n' % _to_json(logprobs_of(self._plan))
+        self._said = self._said or name == "content"
+        await self.exchange.write(self._before[name] + encode(text) + after)
 
     async def raw(self, content: bytes) -> None:
         """Send an event whose text holds these bytes."""
@@ -221,7 +235,8 @@ class WholeOutput:
                 self._say(b'"')
             if self._field != "content" and not plan.no_content:
                 self._say(b', "content": ' + _to_json(plan.content))
-            self._say(b'}, "finish_reason": %b}]' % _to_json(plan.finish))
+            logprobs = b', "logprobs": %b' % _to_json(logprobs_of(plan)) if plan.top_logprobs else b""
+            self._say(b'}%b, "finish_reason": %b}]' % (logprobs, _to_json(plan.finish)))
         self._say((b', "usage": %b' % _to_json(plan.usage_of(tokens)) if plan.usage else b"") + b"}")
         await self._wait()
         body = b"".join(self._parts)

@@ -37,7 +37,9 @@ class Plan:
     `reasoning` and `tokens` are said in this order, the first in the field `reasoning_field`.
     `acts` happen before token number n (from 0, thinking included), or at the end if there are
     fewer; an act that returns False ends the answer there. `content` is what the answer holds when
-    no token is said: "", None, or no key at all (`no_content`). `hurried` tokens have no pace.
+    no token is said: "", None, or no key at all (`no_content`). `hurried` tokens have no pace, `stamped` ones become the time at which
+    they are sent.
+    `top_logprobs` are those of the first token, sent with it.
     """
 
     number: int
@@ -52,11 +54,13 @@ class Plan:
     usage_chunk: bool = False
     endless: bool = False
     hurried: bool = False
+    stamped: bool = False
     done: bool = True
     comments: bool = False
     choices: bool = True
     content: str | None = ""
     no_content: bool = False
+    top_logprobs: Mapping[str, float] | None = None
     acts: dict[int, list[Callable[[Output], Awaitable[bool]]]] = field(default_factory=dict)
 
     def pieces(self) -> Iterator[tuple[str, str]]:
@@ -123,8 +127,8 @@ def plan_answer(
     field_name = behaviour.reasoning_field
     if thinking and field_name == "think":
         reasoning, field_name = tokens_of(f"<think>{thinking}</think>\n\n"), "content"
-    said = _stamps(behaviour.stamps) if behaviour.stamps is not None else None
-    tokens = said or tokens_of(_text(behaviour, body, reading, nth))
+    stamped = behaviour.stamps is not None
+    tokens = stamps(behaviour.stamps or 0) if stamped else tokens_of(_text(behaviour, body, reading, nth))
     finish = "stop"
     most = body.get("max_tokens") or body.get("max_completion_tokens")
     # An echo that is cut would be no JSON, and stamps are told their number.
@@ -139,11 +143,13 @@ def plan_answer(
         prompt_tokens=prompt_tokens,
         reasoning=reasoning,
         tokens=tokens,
+        stamped=stamped,
         reasoning_field=field_name,
         reasoning_tokens=len(reasoning),
         finish=finish,
         usage=behaviour.usage and asked.get("include_usage", True) is not False,
         usage_chunk=behaviour.usage_chunk,
+        top_logprobs=behaviour.top_logprobs.get(reading.prompt) if body.get("logprobs") else None,
     )
 
 
@@ -157,7 +163,7 @@ def _may_think(body: Mapping[str, Any]) -> bool:
     return body.get("reasoning_effort") != "none" and False not in switches
 
 
-def _stamps(count: int) -> Iterator[str]:
+def stamps(count: int) -> Iterator[str]:
     """Yield `count` tokens, each the monotonic time in seconds at which it was said."""
     for _ in range(count):
         yield f"{time.monotonic():.6f}\n"

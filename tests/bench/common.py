@@ -43,7 +43,9 @@ class Row:
 
 def environment(**more: str) -> dict[str, str]:
     """The environment without the settings of whoever runs this."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MOA_BOT_", "TOGETHER_"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MOA_BOT_", "TOGETHER_"))
+    }
     return {**kept, "PYTHONPATH": str(ROOT), **more}
 
 

@@ -37,8 +37,13 @@ def measure(*, short: bool) -> list[Row]:
         [lambda: seconds_of(python("pass"), 1), lambda: seconds_of(moa("--version"), 1)], times
     )
     typer_help, our_help = alternating(
-        [lambda: seconds_of(python(TYPER_APP.replace("app()\n", "") + "\nimport sys; sys.argv = ['x', '--help']; app()"), 1),
-         lambda: seconds_of(moa("--help"), 1)],
+        [
+            lambda: seconds_of(
+                python(TYPER_APP.replace("app()\n", "") + "\nimport sys; sys.argv = ['x', '--help']; app()"),
+                1,
+            ),
+            lambda: seconds_of(moa("--help"), 1),
+        ],
         times,
     )
     imports, prompt = alternating(
@@ -99,14 +104,18 @@ def _first_requests(times: int) -> tuple[float, float, float]:
         def ours() -> float:
             names = ",".join(six)
             command = moa("ask", "hi", "--no_save", "-r", names, "-a", "model-1")
-            found = arrived(command, TOGETHER_BASE_URL=service.base_url, TOGETHER_API_KEY="x", MOA_BOT_HOME=folder)
+            found = arrived(
+                command, TOGETHER_BASE_URL=service.base_url, TOGETHER_API_KEY="x", MOA_BOT_HOME=folder
+            )
             arrivals.append((found[0], found[5]))
             return found[0]
 
         def arrived(command: list[str], **env: str) -> list[float]:
             service.forget_requests()
             started = time.monotonic()
-            subprocess.run(command, env=environment(**env), stdin=subprocess.DEVNULL, capture_output=True, check=True)
+            subprocess.run(
+                command, env=environment(**env), stdin=subprocess.DEVNULL, capture_output=True, check=True
+            )
             return [request["time"] - started for request in service.requests()]
 
         floor, first = alternating([bare, ours], times)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -75,7 +76,9 @@ def _warm_turns(turns: int) -> list[Row]:
         Row("warm turn over the ideal", "ms", over, bare, bare + 10, "≤ floor + 10 ms"),
         Row("last answer to next round", "ms", gaps, None, 5, "≤ 5 ms median"),
         Row("requests of a round leave within", "ms", spread, None, 10, "≤ 10 ms"),
-        Row("new connections after turn 1", "", connections - first_connections, None, 0, "none", counts=True),
+        Row(
+            "new connections after turn 1", "", connections - first_connections, None, 0, "none", counts=True
+        ),
         Row("requests a turn", "", len(requests) / turns, None, ROUNDS * 6 + 1, "13", counts=True),
     ]
 
@@ -100,12 +103,20 @@ def _ours(service: DemoProcess, turns: int) -> tuple[list[float], int]:
     return with_program(service, talk), connections[0]
 
 
-def with_program(service: DemoProcess, work: Callable[[Program], Coroutine[Any, Any, Any]], **options: Any) -> Any:
+def with_program(
+    service: DemoProcess, work: Callable[[Program], Coroutine[Any, Any, Any]], **options: Any
+) -> Any:
     """Run `work` with an open program whose models are the simulated six and their judge."""
     with home() as folder:
         os.environ.update(MOA_BOT_HOME=folder, TOGETHER_BASE_URL=service.base_url, TOGETHER_API_KEY="x")
         settings = resolve(
-            {"reference_models": list(MODELS), "aggregator": "judge", "rounds": ROUNDS, "max_tokens": 4096, **options}
+            {
+                "reference_models": list(MODELS),
+                "aggregator": "judge",
+                "rounds": ROUNDS,
+                "max_tokens": 4096,
+                **options,
+            }
         )
 
         async def run() -> Any:
@@ -151,7 +162,16 @@ def _cpu(turns: int) -> list[Row]:
             return median(used[1:])
 
         ours = with_program(service, talk)
-    return [Row("CPU of a turn, 13 × 500 tokens", "ms", ours * 1000, floor * 1000, floor * 1500, "≤ 1.5 × a bare SDK loop")]
+    return [
+        Row(
+            "CPU of a turn, 13 × 500 tokens",
+            "ms",
+            ours * 1000,
+            floor * 1000,
+            floor * 1500,
+            "≤ 1.5 × a bare SDK loop",
+        )
+    ]
 
 
 def _family(without: int) -> list[psutil.Process]:
@@ -168,7 +188,9 @@ def _memory() -> list[Row]:
     """Proportional set size of the whole program with six workers."""
     bare = subprocess.Popen(
         [sys.executable, "-c", "import together, sys; print(flush=True); sys.stdin.read()"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(),
     )
     assert bare.stdout
     bare.stdout.readline()
@@ -176,10 +198,23 @@ def _memory() -> list[Row]:
     bare.communicate(b"")
     code = "import sys; sys.path.insert(0, sys.argv[1]); import turns; turns.show_memory()"
     done = subprocess.run(
-        [sys.executable, "-c", code, os.path.dirname(__file__)], env=environment(), capture_output=True, check=True, cwd=ROOT
+        [sys.executable, "-c", code, str(Path(__file__).parent)],
+        env=environment(),
+        capture_output=True,
+        check=True,
+        cwd=ROOT,
     )
     ours = int(done.stdout.split()[-1])
-    return [Row("memory with six workers (PSS)", "MB", ours / 2**20, floor / 2**20, 3 * floor / 2**20, "≤ 3 × import together")]
+    return [
+        Row(
+            "memory with six workers (PSS)",
+            "MB",
+            ours / 2**20,
+            floor / 2**20,
+            3 * floor / 2**20,
+            "≤ 3 × import together",
+        )
+    ]
 
 
 def show_memory() -> None:

@@ -28,13 +28,23 @@ def presets_table() -> str:
     return "\n".join(["| preset | | reference models | aggregator |", "|---|---|---|---|", *rows])
 
 
+def commands_table() -> str:
+    from bot.repl.commands import KEYS, load
+
+    rows = [f"| `{f'{entry.name} {entry.arguments}'.rstrip()}` | {entry.help} |" for entry in load().values()]
+    keys = [f"| {keys.replace('|', '')} | {what} |" for keys, what in KEYS]
+    escaped = [re.sub(r"(?<=\w)\|(?=\w)", r"\\|", row) for row in rows]
+    return "\n".join(["| command or key | what it does |", "|---|---|", *escaped, *keys])
+
+
 def short(model: str) -> str:
     return model.rpartition("/")[2]
 
 
 def filled(text: str) -> str:
     """Return the README with its tables made anew."""
-    for name, table in (("options", options_table()), ("presets", presets_table())):
+    tables = {"options": options_table(), "presets": presets_table(), "commands": commands_table()}.items()
+    for name, table in tables:
         pattern = re.compile(rf"(<!-- {name}: .*? -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
         assert pattern.search(text), f"the README has no place for its table of {name}"
         text = pattern.sub(lambda found, table=table: f"{found[1]}\n{table}\n\n{found[2]}", text)
