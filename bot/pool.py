@@ -249,7 +249,7 @@ class _Hand:
             warm()
             with starting():
                 process.start()
-        except (OSError, RuntimeError, EOFError, ValueError) as error:
+        except (OSError, RuntimeError, EOFError, ValueError, AssertionError) as error:
             self._pool.tell(self._pool.lost, self, f"a worker process could not be started: {error}")
             return
         theirs.close()

@@ -1,0 +1,114 @@
+"""The service in this process with models made up, and as a process against the offline service."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fake_models import FakeAsk
+from services import start_service
+
+from bot.demo.process import DemoProcess
+from bot.log import Log
+from bot.serve.app import make_app
+from bot.serve.chat import Chat
+from bot.serve.gate import Limits, Turns
+from bot.serve.mixtures import Mixtures
+from bot.settings.resolve import resolve
+
+UPSTREAM_KEY = "very-secret-key-4711"
+SAYS = {
+    "a": {"reply": "from a"},
+    "b": {"reply": "from b"},
+    "judge": {"reply": "the reply, in seven words or so"},
+}
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[DemoProcess]:
+    """Models a, b and judge, behind a key."""
+    with start_service(tmp_path, {"models": SAYS, "require_key": UPSTREAM_KEY}) as running:
+        yield running
+
+
+@dataclass
+class Serving:
+    """A running `moa-bot serve`."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    said: list[str]
+
+    def post(self, body: Mapping[str, Any], **more: Any) -> httpx.Response:
+        return httpx.post(f"{self.url}/chat/completions", json=dict(body), timeout=30, **more)
+
+
+@pytest.fixture
+def serve(
+    start: Callable[..., subprocess.Popen[bytes]], service: DemoProcess
+) -> Iterator[Callable[..., Serving]]:
+    """Start the service on a free port, with the mixture a, b, judge; returns once it listens."""
+    readers: list[threading.Thread] = []
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def run(*arguments: str, env: Mapping[str, str] | None = None) -> Serving:
+        upstream = {"TOGETHER_BASE_URL": service.base_url, "TOGETHER_API_KEY": UPSTREAM_KEY}
+        mixture = ["--reference_models", "a,b", "--aggregator", "judge", "--port", "0"]
+        process = start(["serve", *mixture, *arguments], env={**upstream, **(env or {})})
+        processes.append(process)
+        assert process.stderr
+        first = process.stderr.readline().decode()
+        assert "serving the mixture" in first, first
+        said = [first]
+        # Read on, so that the pipe never fills.
+        stderr = process.stderr
+        reader = threading.Thread(target=lambda: said.extend(line.decode() for line in stderr))
+        reader.start()
+        readers.append(reader)
+        return Serving(process, next(word for word in first.split() if word.startswith("http")), said)
+
+    yield run
+    for process in processes:
+        process.terminate()
+        process.wait(20)
+    for reader in readers:
+        reader.join(10)
+
+
+class App:
+    """The application with made-up models; `client()` talks with it inside this process."""
+
+    def __init__(self, ask: FakeAsk, *, key: str | None = None, limits: Limits | None = None) -> None:
+        said = {"reference_models": ["a", "b"], "aggregator": "judge", "system": "Be kind."}
+
+        def again(changes: Mapping[str, object]) -> Any:
+            return resolve({**({} if "preset" in changes else said), **changes})
+
+        self.ask = ask
+        self.limits = limits or Limits()
+        self.turns = Turns(self.limits.turns)
+        mixtures = Mixtures(again({}), again)
+        self.chat = Chat(mixtures, ask, Log(None), self.turns, self.limits)
+        self.asgi = make_app(self.chat, key=key, host="127.0.0.1")
+
+    def client(self, **more: Any) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.asgi), base_url="http://127.0.0.1", **more
+        )
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch) -> Callable[..., App]:
+    """Make the application; the models answer from a table."""
+    monkeypatch.setenv("TOGETHER_BASE_URL", "http://127.0.0.1:9/v1")
+
+    def app(replies: Mapping[str, Any] | None = None, *, hold: tuple[str, ...] = (), **more: Any) -> App:
+        return App(FakeAsk({"judge": "the reply", **(replies or {})}, hold=hold), **more)
+
+    return app

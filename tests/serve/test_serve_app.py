@@ -1,0 +1,281 @@
+"""The application inside this process, with models made up: routes, options, refusals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fake_models import failed
+
+from bot.errors import FailureKind
+from bot.messages import Completion, Usage
+from bot.serve.gate import Limits
+
+Make = Callable[..., Any]
+KEY = "a-long-and-random-bearer-key"
+
+
+def chat(**fields: Any) -> dict[str, Any]:
+    return {"model": "moa", "messages": [{"role": "user", "content": "why?"}], **fields}
+
+
+async def post(app: Any, headers: dict[str, str] | None = None, **fields: Any) -> Any:
+    async with app.client() as client:
+        return await client.post("/v1/chat/completions", json=chat(**fields), headers=headers)
+
+
+def run(work: Any) -> Any:
+    return asyncio.run(work)
+
+
+def test_the_list_of_models(make: Make) -> None:
+    """The served mixture first, then the presets that can run here; each can be asked for alone."""
+
+    async def look() -> None:
+        async with make().client() as client:
+            listed = (await client.get("/v1/models")).json()
+            names = [entry["id"] for entry in listed["data"]]
+            assert names[:2] == ["moa", "default"]
+            # Its namesake among the presets gets a name that can be told apart.
+            assert "preset:moa" in names
+            # No key for its aggregator; a service that does not run.
+            assert not {"moa-gpt4o", "demo"} & set(names)
+            assert len(names) == len(set(names))
+            one = await client.get("/v1/models/preset:moa")
+            assert one.json() == next(entry for entry in listed["data"] if entry["id"] == "preset:moa")
+            assert (await client.get("/v1/models/nothing")).status_code == 404
+
+    run(look())
+
+
+def test_a_whole_answer(make: Make) -> None:
+    """Text, finish reason, and the tokens of all calls summed."""
+    answer = run(post(make()))
+    body = answer.json()
+    assert answer.status_code == 200
+    assert body["object"] == "chat.completion"
+    assert body["model"] == "moa"
+    assert body["choices"] == [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "the reply"},
+            "logprobs": None,
+            "finish_reason": "stop",
+        }
+    ]
+    # Three calls of 10 prompt tokens; 3 + 3 + 2 words.
+    assert body["usage"] == {"prompt_tokens": 30, "completion_tokens": 8, "total_tokens": 38}
+    assert "moa" not in body
+
+
+def test_what_the_request_says_is_honoured(make: Make) -> None:
+    """Temperature and seed hold for all, max_tokens for the reply; system prompts and history go along."""
+    app = make()
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "my name is Ada"},
+        {"role": "assistant", "content": "hello"},
+        {"role": "user", "content": "who am I?"},
+    ]
+    fields = {"temperature": 0.25, "max_tokens": 99, "seed": 5, "top_p": 0.1}
+    assert run(post(app, messages=messages, moa={"reference_max_tokens": 11}, **fields)).status_code == 200
+    by_model = {request.model: request for request in app.ask.requests}
+    assert {request.temperature for request in app.ask.requests} == {0.25}
+    assert [by_model[name].max_tokens for name in ("a", "b", "judge")] == [11, 11, 99]
+    assert [by_model[name].seed for name in ("a", "b", "judge")] == [5, 6, 5]
+    said = [(message.role, message.content) for message in by_model["a"].messages]
+    assert said == [
+        ("system", "Be kind.\n\nBe brief."),
+        ("user", "my name is Ada"),
+        ("assistant", "hello"),
+        ("user", "who am I?"),
+    ]
+
+
+def test_another_mixture_for_one_request(make: Make) -> None:
+    """`moa` changes references, rounds and aggregator for this request alone, and tells what they said."""
+    app = make({"c": "words of c", "d": "words of d"})
+    options = {"references": ["c*2"], "rounds": 2, "aggregator": "d", "include_references": True}
+    body = run(post(app, moa=options)).json()
+    assert [request.model for request in app.ask.requests] == ["c", "c", "c", "c", "d"]
+    told = body["moa"]
+    assert (told["rounds"], told["aggregator"]) == (2, "d")
+    assert [[ref["text"] for ref in layer] for layer in told["references"]] == [["words of c"] * 2] * 2
+    app.ask.requests.clear()
+    run(post(app))
+    assert sorted(request.model for request in app.ask.requests) == ["a", "b", "judge"]
+
+
+def test_a_preset_is_asked_by_its_name(make: Make) -> None:
+    """Its own models answer, whatever mixture the service was started with."""
+    app = make()
+    assert run(post(app, model="self-moa")).status_code == 200
+    assert {request.model for request in app.ask.requests} == {"Qwen/Qwen3.7-Max"}
+    assert len(app.ask.requests) == 7
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "code"),
+    [
+        ({"model": "gpt-4o"}, 404, "model_not_found"),
+        ({"model": "preset:nothing"}, 404, "model_not_found"),
+        ({"model": "moa-gpt4o"}, 404, "model_not_found"),
+        ({"moa": {"references": ["a,,b"]}}, 400, "invalid_value"),
+        ({"moa": {"references": ["a*33"]}}, 400, "invalid_value"),
+        ({"moa": {"references": ["a*10,b*64"]}}, 400, "invalid_value"),
+        ({"moa": {"aggregator": "openai:"}}, 400, "invalid_value"),
+        ({"moa": {"aggregator": "openai:gpt-4o"}}, 400, "invalid_value"),
+    ],
+)
+def test_what_cannot_be_asked_here(make: Make, fields: dict[str, Any], status: int, code: str) -> None:
+    """Unknown models are a 404, changes that make no sense a 400; nothing is asked."""
+    app = make()
+    answer = run(post(app, **fields))
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (status, code)
+    assert set(error) == {"message", "type", "param", "code"}
+    assert app.ask.requests == []
+
+
+def test_other_routes(make: Make) -> None:
+    """Unknown paths and methods are errors in the API's form too."""
+
+    async def look() -> None:
+        async with make().client() as client:
+            for method, path, status in (
+                ("GET", "/v1/nothing", 404),
+                ("GET", "/v1/chat/completions", 405),
+                ("POST", "/v1/models", 405),
+            ):
+                answer = await client.request(method, path)
+                assert answer.status_code == status
+                assert answer.json()["error"]["type"] == "invalid_request_error"
+
+    run(look())
+
+
+def test_a_failed_turn(make: Make) -> None:
+    """The status says what it was, streamed or not, as long as nothing has been sent."""
+    app = make({"a": failed(), "b": failed()})
+    for stream in (False, True):
+        answer = run(post(app, stream=stream))
+        assert answer.status_code == 502
+        assert answer.json()["error"]["code"] == "upstream_error"
+    limited = failed(FailureKind.RATE_LIMITED, "slow down")
+    answer = run(post(make({"a": limited, "b": limited})))
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+
+
+def test_a_reply_that_breaks_off(make: Make) -> None:
+    """A part of a reply is never passed off as the whole: an error, in the stream after what came."""
+    broken = Completion("half a", partial="stream cut", broken=FailureKind.CONTENT_FILTER, usage=Usage(1, 1))
+    answer = run(post(make({"judge": broken})))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "reply_cut_off")
+
+
+def test_a_limit_of_tokens_is_told(make: Make) -> None:
+    """finish_reason is the aggregator's where it says that the text is not all."""
+    cut = Completion("half", usage=Usage(1, 1), finish_reason="length")
+    assert run(post(make({"judge": cut}))).json()["choices"][0]["finish_reason"] == "length"
+
+
+def test_stop_texts_end_the_reply(make: Make) -> None:
+    """The reply ends before the stop text, and the aggregator is not waited for."""
+    app = make({"judge": "one two three four"}, hold=("judge",))
+    body = run(post(app, stop=["three", "never"])).json()
+    assert body["choices"][0]["message"]["content"] == "one two "
+    assert body["choices"][0]["finish_reason"] == "stop"
+    assert app.ask.cancelled == ["judge"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "Bearer", "Bearer wrong", f"Basic {KEY}", f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", "Bearer é"],
+)
+def test_the_key_is_asked_for(make: Make, header: str | None) -> None:
+    """Without the very key there is a 401 and nothing else, but for /healthz."""
+    app = make(key=KEY)
+
+    async def look() -> None:
+        sent = {} if header is None else {"Authorization": header.encode()}
+        async with app.client(headers=sent) as client:
+            for answer in (
+                await client.get("/v1/models"),
+                await client.get("/v1/nothing"),
+                await client.post("/v1/chat/completions", json=chat()),
+            ):
+                assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
+                assert KEY not in answer.text
+            assert (await client.get("/healthz")).json() == {"status": "ok"}
+
+    run(look())
+    assert app.ask.requests == []
+
+
+def test_the_key_opens(make: Make) -> None:
+    """With the key it answers, under whatever name it was reached."""
+    sent = {"Authorization": f"bearer {KEY}", "Host": "models.example.com"}
+    assert run(post(make(key=KEY), sent)).status_code == 200
+
+
+def test_a_page_in_a_browser_cannot_ask(make: Make) -> None:
+    """Without a key neither a rebound name nor a body that needs no permission gets through."""
+    app = make()
+
+    async def look() -> None:
+        async with app.client() as client:
+            rebound = await client.post(
+                "/v1/chat/completions", json=chat(), headers={"Host": "evil.example:80"}
+            )
+            assert (rebound.status_code, rebound.json()["error"]["code"]) == (403, "unknown_host")
+            simple = {"Content-Type": "text/plain"}
+            sneaked = await client.post("/v1/chat/completions", content=b"{}", headers=simple)
+            assert (sneaked.status_code, sneaked.json()["error"]["code"]) == (415, "unsupported_media_type")
+
+    run(look())
+    assert app.ask.requests == []
+
+
+def test_a_body_too_large(make: Make) -> None:
+    """413, whether its length is announced or not."""
+    app = make(limits=Limits(body=1000))
+
+    async def pieces() -> Any:
+        for _ in range(20):
+            yield b" " * 100
+
+    async def look() -> None:
+        async with app.client(headers={"Content-Type": "application/json"}) as client:
+            for content in (b" " * 1001, pieces()):
+                answer = await client.post("/v1/chat/completions", content=content)
+                assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
+
+    run(look())
+
+
+def test_too_many_at_once(make: Make) -> None:
+    """One more than the limit gets a 429 with Retry-After; afterwards there is room again."""
+    app = make(hold=("judge",), limits=Limits(turns=2))
+
+    async def look() -> None:
+        waiting = [asyncio.create_task(post(app)) for _ in range(2)]
+        async with asyncio.timeout(5):
+            while len(app.ask.to("judge")) < 2:  # noqa: ASYNC110 - the fake has no event for it
+                await asyncio.sleep(0)
+        refused = await post(app)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_requests")
+        assert refused.headers["retry-after"] == "1"
+        app.ask.release.set()
+        assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200, 200]
+        assert (await post(app)).status_code == 200
+
+    run(look())
+
+
+def test_text_that_no_encoding_can_write(make: Make) -> None:
+    """Lone surrogates and line separators in a reply stop nothing, and arrive as they are."""
+    text = "a\ud800b\u2028c\r\n\r\ndata: [DONE]"
+    app = make({"judge": Completion(text, usage=Usage(1, 1))})
+    assert run(post(app)).json()["choices"][0]["message"]["content"] == text

@@ -1,0 +1,152 @@
+"""Real clients against `moa-bot serve`: the official openai package, together, and the llm command."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+import together
+
+from bot.demo.process import DemoProcess
+
+REPLY = "the reply, in seven words or so"
+ASKED: list[Any] = [{"role": "user", "content": "why?"}]
+Serve = Callable[..., Any]
+
+
+def test_the_openai_package(serve: Serve, service: DemoProcess) -> None:
+    """Models, whole answers, streams with usage, history and `moa` options: equal text either way."""
+    with openai.OpenAI(base_url=serve().url, api_key="unused", max_retries=0) as client:
+        assert [model.id for model in client.models.list()][:2] == ["moa", "default"]
+        whole = client.chat.completions.create(model="moa", messages=ASKED)
+        assert whole.choices[0].message.content == REPLY
+        assert whole.choices[0].finish_reason == "stop"
+        assert whole.usage
+        calls = [request["body"]["model"] for request in service.requests()]
+        assert sorted(calls) == ["a", "b", "judge"]
+
+        chunks = list(
+            client.chat.completions.create(
+                model="moa", messages=ASKED, stream=True, stream_options={"include_usage": True}
+            )
+        )
+        texts = [chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices]
+        assert "".join(texts) == REPLY
+        assert sum(map(bool, texts)) > 1, "it came in one piece"
+        assert chunks[0].choices[0].delta.role == "assistant"
+        assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
+        assert chunks[-1].choices == []
+        assert chunks[-1].usage
+        assert chunks[-1].usage.total_tokens == whole.usage.total_tokens
+        assert not any(chunk.usage for chunk in chunks[:-1])
+
+        told = client.chat.completions.create(
+            model="moa",
+            messages=[
+                *ASKED,
+                {"role": "assistant", "content": REPLY},
+                {"role": "user", "content": "really?"},
+            ],
+            extra_body={"moa": {"references": ["b", "b"], "rounds": 2, "include_references": True}},
+        )
+        assert told.model_extra
+        references = told.model_extra["moa"]["references"]
+        assert [[each["text"] for each in layer] for layer in references] == [["from b"] * 2] * 2
+        last = service.requests()[-1]["body"]["messages"]
+        assert [message["content"] for message in last[1:]] == ["why?", REPLY, "really?"]
+
+
+def test_errors_as_the_openai_package_knows_them(serve: Serve, service: DemoProcess) -> None:
+    """An unknown model, a wrong field and a failing model become its own exceptions; no key is in any."""
+    with openai.OpenAI(base_url=serve().url, api_key="unused", max_retries=0) as client:
+        with pytest.raises(openai.NotFoundError) as unknown:
+            client.chat.completions.create(model="gpt-4o", messages=ASKED)
+        assert unknown.value.code == "model_not_found"
+        with pytest.raises(openai.BadRequestError) as several:
+            client.chat.completions.create(model="moa", messages=ASKED, n=2)
+        assert (several.value.code, several.value.param) == ("unsupported_parameter", "n")
+        service.programme({"models": {"a": {}, "b": {}, "judge": {}}, "require_key": "another-key"})
+        for streamed in (False, True):
+            with pytest.raises(openai.InternalServerError) as refused:
+                client.chat.completions.create(model="moa", messages=ASKED, stream=streamed)
+            assert refused.value.status_code == 502
+            assert "very-secret" not in str(refused.value)
+        cut = {"reply": "word " * 50, "tokens_per_second": 400, "failures": [{"kind": "cut", "tokens": 9}]}
+        service.programme({"models": {"a": {}, "b": {}, "judge": cut}})
+        stream = client.chat.completions.create(model="moa", messages=ASKED, stream=True)
+        came: list[str] = []
+        with pytest.raises(openai.APIError) as broken:
+            came.extend(chunk.choices[0].delta.content or "" for chunk in stream)
+        assert broken.value.code == "reply_cut_off"
+        assert "".join(came).startswith("word word")
+
+
+def test_the_together_package(serve: Serve) -> None:
+    """Whole and streamed; it puts /v1 into the address itself."""
+    url = serve().url.removesuffix("/v1")
+    with together.Together(base_url=url, api_key="unused", max_retries=0) as client:
+        whole = client.chat.completions.create(model="moa", messages=ASKED)
+        assert whole.choices[0].message
+        assert whole.choices[0].message.content == REPLY
+        pieces = [
+            chunk.choices[0].delta.content or ""
+            for chunk in client.chat.completions.create(model="moa", messages=ASKED, stream=True)
+            if chunk.choices
+        ]
+        assert "".join(pieces) == REPLY
+        with pytest.raises(together.NotFoundError):
+            client.chat.completions.create(model="gpt-4o", messages=ASKED)
+
+
+def test_the_llm_command(serve: Serve, service: DemoProcess, tmp_path: Path, tagged: dict[str, str]) -> None:
+    """Streamed, whole, and going on with its own conversation."""
+    config = f"- model_id: mixture\n  model_name: moa\n  api_base: {serve().url}\n"
+    (tmp_path / "extra-openai-models.yaml").write_text(config, encoding="utf-8")
+    environment = {**tagged, "LLM_USER_PATH": str(tmp_path)}
+
+    def llm(*arguments: str) -> str:
+        command = [sys.executable, "-m", "llm", *arguments]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, stdin=subprocess.DEVNULL, timeout=40, check=False
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode().strip()
+
+    assert llm("-m", "mixture", "why?") == REPLY
+    assert llm("-c", "--no-stream", "-o", "temperature", "0.5", "really?") == REPLY
+    last = service.requests()[-1]["body"]
+    assert [message["content"] for message in last["messages"][1:]] == ["why?", REPLY, "really?"]
+    assert last["temperature"] == 0.5
+
+
+def test_fifty_clients_at_once(serve: Serve, service: DemoProcess) -> None:
+    """All get their own answer, through one pool of workers."""
+    service.programme({"models": {"a": {}, "b": {}, "judge": {"echo": True, "delay": 0.3}}})
+    serving = serve()
+
+    async def one(client: openai.AsyncOpenAI, number: int) -> tuple[int, str]:
+        asked: list[Any] = [{"role": "user", "content": f"question number {number}."}]
+        if number % 2:
+            answer = await client.chat.completions.create(model="moa", messages=asked)
+            return number, answer.choices[0].message.content or ""
+        pieces = [
+            chunk.choices[0].delta.content or ""
+            async for chunk in await client.chat.completions.create(model="moa", messages=asked, stream=True)
+        ]
+        return number, "".join(pieces)
+
+    async def all_of_them() -> list[tuple[int, str]]:
+        async with openai.AsyncOpenAI(base_url=serving.url, api_key="unused", max_retries=0) as client:
+            return await asyncio.gather(*(one(client, number) for number in range(50)))
+
+    answers = asyncio.run(all_of_them())
+    assert len(answers) == 50
+    for number, text in answers:
+        assert f"question number {number}." in text
+    assert len(service.requests()) == 150
