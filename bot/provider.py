@@ -33,6 +33,9 @@ from bot.sse import EventReader
 from bot.thinking import ThinkSplitter, split_thinking
 
 CONNECT_SECONDS = 10.0
+SHARD_CALLS = 16
+"""Calls of one HTTP client. httpcore looks at every connection of its pool at every step of a call:
+with 64 calls on one client that is half of what a call costs."""
 DRAIN_SECONDS = 0.5
 LONGEST_CALL = 1800.0
 """Seconds after which an answer that still comes is cut off: some models never stop."""
@@ -44,30 +47,28 @@ SPARE_CHARACTERS = 10_000
 class Provider:
     """Makes completions over connections that stay open for its whole life.
 
-    One HTTP client serves all endpoints of the process, with one TLS context (making one costs
-    20-40 ms). An answer that still comes after `longest` seconds is cut off. To be used from one
-    event loop only.
+    HTTP clients serve all endpoints, with one TLS context (making one costs 20-40 ms): one of them
+    until many calls are under way. An answer that still comes after `longest` seconds is cut off.
+    To be used from one event loop only.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None, *, longest: float = LONGEST_CALL) -> None:
         self._longest = longest
-        # Six models behind one key are six streams at once: the pool must never make one wait.
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=300.0)
-        timeout = httpx.Timeout(120.0, connect=CONNECT_SECONDS)
-        self._http = together.DefaultAsyncHttpxClient(
-            verify=tls or True, limits=limits, timeout=timeout, event_hooks={"response": [cap]}
-        )
-        self._clients: dict[object, together.AsyncTogether] = {}
+        self._tls = tls
+        self._shards: list[_Shard] = []
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        for shard in self._shards:
+            await shard.http.aclose()
 
     async def complete(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
         """Ask once for a completion; the last update is a `Completion` or a `Failure`, no exception."""
         answer = _Answer(self._longest)
+        shard = self._shard()
+        shard.busy += 1
         try:
-            response = await self._send(request)
+            response = await self._send(request, shard)
             try:
                 if seconds := faults.pace(response.headers):
                     yield Pace(seconds)
@@ -78,35 +79,43 @@ class Provider:
                 await response.aclose()
         except _FAILURES as error:
             yield _told(request, error)
+        finally:
+            shard.busy -= 1
 
     async def models(self, request: Request) -> Listing | Failure:
         """Return the models that the request's endpoint serves; asked once, no exception."""
         try:
-            answer = await self._client(request.endpoint).get(
-                "/models",
-                cast_to=object,
-                options={"timeout": _timeout(request), "follow_redirects": False},
+            answer = (
+                await self._shard()
+                .client(request.endpoint)
+                .get(
+                    "/models",
+                    cast_to=object,
+                    options={"timeout": _timeout(request), "follow_redirects": False},
+                )
             )
         except _FAILURES as error:
             return _told(request, error)
         said = "the answer is not a list of models"
         return read_listing(answer) or faults.failure(request, FailureKind.GARBLED, said)
 
-    async def _send(self, request: Request) -> httpx.Response:
+    async def _send(self, request: Request, shard: _Shard) -> httpx.Response:
+        endpoint = request.endpoint
         body: dict[str, object] = {
             "model": request.model,
             "messages": [{"role": message.role, "content": message.content} for message in request.messages],
             "temperature": request.temperature,
-            "max_tokens": request.max_tokens,
+            endpoint.max_tokens_field: request.max_tokens,
             "stream": True,
             **({} if request.seed is None else {"seed": request.seed}),
             **request.extra,
         }
-        response: object = await self._client(request.endpoint).post(
+        accepted = {name: value for name, value in body.items() if name not in endpoint.rejects}
+        response: object = await shard.client(endpoint).post(
             "/chat/completions",
             cast_to=httpx.Response,
             # The SDK's JSON encoder refuses lone surrogates, which pasted text can hold.
-            content=json.dumps(body).encode(),
+            content=json.dumps(accepted).encode(),
             options={
                 "timeout": _timeout(request),
                 "follow_redirects": False,
@@ -119,7 +128,30 @@ class Provider:
         assert isinstance(response, httpx.Response)  # noqa: S101
         return response
 
-    def _client(self, endpoint: Endpoint) -> together.AsyncTogether:
+    def _shard(self) -> _Shard:
+        """Return the first client with room: its idle connections are used again before new ones are made."""
+        for shard in self._shards:
+            if shard.busy < SHARD_CALLS:
+                return shard
+        self._shards.append(_Shard(self._tls))
+        return self._shards[-1]
+
+
+class _Shard:
+    """One HTTP client and the SDK's clients upon it, one for each endpoint and key."""
+
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        # Six models behind one key are six streams at once: the pool must never make one wait.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=300.0)
+        timeout = httpx.Timeout(120.0, connect=CONNECT_SECONDS)
+        self.busy = 0
+        self.http = together.DefaultAsyncHttpxClient(
+            verify=tls or True, limits=limits, timeout=timeout, event_hooks={"response": [cap]}
+        )
+        self._clients: dict[object, together.AsyncTogether] = {}
+
+    def client(self, endpoint: Endpoint) -> together.AsyncTogether:
+        """Return the SDK's client for this endpoint and key."""
         key = (endpoint.base_url, endpoint.key, tuple(sorted(endpoint.headers.items())))
         client = self._clients.get(key)
         if client is None:
@@ -128,7 +160,7 @@ class Provider:
                 base_url=endpoint.base_url,
                 default_headers=endpoint.headers,
                 max_retries=0,
-                http_client=self._http,
+                http_client=self.http,
             )
             self._clients[key] = client
         return client
