@@ -193,6 +193,8 @@ class _Turn:
         failures = [call.failure for call in calls if call.failure]
         kinds = {failure.kind for failure in failures}
         needed = self._brief.plan.min_references
+        if kinds == {FailureKind.CANCELLED}:
+            return Failure(FailureKind.CANCELLED, "stopped before enough models had answered")
         if len(failures) == len(calls) and len(kinds) == 1:
             # One cause for all (no key, no network): that is the news, not how many failed.
             return (

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bot.cli.streams import Streams
     from bot.log import Log
     from bot.program import Program
+    from bot.render.aside import Aside
     from bot.render.view import View
     from bot.session import Session
     from bot.settings.settings import Settings
@@ -24,13 +25,18 @@ TICK = 0.1
 """Seconds between redraws of clocks and rates."""
 
 
-async def answer(session: Session, prompt: str, program: Program, streams: Streams) -> ExitCode:
+async def answer(
+    session: Session, prompt: str, program: Program, streams: Streams, aside: Aside | None = None
+) -> ExitCode:
     """Answer one prompt in a view made for these streams; returns what the turn is worth as an exit code.
 
-    Ctrl-C stops the turn; what has come of the reply is kept.
+    Ctrl-C stops the turn; what has come of the reply is kept. `aside` is where the log is shown,
+    if it is: what the view keeps redrawing makes room for it.
     """
     control = Control()
     view = view_for(program.settings, streams, session)
+    if aside is not None:
+        aside.view = view
     with interrupts(control.stop):
         result = await show(session, prompt, view, program.log, control)
     return exit_code(result, stopped=control.stopped)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import TextIO, cast
 
 from bot.cli.attachments import attach
 from bot.cli.streams import Streams
 from bot.errors import ExitCode, UsageError
 from bot.program import Program
+from bot.render.aside import Aside
 from bot.settings.settings import Settings
 from bot.turn import answer
 
@@ -17,10 +19,11 @@ SILENCE_SECONDS = 1.0
 
 async def ask_once(settings: Settings, streams: Streams, words: Sequence[str]) -> ExitCode:
     """Ask what the words, standard input and the attached files make together."""
-    async with Program(settings, streams.say, streams.stderr if settings.verbose else None) as program:
+    aside = Aside(streams.stderr) if settings.verbose else None
+    async with Program(settings, streams.say, cast("TextIO", aside) if aside else None) as program:
         session = program.session()
         prompt = await _prompt(settings, streams, list(words))
-        return await answer(session, prompt, program, streams)
+        return await answer(session, prompt, program, streams, aside)
 
 
 async def _prompt(settings: Settings, streams: Streams, words: list[str]) -> str:

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bot.errors import FailureKind
 from bot.render.sanitise import sanitise
 
 if TYPE_CHECKING:
@@ -103,7 +104,9 @@ def reason(failure: Failure) -> str:
 
 
 def left_out(name: str, failure: Failure) -> str:
-    """Return "dbrx-instruct left out: rate limited"."""
+    """Return "dbrx-instruct left out: rate limited", "dbrx-instruct not waited for"."""
+    if failure.kind is FailureKind.CANCELLED and failure.message:
+        return f"{name} {failure.message}"
     return f"{name} left out: {failure.kind}"
 
 

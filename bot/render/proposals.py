@@ -111,7 +111,8 @@ def _rendered(console: Console, call: Call, name: str, width: int) -> list[Text]
         emoji=False,
     )
     show_proposal(column, call, name)
-    return [Text.from_ansi(line) for line in file.getvalue().split("\n")]
+    # Its last line end begins no row.
+    return [Text.from_ansi(line) for line in file.getvalue().removesuffix("\n").split("\n")]
 
 
 def _print_columns(console: Console, columns: list[list[Text]], width: int) -> None:

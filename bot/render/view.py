@@ -125,7 +125,8 @@ class TerminalView:
                     self._say_notices()
             case TurnFinished(result):
                 self._finish(result)
-            case _ if self._progress:
+            case _ if self._progress and self._reply is None:
+                # A reply that is gone on with stands where the progress would be drawn.
                 self._progress.on(event)
                 if isinstance(event, CallFinished) and event.call.seat.role == "reference":
                     self._folded_answers.append(event.call)

@@ -13,47 +13,79 @@ if TYPE_CHECKING:
     from bot.repl.room import Room
 
 HELP = "/help"
+_BETWEEN = " · "
+_TITLE, _SHORTEST_TITLE = 24, 6
+_THOUSAND = 1000
+_WIDE = 60
+"""Cells from which on there is always room for the way to the help."""
 
 
 def bar(room: Room, width: int) -> StyleAndTextTuples:
-    """Return the bar for a window of `width` cells: what does not fit is left out, from the right."""
+    """Return the bar for a window of `width` cells: what matters least is left out where it is narrow."""
     from rich.cells import cell_len
 
-    shown = ""
-    for part in _parts(room):
-        longer = f"{shown} · {part}" if shown else part
-        if cell_len(longer) + 2 > width:
-            break
-        shown = longer
-    gap = width - cell_len(shown) - len(HELP) - 3
-    end = " " * gap + HELP if gap > 0 else ""
-    return [("class:bottom-toolbar.text", f" {shown} {end}")]
+    aside = len(HELP) + 2 if width >= _WIDE else 0
+    shown = _BETWEEN.join(_chosen(room, width - 2 - aside))
+    gap = width - 2 - cell_len(shown) - len(HELP)
+    end = " " * gap + HELP if gap > 1 else ""
+    return [("class:bottom-toolbar.text", f" {shown}{end}")]
 
 
-def _parts(room: Room) -> list[str]:
+def _chosen(room: Room, width: int) -> list[str]:
+    """Return the parts that fit into `width` cells, in the order in which they are shown."""
+    from rich.cells import cell_len
+
+    from bot.render.wrap import cut_cells
+
+    left = width + len(_BETWEEN)
+    kept: dict[int, str] = {}
+    for place, part in _by_weight(room):
+        if place == _CONVERSATION:
+            room_left = min(_TITLE, left - len(_BETWEEN))
+            part = cut_cells(part, room_left) if room_left >= _SHORTEST_TITLE else part  # noqa: PLW2901 - the same part, cut
+        cost = cell_len(part) + len(_BETWEEN)
+        if cost <= left:
+            left -= cost
+            kept[place] = part
+    return [kept[place] for place in sorted(kept)]
+
+
+_PRESET, _MIXTURE, _FILES, _CONVERSATION, _CONTEXT, _COST = range(6)
+
+
+def _by_weight(room: Room) -> list[tuple[int, str]]:
+    """Return (place in the bar, text) of every part, the weightiest first."""
     plan, settings = room.session.mixture.plan, room.settings
     seats = max((len(layer) for layer in plan.layers), default=0)
     rounds = f" × {len(plan.layers)}" if len(plan.layers) > 1 else ""
-    mixture = f"{phrases.short_name(plan.aggregator.model)} ← {seats}{rounds}"
-    parts = [settings.preset.name, mixture]
-    if room.files:
-        parts.append(f"{len(room.files)} attached")
     conversation = room.session.conversation
-    parts.append(_cut(phrases.one_line(conversation.title)) if conversation else "new conversation")
     used = sum(estimate_tokens(message.content) for message in room.session.history)
     context = room.program.models.context(plan.aggregator)
-    parts.append(f"{_thousands(used)} of {_thousands(context)}" if context else f"{_thousands(used)} tokens")
-    if room.spent.tokens:
-        more = "+" if room.spent.unpriced else ""
-        parts.append(
-            phrases.money(room.spent.dollars) + more if room.spent.dollars or not more else "cost unknown"
-        )
-    return parts
+    parts = [
+        (_MIXTURE, f"{phrases.short_name(plan.aggregator.model)} ← {seats}{rounds}"),
+        (_FILES, f"{len(room.files)} attached" if room.files else ""),
+        (_CONTEXT, f"{_short(used)} of {_short(context)}" if context else f"{_short(used)} tokens"),
+        (_COST, _cost(room)),
+        (_PRESET, settings.preset.name),
+        (_CONVERSATION, phrases.one_line(conversation.title) if conversation else "new conversation"),
+    ]
+    return [(place, text) for place, text in parts if text]
 
 
-def _thousands(tokens: int) -> str:
-    return str(tokens) if tokens < 1000 else f"{tokens / 1000:.0f}k"  # noqa: PLR2004 - k means a thousand
+def _cost(room: Room) -> str:
+    spent = room.spent
+    if not spent.tokens:
+        return ""
+    if spent.unpriced and not spent.dollars:
+        return "cost unknown"
+    return phrases.money(spent.dollars) + ("+" if spent.unpriced else "")
 
 
-def _cut(title: str) -> str:
-    return title if len(title) <= 24 else title[:23] + "…"  # noqa: PLR2004 - leaves room for the rest
+def _short(tokens: int) -> str:
+    """Return "640", "12k" or "1M"."""
+    if tokens < _THOUSAND:
+        return str(tokens)
+    thousands = round(tokens / _THOUSAND)
+    if thousands < _THOUSAND:
+        return f"{thousands}k"
+    return f"{tokens / _THOUSAND**2:.1f}".removesuffix(".0") + "M"

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, TextIO, cast
 
 from bot import __version__
 from bot.errors import ExitCode, MoaError
 from bot.program import Program, Resolve
+from bot.render.aside import Aside
 from bot.repl.bar import bar
 from bot.repl.commands import Quit, is_command, run_command
 from bot.repl.completion import CommandCompleter
-from bot.repl.line import Line
-from bot.repl.room import Room
+from bot.repl.line import Line, without_codes
+from bot.repl.room import Room, say
+from bot.repl.terminal import Terminal
+from bot.turn import interrupts
 
 if TYPE_CHECKING:
-    from prompt_toolkit.formatted_text import StyleAndTextTuples
     from prompt_toolkit.input import Input
     from prompt_toolkit.output import Output
 
     from bot.cli.streams import Streams
+
+START_AFTER = 0.25
+"""Seconds: the prompt comes first, the workers start while the user types."""
+ENDS = ("SIGTERM", "SIGHUP")
+"""Signals that end the chat: `kill`, and a window that was closed."""
 
 
 async def chat(
@@ -29,45 +36,77 @@ async def chat(
     terminal_in: Input | None = None,
     terminal_out: Output | None = None,
 ) -> ExitCode:
-    """Hold a conversation on the terminal until the user leaves."""
+    """Hold a conversation on the terminal until the user leaves.
+
+    `terminal_in` and `terminal_out` stand in for the process's own terminal.
+    """
     settings = resolve({})
-    verbose = streams.stderr if settings.verbose else None
-    async with Program(settings, streams.say, verbose, resolve) as program:
-        room = Room(program, program.session(), streams, files=list(settings.file))
-        line = Line(
-            streams,
-            completer=CommandCompleter(room),
-            bar=partial(_bar, room) if not (settings.quiet or settings.plain) else None,
-            vi=settings.vi,
-            terminal_in=terminal_in,
-            terminal_out=terminal_out,
-        )
-        room.terminal_in = line.terminal_in
-        if not settings.quiet:
-            streams.say(_greeting(room))
-        while (text := await line.read(_draft(room))) is not None:
-            try:
-                if is_command(text):
-                    await run_command(room, text)
-                else:
-                    await room.ask(text[1:] if text.startswith("//") else text)
-            except Quit:
-                break
-            except MoaError as error:
-                room.tell(error)
-        return ExitCode.DONE
+    aside = Aside(streams.stderr)
+    # A stream that is written to is all that the log asks for.
+    verbose = cast("TextIO", aside) if settings.verbose else None
+    descriptor = streams.stdin if terminal_in is None else None
+    with without_codes(streams.stdout), Terminal(descriptor) as terminal:
+
+        def tell(text: str) -> None:
+            say(text, streams, terminal)
+
+        async with Program(settings, tell, verbose, resolve, start_after=START_AFTER) as program:
+            room = Room(program, program.session(), streams, terminal, aside, files=list(settings.file))
+            line = Line(
+                tell,
+                completer=CommandCompleter(room),
+                bar=None if settings.quiet or settings.plain else lambda: bar(room, terminal.width),
+                suggest=not settings.plain,
+                vi=settings.vi,
+                keys=terminal_in,
+                screen=terminal_out,
+            )
+            terminal.attach(line.keys, line.screen)
+            room.recall()
+            if not settings.quiet:
+                room.say(_greeting(room))
+            return await _until_ended(room, line)
+
+
+async def _until_ended(room: Room, line: Line) -> ExitCode:
+    """Talk until the user leaves or a signal ends the chat; what a turn has brought by then is kept."""
+    talking = asyncio.ensure_future(_talk(room, line))
+    ended = False
+
+    def end() -> None:
+        nonlocal ended
+        if not ended:
+            ended = True
+            talking.cancel()
+
+    with interrupts(end, ENDS):
+        try:
+            await talking
+        except asyncio.CancelledError:
+            if not ended:
+                raise
+            return ExitCode.INTERRUPTED
+    return ExitCode.DONE
+
+
+async def _talk(room: Room, line: Line) -> None:
+    while (text := await line.read(_draft(room))) is not None:
+        try:
+            if is_command(text):
+                await run_command(room, text)
+            else:
+                await room.ask(text[1:] if text.startswith("//") else text)
+        except Quit:
+            return
+        except MoaError as error:
+            room.tell(error)
+            room.draft = "" if is_command(text) else text
 
 
 def _draft(room: Room) -> str:
     """Return what is to stand in the line, once."""
     draft, room.draft = room.draft, ""
     return draft
-
-
-def _bar(room: Room) -> StyleAndTextTuples:
-    from prompt_toolkit.application import get_app
-
-    return bar(room, get_app().output.get_size().columns)
 
 
 def _greeting(room: Room) -> str:

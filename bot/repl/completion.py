@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
 
-from bot.repl.commands import load
+from bot.repl.commands import load, spelled, unspelled
 
 if TYPE_CHECKING:
     from bot.repl.room import Room
 
 Choices = Iterable[tuple[str, str]]
+
+_LAST_WORD = re.compile(r"(?:\\.|[^\s\\])*\\?\Z")
 
 
 class CommandCompleter(Completer):
@@ -23,11 +26,13 @@ class CommandCompleter(Completer):
         self._room = room
         self._paths = PathCompleter(expanduser=True)
         self._choices: dict[str, Callable[[], Choices]] = {
+            "commands": self._names,
             "models": self._models,
             "presets": self._presets,
             "options": self._options,
             "conversations": self._conversations,
             "themes": self._themes,
+            "exports": self._exports,
         }
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
@@ -42,14 +47,14 @@ class CommandCompleter(Completer):
         entry = next((entry for entry in load().values() if name in entry.names), None)
         if entry is None:
             return
+        what = entry.completes
+        if what == "options" and " " in rest.lstrip():
+            yield from self._values(*rest.lstrip().split(" ", 1))
+            return
         # Models come in lists, with commas between them.
-        word = rest.replace(",", " ").rpartition(" ")[2]
-        if entry.completes == "files":
-            yield from self._paths.get_completions(Document(word), complete_event)
-        elif choices := self._choices.get(entry.completes):
-            for choice, what in choices():
-                if word.lower() in choice.lower():
-                    yield Completion(choice, -len(word), display_meta=what)
+        yield from self._matching(what, rest.replace(",", " ").rpartition(" ")[2])
+        if what in {"files", "exports"}:
+            yield from self._files(rest, complete_event)
 
     def _commands(self, typed: str) -> Iterator[Completion]:
         for entry in load().values():
@@ -57,6 +62,35 @@ class CommandCompleter(Completer):
                 if name.startswith(typed):
                     yield Completion(f"/{name}", -len(typed) - 1, display_meta=entry.help)
                     break
+
+    def _matching(self, what: str, word: str) -> Iterator[Completion]:
+        choices = self._choices.get(what)
+        for choice, meta in choices() if choices else ():
+            if word.lower() in choice.lower():
+                yield Completion(choice, -len(word), display_meta=meta)
+
+    def _files(self, rest: str, event: CompleteEvent) -> Iterator[Completion]:
+        """Yield paths; blanks in them are written as a shell writes them."""
+        found = _LAST_WORD.search(rest)
+        word = found[0] if found else ""
+        for path in self._paths.get_completions(Document(unspelled(word)), event):
+            yield Completion(spelled(path.text), path.start_position, display=path.display)
+
+    def _values(self, name: str, typed: str) -> Iterator[Completion]:
+        """Yield what an option may be set to."""
+        from bot.settings.options import BY_NAME, Kind
+
+        option = BY_NAME.get(name.lstrip("-").replace("-", "_"))
+        if option is None:
+            return
+        what = {Kind.MODEL: "models", Kind.MODELS: "models"}.get(option.kind, "")
+        what = {"preset": "presets", "theme": "themes"}.get(option.name, what)
+        yield from self._matching(what, typed.replace(",", " ").rpartition(" ")[2])
+        if option.kind is Kind.BOOL:
+            yield from (Completion(value, -len(typed)) for value in ("on", "off") if value.startswith(typed))
+
+    def _names(self) -> Choices:
+        return [(entry.name, entry.help) for entry in load().values()]
 
     def _models(self) -> Choices:
         catalogue = self._room.settings.catalogue
@@ -82,3 +116,8 @@ class CommandCompleter(Completer):
         from bot.render.styles import THEMES
 
         return list(THEMES.items())
+
+    def _exports(self) -> Choices:
+        from bot.history.exports import FORMS
+
+        return [(form, "") for form in FORMS]

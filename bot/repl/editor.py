@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import which
 
@@ -17,7 +19,8 @@ def editor_command() -> list[str]:
     """Return the user's editor as a command: $VISUAL, $EDITOR, or what there is; UsageError for none."""
     for name in ("VISUAL", "EDITOR"):
         if command := os.environ.get(name, "").strip():
-            return shlex.split(command)
+            # A backslash is part of a path on Windows.
+            return [part.strip('"') for part in shlex.split(command, posix=os.name != "nt")]
     for name in ("sensible-editor", "nano", "vim", "vi", "notepad"):
         if which(name):
             return [name]
@@ -33,7 +36,8 @@ def edit(text: str, suffix: str = ".md") -> str:
             file.write(text)
         command = [*editor_command(), name]
         try:
-            code = subprocess.call(command)
+            with _without_interrupts():
+                code = subprocess.call(command)
         except OSError as error:
             raise UsageError(f"The editor {command[0]} does not start: {error.strerror or error}") from None
         if code:
@@ -42,3 +46,18 @@ def edit(text: str, suffix: str = ".md") -> str:
     finally:
         with suppress(OSError):
             path.unlink()
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Let Ctrl-C mean what the editor makes of it, and nothing to this program."""
+    try:
+        # A handler that does nothing: to be ignored would be handed on to the editor.
+        before = signal.signal(signal.SIGINT, lambda *_: None)
+    except ValueError:  # not in the main thread: there Ctrl-C means nothing anyway
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TextIO
 
+from bot.render.sanitise import mend
 from bot.repl.keys import key_bindings, unquote
 from bot.settings import paths
 
@@ -17,39 +18,46 @@ if TYPE_CHECKING:
     from prompt_toolkit.input import Input
     from prompt_toolkit.output import Output
 
-    from bot.cli.streams import Streams
-
+DUMB = ("dumb", "unknown")
+"""Values of $TERM for terminals that know no codes."""
 CONTINUATION = "... "
+HINT = "  Ctrl-D leaves."
 STYLE = {
     "bottom-toolbar": "noreverse fg:default",
     "bottom-toolbar.text": "noreverse",
-    "auto-suggestion": "fg:ansibrightblack",
+    "auto-suggestion": "fg:ansibrightblack italic",
     "prompt": "bold fg:ansicyan",
 }
 
 
 class Line:
-    """The `>>>` prompt. `bar` returns the bottom bar; `terminal_in` and `terminal_out` are for tests."""
+    """The `>>>` prompt.
+
+    `say` tells the user a line; `bar` returns the bottom bar; with `suggest` earlier prompts are
+    suggested while one types. `keys` and `screen` are the process's
+    own terminal unless given.
+    """
 
     def __init__(
         self,
-        streams: Streams,
+        say: Callable[[str], None],
         *,
         completer: Completer | None = None,
         bar: Callable[[], StyleAndTextTuples] | None = None,
+        suggest: bool = True,
         vi: bool = False,
-        terminal_in: Input | None = None,
-        terminal_out: Output | None = None,
+        keys: Input | None = None,
+        screen: Output | None = None,
     ) -> None:
         from prompt_toolkit import PromptSession
         from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
         from prompt_toolkit.enums import EditingMode
         from prompt_toolkit.styles import Style
 
-        self._streams = streams
+        self._say = say
         self._session: PromptSession[str] = PromptSession(
             history=_history(),
-            auto_suggest=AutoSuggestFromHistory(),
+            auto_suggest=AutoSuggestFromHistory() if suggest else None,
             completer=completer,
             complete_while_typing=False,
             key_bindings=key_bindings(),
@@ -62,14 +70,19 @@ class Line:
             style=Style.from_dict(STYLE),
             reserve_space_for_menu=4 if completer else 0,
             tempfile_suffix=".md",
-            input=terminal_in,
-            output=terminal_out,
+            input=keys,
+            output=screen,
         )
 
     @property
-    def terminal_in(self) -> Input:
-        """The keyboard, for whoever listens while no prompt is open."""
+    def keys(self) -> Input:
+        """The keyboard."""
         return self._session.input
+
+    @property
+    def screen(self) -> Output:
+        """The window."""
+        return self._session.output
 
     async def read(self, draft: str = "") -> str | None:
         """Return the next prompt, None at the end of input. Blank lines are passed over.
@@ -84,13 +97,27 @@ class Line:
             except EOFError:
                 return None
             except KeyboardInterrupt:
-                self._streams.say("  Ctrl-D leaves.")
+                self._say(HINT)
                 draft = ""
                 continue
-            text = unquote(text)
+            # Bytes that are no UTF-8 come as lone surrogates, which nothing can write.
+            text = unquote(mend(text))
             if text.strip():
                 return text
             draft = ""
+
+
+@contextmanager
+def without_codes(out: TextIO) -> Iterator[None]:
+    """Have prompts write plain text only while the block runs, where the terminal knows nothing else."""
+    if os.environ.get("TERM", "").lower() not in DUMB:
+        yield
+        return
+    from prompt_toolkit.application.current import create_app_session
+    from prompt_toolkit.output.plain_text import PlainTextOutput
+
+    with create_app_session(output=PlainTextOutput(out)):
+        yield
 
 
 def _history() -> History:
@@ -115,7 +142,7 @@ def _history() -> History:
         def store_string(self, string: str) -> None:
             """Keep a prompt; a full disk is no reason to stop."""
             with suppress(OSError):
-                super().store_string(string)
+                super().store_string(mend(string))
 
     file = paths.prompt_history_file()
     with suppress(OSError):

@@ -6,7 +6,7 @@ and shows what comes. Commands decide what is asked; nothing here reads the keyb
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,17 +14,22 @@ from typing import TYPE_CHECKING
 from bot.cli.attachments import attach
 from bot.errors import FailureKind, MoaError, UsageError
 from bot.mixture import Control
+from bot.repl.commands import is_command
 from bot.repl.keyboard import Keyboard
+from bot.repl.rows import columns, fitted
 from bot.turn import interrupts, show, view_for
 
 if TYPE_CHECKING:
-    from prompt_toolkit.input import Input
+    from rich.console import Console
 
     from bot.cli.streams import Streams
     from bot.events import TurnResult
     from bot.program import Program
+    from bot.render.aside import Aside
+    from bot.repl.terminal import Terminal
     from bot.session import Session
     from bot.settings.settings import Settings
+    from bot.store import Turn
 
 
 @dataclass(slots=True)
@@ -47,12 +52,18 @@ class Spent:
 
 @dataclass(slots=True)
 class Room:
-    """A chat in progress. `terminal_in` is the keyboard, None where tests do without."""
+    """A chat in progress.
+
+    `aside` is where the log is shown, if it is. `prompt` is what was asked last in this
+    conversation, "" when that is the end of the session's history; `result` is what came of it,
+    None when that is not known (yet). `draft` is to stand in the next line.
+    """
 
     program: Program
     session: Session
     streams: Streams
-    terminal_in: Input | None = None
+    terminal: Terminal
+    aside: Aside
     files: list[Path] = field(default_factory=list)
     prompt: str = ""
     result: TurnResult | None = None
@@ -67,7 +78,18 @@ class Room:
 
     def say(self, text: str) -> None:
         """Tell the user something that is not a reply."""
-        self.streams.say(text)
+        say(text, self.streams, self.terminal)
+
+    def say_list(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Tell the user a list of two columns."""
+        self.say(columns(pairs, self.terminal.width))
+
+    def console(self) -> Console:
+        """Return a console on stdout, for what is styled or is Markdown."""
+        from rich.console import Console
+
+        width = self.terminal.width if self.streams.stdout_is_terminal else None
+        return Console(file=self.streams.stdout, width=width, highlight=False, markup=False, emoji=False)
 
     def tell(self, error: MoaError) -> None:
         """Tell the user what went wrong and what can be done."""
@@ -93,11 +115,21 @@ class Room:
             if aggregator is not None:
                 self.session.mixture = usual
 
+    def offer(self, prompt: str) -> None:
+        """Put a prompt into the next line, to be changed and asked by the user."""
+        self.draft = "/" + prompt if is_command(prompt) or prompt.startswith("//") else prompt
+
     def last_prompt(self) -> str:
         """Return what was asked last; UsageError when nothing was."""
-        if not self.prompt:
+        asked = [message.content for message in self.session.history if message.role == "user"]
+        if not (self.prompt or asked):
             raise UsageError("Nothing was asked yet.")
-        return self.prompt
+        return self.prompt or asked[-1]
+
+    @property
+    def answered(self) -> bool:
+        """Whether what was asked last has a reply, which is the end of the session's history."""
+        return not self.prompt or (self.result is not None and bool(self.result.reply))
 
     def last_reply(self) -> str:
         """Return the last reply; UsageError when there is none."""
@@ -106,17 +138,46 @@ class Room:
             raise UsageError("There is no reply yet.")
         return replies[-1]
 
+    def turns(self) -> Sequence[Turn]:
+        """Return the turns that are kept of this conversation, without those taken back."""
+        store, identifier = self.program.store, self.session.conversation_id
+        if store is None or identifier is None:
+            return ()
+        return [turn for turn in store.turns(identifier) if turn.status != "undone"]
+
+    def recall(self) -> None:
+        """Take up a kept conversation where it stopped: a last prompt without a reply can be retried."""
+        last = next(reversed(self.turns()), None)
+        self.result = None
+        self.prompt = last.prompt if last is not None and not last.reply else ""
+
     async def _turn(self, prompt: str) -> None:
-        self.prompt = prompt
+        self.prompt, self.result = prompt, None
         control = Control()
         view = view_for(self.settings, self.streams, self.session, keep=True)
         if self.expanded:
             view.expand()
-        keyboard = Keyboard(self.terminal_in, control, view)
-        with interrupts(keyboard.interrupt), keyboard.listening():
-            self.result = await show(self.session, prompt, view, self.program.log, control, keyboard.follow)
+        if self.streams.stderr_is_terminal and not self.settings.quiet:
+            self.say("")
+        keyboard = Keyboard(self.terminal, control, view)
+        self.aside.view = view
+        try:
+            with interrupts(keyboard.interrupt, ("SIGINT",)), keyboard.listening():
+                self.result = await show(
+                    self.session, prompt, view, self.program.log, control, follow=keyboard.follow
+                )
+        finally:
+            self.aside.view = None
         self.spent.add(self.result)
         if self.result.failure is not None and self.result.failure.kind is FailureKind.KEY_REFUSED:
             self.say(
                 "  `moa-bot config show` says where the key comes from; `moa-bot keys set` takes another."
             )
+
+
+def say(text: str, streams: Streams, terminal: Terminal) -> None:
+    """Write text to stderr, sanitised; on a terminal its lines are broken at words."""
+    streams.say(fitted(text, terminal.width if streams.stderr_is_terminal else _NO_LIMIT))
+
+
+_NO_LIMIT = 1 << 20

@@ -1,6 +1,5 @@
-"""A chat to be driven by a test: in this process with keys through a pipe, or as a program in a pseudo-terminal.
+"""A chat in this process, its keys coming through a pipe, and the screen that a person would see.
 
-Both show what a person would see: everything that is written is fed to a terminal emulator.
 Nothing waits for a fixed time: every wait is for a condition, and has a bound.
 """
 
@@ -9,16 +8,15 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import re
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import wraps
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
-import pyte
-from prompt_toolkit.application.current import create_app_session, get_app_session
+from emulator import PATIENCE, Emulator
+from prompt_toolkit.application.current import AppSession, create_app_session, get_app_session
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output.vt100 import Vt100_Output
@@ -27,9 +25,6 @@ from bot.cli.streams import Streams
 from bot.errors import ExitCode
 from bot.repl import chat
 from bot.settings.resolve import resolve
-
-PATIENCE = 15.0
-"""Seconds that a condition may take at most, on a machine that is busy with other things."""
 
 
 def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -40,55 +35,6 @@ def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         asyncio.run(test(*arguments, **named))
 
     return run
-
-
-class Emulator:
-    """A terminal's screen with its past: what was written, as rows of text."""
-
-    def __init__(self, width: int, height: int) -> None:
-        self.screen = pyte.HistoryScreen(width, height, history=20000, ratio=0.5)
-        self.fresh = set(self.screen.mode)
-        self._stream = pyte.Stream(self.screen)
-
-    def feed(self, text: str) -> None:
-        # Emulators other than this one know that nothing is to be shown of these.
-        self._stream.feed(re.sub(r"\x1b\[\?\d+[hl]|\x1b\[[0-9]* q", _known, text))
-
-    def resize(self, width: int, height: int) -> None:
-        self.screen.resize(height, width)
-
-    def rows(self) -> list[str]:
-        """All rows, scrolled away or visible, without blanks at their ends and without empty rows below."""
-        past = ["".join(row[x].data for x in range(self.screen.columns)) for row in self.screen.history.top]
-        rows = [row.rstrip() for row in [*past, *self.screen.display]]
-        while rows and not rows[-1]:
-            rows.pop()
-        return rows
-
-    @property
-    def here(self) -> str:
-        """The row that the cursor is in."""
-        return str(self.screen.display[self.screen.cursor.y]).rstrip()
-
-    @property
-    def last(self) -> str:
-        """The last row that holds anything."""
-        return next((row.strip() for row in reversed(self.rows()) if row), "")
-
-    def assert_unchanged(self) -> None:
-        """Check that no mode, colour or margin was left behind, and that nobody gave the window a title."""
-        assert set(self.screen.mode) == self.fresh
-        assert not self.screen.cursor.hidden
-        attributes = self.screen.cursor.attrs
-        assert (attributes.fg, attributes.bg) == ("default", "default")
-        assert not (attributes.bold or attributes.reverse or attributes.underscore)
-        assert self.screen.margins is None
-        assert not self.screen.title
-
-
-def _known(code: re.Match[str]) -> str:
-    """Pass on the modes that the emulator has, and leave out the others."""
-    return code[0] if code[0][3:-1] in {"7", "25"} else ""
 
 
 class Window(io.StringIO):
@@ -117,9 +63,10 @@ class Screen(Vt100_Output):
 class Chat:
     """A chat in this process. `code` is what it ended with, once it has."""
 
-    def __init__(self, keys: PipeInput, window: Window, output: Screen, emulator: Emulator) -> None:
-        self._keys, self._window, self._output, self._emulator = keys, window, output, emulator
+    def __init__(self, session: AppSession, window: Window, output: Screen, emulator: Emulator) -> None:
+        self._session, self._window, self._output, self._emulator = session, window, output, emulator
         self._fed = 0
+        self.out: io.StringIO = window
         self.task: asyncio.Task[ExitCode] | None = None
 
     @property
@@ -131,6 +78,11 @@ class Chat:
     def prompts(self) -> int:
         """How often the prompt has come up."""
         return self._output.prompts
+
+    @property
+    def idle(self) -> bool:
+        """Whether a prompt is up."""
+        return self._session.app is not None and self._session.app.is_running
 
     @property
     def screen(self) -> Emulator:
@@ -149,7 +101,8 @@ class Chat:
 
     def type(self, keys: str | bytes) -> None:
         """Type, and wait for nothing."""
-        self._keys.send_bytes(keys) if isinstance(keys, bytes) else self._keys.send_text(keys)
+        pipe = cast("PipeInput", self._session.input)
+        pipe.send_bytes(keys) if isinstance(keys, bytes) else pipe.send_text(keys)
 
     async def until(self, condition: Callable[[], Any], what: str = "") -> None:
         """Wait until the condition holds; the test fails with the screen if it does not come to that."""
@@ -209,12 +162,19 @@ async def chatting(
     """
     window = Window()
     out = window if terminal else io.StringIO()
-    streams = Streams(None, out, out, True, terminal, terminal)
+    streams = Streams(
+        None, out, out, stdin_is_terminal=True, stdout_is_terminal=terminal, stderr_is_terminal=terminal
+    )
     screen = Screen(window, lambda: Size(rows=height, columns=width), term="xterm")
     size = {"COLUMNS": str(width), "LINES": str(height)}
-    with patch.dict(os.environ, size), create_pipe_input() as keys, create_app_session(input=keys, output=screen):
-        talk = Chat(keys, window, screen, Emulator(width, height))
+    with (
+        patch.dict(os.environ, size),
+        create_pipe_input() as keys,
+        create_app_session(input=keys, output=screen) as session,
+    ):
+        talk = Chat(session, window, screen, Emulator(width, height))
         screen.locate = talk.locate
+        talk.out = out
         talk.task = asyncio.ensure_future(
             chat(
                 lambda changes: resolve({**(given or {}), **changes}),

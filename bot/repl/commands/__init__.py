@@ -10,6 +10,9 @@ docstring is its help. The modules of this package only add to the table:
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -19,6 +22,8 @@ from bot.errors import UsageError
 
 if TYPE_CHECKING:
     from bot.repl.room import Room
+
+_COMMAND = re.compile(r"/[^\s/*]*(?:\s|\Z)")
 
 Run = Callable[["Room", str], Awaitable[None]]
 
@@ -31,8 +36,8 @@ class Quit(Exception):  # noqa: N818 - not an error: the user leaves
 class Command:
     """A slash command: its names (the first is the one to teach), what follows, what it does.
 
-    `completes` says what may be completed after it: "models", "presets", "options", "files",
-    "conversations", "themes" or "".
+    `completes` says what may be completed after it: "commands", "models", "presets", "options",
+    "files", "exports", "conversations", "themes" or "".
     """
 
     names: tuple[str, ...]
@@ -63,11 +68,12 @@ def command(*names: str, arguments: str = "", completes: str = "") -> Callable[[
 
 
 def load() -> dict[str, Command]:
-    """Return the whole table."""
+    """Return the whole table, in the order of the help page whichever module was imported first."""
     from bot.repl.commands import conversation, mixture, replies
 
-    assert conversation and mixture and replies  # noqa: S101, PT018 - importing them fills the table
-    return COMMANDS
+    order = [module.__name__ for module in (conversation, mixture, replies)]
+    entries = sorted(COMMANDS.values(), key=lambda entry: order.index(entry.run.__module__))
+    return {entry.names[0]: entry for entry in entries}
 
 
 def find(name: str) -> Command:
@@ -87,8 +93,8 @@ def find(name: str) -> Command:
 
 
 def is_command(line: str) -> bool:
-    """Tell whether a line is a command: it begins with one slash, not two."""
-    return line.startswith("/") and not line.startswith("//")
+    """Tell whether a line is a command: it begins with a slash and a word, not with a path or a comment."""
+    return _COMMAND.match(line) is not None
 
 
 async def run_command(room: Room, line: str) -> None:
@@ -97,11 +103,40 @@ async def run_command(room: Room, line: str) -> None:
     await find(name).run(room, argument.strip())
 
 
+def words(argument: str) -> list[str]:
+    """Cut an argument into words as a shell does; quotes that do not end are part of a name."""
+    try:
+        # A backslash is part of a path on Windows.
+        found = shlex.split(argument, posix=os.name != "nt")
+    except ValueError:
+        return argument.split()
+    return [word.strip("\"'") for word in found] if os.name == "nt" else found
+
+
+def spelled(name: str) -> str:
+    """Return (a piece of) a name so that `words` reads it as it is."""
+    return name if os.name == "nt" else re.sub(r"([\s\\\"'])", r"\\\1", name)
+
+
+def unspelled(word: str) -> str:
+    """Return the name that `spelled` has written as `word`, also while it is being typed."""
+    return word if os.name == "nt" else re.sub(r"\\(.?)", r"\1", word)
+
+
+def number(argument: str, highest: int, of_what: str) -> int:
+    """Return the number that was asked for, from 1 on; UsageError names what there is."""
+    if argument.isdecimal() and 1 <= int(argument[:9]) <= highest:
+        return int(argument)
+    there = f"is only {of_what} 1" if highest == 1 else f"are {of_what}s 1 to {highest}"
+    raise UsageError(f"There {there}.")
+
+
 KEYS: tuple[tuple[str, str], ...] = (
     ('"""', "begin and end a prompt of several lines"),
     ("Alt-Enter, Ctrl-J", "a new line in the prompt"),
     ("Ctrl-X Ctrl-E", "write the prompt in your editor"),
-    ("Ctrl-R", "search earlier prompts; → takes the suggestion"),
+    ("Ctrl-R, ↑ ↓", "search earlier prompts, go through them"),
+    ("→", "take the suggestion"),
     ("Tab", "complete commands, options, models, presets, files"),
     ("Ctrl-C", "while models think: go on with what is there; again, or in the reply: stop"),
     ("Ctrl-O", "while models think: show their answers as they come"),

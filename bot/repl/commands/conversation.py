@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import shlex
+import os
 from dataclasses import replace
+from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.cli.attachments import read_text
 from bot.errors import StoreError, UsageError
-from bot.repl.commands import KEYS, Quit, command, find, load
+from bot.repl.commands import KEYS, Quit, command, find, load, words
 
 if TYPE_CHECKING:
     from bot.repl.room import Room
     from bot.store import Store
 
 
-@command("help", "?", arguments="[COMMAND]")
+@command("help", "?", arguments="[COMMAND]", completes="commands")
 async def _help(room: Room, argument: str) -> None:
     """Show the commands and keys, or what one of them does."""
     if argument:
         entry = find(argument.removeprefix("/"))
         names = ", ".join(f"/{name}" for name in entry.names)
         room.say(f"  {names} {entry.arguments}".rstrip())
-        for line in (entry.run.__doc__ or "").splitlines():
-            room.say(f"    {line.strip()}")
+        for line in cleandoc(entry.run.__doc__ or "").splitlines():
+            room.say(f"    {line}".rstrip())
         return
-    table = load()
-    left = {entry.name: f"{entry.name} {entry.arguments}".rstrip() for entry in table.values()}
-    width = max(map(len, left.values()))
-    for entry in table.values():
-        room.say(f"  {left[entry.name]:<{width}}  {entry.help}")
+    room.say_list([(f"{entry.name} {entry.arguments}".rstrip(), entry.help) for entry in load().values()])
     room.say("")
-    for keys, what in KEYS:
-        room.say(f"  {keys:<{width}}  {what}")
+    room.say_list(KEYS)
 
 
 @command("exit", "quit", "bye")
@@ -53,10 +49,7 @@ async def _new(room: Room, argument: str) -> None:  # noqa: ARG001
 @command("clear")
 async def _clear(room: Room, argument: str) -> None:
     """Begin a new conversation on a clean screen."""
-    if room.streams.stdout_is_terminal:
-        from prompt_toolkit.shortcuts import clear
-
-        clear()
+    room.terminal.clear()
     await _new(room, argument)
 
 
@@ -67,7 +60,8 @@ async def _retry(room: Room, argument: str) -> None:
     The earlier reply is taken back out of the conversation.
     """
     prompt = room.last_prompt()
-    room.session.undo()
+    if room.answered:
+        room.session.undo()
     await room.ask(prompt, aggregator=argument or None)
 
 
@@ -77,7 +71,8 @@ async def _undo(room: Room, argument: str) -> None:  # noqa: ARG001
     prompt = room.session.undo()
     if prompt is None:
         raise UsageError("There is nothing to take back.")
-    room.draft, room.prompt, room.result = prompt, "", None
+    room.offer(prompt)
+    room.prompt, room.result = "", None
     room.say("  Taken back; the prompt is in the line again.")
 
 
@@ -86,11 +81,10 @@ async def _edit(room: Room, argument: str) -> None:
     """Write the next prompt in your editor, beginning with TEXT or with the last prompt."""
     from bot.repl.editor import edit
 
-    text = edit(argument or room.prompt)
-    if text.strip():
-        await room.ask(text.strip("\n"))
-    else:
-        room.say("  Nothing was written: nothing is asked.")
+    with room.terminal.released():
+        text = edit(argument or room.prompt)
+    room.offer(text.strip("\n") if text.strip() else "")
+    room.say("  Enter asks it." if text.strip() else "  Nothing was written.")
 
 
 @command("file", "attach", arguments="[PATH …]", completes="files")
@@ -98,7 +92,7 @@ async def _file(room: Room, argument: str) -> None:
     """Attach text files to the next prompt; alone: list them; `-` takes them off."""
     if argument == "-":
         room.files.clear()
-    for name in _words(argument) if argument != "-" else []:
+    for name in words(argument) if argument != "-" else []:
         path = Path(name).expanduser()
         text = read_text(path)
         room.files.append(path)
@@ -113,9 +107,11 @@ async def _history(room: Room, argument: str) -> None:
     """List the latest conversations."""
     from bot.history import list_text
 
-    limit = int(argument) if argument.isdigit() else 15
+    limit = int(argument[:9]) if argument.isdecimal() else 15
     rows = _store(room).list_conversations(limit)
-    _lines(room, list_text(rows, _width(room)) if rows else "  No conversations are kept yet.")
+    room.say(
+        list_text(rows, room.terminal.width).rstrip("\n") if rows else "  No conversations are kept yet."
+    )
 
 
 @command("search", arguments="WORDS")
@@ -124,7 +120,12 @@ async def _search(room: Room, argument: str) -> None:
     from bot.history import search_text
 
     hits = _store(room).search(argument)
-    _lines(room, search_text(hits, _width(room)) if hits else "  Nothing found.")
+    if not hits:
+        room.say("  Nothing found.")
+        return
+    colour = room.streams.stderr_is_terminal and not (room.settings.plain or "NO_COLOR" in os.environ)
+    # Sanitised there already; what codes are in it are the search's own.
+    room.streams.say(search_text(hits, room.terminal.width, colour=colour).rstrip("\n"))
 
 
 @command("resume", arguments="ID", completes="conversations")
@@ -135,8 +136,7 @@ async def _resume(room: Room, argument: str) -> None:
         raise UsageError("Which one? /history lists them; the first letters of an ID are enough.")
     room.program.resume(store.conversation(argument))
     room.session = room.program.session()
-    turns = store.turns(room.session.conversation_id or "")
-    room.result, room.prompt = None, next((turn.prompt for turn in reversed(turns)), "")
+    room.recall()
 
 
 @command("rename", arguments="TITLE")
@@ -159,19 +159,19 @@ async def _fork(room: Room, argument: str) -> None:  # noqa: ARG001
     room.say(f"  {copy.id} goes on from here; {original.id} stays as it is.")
 
 
-@command("export", arguments="[markdown|json|jsonl] [FILE]", completes="files")
+@command("export", arguments="[markdown|json|jsonl|html] [FILE]", completes="exports")
 async def _export(room: Room, argument: str) -> None:
     """Write this conversation to a file, or show it as Markdown."""
     from bot.history.exports import FORM_OF, FORMS, exported
 
-    words = _words(argument)
-    form = words.pop(0) if words and words[0] in FORMS else ""
-    path = Path(words[0]).expanduser() if words else None
+    said = words(argument)
+    form = said.pop(0) if said and said[0] in FORMS else ""
+    path = Path(" ".join(said)).expanduser() if said else None
     form = form or FORM_OF.get(path.suffix.lower() if path else "", "markdown")
     store, identifier = _store(room), _current(room)
     text = exported(store, store.conversation(identifier), form)
     if path is None:
-        _lines(room, text)
+        room.say(text.rstrip("\n"))
     else:
         write_file(room, path, text)
 
@@ -199,26 +199,6 @@ def _current(room: Room) -> str:
     if identifier is None:
         raise UsageError("This conversation has not begun yet: ask something first.")
     return identifier
-
-
-def _width(room: Room) -> int:
-    from shutil import get_terminal_size
-
-    return get_terminal_size().columns if room.streams.stderr_is_terminal else 80
-
-
-def _lines(room: Room, text: str) -> None:
-    from bot.render.sanitise import sanitise
-
-    room.say(sanitise(text).rstrip("\n"))
-
-
-def _words(argument: str) -> list[str]:
-    """Cut an argument into words as a shell does; quotes that do not end are part of a name."""
-    try:
-        return shlex.split(argument)
-    except ValueError:
-        return argument.split()
 
 
 def _size(text: str) -> str:

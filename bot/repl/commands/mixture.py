@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 from bot.errors import UsageError
 from bot.repl.commands import command
@@ -21,9 +21,9 @@ async def _preset(room: Room, argument: str) -> None:
             room.say(f"  {notice}")
         await _show_mixture(room)
         return
-    for preset in room.settings.presets.all():
-        here = "▸" if preset.name == room.settings.preset.name else " "
-        room.say(f"  {here} {preset.name:<12} {preset.description}")
+    here = room.settings.preset.name
+    presets = room.settings.presets.all()
+    room.say_list([(_marked(preset.name, here), preset.description) for preset in presets])
 
 
 @command("model", "aggregator", arguments="[MODEL]", completes="models")
@@ -70,8 +70,7 @@ async def _theme(room: Room, argument: str) -> None:
     if argument:
         await _option(room, "theme", argument)
         return
-    for name, what in THEMES.items():
-        room.say(f"  {'▸' if name == room.settings.theme else ' '} {name:<10} {what}")
+    room.say_list([(_marked(name, room.settings.theme), what) for name, what in THEMES.items()])
 
 
 @command("verbose")
@@ -79,7 +78,7 @@ async def _verbose(room: Room, argument: str) -> None:  # noqa: ARG001 - every c
     """Show the log of calls as they are made, or stop showing it."""
     on = not room.settings.verbose
     room.change({"verbose": on})
-    room.program.log.show(room.streams.stderr if on else None)
+    room.program.log.show(cast("TextIO", room.aside) if on else None)
     room.say(f"  The log is {'shown' if on else 'not shown'} from now on.")
 
 
@@ -101,10 +100,8 @@ async def _show(room: Room, argument: str) -> None:
     rows = [row for row in config_show(room.settings) if wanted in ("", row.key)]
     if not rows:
         raise UsageError(f"There is no option {argument}.")
-    width = max(len(row.key) for row in rows)
-    for row in rows:
-        if wanted or not row.key.startswith("endpoints."):
-            room.say(f"  {row.key:<{width}}  {row.value}  ({row.source})")
+    shown = [row for row in rows if wanted or not row.key.startswith("endpoints.")]
+    room.say_list([(row.key, f"{row.value}  ({row.source})") for row in shown])
 
 
 async def _option(room: Room, name: str, value: str) -> None:
@@ -130,10 +127,20 @@ async def _option(room: Room, name: str, value: str) -> None:
     await _show(room, name)
 
 
+def _marked(name: str, here: str) -> str:
+    """Return a name in a list, marked if it is the one in force."""
+    return f"{'▸' if name == here else ' '} {name}"
+
+
 async def _show_mixture(room: Room) -> None:
-    for name in ("reference_models", "rounds", "aggregator"):
-        await _show(room, name)
+    from bot.settings.show import config_show
+
+    rows = {row.key: row for row in config_show(room.settings)}
+    names = ("reference_models", "rounds", "aggregator")
+    room.say_list([(name, f"{rows[name].value}  ({rows[name].source})") for name in names if name in rows])
 
 
-FIXED = frozenset({"demo", "save", "continue", "resume", "json", "null", "file", "num_proc", "vi"})
+FIXED = frozenset(
+    {"demo", "local", "models_dir", "save", "continue", "resume", "json", "null", "file", "num_proc", "vi"}
+)
 """Options that a running chat cannot take back."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.errors import UsageError
-from bot.repl.commands import command
+from bot.repl.commands import command, number, words
 from bot.repl.commands.conversation import write_file
 
 if TYPE_CHECKING:
@@ -18,29 +17,27 @@ if TYPE_CHECKING:
 @command("refs", "proposals", arguments="[ROUND]")
 async def _refs(room: Room, argument: str) -> None:
     """Show what every reference model answered in the last round, or in another one."""
-    from rich.console import Console
-
     from bot.render.proposals import show_proposals
 
     result = last_result(room)
     if not result.rounds:
         raise UsageError("No reference model was asked for this reply.")
-    number = int(argument) if argument.isdigit() else len(result.rounds)
-    if not 1 <= number <= len(result.rounds):
-        raise UsageError(f"There are rounds 1 to {len(result.rounds)}.")
-    console = Console(file=room.streams.stdout, highlight=False, markup=False, emoji=False)
-    show_proposals(console, result.rounds[number - 1], number, len(result.rounds), plain=room.settings.plain)
+    rounds = len(result.rounds)
+    which = number(argument, rounds, "round") if argument else rounds
+    plain = room.settings.plain or room.terminal.bare
+    show_proposals(room.console(), result.rounds[which - 1], which, rounds, plain=plain)
 
 
 @command("trace")
 async def _trace(room: Room, argument: str) -> None:  # noqa: ARG001 - every command takes one
     """Show how like each proposal the reply is, and what none of them said."""
-    from shutil import get_terminal_size
+    import asyncio
 
-    from bot.trace import trace_of_result, trace_text
+    from bot.trace import from_result, trace_text
 
-    for line in trace_text(trace_of_result(last_result(room)), get_terminal_size().columns):
-        room.say(line)
+    console = room.console()
+    trace = await asyncio.to_thread(from_result, last_result(room), room.settings.min_references)
+    console.print(trace_text(trace, console.width))
 
 
 @command("cost")
@@ -51,16 +48,15 @@ async def _cost(room: Room, argument: str) -> None:  # noqa: ARG001
     if room.result is not None:
         result = room.result
         calls = [call for layer in result.rounds for call in layer]
-        calls += [result.aggregator] if result.aggregator else []
-        names = [phrases.short_name(call.seat.agent.model) for call in calls]
-        width = max(map(len, names), default=0)
-        for name, call in zip(names, calls, strict=True):
-            where = "reply  " if call.seat.role == "aggregator" else f"round {call.seat.round}"
-            room.say(f"  {where}  {name:<{width}}  {_tokens(call):>16}  {phrases.money(call.cost)}")
+        calls += [*result.attempts, *([result.aggregator] if result.aggregator else [])]
+        room.say_list([(_asked(call), f"{_tokens(call):<16}  {phrases.money(call.cost)}") for call in calls])
         room.say(f"  this turn: {phrases.money(result.cost)}")
     spent = room.spent
-    unknown = f", {spent.unpriced} turns without a known price" if spent.unpriced else ""
-    room.say(f"  this chat: {phrases.money(spent.dollars)}, {spent.tokens:,} tokens{unknown}")
+    known = phrases.money(spent.dollars if spent.dollars or not spent.unpriced else None)
+    unknown = f" and {phrases.plural(spent.unpriced, 'turn')} of unknown cost" if spent.unpriced else ""
+    room.say(
+        f"  this chat: {known}{unknown if spent.dollars else ''}, {phrases.plural(spent.tokens, 'token')}"
+    )
 
 
 @command("copy")
@@ -71,26 +67,24 @@ async def _copy(room: Room, argument: str) -> None:  # noqa: ARG001
 
 @command("code", arguments="[N] [FILE]", completes="files")
 async def _code(room: Room, argument: str) -> None:
-    """List the reply's code blocks; with N: copy that one to the clipboard, or write it to FILE."""
+    """List the reply's code blocks; with N: copy that one, or write it to FILE."""
     from bot.render import phrases
     from bot.render.sanitise import sanitise
 
     blocks = code_blocks(room.last_reply())
     if not blocks:
         raise UsageError("There is no code in the last reply.")
-    number, _, name = argument.partition(" ")
-    if not number:
+    which, _, name = argument.partition(" ")
+    if not which:
         for index, (language, code) in enumerate(blocks, start=1):
             lines = phrases.plural(code.count("\n"), "line")
             room.say(f"  {index}  {phrases.one_line(language) or 'text':<10} {lines}: {_first_line(code)}")
         return
-    if not number.isdigit() or not 1 <= int(number) <= len(blocks):
-        raise UsageError(f"There are code blocks 1 to {len(blocks)}.")
-    code = blocks[int(number) - 1][1]
+    code = blocks[number(which, len(blocks), "code block") - 1][1]
     if name.strip():
-        write_file(room, Path(name.strip()).expanduser(), code)
+        write_file(room, Path(" ".join(words(name))).expanduser(), code)
         return
-    room.say(sanitise(code).rstrip("\n"))
+    room.streams.say(sanitise(code).rstrip("\n"))
     copy_text(room, code)
 
 
@@ -99,24 +93,25 @@ async def _save(room: Room, argument: str) -> None:
     """Write the last reply to a file."""
     if not argument:
         raise UsageError("Where to? /save FILE")
-    write_file(room, Path(argument).expanduser(), room.last_reply())
+    write_file(room, Path(" ".join(words(argument))).expanduser(), room.last_reply())
 
 
 @command("expand")
 async def _expand(room: Room, argument: str) -> None:  # noqa: ARG001
-    """Show the reference models' answers as they come, or fold them again (Ctrl-O while they think)."""
+    """Show the reference models' answers as they come, or fold them again.
+
+    Ctrl-O does the same for one turn, while the models think.
+    """
     room.expanded = not room.expanded
     room.say(f"  Answers are {'shown as they come' if room.expanded else 'folded'} from now on.")
 
 
 def last_result(room: Room) -> TurnResult:
     """Return the last turn, also of a conversation that was resumed; UsageError when there is none."""
-    if room.result is None and room.program.store is not None and room.session.conversation_id:
+    if room.result is None and room.program.store is not None and (turns := room.turns()):
         from bot.store.results import result_of
 
-        turns = room.program.store.turns(room.session.conversation_id)
-        if turns:
-            room.result = result_of(turns[-1], room.program.store.calls(turns[-1].id))
+        room.result = result_of(turns[-1], room.program.store.calls(turns[-1].id))
     if room.result is None:
         raise UsageError("There is no reply yet.")
     return room.result
@@ -137,13 +132,20 @@ def copy_text(room: Room, text: str) -> None:
     try:
         pyperclip.copy(text)
     except pyperclip.PyperclipException:
-        if not room.streams.stdout_is_terminal:
+        if not room.streams.stdout_is_terminal or room.terminal.bare:
             raise UsageError("There is no clipboard here.") from None
         from base64 import b64encode
 
         encoded = b64encode(text.encode("utf-8", "replace")).decode("ascii")
-        print(f"\x1b]52;c;{encoded}\a", end="", file=sys.__stdout__, flush=True)
+        print(f"\x1b]52;c;{encoded}\a", end="", file=room.streams.stdout, flush=True)
     room.say(f"  Copied ({len(text):,} characters).")
+
+
+def _asked(call: Call) -> str:
+    from bot.render import phrases
+
+    where = "reply" if call.seat.role == "aggregator" else f"round {call.seat.round}"
+    return f"{where:<7}  {phrases.short_name(call.seat.agent.model)}"
 
 
 def _tokens(call: Call) -> str:

@@ -1,0 +1,271 @@
+"""The chat as a program in a real pseudo-terminal: what is seen, from the greeting to the last prompt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pty", reason="pseudo-terminals are POSIX only")
+
+from chat_service import Service
+from pty_window import PtyWindow
+
+Open = Callable[..., PtyWindow]
+
+CTRL_C, CTRL_D, CTRL_J, CTRL_O = "\x03", "\x04", "\x0a", "\x0f"
+PASTE, PASTED = "\x1b[200~", "\x1b[201~"
+MARKDOWN = """# Why
+
+Cats purr because of **reasons**, of which `two` matter:
+
+1. they are *content*
+2. they are 你好 not
+
+```python
+def purr() -> str:
+    return "rrr"
+```
+
+| sign | means |
+|---|---|
+| ✓ | yes |
+"""
+SUMMARY = r"  2 models → judge · first word .* s( ·|\n ) .* s · 320 tokens · cost unknown"
+RENDERED = """\
+Why
+
+Cats purr because of reasons, of which two matter:
+
+ 1. they are content
+ 2. they are 你好 not
+
+python
+def purr() -> str:
+    return "rrr"
+
+sign   means
+────────────
+✓      yes"""
+
+
+def numbered(text: str) -> list[int]:
+    """The numbers of the words w000, w001, … in the order in which they stand in the text."""
+    return [int(number) for number in re.findall(r"\bw(\d{3})\b", text)]
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50), (40, 20)])
+def test_a_streamed_reply(window: Open, service: Service, width: int, height: int) -> None:
+    """The same reply in windows of three sizes: every row as it has to be, and no state left behind."""
+    service.says(judge={"reply": MARKDOWN, "tokens_per_second": 400})
+    with window(width=width, height=height) as talk:
+        talk.prompt()
+        shown = talk.ask("why?")
+        folded = RENDERED.replace("of which two", "of which\ntwo") if width == 40 else RENDERED
+        assert re.fullmatch(
+            rf"\n  round 1   2 of 2   .* s   slowest .\n\n{re.escape(folded)}\n\n{SUMMARY}", shown
+        )
+        assert all(len(row) <= width for row in talk.emulator.rows())
+        talk.until(lambda: "judge ← 2" in talk.emulator.last, "the bar")
+        talk.type(CTRL_D)
+        assert talk.end() == 0
+        talk.assert_as_found()
+
+
+def test_what_is_typed_before_the_prompt_is_up(window: Open, service: Service) -> None:
+    """Enter submits also when typed before the program had the terminal; later Ctrl-J is a new line."""
+    with window() as talk:
+        talk.type("typed ahead\rand this")
+        talk.prompt("and this")
+        assert service.prompts() == ["typed ahead"]
+        talk.type(f"{CTRL_J}line 2\r")
+        talk.until(lambda: len(service.prompts()) == 2)
+        assert service.prompts()[1] == "and this\nline 2"
+        talk.prompt()
+        talk.type(CTRL_D)
+        assert talk.end() == 0
+        talk.assert_as_found()
+
+
+def test_ctrl_d_before_the_prompt_is_up(window: Open) -> None:
+    """It leaves, with 0."""
+    with window() as talk:
+        talk.type(CTRL_D)
+        assert talk.end() == 0
+        talk.assert_as_found()
+
+
+def test_what_is_typed_while_the_models_think(window: Open, service: Service) -> None:
+    """It stands in the next prompt; with Enter it is asked; a paste is one message; no reply is disturbed."""
+    service.says(judge={"reply": "w0 " * 40, "tokens_per_second": 100})
+    with window() as talk:
+        talk.prompt()
+        talk.type("one\r")
+        talk.until(lambda: len(service.prompts()) == 1)
+        talk.type(f"two\r{PASTE}three\rlines\rpasted{PASTED}\rhalf a thought")
+        talk.prompt("half a thought")
+        assert service.prompts() == ["one", "two", "three\nlines\npasted"]
+        typed = [row for row in talk.text.split("\n") if row.startswith((">>>", "..."))]
+        assert typed == [">>> one", ">>> two", ">>> three", "... lines", "... pasted", ">>> half a thought"]
+        assert talk.text.count("w0") == 3 * 40
+        talk.type(CTRL_C)
+        talk.prompt()
+        talk.type(CTRL_D)
+        assert talk.end() == 0
+        talk.assert_as_found()
+
+
+def test_a_paste_of_500_lines(window: Open, service: Service) -> None:
+    """Through the terminal's own bracketed paste it is one message."""
+    text = "\n".join(f"line {number}" for number in range(500))
+    with window() as talk:
+        talk.prompt()
+        talk.type(PASTE + text.replace("\n", "\r") + PASTED)
+        talk.until(lambda: talk.here.endswith("line 499"))
+        talk.type("\r")
+        talk.until(lambda: talk.here == ">>>")
+        assert service.prompts() == [text]
+
+
+def test_answers_are_unfolded(window: Open, service: Service) -> None:
+    """Ctrl-O shows the answers that are there and those that come."""
+    service.says(a={"reply": "a says this"}, b={"reply": "b says that", "delay": 0.6})
+    with window() as talk:
+        talk.prompt()
+        talk.type("one\r")
+        talk.until(lambda: "✓ a" in talk.text)
+        talk.type(CTRL_O)
+        talk.shows("a says this")
+        assert "the reply" not in talk.text
+        talk.shows("the reply")
+        talk.prompt()
+        assert talk.text.index("a says this") < talk.text.index("b says that") < talk.text.index("the reply")
+
+
+@pytest.mark.parametrize("sizes", [[(120, 24), (150, 24)], [(50, 24), (80, 24)]], ids=["wider", "narrower"])
+def test_a_window_resized_in_mid_stream(window: Open, service: Service, sizes: list[tuple[int, int]]) -> None:
+    """No word of the reply comes twice or out of order, and where the window grew none is missing."""
+    words = [f"w{number:03}" for number in range(300)]
+    text = (
+        " ".join(words[:150])
+        + "\n\n- "
+        + "\n- ".join(" ".join(words[i : i + 30]) for i in range(150, 300, 30))
+    )
+    service.says(judge={"reply": text, "tokens_per_second": 400})
+    with window() as talk:
+        talk.prompt()
+        talk.type("one\r")
+        for size, word in zip(sizes, ("w060", "w200"), strict=True):
+            talk.shows(word)
+            talk.resize(*size)
+        talk.prompt()
+        seen = numbered(talk.text)
+        assert seen == sorted(set(seen))
+        if sizes[0][0] > 80:
+            assert seen == list(range(300))
+        talk.type(CTRL_D)
+        assert talk.end() == 0
+        talk.assert_as_found()
+
+
+HOSTILE = (
+    "one\x1b[2Jtwo \x1b]52;c;ZXZpbA==\x07three \x1b]0;title\x1b\\four [bold]five[/bold] [/abc] "
+    "six\rseven \x07eight \x9b31mnine \x9d0;x\x9cten \u202eeleven\u2066 "
+    "\x1b[?1049h\x1b[?25l\x1b[31m\x1b(0twelve"
+)
+
+
+def test_hostile_text(window: Open, service: Service) -> None:
+    """Of escape sequences in answers, reasons and replies nothing but visible text reaches the terminal."""
+    service.says(
+        a={"reply": HOSTILE, "tokens_per_second": 200, "reasoning": HOSTILE},
+        b={"failures": [{"status": 400, "message": HOSTILE}]},
+        judge={"reply": HOSTILE, "tokens_per_second": 200},
+    )
+    with window(width=200, height=50) as talk:
+        talk.prompt()
+        shown = talk.ask("why?")
+        assert "onetwo three four [bold]five[/bold] [/abc] six seven eight nine ten eleven twelve" in shown
+        talk.ask("/refs")
+        talk.ask("/history")
+        talk.ask("/cost")
+        for codes in ("\x1b[2J", "\x1b]", "\x07", "\x9b", "\x9d", "\u202e", "\u2066", "1049h", "\x1b(0"):
+            assert codes not in talk.raw, ascii(codes)
+        talk.type(CTRL_D)
+        assert talk.end() == 0
+        talk.assert_as_found()
+
+
+def test_resumed_in_another_window(window: Open, service: Service, home: Path) -> None:
+    """A chat goes on in a new window with --continue and with /resume; what was said before goes along."""
+    with window() as talk:
+        talk.prompt()
+        talk.ask("first prompt")
+        talk.type(CTRL_D)
+        assert talk.end() == 0
+    with window("--continue") as talk:
+        talk.prompt()
+        found = re.search(r"Resumed (\w+): first prompt \(1 turn\)", talk.text)
+        assert found
+        talk.ask("second prompt")
+        talk.ask("/new")
+        assert talk.ask(f"/resume {found[1][:4]}") == f"Resumed {found[1]}: first prompt (2 turns)"
+        talk.ask("third prompt")
+        asked = [m["content"] for m in service.bodies()[-1]["messages"] if m["role"] == "user"]
+        assert asked == ["first prompt", "second prompt", "third prompt"]
+
+
+def test_the_editor_gets_a_usual_terminal(window: Open, service: Service, tmp_path: Path) -> None:
+    """/edit and Ctrl-X Ctrl-E give the terminal back while the editor runs; its Ctrl-C ends nothing."""
+    script = tmp_path / "editor"
+    script.write_text(
+        f'#!/bin/sh\nstty -a < /dev/tty >> {tmp_path}/modes\necho from the editor > "$1"\nkill -INT $PPID\n',
+        encoding="utf-8",
+    )
+    script.chmod(0o700)
+    with window(EDITOR=str(script), VISUAL="") as talk:
+        talk.prompt()
+        talk.type("/edit\r")
+        talk.prompt("from the editor")
+        talk.type("\x15\x18\x05")
+        talk.until(lambda: (tmp_path / "modes").read_text().count("speed") == 2, "the editor, twice")
+        modes = (tmp_path / "modes").read_text()
+        for mode in ("icanon", "echo", "icrnl", "isig"):
+            assert len(re.findall(rf"(?<!\S){mode}\b", modes)) == 2, mode
+
+
+@pytest.mark.parametrize(
+    ("arguments", "more"), [(["--plain"], {}), ([], {"TERM": "dumb"})], ids=["plain", "dumb"]
+)
+def test_plain_text(window: Open, service: Service, arguments: list[str], more: dict[str, str]) -> None:
+    """With --plain or on a dumb terminal nothing moves: plain lines, the reply as it was written."""
+    service.says(judge={"reply": "**bold** and\n\n- one", "tokens_per_second": 100})
+    with window(*arguments, **more) as talk:
+        talk.shows(">>>")
+        talk.type("why?\r")
+        talk.until(lambda: talk.text.count(">>>") == 2)
+        rows = talk.text.split("\n")
+        assert "**bold** and" in rows
+        assert "- one" in rows
+        assert any(row.startswith("  round 1   2 of 2") for row in rows)
+        between = talk.raw[talk.raw.index("round 1") : talk.raw.index("judge ·")]
+        assert "\x1b[" not in between
+        if more:
+            assert "\x1b" not in talk.raw
+        talk.type(CTRL_D)
+        assert talk.end() == 0
+
+
+def test_no_colour_and_quiet(window: Open, service: Service) -> None:
+    """With NO_COLOR no colour is sent; with --quiet there is the prompt and the reply, and nothing else."""
+    service.says(judge={"reply": "`code` and **more**"})
+    with window("--quiet", NO_COLOR="1") as talk:
+        talk.prompt()
+        assert talk.ask("why?") == "code and more"
+        assert talk.emulator.rows() == [">>> why?", "code and more", ">>>"]
+        sent = {number for codes in re.findall(r"\x1b\[([0-9;]*)m", talk.raw) for number in codes.split(";")}
+        assert not {
+            number for number in sent if number.isdigit() and int(number) in {*range(30, 39), *range(40, 49)}
+        }

@@ -1,0 +1,280 @@
+"""Slash commands about the conversation: what was said and what comes next."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from chat_service import Service
+from chatting import Chat, chatting, in_loop
+
+from bot.repl import commands
+from bot.repl.commands import load
+
+
+async def identifier(talk: Chat) -> str:
+    """The id of the newest conversation."""
+    return (await talk.enter("/history 1")).split("\n")[-1].split()[0]
+
+
+@in_loop
+async def test_command_help(service: Service) -> None:
+    """The page names every command and every key; with a name it tells of that command only."""
+    async with chatting(height=100) as talk:
+        page = await talk.enter("/help")
+        assert all(f"  /{name} " in page or f"  /{name}\n" in page for name in load())
+        assert all(keys in page for keys, _ in commands.KEYS)
+        assert max(map(len, page.split("\n"))) <= 80
+        assert await talk.enter("/help retry") == (
+            "  /retry [AGGREGATOR]\n"
+            "    Ask the last prompt again, once with another aggregator if you name one.\n"
+            "\n"
+            "    The earlier reply is taken back out of the conversation."
+        )
+        assert await talk.enter("/? /exit") == "  /exit, /quit, /bye\n    Leave (as Ctrl-D does)."
+
+
+@pytest.mark.parametrize("name", ["exit", "quit", "bye"])
+def test_ways_to_leave(service: Service, name: str) -> None:
+    """Each of the names ends the chat."""
+    in_loop(_leaves)(name)
+
+
+async def _leaves(name: str) -> None:
+    async with chatting() as talk:
+        talk.type(f"/{name}\r")
+        assert await talk.end() == 0
+
+
+def test_command_exit(service: Service) -> None:
+    """It ends the chat with code 0, also while text is waiting to be read."""
+    in_loop(_leaves)("exit now")
+
+
+@in_loop
+async def test_command_new(service: Service) -> None:
+    """The next prompt goes without what was said before, as a conversation of its own."""
+    async with chatting() as talk:
+        await talk.enter("first")
+        assert await talk.enter("/new") == "  A new conversation."
+        assert "new conversation" in await talk.bar()
+        assert await talk.enter("/refs") == "There is no reply yet."
+        assert await talk.enter("/retry") == "Nothing was asked yet."
+        await talk.enter("second")
+        assert [m["content"] for m in service.bodies()[-1]["messages"] if m["role"] == "user"] == ["second"]
+        assert len((await talk.enter("/history")).split("\n")) == 3
+
+
+@in_loop
+async def test_command_clear(service: Service) -> None:
+    """It begins a new conversation on an empty screen."""
+    async with chatting() as talk:
+        await talk.enter("first")
+        await talk.enter("/clear")
+        assert talk.screen.screen.display[0].startswith("  A new conversation.")
+        assert "first" not in "\n".join(talk.screen.screen.display)
+
+
+@in_loop
+async def test_command_retry(service: Service) -> None:
+    """The prompt is asked again without its first reply; another aggregator writes this one reply only."""
+    service.says(other={"reply": "another reply"})
+    async with chatting() as talk:
+        await talk.enter("why?")
+        shown = await talk.enter("/retry other")
+        assert "another reply" in shown
+        assert "2 models → other" in shown
+        await talk.enter("and then?")
+        messages = [(m["role"], m["content"]) for m in service.bodies()[-1]["messages"]]
+        assert messages[-3:] == [("user", "why?"), ("assistant", "another reply"), ("user", "and then?")]
+        assert [m for m in messages if m[0] == "user"] == [("user", "why?"), ("user", "and then?")]
+
+
+@in_loop
+async def test_retry_after_a_failure(service: Service) -> None:
+    """A prompt that failed is asked again, and the reply before it stays in the conversation."""
+    async with chatting({"min_references": 2}) as talk:
+        await talk.enter("one")
+        service.says(a={"failures": [{"status": 400}]})
+        assert "✗" in await talk.enter("two")
+        service.says()
+        assert "the reply" in await talk.enter("/retry")
+        assert [m["content"] for m in service.bodies()[-1]["messages"][1:]] == ["one", "the reply", "two"]
+
+
+@in_loop
+async def test_command_undo(service: Service) -> None:
+    """Prompt and reply are out of the conversation, and the prompt stands in the line again."""
+    async with chatting() as talk:
+        assert await talk.enter("/undo") == "There is nothing to take back."
+        await talk.enter("one")
+        await talk.enter("two")
+        await talk.enter("/undo")
+        await talk.until(lambda: talk.screen.here == ">>> two", "the prompt in the line")
+        await talk.keys("\x15three\r")
+        assert [m["content"] for m in service.bodies()[-1]["messages"][1:]] == ["one", "the reply", "three"]
+
+
+@in_loop
+async def test_undo_leaves_the_turn_before_as_the_last(service: Service) -> None:
+    """What looks at the last reply looks at the one before, and nothing is left after the only one."""
+    service.says(a={"replies": ["answer 1", "answer 2"]})
+    async with chatting() as talk:
+        await talk.enter("one")
+        await talk.enter("two")
+        await talk.enter("/undo")
+        assert "answer 1" in await talk.keys("\x15/refs\r")
+        await talk.enter("/undo")
+        assert "There is no reply yet." in await talk.keys("\x15/refs\r")
+
+
+@in_loop
+async def test_command_edit(service: Service, editor: Path) -> None:
+    """What the editor saves stands in the line; it begins with the words given, else with the last prompt."""
+    async with chatting() as talk:
+        said = await talk.enter("/edit some words")
+        assert said == "  Enter asks it.\n>>> from the editor\n... in two lines"
+        await talk.shows("... in two lines")
+        assert (editor / "given").read_text() == "some words"
+        await talk.keys("\r")
+        assert service.prompts() == ["from the editor\nin two lines"]
+        (editor / "writes").write_text("\n \n")
+        assert await talk.enter("/edit") == "  Nothing was written."
+        assert (editor / "given").read_text() == "from the editor\nin two lines"
+
+
+@in_loop
+async def test_edit_without_an_editor(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An editor that fails or does not exist is said, and nothing is asked."""
+    monkeypatch.delenv("VISUAL", raising=False)
+    async with chatting() as talk:
+        monkeypatch.setenv("EDITOR", "no-such-editor-4711")
+        assert "no-such-editor-4711 does not start" in await talk.enter("/edit x")
+        monkeypatch.setenv("EDITOR", f"{sys.executable} -c 'raise SystemExit(3)'")
+        assert "ended with status 3" in await talk.enter("/edit x")
+        assert service.prompts() == []
+
+
+@in_loop
+async def test_command_file(service: Service, tmp_path: Path) -> None:
+    """Attached files are named with their size and go along once; names may hold blanks."""
+    (tmp_path / "my notes.txt").write_text("line 1\nline 2\n", encoding="utf-8")
+    async with chatting(width=200) as talk:
+        assert await talk.enter("/file") == "  Nothing is attached."
+        said = await talk.enter(f"/file '{tmp_path}/my notes.txt'")
+        assert said == "  my notes.txt: 2 lines, about 5 tokens, goes along with the next prompt"
+        assert "1 attached" in await talk.bar()
+        assert await talk.enter("/attach") == "  Attached: my notes.txt"
+        await talk.enter("sum up")
+        await talk.enter("again")
+        assert service.prompts() == ["sum up\n\nFile my notes.txt:\n```\nline 1\nline 2\n```", "again"]
+        assert "No such file" in await talk.enter("/file nowhere.txt")
+        await talk.enter(f"/file {tmp_path}/my\\ notes.txt")
+        assert await talk.enter("/file -") == "  Nothing is attached."
+
+
+@in_loop
+async def test_an_attached_file_that_is_gone(service: Service, tmp_path: Path) -> None:
+    """Nothing is asked, and the prompt stands in the line again."""
+    (tmp_path / "notes.txt").write_text("line\n", encoding="utf-8")
+    async with chatting(width=200) as talk:
+        await talk.enter(f"/file {tmp_path}/notes.txt")
+        (tmp_path / "notes.txt").unlink()
+        assert "No such file" in await talk.enter("sum up")
+        await talk.until(lambda: talk.screen.here == ">>> sum up")
+        await talk.keys("\x03/file -\r")
+        assert service.prompts() == []
+
+
+@in_loop
+async def test_command_history(service: Service) -> None:
+    """The latest conversations, the newest first, as many as were asked for."""
+    async with chatting() as talk:
+        assert await talk.enter("/history") == "  No conversations are kept yet."
+        await talk.enter("why do cats purr?")
+        await talk.enter("/new")
+        await talk.enter("and dogs?")
+        head, first, second = (await talk.enter("/history")).split("\n")
+        assert head.split() == ["id", "updated", "turns", "cost", "title"]
+        assert first.endswith("and dogs?")
+        assert second.endswith("why do cats purr?")
+        assert len((await talk.enter("/history 1")).split("\n")) == 2
+
+
+@in_loop
+async def test_command_search(service: Service) -> None:
+    """It finds words of prompts and replies."""
+    async with chatting() as talk:
+        await talk.enter("why do cats purr?")
+        assert "cats purr" in await talk.enter("/search purr")
+        assert "cats \x1b[1;36mpurr\x1b[0m" in talk.written
+        assert await talk.enter("/search dogs") == "  Nothing found."
+
+
+@in_loop
+async def test_command_resume(service: Service) -> None:
+    """It goes on with that conversation and its settings; a prompt left without a reply can be retried."""
+    async with chatting() as talk:
+        await talk.enter("/rounds 2")
+        await talk.enter("why?")
+        first = await identifier(talk)
+        await talk.enter("/new")
+        await talk.enter("/rounds 1")
+        await talk.enter("another")
+        assert await talk.enter(f"/resume {first[:4]}") == f"Resumed {first}: why? (1 turn)"
+        assert "judge ← 2 × 2 · why?" in await talk.bar()
+        assert "from a" in await talk.enter("/refs 1")
+        await talk.enter("and then?")
+        assert [m["content"] for m in service.bodies()[-1]["messages"][1:]] == [
+            "why?",
+            "the reply",
+            "and then?",
+        ]
+        assert "no such conversation" in (await talk.enter("/resume zzzz")).lower()
+        assert "Which one?" in await talk.enter("/resume")
+
+
+@in_loop
+async def test_command_rename(service: Service) -> None:
+    """The conversation has its new title in the list and in the bar."""
+    async with chatting() as talk:
+        assert "has not begun" in await talk.enter("/rename Cats")
+        await talk.enter("why?")
+        assert await talk.enter("/rename About cats") == "  Now called: About cats"
+        assert "About cats" in await talk.bar()
+        assert (await talk.enter("/history")).endswith("About cats")
+
+
+@in_loop
+async def test_command_fork(service: Service) -> None:
+    """The chat goes on in a copy; the original keeps only what it had."""
+    async with chatting() as talk:
+        await talk.enter("one")
+        original = await identifier(talk)
+        said = await talk.enter("/fork")
+        assert said.endswith(f"{original} stays as it is.")
+        await talk.enter("two")
+        assert [m["content"] for m in service.bodies()[-1]["messages"][1:]] == ["one", "the reply", "two"]
+        turns = {row.split()[0]: row.split()[3] for row in (await talk.enter("/history")).split("\n")[1:]}
+        assert sorted(turns.values()) == ["1", "2"]
+        assert turns[original] == "1"
+
+
+@in_loop
+async def test_command_export(service: Service, tmp_path: Path) -> None:
+    """Each form is written to a file that did not exist; without a file Markdown is shown."""
+    async with chatting(width=200) as talk:
+        assert "has not begun" in await talk.enter("/export")
+        await talk.enter("why?")
+        assert "## Turn 1\n\n> why?\n\nthe reply" in await talk.enter("/export")
+        for name in ("a.md", "a.json", "a.jsonl", "a.html"):
+            assert f"Written to {tmp_path / name} (" in await talk.enter(f"/export {tmp_path / name}")
+        assert (tmp_path / "a.md").read_text().startswith("# why?")
+        assert json.loads((tmp_path / "a.json").read_text())
+        assert [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+        assert (tmp_path / "a.html").read_text().startswith("<!doctype html>")
+        assert "exists already" in await talk.enter(f"/export {tmp_path / 'a.md'}")
+        await talk.enter(f"/export json {tmp_path / 'as told'}")
+        assert json.loads((tmp_path / "as told").read_text())

@@ -1,0 +1,131 @@
+"""Slash commands that look at the last reply."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from chat_service import Service
+from chatting import chatting, in_loop
+
+
+@in_loop
+async def test_command_refs(service: Service) -> None:
+    """Every proposal of the last round or of another one, under its model's name."""
+    async with chatting({"rounds": 2}) as talk:
+        assert await talk.enter("/refs") == "There is no reply yet."
+        await talk.enter("why?")
+        shown = await talk.enter("/refs")
+        assert shown.startswith("  round 2 of 2\n── a ─")
+        assert "\nfrom a\n" in shown
+        assert "── b ─" in shown
+        assert (await talk.enter("/proposals 1")).startswith("  round 1 of 2\n")
+        for wrong in ("3", "0", "x", "²"):
+            assert await talk.enter(f"/refs {wrong}") == "There are rounds 1 to 2."
+
+
+@in_loop
+async def test_refs_side_by_side(service: Service) -> None:
+    """In a wide window proposals stand beside each other."""
+    async with chatting(width=140) as talk:
+        service.says()
+        await talk.enter("why?")
+        assert any("from a" in row and "from b" in row for row in (await talk.enter("/refs")).split("\n"))
+
+
+@in_loop
+async def test_command_trace(service: Service) -> None:
+    """It shows how like each proposal the reply is, and never says that it is proof."""
+    says = "Cats purr when they are content, and sometimes when they are in pain."
+    service.says(a={"reply": says}, judge={"reply": says})
+    async with chatting(height=60) as talk:
+        assert await talk.enter("/trace") == "There is no reply yet."
+        await talk.enter("why?")
+        shown = await talk.enter("/trace")
+        assert "likeness to the reply" in shown
+        assert "not proof" in shown
+
+
+@in_loop
+async def test_command_cost(service: Service, home: Path) -> None:
+    """Tokens and dollars by model, of the turn and of the chat; unknown prices are called unknown."""
+    prices = "".join(
+        f"[models.{name}]\ninput_price = 1000.0\noutput_price = 0\n" for name in ("a", "b", "judge")
+    )
+    (home / "config.toml").write_text(prices, encoding="utf-8")
+    service.says(other={"reply": "x"})
+    async with chatting() as talk:
+        assert await talk.enter("/cost") == "  this chat: $0, 0 tokens"
+        await talk.enter("why?")
+        rows = (await talk.enter("/cost")).split("\n")
+        assert [row.split()[:3] for row in rows[:2]] == [["round", "1", "a"], ["round", "1", "b"]]
+        assert rows[2].split()[:2] == ["reply", "judge"]
+        total = rows[3].removeprefix("  this turn: ")
+        assert rows[4].startswith(f"  this chat: {total}, ")
+        assert total in await talk.bar()
+        await talk.enter("/model other")
+        await talk.enter("why?")
+        said = await talk.enter("/cost")
+        assert "  this turn: cost unknown" in said
+        assert f"  this chat: {total} and 1 turn of unknown cost, " in said
+
+
+@in_loop
+async def test_command_copy(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no clipboard of the system's, the terminal is asked to copy the last reply."""
+    monkeypatch.setattr("pyperclip.copy", _no_clipboard)
+    async with chatting() as talk:
+        assert await talk.enter("/copy") == "There is no reply yet."
+        await talk.enter("why?")
+        assert await talk.enter("/copy") == "  Copied (9 characters)."
+        assert "\x1b]52;c;dGhlIHJlcGx5\a" in talk.written
+
+
+def _no_clipboard(text: str) -> None:
+    import pyperclip
+
+    raise pyperclip.PyperclipException("none here")
+
+
+@in_loop
+async def test_command_code(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reply's code blocks are listed, copied by number, and written to files."""
+    monkeypatch.setattr("pyperclip.copy", _no_clipboard)
+    service.says(judge={"reply": "See:\n\n```python\nprint(1)\nprint(2)\n```\n\nand\n\n    plain code\n"})
+    async with chatting(width=160) as talk:
+        await talk.enter("why?")
+        assert (
+            await talk.enter("/code")
+            == "  1  python     2 lines: print(1)\n  2  text       1 line: plain code"
+        )
+        assert await talk.enter("/code 1") == "print(1)\nprint(2)\n  Copied (18 characters)."
+        await talk.enter(f"/code 1 {tmp_path / 'a b.py'}")
+        assert (tmp_path / "a b.py").read_text() == "print(1)\nprint(2)\n"
+        assert await talk.enter("/code 3") == "There are code blocks 1 to 2."
+        service.says()
+        await talk.enter("why?")
+        assert await talk.enter("/code") == "There is no code in the last reply."
+
+
+@in_loop
+async def test_command_save(service: Service, tmp_path: Path) -> None:
+    """The last reply is written to a file that did not exist, whose name may hold blanks."""
+    async with chatting(width=160) as talk:
+        assert await talk.enter("/save") == "Where to? /save FILE"
+        await talk.enter("why?")
+        said = await talk.enter(f"/save {tmp_path}/my reply.md")
+        assert said == f"  Written to {tmp_path}/my reply.md (1 line, about 3 tokens)"
+        assert (tmp_path / "my reply.md").read_text() == "the reply\n"
+        assert "exists already" in await talk.enter(f"/save {tmp_path}/my reply.md")
+        assert "No such file" in await talk.enter(f"/save {tmp_path}/nowhere/reply.md")
+
+
+@in_loop
+async def test_command_expand(service: Service) -> None:
+    """Answers are shown as they come, until it is said again."""
+    async with chatting() as talk:
+        assert await talk.enter("/expand") == "  Answers are shown as they come from now on."
+        shown = await talk.enter("why?")
+        assert shown.index("── a, round 1 ─") < shown.index("from a") < shown.index("the reply")
+        assert await talk.enter("/expand") == "  Answers are folded from now on."
+        assert "from a" not in await talk.enter("why?")

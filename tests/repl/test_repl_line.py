@@ -1,0 +1,320 @@
+"""The prompt: its keys, its completion, its history, and what happens to what is typed."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from chat_service import Service
+from chatting import Chat, chatting, in_loop
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
+
+from bot.repl.completion import CommandCompleter
+
+PASTE, PASTED = "\x1b[200~", "\x1b[201~"
+CTRL_C, CTRL_D, CTRL_J, CTRL_R, CTRL_U = "\x03", "\x04", "\x0a", "\x12", "\x15"
+ALT_ENTER, RIGHT, UP, TAB = "\x1b\r", "\x1b[C", "\x1b[A", "\t"
+
+
+async def line_is(talk: Chat, text: str) -> None:
+    """Wait until this stands in the line."""
+    await talk.until(lambda: talk.screen.here == f">>> {text}".rstrip(), f"the line {text!r}")
+
+
+@in_loop
+async def test_a_whole_transcript(service: Service) -> None:
+    """A short chat looks like this, from greeting to last prompt."""
+    service.says(judge={"reply": "Because of **reasons**.\n\n- one\n- two"})
+    async with chatting({"rounds": 2}) as talk:
+        await talk.enter("why?")
+        await talk.enter("/rounds 1")
+        await talk.enter("/nonesuch")
+        seen = [row for row in talk.text.split("\n") if " of 2 " not in row and "first word" not in row]
+        assert seen == [
+            "moa-bot 0.1.0 · default: 2 models × 2 → judge · /help",
+            ">>> why?",
+            "",
+            "",
+            "Because of reasons.",
+            "",
+            " • one",
+            " • two",
+            "",
+            ">>> /rounds 1",
+            "  rounds  1  (option --rounds)",
+            ">>> /nonesuch",
+            "There is no command /nonesuch.",
+            "  /help lists them. A prompt that begins with a slash is typed with two: //…",
+            ">>>",
+        ]
+        folded = [row for row in talk.text.split("\n") if row.startswith("  round ")]
+        assert [row[:20] for row in folded] == ["  round 1   2 of 2  ", "  round 2   2 of 2  "]
+        assert sum("2 models × 2 → judge · first word" in row for row in talk.text.split("\n")) == 1
+
+
+TYPED: list[tuple[str | bytes, str]] = [
+    ("one\r", "one"),
+    (f"one{ALT_ENTER}two\r", "one\ntwo"),
+    (f"one{CTRL_J}two\r", "one\ntwo"),
+    ('"""\rone\r\rtwo\r"""\r', "one\n\ntwo"),
+    ('"""one"""\r', "one"),
+    ('"""\r/etc/passwd, what is it?\r"""\r', "/etc/passwd, what is it?"),
+    ("//etc/passwd, what is it?\r", "/etc/passwd, what is it?"),
+    (f"{PASTE}one\rtwo\nthree\r\nfour{PASTED}\r", "one\ntwo\nthree\nfour"),
+    (f"{PASTE}/usr/bin/x fails\rwhy?{PASTED}{CTRL_U}x\r", "/usr/bin/x fails\nx"),
+    ("/* a comment */\r", "/* a comment */"),
+    (f"nonsense{CTRL_C}one\r", "one"),
+    ("\r  \rone\r", "one"),
+    ("caf\u00e9 \u4f60\u597d\r", "caf\u00e9 \u4f60\u597d"),
+    (b"caf\xe9\r", "caf\ufffd"),
+]
+
+
+@in_loop
+async def test_what_is_asked(service: Service) -> None:
+    """Every way to type a prompt of one line or several."""
+    async with chatting() as talk:
+        for keys, asked in TYPED:
+            service.process.forget_requests()
+            talk.type(keys)
+            await talk.until(partial(_asked, talk, service, asked), repr(asked))
+
+
+def _asked(talk: Chat, service: Service, prompt: str) -> bool:
+    return talk.idle and service.prompts() == [prompt]
+
+
+@in_loop
+async def test_a_paste_of_500_lines(service: Service) -> None:
+    """It is one message, unchanged, and stays so in the history."""
+    text = "\n".join(f"line {number}: /x and [bold] stay" for number in range(500))
+    async with chatting() as talk:
+        await talk.keys(f"{PASTE}{text}{PASTED}\r")
+        assert service.prompts() == [text]
+        talk.type(UP)
+        await talk.until(lambda: talk.screen.here.endswith("line 499: /x and [bold] stay"))
+
+
+@in_loop
+async def test_ctrl_c_at_the_prompt(service: Service) -> None:
+    """On text it empties the line and the history is still there; on the empty line it hints at Ctrl-D."""
+    async with chatting() as talk:
+        await talk.enter("one")
+        talk.type("half a thought")
+        await line_is(talk, "half a thought")
+        talk.type(CTRL_C)
+        await line_is(talk, "")
+        assert talk.prompts == 2
+        talk.type(UP)
+        await line_is(talk, "one")
+        talk.type(CTRL_C)
+        await line_is(talk, "")
+        assert await talk.keys(CTRL_C) == "  Ctrl-D leaves."
+        assert service.prompts() == ["one"]
+
+
+@in_loop
+async def test_ctrl_d_leaves(service: Service) -> None:
+    """On the empty line it ends the chat with 0; on text it takes away a character."""
+    async with chatting() as talk:
+        talk.type(f"x\x01{CTRL_D}")
+        await line_is(talk, "")
+        talk.type(CTRL_D)
+        assert await talk.end() == 0
+
+
+@in_loop
+async def test_suggestions_and_search(service: Service) -> None:
+    """Earlier prompts are suggested while one types, taken with the right arrow, and found with Ctrl-R."""
+    async with chatting() as talk:
+        await talk.enter("why do cats purr?")
+        await talk.enter("and dogs?")
+        talk.type("why")
+        await line_is(talk, "why do cats purr?")
+        talk.type(f"{RIGHT}!")
+        await line_is(talk, "why do cats purr?!")
+        talk.type(f"{CTRL_U}{CTRL_R}cats")
+        await talk.shows("I-search backward: cats")
+        talk.type("\r")
+        await line_is(talk, "why do cats purr?")
+        await talk.keys("\r")
+        assert service.prompts() == ["why do cats purr?", "and dogs?", "why do cats purr?"]
+
+
+@in_loop
+async def test_a_search_that_is_given_up(service: Service) -> None:
+    """Ctrl-C in a search ends the search, not the chat, and leaves the line as it was."""
+    async with chatting() as talk:
+        await talk.enter("why do cats purr?")
+        talk.type(f"x{CTRL_R}cats")
+        await talk.shows("I-search backward: cats")
+        talk.type(CTRL_C)
+        await line_is(talk, "x")
+
+
+COMPLETED = [
+    ("/hel", "/help"),
+    ("/help ret", "/help /retry"),
+    ("/preset self", "/preset self-moa"),
+    ("/theme li", "/theme light"),
+    ("/set min_ref", "/set min_references"),
+    ("/set theme li", "/set theme light"),
+    ("/set preset self", "/set preset self-moa"),
+    ("/set --plain of", "/set --plain off"),
+    ("/model Qwen3.7-Max", "/model Qwen/Qwen3.7-Max"),
+    ("/references a,Qwen3.7-Max", "/references a,Qwen/Qwen3.7-Max"),
+    ("/retry Qwen3.7-Max", "/retry Qwen/Qwen3.7-Max"),
+    ("/export jsonl ./oth", "/export jsonl ./other.txt"),
+    ("/export ht", "/export html"),
+    ("/file my", "/file my\\ notes.txt"),
+    ("/file my\\ no", "/file my\\ notes.txt"),
+    ("/save ./oth", "/save ./other.txt"),
+]
+
+
+@in_loop
+async def test_completion(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tab completes commands and what follows them; prompts are left alone."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("my notes.txt", "other.txt"):
+        (tmp_path / name).write_text("text", encoding="utf-8")
+    async with chatting() as talk:
+        for typed, completed in COMPLETED:
+            talk.type(f"{CTRL_U}{typed}")
+            await line_is(talk, typed)
+            talk.type(TAB)
+            await line_is(talk, completed)
+
+
+@pytest.mark.parametrize("typed", ["why /hel", "//hel", "/usr/bi", "/nonesuch x", "/cost x"])
+def test_what_is_no_command_is_not_completed(typed: str) -> None:
+    """Prompts are the user's own words, also with a slash in them."""
+    completer = CommandCompleter(cast("Any", None))
+    assert list(completer.get_completions(Document(typed), CompleteEvent())) == []
+
+
+@in_loop
+async def test_completion_of_conversations(service: Service) -> None:
+    """After /resume come the kept conversations, by their ids, with their titles."""
+    async with chatting() as talk:
+        await talk.enter("why do cats purr?")
+        known = (await talk.enter("/history")).split("\n")[-1].split()[0]
+        await talk.enter("/new")
+        talk.type(f"/resume {known[0]}{TAB}")
+        await line_is(talk, f"/resume {known}")
+
+
+@in_loop
+async def test_enter_takes_a_completion_before_it_runs(service: Service) -> None:
+    """Enter on a chosen completion closes the menu; the next one runs the command."""
+    async with chatting() as talk:
+        talk.type(f"/ex{TAB}")
+        await talk.shows(" /export  Write this")
+        talk.type(TAB)
+        await line_is(talk, "/exit")
+        talk.type("\r")
+        await talk.until(lambda: " /export  Write this" not in talk.text)
+        assert talk.prompts == 1
+        talk.type("\r")
+        assert await talk.end() == 0
+
+
+@in_loop
+async def test_history_is_shared_between_windows(service: Service, home: Path) -> None:
+    """What one window asked the arrow keys bring back in another open one; nobody else may read it."""
+    async with chatting() as one, chatting() as other:
+        await one.enter("asked in one window")
+        await other.enter("/cost")
+        other.type(UP)
+        await line_is(other, "/cost")
+        other.type(UP)
+        await line_is(other, "asked in one window")
+    file = home / "prompt_history"
+    assert "+asked in one window" in file.read_text(encoding="utf-8")
+    if os.name == "posix":
+        assert file.stat().st_mode & 0o777 == 0o600
+
+
+@in_loop
+async def test_history_that_cannot_be_written(service: Service, home: Path) -> None:
+    """The chat works, and remembers prompts for as long as it is open."""
+    (home / "prompt_history").mkdir(parents=True)
+    async with chatting() as talk:
+        await talk.enter("one")
+        talk.type(UP)
+        await line_is(talk, "one")
+
+
+@in_loop
+async def test_history_that_is_gone_meanwhile(service: Service, home: Path) -> None:
+    """A history that disappears while the chat runs costs the earlier prompts, not the chat."""
+    async with chatting() as talk:
+        (home / "prompt_history").unlink()
+        (home / "prompt_history").mkdir()
+        await talk.enter("one")
+        await talk.enter("two")
+        assert service.prompts() == ["one", "two"]
+
+
+@in_loop
+async def test_the_editor_at_the_prompt(service: Service, editor: Path) -> None:
+    """Ctrl-X Ctrl-E opens the line in the editor; what it saves stands in the line."""
+    async with chatting() as talk:
+        talk.type("half a thought\x18\x05")
+        await talk.shows("from the editor")
+        assert (editor / "given").read_text() == "half a thought"
+        await talk.keys("\r")
+        assert service.prompts()[0].rstrip("\n") == "from the editor\nin two lines"
+
+
+@in_loop
+async def test_keys_of_vi(service: Service) -> None:
+    """With --vi the line is edited with the keys of vi."""
+    async with chatting({"vi": True}) as talk:
+        talk.type("one two")
+        await line_is(talk, "one two")
+        talk.type("\x1b")
+        talk.type("bcwthree")
+        await line_is(talk, "one three")
+        await talk.keys("\r")
+        assert service.prompts() == ["one three"]
+
+
+@in_loop
+async def test_the_bar(service: Service) -> None:
+    """It tells of mixture, conversation, context and cost; narrow windows keep the mixture."""
+    for width, bar in (
+        (120, "default · judge ← 2 × 2 · a long first prompt tha… · "),
+        (60, "default · judge ← 2 × 2 · "),
+        (40, "default · judge ← 2 × 2"),
+        (20, "judge ← 2 × 2"),
+    ):
+        async with chatting({"rounds": 2}, width=width) as talk:
+            assert "judge ← 2 × 2" in await talk.bar()
+            await talk.enter("a long first prompt that goes on and on and on")
+            shown = await talk.bar()
+            assert shown.startswith(bar)
+            assert len(shown) < width
+            assert ("cost unknown" in shown) == (width > 40)
+
+
+@in_loop
+async def test_quiet_has_neither_bar_nor_greeting(service: Service) -> None:
+    """With --quiet there is the prompt and the reply."""
+    async with chatting({"quiet": True}) as talk:
+        await talk.enter("why?")
+        assert talk.screen.rows() == [">>> why?", "the reply", ">>>"]
+
+
+@in_loop
+async def test_replies_go_where_stdout_goes(service: Service, tmp_path: Path) -> None:
+    """With stdout and stderr in files the reply is written as the model wrote it."""
+    service.says(judge={"reply": "**bold** [x](y)"})
+    async with chatting(terminal=False) as talk:
+        await talk.keys("why?\r")
+        assert talk.out.getvalue().endswith("**bold** [x](y)\n")
+        assert "\x1b" not in talk.out.getvalue()

@@ -1,0 +1,59 @@
+"""A terminal to look at: what a program writes is fed to an emulator, as a real one would get it."""
+
+from __future__ import annotations
+
+import re
+
+import pyte
+
+PATIENCE = 15.0
+"""Seconds that a condition may take at most, on a machine that is busy with other things."""
+
+
+class Emulator:
+    """A terminal's screen with its past: what was written, as rows of text."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.screen = pyte.HistoryScreen(width, height, history=20000, ratio=0.5)
+        self.fresh = set(self.screen.mode)
+        self._stream = pyte.Stream(self.screen)
+
+    def feed(self, text: str) -> None:
+        # Emulators other than this one know that nothing is to be shown of these.
+        self._stream.feed(re.sub(r"\x1b\[\?\d+[hl]|\x1b\[[0-9]* q", _known, text))
+
+    def resize(self, width: int, height: int) -> None:
+        self.screen.resize(height, width)
+
+    def rows(self) -> list[str]:
+        """All rows, scrolled away or visible, without blanks at their ends and without empty rows below."""
+        past = ["".join(row[x].data for x in range(self.screen.columns)) for row in self.screen.history.top]
+        rows = [row.rstrip() for row in [*past, *self.screen.display]]
+        while rows and not rows[-1]:
+            rows.pop()
+        return rows
+
+    @property
+    def here(self) -> str:
+        """The row that the cursor is in."""
+        return str(self.screen.display[self.screen.cursor.y]).rstrip()
+
+    @property
+    def last(self) -> str:
+        """The last row that holds anything."""
+        return next((row.strip() for row in reversed(self.rows()) if row), "")
+
+    def assert_unchanged(self) -> None:
+        """Check that no mode, colour or margin was left behind, and that nobody gave the window a title."""
+        assert set(self.screen.mode) == self.fresh
+        assert not self.screen.cursor.hidden
+        attributes = self.screen.cursor.attrs
+        assert (attributes.fg, attributes.bg) == ("default", "default")
+        assert not any((attributes.bold, attributes.reverse, attributes.underscore))
+        assert self.screen.margins is None
+        assert not self.screen.title
+
+
+def _known(code: re.Match[str]) -> str:
+    """Pass on the modes that the emulator has, and leave out the others."""
+    return code[0] if code[0][3:-1] in {"7", "25"} else ""
