@@ -39,13 +39,19 @@ class Endpoint:
     """An OpenAI-compatible service.
 
     `key` is None where none is needed (a service on this computer). It is kept out of `repr`, so
-    that no log line or traceback can show it.
+    that no log line or traceback can show it. `rate` is the most requests a minute, `parallel` the
+    most at once; None: no limit of its own. `max_tokens_field` is what the service calls the
+    longest answer, `rejects` are the fields of a request's body that it must not be sent.
     """
 
     name: str
     base_url: str
     key: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    rate: float | None = None
+    parallel: int | None = None
+    max_tokens_field: str = "max_tokens"
+    rejects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,8 @@ _SAYS: Final = frozenset({"echo", "replies", "reply", "recorded", "stamps", "pro
 class ModelBehaviour:
     """How one model behaves; seconds and tokens, None where nothing is programmed.
 
-    `recorded` is {instruction: reply}. `reject_fields` are fields of the request's body that are
+    `recorded` is {instruction: reply}, `top_logprobs` {instruction: {token: log probability}} of the
+    reply's first token. `reject_fields` are fields of the request's body that are
     answered with a 400, `facts` further fields of the model's entry in the models list, `headers`
     further headers of every answer. `usage_chunk`: usage comes in a chunk of its own.
     """
@@ -117,6 +118,7 @@ class ModelBehaviour:
     reply: str | None = None
     replies: tuple[str, ...] = ()
     recorded: Mapping[str, str] | None = None
+    top_logprobs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     stamps: int | None = None
     echo: bool = False
     program: str | None = None
@@ -212,7 +214,9 @@ def _read_model(
     if ("recorded" in values) != (key is not None):
         raise ConfigError(f"{source}: {where}recorded: expected together with recorded_as")
     if key is not None:
-        values["recorded"] = recordings.answers(folder / values["recorded"], key, where, source)
+        file = folder / values["recorded"]
+        values["recorded"] = recordings.answers(file, key, where, source)
+        values["top_logprobs"] = recordings.top_logprobs(file, key, where, source)
     for name in ("replies", "reject_fields"):
         if name in values:
             values[name] = tuple(values[name])

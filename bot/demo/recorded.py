@@ -1,6 +1,8 @@
 """Recorded answers: looks the reply to an instruction up in a file of them.
 
 The file is JSONL, gzipped or not, one object a line: {"instruction": text, "outputs": {key: text}}.
+"top_logprobs": {key: {token: log probability}} may stand beside the outputs: those of the first
+token, for requests that ask for them. An instruction is the last message of the user, whole.
 """
 
 from __future__ import annotations
@@ -23,17 +25,29 @@ class Recordings:
 
     def answers(self, path: Path, key: str, where: str, source: str) -> dict[str, str]:
         """Return {instruction: the text recorded under `key`}; raises ConfigError."""
-        if path not in self._rows:
-            self._rows[path] = list(_read(path, where, source))
-        found = {row["instruction"]: row["outputs"].get(key) for row in self._rows[path]}
+        rows = self._of(path, where, source)
+        found = {row["instruction"]: row["outputs"].get(key) for row in rows}
         answers = {instruction: text for instruction, text in found.items() if isinstance(text, str)}
         if not answers:
-            keys = sorted({str(key) for row in self._rows[path] for key in row["outputs"]})
+            keys = sorted({str(key) for row in rows for key in row["outputs"]})
             raise ConfigError(
                 f"{source}: {where}recorded_as: expected a key of the outputs in {path}, not {key!r}",
                 "it holds " + (", ".join(keys) or "no outputs"),
             )
         return answers
+
+    def top_logprobs(self, path: Path, key: str, where: str, source: str) -> dict[str, dict[str, float]]:
+        """Return {instruction: the first token's log probabilities}; raises ConfigError."""
+        found = {
+            row["instruction"]: (row.get("top_logprobs") or {}).get(key)
+            for row in self._of(path, where, source)
+        }
+        return {instruction: tokens for instruction, tokens in found.items() if isinstance(tokens, dict)}
+
+    def _of(self, path: Path, where: str, source: str) -> list[dict[str, Any]]:
+        if path not in self._rows:
+            self._rows[path] = list(_read(path, where, source))
+        return self._rows[path]
 
 
 def _read(path: Path, where: str, source: str) -> Iterator[dict[str, Any]]:

@@ -49,7 +49,9 @@ def alpaca_behaviour(recorded: Path, data: Path, folder: Path) -> dict[str, Any]
     from bot.eval.benchmark import open_benchmark
 
     benchmark = open_benchmark("alpaca_eval", data, accept_altered=True)
-    rows = {row["instruction"]: row for row in read(recorded / "alpaca_eval" / "annotations-claude-2.jsonl.gz")}
+    rows = {
+        row["instruction"]: row for row in read(recorded / "alpaca_eval" / "annotations-claude-2.jsonl.gz")
+    }
     judged = []
     for item in benchmark.items():
         row = rows[item.turns[0]]

@@ -1,0 +1,119 @@
+"""The prompts of a batch: read from JSONL, CSV, Parquet, text or a data set, through `datasets`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bot.errors import UsageError
+from bot.eval.journal import digest
+
+COLUMNS = ("prompt", "instruction", "question", "text", "turns")
+"""Columns that prompts are looked for in when none is named, in this order."""
+_KINDS = {
+    ".jsonl": "json",
+    ".json": "json",
+    ".ndjson": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".txt": "text",
+}
+_PACKED = (".gz", ".bz2", ".xz", ".zst")
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRow:
+    """A row: its place in the file (from 0), its columns, and the prompts in it, turns of a conversation."""
+
+    index: int
+    columns: Mapping[str, Any]
+    turns: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """What the row asks, as 32 hex digits: an answer belongs to it, not to its place alone."""
+        return digest(list(self.turns))
+
+
+class Rows:
+    """The rows of a source, in order; iterable any number of times, memory-mapped, never all in memory.
+
+    `source` is a file, or the name of a data set on the hub. Raises UsageError for what cannot be
+    read, for a column that is not there, and, while iterating, for a row without a prompt.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        column: str | None = None,
+        split: str = "train",
+        subset: str | None = None,
+        limit: int | None = None,
+    ) -> None:
+        self.source = source
+        self._rows = _load(source, split, subset)
+        if limit is not None:
+            self._rows = self._rows.select(range(min(limit, len(self._rows))))
+        self.column = _column(list(self._rows.column_names), column)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[PromptRow]:
+        for index, columns in enumerate(self._rows):
+            yield PromptRow(index, columns, self._turns(index, columns[self.column]))
+
+    def _turns(self, index: int, value: object) -> tuple[str, ...]:
+        turns = [value] if isinstance(value, str) else value
+        if isinstance(turns, Sequence) and turns and all(isinstance(t, str) and t.strip() for t in turns):
+            return tuple(turns)
+        raise UsageError(
+            f"{self.source}: row {index + 1}: expected a prompt (or a list of them) in column {self.column}."
+        )
+
+
+def _load(source: str, split: str, subset: str | None) -> Any:
+    """Return the source as a data set."""
+    import datasets  # type: ignore[import-untyped]  # ships no types
+
+    datasets.disable_progress_bars()
+    file = Path(source).expanduser()
+    kind = _kind(file)
+    is_file = file.is_file()
+    if is_file and kind is None:
+        raise UsageError(f"{source}: its name says no kind that is known ({', '.join(_KINDS)}).")
+    if not is_file and (kind is not None or file.is_absolute()):
+        raise UsageError(f"{source}: there is no such file.")
+    try:
+        if not is_file:
+            return datasets.load_dataset(source, subset, split=split)
+        more = {"delimiter": "\t"} if ".tsv" in file.suffixes else {}
+        return datasets.load_dataset(kind, data_files=str(file.absolute()), split="train", **more)
+    except Exception as error:  # `datasets` raises whatever its readers raise
+        said = " ".join(str(error.__cause__ or error).split())[:300]
+        raise UsageError(f"{source}: cannot be read: {said or type(error).__name__}") from error
+
+
+def _kind(file: Path) -> str | None:
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    if suffixes and suffixes[-1] in _PACKED:
+        suffixes.pop()
+    return _KINDS.get(suffixes[-1]) if suffixes else None
+
+
+def _column(there: Sequence[str], wanted: str | None) -> str:
+    said = f"It has: {', '.join(there)}."
+    if wanted is not None:
+        if wanted in there:
+            return wanted
+        raise UsageError(f"--column: there is no column {wanted}.", hint=said)
+    for name in COLUMNS:
+        if name in there:
+            return name
+    if len(there) == 1:
+        return there[0]
+    raise UsageError("Which column holds the prompts? Name it with --column.", hint=said)

@@ -1,0 +1,110 @@
+"""`moa-bot eval report` and `moa-bot eval similarity`: what is made of answers that are there already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bot.errors import UsageError
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+RECORDED = ("recorded_answers.jsonl.gz", "recorded_answers.jsonl")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the group `eval`."""
+    app.command()(report)
+    app.command()(similarity)
+
+
+def report(
+    *,
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of runs and sweeps.")],
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write one self-contained page.", show_default=False),
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option("--pictures", metavar="DIR", help="Write PNG and SVG files.", show_default=False),
+    ] = None,
+    charts: Annotated[bool, typer.Option("--charts/--no_charts", help="Draw in the terminal.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Show runs beside one another and beside the published figures."""
+    import sys
+
+    from bot.cli.output import put, put_json, window
+    from bot.eval import charts as drawing
+    from bot.eval.report import read_runs, text_report
+
+    runs = read_runs(folders)
+    if as_json:
+        put_json(runs)
+    else:
+        put(text_report(runs))
+        width = window()
+        if charts and width and (drawn := drawing.terminal_charts(runs, min(width, 110))):
+            put("\n" + drawn)
+    if html or pictures:
+        figures = drawing.pictures(runs)
+        if pictures:
+            drawing.save_pictures(figures, pictures)
+        if html:
+            from bot.eval.page import page
+
+            html.parent.mkdir(parents=True, exist_ok=True)
+            html.write_text(
+                page(runs, {name: drawing.svg(figure) for name, figure in figures.items()}),
+                encoding="utf-8",
+                errors="replace",
+            )
+            print(f"moa-bot: {html}", file=sys.stderr)
+
+
+def similarity(
+    *,
+    answers: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Recorded answers, one object a line: instruction, outputs {model: text}; or its folder.",
+        ),
+    ],
+    reply: Annotated[
+        str, typer.Option("--reply", metavar="MODEL", help="Whose answers are the replies.")
+    ] = "Together-MoA",
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, metavar="N", help="Only the first N.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask whether a mixture's replies are more like the better proposals (section 3.3 of the paper)."""
+    from bot.cli.output import put, put_json
+    from bot.eval.report import layout, number
+    from bot.eval.similarity import analyse, recorded_instances
+
+    if answers.is_dir():
+        found = [answers / name for name in RECORDED if (answers / name).is_file()]
+        if not found:
+            raise UsageError(f"{answers}: there is no {RECORDED[1]} in it.")
+        answers = found[0]
+    figures = analyse(recorded_instances(answers, reply)[:limit])
+    if as_json:
+        put_json(figures)
+        return
+    head = ["likeness", "mean", "± se", "shuffled", "n"]
+    rows = [
+        [
+            name,
+            number(row["mean"], 3),
+            number(row["standard_error"], 3),
+            number(row["null_mean"], 3),
+            f"{row['n']:,}",
+        ]
+        for name, row in {**figures["measures"], **figures["control"]}.items()
+    ]
+    put(layout([head, *rows]) + "\n\n" + "\n".join(figures["notes"]))

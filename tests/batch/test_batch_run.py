@@ -1,0 +1,244 @@
+"""Batches: every kind of file, resumed after a kill, within a budget, in order."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_models import FakePlan, layers
+from services import start_service
+
+from bot.batch.estimate import estimate
+from bot.batch.rows import PromptRow, Rows
+from bot.demo.process import DemoProcess
+from bot.errors import UsageError
+from bot.messages import Agent, Usage
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+PROMPTS = [f"question {number}" for number in range(12)]
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[DemoProcess]:
+    with start_service(tmp_path, {"models": {"a": {"reply": "from a"}, "judge": {"echo": True}}}) as running:
+        yield running
+
+
+@pytest.fixture
+def environment(service: DemoProcess, tmp_path: Path) -> dict[str, str]:
+    return {
+        "TOGETHER_BASE_URL": service.base_url,
+        "TOGETHER_API_KEY": "not-needed",
+        "MOA_BOT_REFERENCE_MODELS": "a",
+        "MOA_BOT_AGGREGATOR": "judge",
+        "HF_HOME": str(tmp_path / "hf"),
+    }
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    file = tmp_path / "prompts.jsonl"
+    file.write_text("".join(json.dumps({"id": n, "prompt": text}) + "\n" for n, text in enumerate(PROMPTS)))
+    return file
+
+
+def lines(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def asked(answer: dict[str, Any]) -> str:
+    """The prompt that the echoing aggregator was sent."""
+    return str(json.loads(answer["reply"])["messages"][-1]["content"])
+
+
+def test_answers_stand_in_order(moa: Run, environment: dict[str, str], prompts: Path, tmp_path: Path) -> None:
+    """Each row has its own answer, its columns, its proposals, and its place."""
+    done = moa("batch", str(prompts), env=environment)
+    assert done.returncode == 0, done.stderr
+    answers = lines(tmp_path / "prompts.answers.jsonl")
+    assert [asked(answer) for answer in answers] == PROMPTS
+    assert [answer["input"]["id"] for answer in answers] == list(range(12))
+    assert answers[0]["references"] == [[{"model": "a", "text": "from a"}]]
+    assert all(answer["error"] is None and answer["seconds"] > 0 for answer in answers)
+
+
+def test_killed_and_resumed(
+    *,
+    moa: Run,
+    start: Callable[..., subprocess.Popen[bytes]],
+    environment: dict[str, str],
+    prompts: Path,
+    service: DemoProcess,
+    tmp_path: Path,
+) -> None:
+    """A batch that is killed goes on with what is open, and asks nothing again that was answered."""
+    service.programme({"models": {"a": {"reply": "from a", "delay": 0.15}, "judge": {"echo": True}}})
+    arguments = ["batch", str(prompts), "--concurrency", "2"]
+    calls = tmp_path / "prompts.answers.jsonl.run" / "calls.jsonl"
+
+    def answered() -> int:
+        return calls.read_text().count('"answer":') if calls.exists() else 0
+
+    process = start(arguments, env=environment, stdin=subprocess.DEVNULL)
+    end = time.monotonic() + 20
+    while answered() < 8:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+    while service.connections()["open"]:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    before = answered()
+    service.forget_requests()
+    done = moa(*arguments, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "answered already" in done.stderr
+    assert len(service.requests()) == 24 - before
+    assert [asked(answer) for answer in lines(tmp_path / "prompts.answers.jsonl")] == PROMPTS
+
+
+def test_a_row_that_fails_is_asked_again(
+    moa: Run, environment: dict[str, str], prompts: Path, service: DemoProcess, tmp_path: Path
+) -> None:
+    """An error stands beside its row, fails the run, and is made good by the next one."""
+    refusing = {"echo": True, "failures": [{"status": 400, "contains": "question 3"}]}
+    service.programme({"models": {"a": {"reply": "x"}, "judge": refusing}})
+    done = moa("batch", str(prompts), env=environment)
+    assert done.returncode == 1
+    answers = lines(tmp_path / "prompts.answers.jsonl")
+    assert [answer["index"] for answer in answers if answer["error"]] == [3]
+    assert answers[3]["reply"] is None
+    assert moa("batch", str(prompts), "--max_errors", "1", env=environment).returncode == 0
+    service.programme({"models": {"a": {"reply": "x"}, "judge": {"echo": True}}})
+    service.forget_requests()
+    assert moa("batch", str(prompts), env=environment).returncode == 0
+    assert len(service.requests()) == 1
+    assert not any(answer["error"] for answer in lines(tmp_path / "prompts.answers.jsonl"))
+
+
+def test_the_same_prompt_twice_is_asked_twice(
+    moa: Run, environment: dict[str, str], service: DemoProcess, tmp_path: Path
+) -> None:
+    """Rows that ask the same are samples of their own."""
+    service.programme({"models": {"a": {"reply": "x"}, "judge": {"replies": ["one", "two"]}}})
+    file = tmp_path / "twice.jsonl"
+    file.write_text('{"prompt": "why?"}\n' * 2)
+    assert moa("batch", str(file), env=environment).returncode == 0
+    assert {answer["reply"] for answer in lines(tmp_path / "twice.answers.jsonl")} == {"one", "two"}
+
+
+def test_csv_in_parquet_out(moa: Run, environment: dict[str, str], tmp_path: Path) -> None:
+    """Other columns and forms: the column is named, the answers are a table."""
+    datasets = pytest.importorskip("datasets")
+    file, out = tmp_path / "prompts.csv", tmp_path / "out.parquet"
+    with file.open("w", newline="") as handle:
+        csv.writer(handle).writerows([["ask", "who"], ["why, though?", "x"], ["how?", "y"]])
+    done = moa("batch", str(file), "--column", "ask", "--limit", "1", "-o", str(out), env=environment)
+    assert done.returncode == 0, done.stderr
+    table = datasets.Dataset.from_parquet(str(out), cache_dir=str(tmp_path / "cache"))
+    assert len(table) == 1
+    assert asked(table[0]) == "why, though?"
+    assert json.loads(table[0]["input"])["who"] == "x"
+
+
+def test_a_dry_run_asks_nothing(
+    moa: Run, environment: dict[str, str], prompts: Path, service: DemoProcess
+) -> None:
+    """The estimate counts prompts and calls, names models of unknown price, and touches no service."""
+    done = moa("batch", str(prompts), "--dry_run", env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "12 prompts, 24 calls" in done.stdout
+    assert "a, judge" in done.stdout
+    assert not service.requests()
+
+
+def test_a_budget_stops_a_batch(
+    moa: Run, environment: dict[str, str], prompts: Path, service: DemoProcess, tmp_path: Path
+) -> None:
+    """With --max_cost a batch ends before more is spent, says so, and goes on when it may."""
+    home = tmp_path / "home"
+    home.mkdir()
+    prices = "input_price = 0\noutput_price = 100\nendpoint = 'together'\n"
+    (home / "config.toml").write_text(f"[models.a]\n{prices}[models.judge]\n{prices}")
+    service.programme({"models": {"a": {"reply": "x"}, "judge": {"reply": "word " * 10}}})
+    arguments = ["batch", str(prompts), "--max_tokens", "20", "--concurrency", "1"]
+    done = moa(*arguments, "--max_cost", "0.005", env=environment)
+    assert done.returncode == 1
+    assert "budget" in done.stderr
+    calls = lines(tmp_path / "prompts.answers.jsonl.run" / "calls.jsonl")
+    spent = sum(call.get("cost") or 0 for call in calls)
+    assert 0 < spent <= 0.005
+    assert moa(*arguments, "--max_cost", "1", env=environment).returncode == 0
+    assert len(lines(tmp_path / "prompts.answers.jsonl")) == 12
+
+
+def test_a_budget_needs_prices(moa: Run, environment: dict[str, str], prompts: Path) -> None:
+    """A cap on what nobody knows the price of is refused."""
+    done = moa("batch", str(prompts), "--max_cost", "1", env=environment)
+    assert done.returncode == 1
+    assert "price is not known" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "arguments", "said"),
+    [
+        ("none.jsonl", None, [], "no such file"),
+        ("a.xyz", "x", [], "says no kind"),
+        ("a.jsonl", '{"x": "1", "y": "2"}\n', [], "--column"),
+        ("a.jsonl", '{"x": "1", "y": "2"}\n', ["--column", "z"], "no column z"),
+        ("a.jsonl", '{"prompt": ""}\n', [], "row 1"),
+        ("a.jsonl", "not json\n", [], "cannot be read"),
+        ("a.jsonl", '{"prompt": "x"}\n', ["-o", "out.txt"], ".parquet"),
+        ("a.jsonl", '{"prompt": "x"}\n', ["--engine", "steam"], "steam"),
+    ],
+)
+def test_mistakes_are_said(
+    *,
+    moa: Run,
+    environment: dict[str, str],
+    tmp_path: Path,
+    name: str,
+    content: str | None,
+    arguments: list[str],
+    said: str,
+) -> None:
+    """What cannot be run is told in a line that names the file and the way out."""
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    done = moa("batch", str(tmp_path / name), *arguments, env=environment)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_rows_of_conversations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of prompts is a conversation of several turns; the row's digest is of what it asks."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"turns": ["one", "two"]}\n{"turns": ["one", "two"]}\n{"turns": ["three"]}\n')
+    rows = list(Rows(str(file)))
+    assert [row.turns for row in rows] == [("one", "two"), ("one", "two"), ("three",)]
+    assert rows[0].digest == rows[1].digest != rows[2].digest
+    with pytest.raises(UsageError, match="no column"):
+        Rows(str(file), column="prompt")
+
+
+def test_an_estimate_counts_what_models_read() -> None:
+    """Later layers pay for the answers they read; the dearest case pays for every token allowed."""
+    plan = FakePlan(layers("a", "b", rounds=2), max_tokens=1000, reference_max_tokens=800)
+
+    def cost(agent: Agent, usage: Usage) -> float | None:
+        return None if agent.model == "b" else (usage.completion_tokens or 0) / 1000
+
+    found = estimate([PromptRow(0, {}, ("why?",))], plan, cost)  # type: ignore[arg-type]  # a plan as far as it is read
+    assert (found.prompts, found.calls, found.unpriced) == (1, 5, {"b"})
+    assert found.likely == pytest.approx(0.5 * 3)
+    assert found.most == pytest.approx(0.8 * 2 + 1.0)

@@ -1,0 +1,139 @@
+"""The journal of a run: what is in it survives, is found again, and belongs to one process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.errors import Failure, FailureKind, MoaError
+from bot.eval.journal import Folder, Journal, key_of
+from bot.messages import Completion, Endpoint, Message, Request, Usage
+
+REQUEST = Request(
+    Endpoint("together", "https://example.com/v1", "very-secret-key"),
+    "some/model",
+    (Message("system", "be brief"), Message("user", "why?\ud800")),
+    temperature=0.7,
+    max_tokens=100,
+)
+ANSWER = Completion(
+    "because",
+    reasoning="hm",
+    usage=Usage(3, 4, None),
+    finish_reason="stop",
+    seconds=1.5,
+    top_logprobs=(("m", -0.1), ("M", -2.3)),
+)
+
+
+def test_an_answer_is_found_again(tmp_path: Path) -> None:
+    """What was added is answered from the file by the next process, whole, with what was asked."""
+    key = key_of(REQUEST, "")
+    with Journal(tmp_path / "calls.jsonl") as journal:
+        journal.add(key, REQUEST, ANSWER, 0.25, retries=1)
+        assert journal.answer(key) == ANSWER
+    with Journal(tmp_path / "calls.jsonl") as journal:
+        assert journal.answer(key) == ANSWER
+        assert journal.messages(key) == REQUEST.messages
+        assert (journal.spent, journal.unpriced, len(journal)) == (0.25, 0, 1)
+    assert "very-secret-key" not in (tmp_path / "calls.jsonl").read_text()
+
+
+def test_failures_are_kept_but_asked_again(tmp_path: Path) -> None:
+    """A passing failure is on record and answers nothing; one that would come again does."""
+    passing = Failure(FailureKind.TIMEOUT, "nothing came", "some/model")
+    settled = Failure(FailureKind.CONTEXT_LENGTH, "too long", "some/model", limit=4096)
+    with Journal(tmp_path / "calls.jsonl") as journal:
+        journal.add("a", REQUEST, passing, 0.0)
+        journal.add("b", REQUEST, settled, 0.0)
+    with Journal(tmp_path / "calls.jsonl") as journal:
+        assert journal.answer("a") is None
+        assert journal.answer("b") == settled
+        assert journal.failures == 2
+
+
+@pytest.mark.parametrize("cut", [1, 20, 150])
+def test_a_torn_last_line_costs_that_line_alone(tmp_path: Path, cut: int) -> None:
+    """Whatever a crash leaves of the last line, the lines before it and those to come are whole."""
+    file = tmp_path / "calls.jsonl"
+    with Journal(file) as journal:
+        journal.add("a", REQUEST, ANSWER, None)
+        journal.add("b", REQUEST, ANSWER, None)
+    file.write_bytes(file.read_bytes()[:-cut])
+    with Journal(file) as journal:
+        assert journal.answer("a") == ANSWER
+        journal.add("c", REQUEST, ANSWER, None)
+    with Journal(file) as journal:
+        assert journal.answer("a") == journal.answer("c") == ANSWER
+        assert journal.torn == (cut > 1)
+        assert ("b" in journal) == (cut == 1)
+
+
+def test_the_same_conversation_is_written_once(tmp_path: Path) -> None:
+    """Six models that are asked the same take the room of one conversation."""
+    file = tmp_path / "calls.jsonl"
+    with Journal(file) as journal:
+        for number in range(6):
+            journal.add(str(number), replace(REQUEST, model=f"m{number}"), ANSWER, None)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert sum("content" in line for line in lines) == 1
+
+
+def test_keys_tell_apart_what_decides_an_answer() -> None:
+    """Model, service, messages, parameters and sample make the key; timeouts and secrets do not."""
+    others = [
+        replace(REQUEST, model="other"),
+        replace(REQUEST, endpoint=Endpoint("openai", "https://example.com/v1")),
+        replace(REQUEST, endpoint=Endpoint("together", "https://example.org/v1")),
+        replace(REQUEST, messages=(Message("user", "why?"),)),
+        replace(REQUEST, temperature=0.0),
+        replace(REQUEST, max_tokens=1),
+        replace(REQUEST, seed=1),
+        replace(REQUEST, extra={"logprobs": True}),
+    ]
+    keys = {key_of(each, "") for each in [REQUEST, *others]} | {key_of(REQUEST, "2")}
+    assert len(keys) == len(others) + 2
+    same = replace(REQUEST, timeout=1.0, every=3.0, endpoint=replace(REQUEST.endpoint, key="another"))
+    assert key_of(same, "") == key_of(REQUEST, "")
+
+
+def test_a_service_on_this_computer_is_known_by_its_name() -> None:
+    """A port that changes from run to run does not make a run start afresh."""
+    here = [
+        replace(REQUEST, endpoint=Endpoint("demo", f"http://127.0.0.1:{port}/v1")) for port in (4000, 5000)
+    ]
+    assert key_of(here[0], "") == key_of(here[1], "")
+
+
+def test_a_second_process_is_refused(tmp_path: Path, tagged: dict[str, str]) -> None:
+    """Two runs never write into one folder; the end of the first, however it ends, frees it."""
+    code = (
+        "import sys; from pathlib import Path; from bot.eval.journal import Folder\n"
+        "folder = Folder(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=tagged,
+    )
+    with other:
+        assert other.stdout
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(MoaError, match="another run"):
+            Folder(tmp_path)
+        other.kill()
+    with Folder(tmp_path):
+        pass
+
+
+def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    """A journal in a place where there can be none is an error in one line."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MoaError, match="journal"):
+        Journal(tmp_path / "file" / "calls.jsonl")

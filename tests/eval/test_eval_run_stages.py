@@ -1,0 +1,303 @@
+"""Whole evaluations against the offline service: killed, resumed, counted, and told honestly."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recorded_runs import (
+    JUDGE,
+    MT_MODEL,
+    REFERENCES,
+    UNDER_TEST,
+    alpaca_behaviour,
+    alpaca_data,
+    mt_behaviour,
+)
+from services import start_service
+
+from bot.demo.process import DemoProcess
+
+LIMIT = 24
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[DemoProcess]:
+    with start_service(tmp_path, {"models": {}}) as running:
+        yield running
+
+
+@pytest.fixture
+def environment(service: DemoProcess) -> dict[str, str]:
+    return {"TOGETHER_BASE_URL": service.base_url, "TOGETHER_API_KEY": "not-needed"}
+
+
+def answered(journal: Path) -> int:
+    """How many calls the journal holds an answer to, counted apart from the program's own reading."""
+    lines = journal.read_bytes().splitlines() if journal.exists() else []
+    return sum(line.endswith(b"}") and b'"answer":' in line for line in lines)
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def slowed(behaviour: dict[str, Any], seconds: float) -> dict[str, Any]:
+    return {"models": {name: {**says, "delay": seconds} for name, says in behaviour["models"].items()}}
+
+
+def killed_twice(
+    arguments: list[str],
+    *,
+    start: Callable[..., subprocess.Popen[bytes]],
+    moa: Run,
+    service: DemoProcess,
+    environment: dict[str, str],
+    out: Path,
+    calls: tuple[int, int],
+) -> dict[str, Any]:
+    """Run, kill in each stage, resume; returns the figures. What was answered is not asked again."""
+    for journal, some in (("generate.jsonl", calls[0] // 3), ("judge.jsonl", calls[1] // 3)):
+        process = start(arguments, env=environment, stdin=subprocess.DEVNULL)
+        wait_for(lambda file=out / journal, some=some: answered(file) >= some)
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        # What its workers had been told to ask is theirs to end with.
+        wait_for(lambda: service.connections()["open"] == 0)
+    before = answered(out / "generate.jsonl"), answered(out / "judge.jsonl")
+    assert before[0] == calls[0]
+    assert calls[1] // 3 <= before[1] < calls[1]
+    service.forget_requests()
+    done = moa(*arguments, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert len(service.requests()) == sum(calls) - sum(before)
+    return read(done.stdout)
+
+
+def read(text: str) -> dict[str, Any]:
+    """Figures whose last digits, which a fit on several cores leaves open, are rounded off."""
+    figures: dict[str, Any] = json.loads(text, parse_float=lambda number: round(float(number), 9))
+    return figures
+
+
+def without_times(summary: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in summary.items() if name != "seconds_per_query"}
+
+
+def test_alpaca_eval_killed_twice(
+    *,
+    recorded: Path,
+    tmp_path: Path,
+    start: Callable[..., subprocess.Popen[bytes]],
+    moa: Run,
+    service: DemoProcess,
+    environment: dict[str, str],
+) -> None:
+    """Killed in both stages and resumed, AlpacaEval gives the figures of a run that nobody disturbed."""
+    data = alpaca_data(recorded, tmp_path)
+    behaviour = alpaca_behaviour(recorded, data, tmp_path)
+    service.programme(behaviour)
+    common = ["eval", "alpaca_eval", "run", "--data_dir", str(data), "--accept_altered", "--json"]
+    common += ["-r", ",".join(REFERENCES), "-a", UNDER_TEST, "--judge", f"together:{JUDGE}"]
+    common += ["--max_tokens", "100000", "--limit", str(LIMIT), "--concurrency", "6"]
+    calm = moa(*common, "--out", str(tmp_path / "calm"), env=environment)
+    assert calm.returncode == 0, calm.stderr
+    undisturbed = read(calm.stdout)
+    assert (undisturbed["n"], undisturbed["n_expected"]) == (LIMIT, LIMIT)
+    assert undisturbed["figures"]["comparable"] is False
+
+    service.programme(slowed(behaviour, 0.03))
+    out = tmp_path / "killed"
+    figures = killed_twice(
+        [*common, "--out", str(out)],
+        start=start,
+        moa=moa,
+        service=service,
+        environment=environment,
+        out=out,
+        calls=(3 * LIMIT, LIMIT),
+    )
+    assert without_times(figures) == without_times(undisturbed)
+    for name in ("annotations.json", "model_outputs.json"):
+        assert json.loads((out / name).read_text()) == json.loads((tmp_path / "calm" / name).read_text())
+
+    rescored = moa("eval", "alpaca_eval", "score", "--out", str(out), "--data_dir", str(data),
+                   "--accept_altered", "--json")  # fmt: skip
+    assert rescored.returncode == 0, rescored.stderr
+    assert read(rescored.stdout) == figures
+    official = moa("eval", "alpaca_eval", "score", str(out / "annotations.json"), "--data_dir", str(data),
+                   "--json")  # fmt: skip
+    assert json.loads(official.stdout)["win_rate"] == pytest.approx(figures["figures"]["win_rate"])
+
+
+def test_mt_bench_killed_twice(
+    *,
+    recorded: Path,
+    tmp_path: Path,
+    start: Callable[..., subprocess.Popen[bytes]],
+    moa: Run,
+    service: DemoProcess,
+    environment: dict[str, str],
+) -> None:
+    """The same of MT-Bench, whole: both turns of a conversation, and the published score at its end."""
+    service.programme(slowed(mt_behaviour(recorded, tmp_path), 0.01))
+    out = tmp_path / "killed"
+    arguments = ["eval", "mt_bench", "run", "--data_dir", str(recorded), "--json", "--out", str(out)]
+    arguments += ["-r", "reference", "-a", MT_MODEL, "--judge", f"together:{JUDGE}", "--max_tokens", "9000"]
+    summary = killed_twice(
+        arguments,
+        start=start,
+        moa=moa,
+        service=service,
+        environment=environment,
+        out=out,
+        calls=(320, 160),
+    )
+    [figures] = summary["figures"].values()
+    assert (summary["n"], summary["n_expected"], summary["unparsable"]) == (160, 160, 0)
+    assert figures["score"] == pytest.approx(7.12, abs=0.005)
+
+
+def test_flask_with_a_made_up_judge(
+    recorded: Path, tmp_path: Path, moa: Run, service: DemoProcess, environment: dict[str, str]
+) -> None:
+    """Reviews that cannot be read are counted, figures are made of the others, and the run fails."""
+    good = 'Fine.\n{"Completeness": 4, "Factuality": 5, "Logical Correctness": 3, "Readability": "N/A"}'
+    service.programme(
+        {
+            "models": {
+                "a": {"reply": "a proposal"},
+                "judge": {"reply": "the answer"},
+                "reviewer": {"replies": [good, good, "I would rather not say"]},
+            }
+        }
+    )
+    arguments = ["eval", "flask", "run", "--data_dir", str(recorded), "--limit", "12", "--json", "-r", "a",
+                 "-a", "judge", "--judge", "together:reviewer", "--out", str(tmp_path / "out")]  # fmt: skip
+    done = moa(*arguments, env=environment)
+    summary = json.loads(done.stdout)
+    assert (summary["n"], summary["unparsable"], summary["n_expected"]) == (8, 4, 12)
+    assert summary["figures"]["score"] == pytest.approx(4.0)
+    assert done.returncode == 1
+    assert "--max_errors 0" in done.stderr
+    assert moa(*arguments, "--max_errors", "4", env=environment).returncode == 0
+
+
+def test_a_failure_is_never_a_score(
+    recorded: Path, tmp_path: Path, moa: Run, service: DemoProcess, environment: dict[str, str]
+) -> None:
+    """Items without an answer are left out, counted, and asked again by the next run."""
+    behaviour = {
+        "a": {"reply": "a proposal"},
+        "judge": {"reply": "x", "failures": [{"status": 400, "contains": "travel blog"}]},
+        "reviewer": {"reply": "Good. [[9]]"},
+    }
+    service.programme({"models": behaviour})
+    arguments = ["eval", "mt_bench", "run", "--data_dir", str(recorded), "--limit", "4", "--json", "-r", "a",
+                 "-a", "judge", "--judge", "together:reviewer", "--out", str(tmp_path / "out")]  # fmt: skip
+    done = moa(*arguments, env=environment)
+    summary = json.loads(done.stdout)
+    assert (summary["unanswered"], summary["n"], summary["n_expected"]) == (1, 6, 8)
+    assert done.returncode == 1
+    service.programme({"models": behaviour | {"judge": {"reply": "x"}}})
+    service.forget_requests()
+    again = moa(*arguments, env=environment)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["n"] == 8
+    # Of the item that failed: its first aggregator again, its second turn, and its two judgments.
+    assert len(service.requests()) == 1 + 2 + 2
+
+
+def test_a_refused_key_ends_the_run(
+    recorded: Path, tmp_path: Path, moa: Run, service: DemoProcess, environment: dict[str, str]
+) -> None:
+    """What no further request can change stops the run at once, with its own exit code."""
+    service.programme({"models": {"a": {"reply": "x"}, "b": {"reply": "y"}}, "require_key": "another"})
+    done = moa("eval", "mt_bench", "generate", "--data_dir", str(recorded), "-r", "a", "-a", "b",
+               "--concurrency", "2", "--out", str(tmp_path / "out"), env=environment)  # fmt: skip
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    assert len(service.requests()) < 40
+
+
+def test_rate_limits_slow_a_run_down_and_fail_nothing(
+    recorded: Path, tmp_path: Path, moa: Run, service: DemoProcess, environment: dict[str, str]
+) -> None:
+    """A service that takes two at once is sent fewer, and every item is answered in the end."""
+    service.programme(
+        {"models": {"a": {"reply": "x"}, "b": {"reply": "y", "delay": 0.02}}, "max_concurrent": 4}
+    )
+    done = moa("eval", "mt_bench", "generate", "--data_dir", str(recorded), "--limit", "10", "-r", "a",
+               "-a", "b", "--concurrency", "16", "--out", str(tmp_path / "out"), env=environment)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "10 of 10" in done.stderr
+    assert re.search(r"\d+ retries", done.stderr)
+
+
+def test_ctrl_c_ends_cleanly(
+    *,
+    recorded: Path,
+    tmp_path: Path,
+    start: Callable[..., subprocess.Popen[bytes]],
+    moa: Run,
+    service: DemoProcess,
+    environment: dict[str, str],
+) -> None:
+    """An interrupted run says how to go on, leaves with 130, and has kept what it had."""
+    service.programme({"models": {"a": {"reply": "x", "delay": 0.2}, "b": {"reply": "y"}}})
+    out = tmp_path / "out"
+    arguments = ["eval", "mt_bench", "generate", "--data_dir", str(recorded), "-r", "a", "-a", "b",
+                 "--concurrency", "4", "--out", str(out)]  # fmt: skip
+    process = start(arguments, env=environment, stdin=subprocess.DEVNULL)
+    wait_for(lambda: answered(out / "generate.jsonl") >= 8)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert b"The same command goes on" in stderr
+    assert b"Traceback" not in stderr
+    assert (out / "results.jsonl").exists()
+
+
+def test_a_folder_belongs_to_one_mixture(
+    recorded: Path, tmp_path: Path, moa: Run, service: DemoProcess, environment: dict[str, str]
+) -> None:
+    """Another mixture in the same folder is refused, with what is different, before anything is asked."""
+    service.programme({"models": {"a": {"reply": "x"}, "b": {"reply": "y"}}})
+    arguments = ["eval", "mt_bench", "generate", "--data_dir", str(recorded), "--limit", "1", "-r", "a",
+                 "-a", "b", "--out", str(tmp_path / "out")]  # fmt: skip
+    assert moa(*arguments, env=environment).returncode == 0
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["mixture"]["aggregator"]["model"] == "b"
+    assert manifest["data"]
+    assert manifest["versions"]["moa-bot"]
+    service.forget_requests()
+    refused = moa(*arguments, "--temperature", "0.1", env=environment)
+    assert refused.returncode == 2
+    assert "temperature" in refused.stderr
+    assert not service.requests()
+
+
+def test_the_benchmark_prescribes_what_the_user_has_not_said(
+    recorded: Path, tmp_path: Path, moa: Run, service: DemoProcess, environment: dict[str, str]
+) -> None:
+    """MT-Bench's temperature and length hold for its answers, unless the command line says otherwise."""
+    service.programme({"models": {"a": {"reply": "x"}, "b": {"reply": "y"}}})
+    arguments = ["eval", "mt_bench", "generate", "--data_dir", str(recorded), "-r", "a", "-a", "b"]
+    moa(*arguments, "--out", str(tmp_path / "one"), env=environment)
+    bodies = [request["body"] for request in service.requests()]
+    assert {body["temperature"] for body in bodies} == {0.0, 0.1, 0.7}
+    assert {body["max_tokens"] for body in bodies} == {1024}
+    service.forget_requests()
+    moa(*arguments, "--limit", "1", "--temperature", "0.3", "--out", str(tmp_path / "two"), env=environment)
+    assert {request["body"]["temperature"] for request in service.requests()} == {0.3}
