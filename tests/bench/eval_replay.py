@@ -2,7 +2,9 @@
 
 The offline service plays references, aggregator and judge with what was recorded. All 805
 instructions and all 80 questions are run by `moa-bot eval … run`, and the figures have to be the
-published ones. Then a batch of prompts over slow models shows how well requests are packed.
+published ones; then AlpacaEval is run again, killed (SIGKILL) twice on the way and resumed, with the
+same figures, and only what was under way at a kill is asked twice. Last, a batch of prompts over slow
+models shows how well requests are packed.
 
     python tests/bench/eval_replay.py [--data FOLDER] [--prompts N]
 
@@ -34,6 +36,8 @@ from services import start_service  # noqa: E402 - likewise
 from bot.demo.process import DemoProcess  # noqa: E402 - likewise
 
 IN_FLIGHT = 64
+UNDER_WAY = 32
+"""Requests that may be under way at a kill: what nobody has written down has to be asked again."""
 SECONDS = 0.5
 MODELS = 5
 
@@ -64,13 +68,39 @@ def alpaca(data: Path, folder: Path) -> bool:
         options = ["-r", ",".join(recordings.REFERENCES), "-a", recordings.UNDER_TEST]
         summary, seconds = evaluate(service, folder, "alpaca_eval", official, options)
         calls = service.requests()
+        service.forget_requests()
+        resumed = killed_twice(service, folder, official, options, seconds)
+        again = len(service.requests()) - len(calls)
     figures = summary["figures"]
     print(
         f"alpaca_eval  raw {figures['win_rate']:.2f} (recorded 17.19)"
         f", LC {figures['length_controlled_winrate']:.2f}"
         f", {summary['n']} of {summary['n_expected']}, {len(calls)} requests, {seconds:.1f} s"
     )
-    return abs(figures["win_rate"] - 17.18824) < 1e-4 and len(calls) == 805 * 4
+    same = resumed["figures"] == figures and resumed["n"] == summary["n"]
+    print(f"  killed twice: {'the same figures' if same else 'OTHER FIGURES'}, {again} requests asked again")
+    right = abs(figures["win_rate"] - 17.18824) < 1e-4 and len(calls) == 805 * 4
+    return right and same and again <= 2 * UNDER_WAY
+
+
+def killed_twice(
+    service: DemoProcess, folder: Path, data: Path, options: list[str], seconds: float
+) -> dict[str, Any]:
+    """Run AlpacaEval, kill it at about a third and two thirds of its way, and let it finish."""
+    command = command_of("alpaca_eval", data, options, folder / "killed")
+    for _ in range(2):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bot", *command],
+            stdout=subprocess.DEVNULL,
+            env=environment_of(service, folder),
+            cwd=ROOT,
+        )
+        time.sleep(seconds / 3)
+        process.kill()
+        process.wait()
+    done, _, _ = run(service, folder, command)
+    summary: dict[str, Any] = json.loads(done)
+    return summary
 
 
 def mt_bench(data: Path, folder: Path) -> bool:
@@ -91,11 +121,26 @@ def evaluate(
     service: DemoProcess, folder: Path, name: str, data: Path, options: list[str]
 ) -> tuple[dict[str, Any], float]:
     """Run a benchmark; returns its summary and the seconds it took."""
-    command = ["eval", name, "run", "--data_dir", str(data), "--accept_altered", "--json", "--quiet"]
-    command += [*options, "--judge", f"together:{recordings.JUDGE}", "--max_tokens", "100000"]
-    done, seconds, _ = run(service, folder, [*command, "--out", str(folder / name)])
+    done, seconds, _ = run(service, folder, command_of(name, data, options, folder / name))
     summary: dict[str, Any] = json.loads(done)
     return summary, seconds
+
+
+def command_of(name: str, data: Path, options: list[str], out: Path) -> list[str]:
+    """Return the arguments that run a benchmark into this folder."""
+    command = ["eval", name, "run", "--data_dir", str(data), "--accept_altered", "--json", "--quiet"]
+    command += [*options, "--judge", f"together:{recordings.JUDGE}", "--max_tokens", "100000"]
+    return [*command, "--out", str(out)]
+
+
+def environment_of(service: DemoProcess, folder: Path) -> dict[str, str]:
+    """Return the environment of a run against this service."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("MOA_BOT_")},
+        "TOGETHER_BASE_URL": service.base_url,
+        "TOGETHER_API_KEY": "none-needed",
+        "MOA_BOT_HOME": str(folder / "home"),
+    }
 
 
 def batch(folder: Path, count: int) -> None:
@@ -119,15 +164,11 @@ def batch(folder: Path, count: int) -> None:
 
 def run(service: DemoProcess, folder: Path, arguments: list[str]) -> tuple[str, float, float]:
     """Run the program; returns what it printed, the seconds it took, and those of CPU time."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("MOA_BOT_")},
-        "TOGETHER_BASE_URL": service.base_url,
-        "TOGETHER_API_KEY": "none-needed",
-        "MOA_BOT_HOME": str(folder / "home"),
-    }
     command = [sys.executable, "-m", "bot", *arguments]
     started, cpu = time.monotonic(), Cpu()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, cwd=ROOT) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, env=environment_of(service, folder), cwd=ROOT
+    ) as process:
         watching = threading.Thread(target=cpu.watch, args=(process,), daemon=True)
         watching.start()
         printed = process.stdout.read() if process.stdout else b""

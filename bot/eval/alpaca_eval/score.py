@@ -36,7 +36,8 @@ def score(rows: Iterable[Row], data: Data, expected: int | None = None) -> dict[
     `length_controlled_winrate` is None, with a note, where the fit's inputs are missing. Raises
     DataError for altered data and for rows of several models.
     """
-    rows = list(rows)
+    # In one order, whichever way the judgments came in: floating point sums depend on it.
+    rows = sorted(rows, key=lambda row: str(row.get("instruction")))
     every = _readable(rows)
     notes = every.notes
     known = _known(data, notes)
