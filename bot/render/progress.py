@@ -173,7 +173,8 @@ class RoundBlock:
         head, failures = phrases.fold(event)
         if self._keep:
             joined = "   ".join([head, ", ".join(failures)]) if failures else head
-            lines = [joined] if len(MARGIN + joined) <= self._console.width else [head, *failures]
+            fits = len(MARGIN + joined) <= self._console.width
+            lines = [joined] if fits else [head, *(f"{MARGIN}{failure}" for failure in failures)]
         else:
             self._folded.append(self._row([(MARGIN + head, "dim")]))
             lines = [f"round {event.round}: {failure}" for failure in failures]

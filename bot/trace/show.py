@@ -210,7 +210,7 @@ def _blocks(trace: Trace, width: int) -> Iterator[list[Run]]:
         max((_cells(_said(traced, names)) for traced in trace.blocks), default=0), (width - indent) * 3 // 5
     )
     for number, traced in enumerate(trace.blocks, start=1):
-        look = "" if traced.matches else "good"
+        look = "" if traced.matches else "busy"
         head = f"{_INDENT}{number:>{digits}}{_GAP}"
         if width < _NARROW:
             room = max(width - indent, 1)
