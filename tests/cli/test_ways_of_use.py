@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import subprocess
 import time
@@ -106,7 +105,7 @@ def test_empty_input(bot: Bot, service: DemoProcess) -> None:
 
 def test_utf8_cut_in_half(bot: Bot, service: DemoProcess) -> None:
     """A half character becomes U+FFFD instead of stopping anything."""
-    assert bot(stdin="caf".encode() + b"\xc3").returncode == 0
+    assert bot(stdin=b"caf\xc3").returncode == 0
     assert prompts(service) == ["caf\ufffd"]
 
 
@@ -138,7 +137,7 @@ def test_a_closed_pipe_ends_quietly(
 def test_a_silent_pipe_is_explained(
     start: Callable[..., subprocess.Popen[bytes]], environment: dict[str, str]
 ) -> None:
-    """An argument gives the prompt and stdin stays open and silent: it says what it waits for, and goes on after it."""
+    """Words and a stdin that stays open and silent: it says what it waits for, and goes on after it."""
     process = start(["ask", "do this"], env=environment)
     assert process.stderr
     assert b"waiting for the end of standard input" in process.stderr.readline()
@@ -300,7 +299,7 @@ def test_history_commands(bot: Bot, tmp_path: Path) -> None:
 
 
 def test_the_log_has_a_line_per_call_and_no_secrets(bot: Bot, tmp_path: Path) -> None:
-    """Model, round, status, seconds and tokens; never the prompt, an answer or the key. Nor in the database."""
+    """Model, round, status, seconds, tokens; never prompt, answer or key, which is in no file at all."""
     assert bot("ask", "a private matter").returncode == 0
     log = tmp_path / "home" / "logs" / "moa-bot.log"
     lines = log.read_text(encoding="utf-8").splitlines()
@@ -312,7 +311,7 @@ def test_the_log_has_a_line_per_call_and_no_secrets(bot: Bot, tmp_path: Path) ->
     assert KEY.encode() not in everything
     assert "private matter" not in log.read_text(encoding="utf-8")
     assert "the reply" not in log.read_text(encoding="utf-8")
-    assert os.stat(log).st_mode & 0o077 == 0
+    assert log.stat().st_mode & 0o077 == 0
 
 
 def test_verbose_shows_the_log(bot: Bot) -> None:
@@ -324,7 +323,7 @@ def test_verbose_shows_the_log(bot: Bot) -> None:
 
 
 def test_a_damaged_store_is_set_aside(bot: Bot, tmp_path: Path) -> None:
-    """The answer comes, stderr says where the broken file is now, its bytes are all there, and saving goes on."""
+    """The answer comes, stderr says where the broken file is, its bytes are there, saving goes on."""
     (tmp_path / "home").mkdir(exist_ok=True)
     file = tmp_path / "home" / "conversations.db"
     file.write_bytes(b"this is no database, " * 100)
@@ -375,7 +374,8 @@ def test_everything_of_a_turn_is_stored(bot: Bot, service: DemoProcess, tmp_path
     bot("ask", "why?")
     database = sqlite3.connect(tmp_path / "home" / "conversations.db")
     rows = database.execute(
-        "SELECT round, role, model, status, text, reasoning, completion_tokens, seconds FROM calls ORDER BY round, seat"
+        "SELECT round, role, model, status, text, reasoning, completion_tokens, seconds "
+        "FROM calls ORDER BY round, seat"
     ).fetchall()
     database.close()
     assert [row[:6] for row in rows] == [

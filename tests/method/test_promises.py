@@ -55,7 +55,7 @@ def said(body: Body) -> list[tuple[str, str]]:
 
 
 def test_every_answer_goes_to_everyone_in_the_next_layer(ask: Callable[..., dict[str, list[Body]]]) -> None:
-    """With 3 models and 2 rounds, round 2 of each carries all answers of round 1, the aggregator those of round 2."""
+    """3 models, 2 rounds: round 2 of each carries all answers of round 1, the aggregator those of round 2."""
     bodies = ask("ask", "why?", "-r", "m1,m2,m3", "--rounds", "2")
     for name in ("m1", "m2", "m3"):
         first, second = bodies[name]
@@ -172,7 +172,7 @@ def test_limits_of_the_proposals(ask: Callable[..., dict[str, list[Body]]]) -> N
 def test_layers_and_agents_of_a_preset(
     ask: Callable[..., dict[str, list[Body]]], service: DemoProcess, tmp_path: Path
 ) -> None:
-    """A preset gives each layer its own models and each agent its own prompt, temperature, tokens and endpoint."""
+    """Each layer has its own models, each agent its own prompt, temperature, tokens and endpoint."""
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "config.toml").write_text(
         f"""
@@ -183,7 +183,10 @@ def test_layers_and_agents_of_a_preset(
         [presets.mine]
         aggregator = "judge"
         [[presets.mine.layers]]
-        reference_models = ["m1", {{ model = "m2", endpoint = "other", system = "Be m2.", temperature = 0.1 }}]
+        reference_models = [
+            "m1",
+            {{ model = "m2", endpoint = "other", system = "Be m2.", temperature = 0.1 }},
+        ]
         [[presets.mine.layers]]
         reference_models = [{{ model = "m3", max_tokens = 55 }}]
         """,
