@@ -115,7 +115,10 @@ class Aggregation:
     def _joined(self, call: Call) -> Call:
         """Return the call with the whole reply; what the first part cost nobody has said."""
         last = self.call.completion if self.call else None
-        rest = call.completion or Completion("", partial=call.failure.describe() if call.failure else "")
+        rest = call.completion or Completion("")
+        if call.failure and last:
+            # The reply is still the part that broke off; that no rest came is no end of it.
+            rest = replace(rest, partial=str(replace(call.failure, model="")), broken=last.broken)
         completion = replace(
             rest,
             text=self._so_far,
@@ -124,7 +127,6 @@ class Aggregation:
             first_token=last.first_token if last else None,
             seconds=(last.seconds if last else 0.0) + rest.seconds,
             retries=(last.retries if last else 0) + rest.retries + 1,
-            broken=call.failure.kind if call.failure else rest.broken,
         )
         return Call(call.seat, completion)
 
@@ -151,7 +153,7 @@ class Aggregation:
     def _why(call: Call) -> str:
         name = _name(call.seat.agent)
         if call.failure is not None:
-            return f"{name} failed: {call.failure.describe()}."
+            return f"{name} failed: {replace(call.failure, model='')}."
         return f"The reply of {name} broke off: {call.completion.partial if call.completion else ''}."
 
 

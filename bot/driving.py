@@ -54,9 +54,10 @@ async def drive(
     waiting = {call.seat: call for call in calls}
     started = monotonic()
     answered: list[float] = []
+    seats = len(calls)
     try:
         while waiting:
-            limit = patience.limit(len(calls), answered) if patience else None
+            limit = patience.limit(seats, answered) if patience else None
             try:
                 left = None if limit is None else max(started + limit - monotonic(), 0)
                 async with asyncio.timeout(left):
@@ -76,6 +77,9 @@ async def drive(
                 del waiting[event.call.seat]
                 if event.call.answer:
                     answered.append(monotonic() - started)
+                else:
+                    # The median, and a quorum, are of those that may still answer.
+                    seats -= 1
             yield event
     finally:
         for task in tasks:

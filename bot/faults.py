@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from math import isfinite
 from time import time
 
 from bot.errors import Failure, FailureKind
@@ -118,7 +119,7 @@ def error_message(body: str) -> tuple[str, str]:
     """Return `(message, code)` of an error body: JSON in any of the usual forms, or a page's text."""
     try:
         data = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return _TAGS.sub(" ", body).strip(), ""
     if isinstance(data, list) and data:
         data = data[0]
@@ -159,22 +160,20 @@ def duration(text: str) -> float | None:
     parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         return None
-    return sum(float(number) * units[unit] for number, unit in parts)
+    seconds = sum(float(number) * units[unit] for number, unit in parts)
+    return seconds if isfinite(seconds) else None
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that the service asks to wait (RFC 9110, 10.2.3), None if it does not say."""
-    value = headers.get("retry-after-ms")
+    in_ms, value = headers.get("retry-after-ms"), headers.get("retry-after")
+    if not (in_ms or value):
+        return pace(headers)
     try:
-        if value:
-            return max(0.0, float(value) / 1000)
-        value = headers.get("retry-after")
-        if not value:
-            return pace(headers)
-        return max(0.0, float(value))
+        seconds = float(in_ms) / 1000 if in_ms else float(value or "")
     except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value or "").timestamp() - time())
-    except ValueError:
-        return None
+        try:
+            seconds = parsedate_to_datetime(value or "").timestamp() - time()
+        except (ValueError, OverflowError):
+            return None
+    return max(0.0, seconds) if isfinite(seconds) else None

@@ -22,7 +22,16 @@ _STARTING = threading.Lock()
 
 def start_method() -> StartMethod:
     """Return the quickest start method of this platform that does not copy our threads and locks."""
-    return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return "spawn"
+    import tempfile
+
+    try:
+        # The fork server's socket needs a folder, which a full disk does not have.
+        tempfile.gettempdir()
+    except OSError:
+        return "spawn"
+    return "forkserver"
 
 
 def warm() -> None:

@@ -87,8 +87,9 @@ class Session:
         """
         if not self.multi_turn:
             self.clear()
-        record = _Record(self._store)
-        self.conversation = record.begin(self.conversation, prompt, self.mixture.plan.system, self._settings)
+        record = _Record(self._store, self.conversation, prompt, self.mixture.plan.system, self._settings)
+        record.begin()
+        self.conversation = record.conversation
         for notice in record.troubles():
             yield notice
         self.turns += 1
@@ -101,12 +102,14 @@ class Session:
                         result = event.result
                         # Remembered before it is told: whoever hears of the end may ask at once.
                         self._remember(prompt, result.reply)
+                        self.conversation = record.conversation
                     for notice in record.troubles():
                         yield notice
                     yield event
         finally:
             if result is None:
                 self._remember(prompt, record.abandon(self.mixture.plan.aggregator.model))
+                self.conversation = record.conversation
 
     def _remember(self, prompt: str, reply: str) -> None:
         if reply:
@@ -114,45 +117,52 @@ class Session:
 
 
 class _Record:
-    """Keeps one turn in the store, as far as the store can."""
+    """Keeps one turn in the store, as far as the store can.
 
-    def __init__(self, store: Store | None) -> None:
-        self._store = store
-        self._turn: TurnId | None = None
-        self._reply: list[str] = []
-        self._troubles: list[Notice] = []
+    What fails on the way is tried once more at the end of the turn: another program's lock may be
+    gone by then. `conversation` is the stored one, None while there is none.
+    """
 
-    def begin(
+    def __init__(
         self,
+        store: Store | None,
         conversation: Conversation | None,
         prompt: str,
         system: str | None,
         settings: Mapping[str, object],
-    ) -> Conversation | None:
+    ) -> None:
+        self.conversation = conversation
+        self._store = store
+        self._prompt, self._system, self._settings = prompt, system, settings
+        self._turn: TurnId | None = None
+        self._reply: list[str] = []
+        self._failed = False
+        self._troubles: list[Notice] = []
+
+    def begin(self) -> None:
         """Write the prompt, in a new conversation if there is none."""
-        if self._store is None:
-            return conversation
-        try:
-            if conversation is None:
-                conversation = self._store.create_conversation(settings, system, prompt)
-            self._turn = self._store.begin_turn(conversation.id, prompt)
-        except StoreError as error:
-            self._failed(error)
-        return conversation
+        if self._store is not None:
+            try:
+                self._begin(self._store)
+            except StoreError as error:
+                self._trouble(error)
 
     def take(self, event: Event) -> None:
         """Write what this event finishes."""
         if isinstance(event, ReplyDelta):
             self._reply.append(event.text)
-        if self._store is None or self._turn is None:
+        if self._store is None:
             return
         try:
-            if isinstance(event, CallFinished):
+            if isinstance(event, CallFinished) and self._turn is not None and not self._failed:
                 self._store.save_call(self._turn, event.call)
             elif isinstance(event, TurnFinished):
-                self._store.finish_turn(self._turn, event.result)
+                # Writes the calls too that are not there yet.
+                self._store.finish_turn(self._turn or self._begin(self._store), event.result)
+                if self._failed:
+                    self._troubles.append(Notice("This turn is saved after all."))
         except StoreError as error:
-            self._failed(error)
+            self._trouble(error)
 
     def abandon(self, model: str) -> str:
         """Complete a turn that nobody follows any more; returns the part of the reply that came."""
@@ -167,6 +177,13 @@ class _Record:
         troubles, self._troubles = self._troubles, []
         return troubles
 
-    def _failed(self, error: StoreError) -> None:
-        self._turn = None
-        self._troubles.append(Notice(f"This turn is not saved: {error.message}"))
+    def _begin(self, store: Store) -> TurnId:
+        if self.conversation is None:
+            self.conversation = store.create_conversation(self._settings, self._system, self._prompt)
+        self._turn = store.begin_turn(self.conversation.id, self._prompt)
+        return self._turn
+
+    def _trouble(self, error: StoreError) -> None:
+        if not self._failed:
+            self._troubles.append(Notice(f"This turn is not saved: {error.message}"))
+        self._failed = True

@@ -51,7 +51,7 @@ def read_text(path: Path, what: str, *, optional: bool = False) -> str:
     """
     try:
         return _text(path).strip()
-    except FileNotFoundError as problem:
+    except (FileNotFoundError, NotADirectoryError) as problem:
         if optional:
             return ""
         raise UsageError(f"{what} {path}: cannot be read: {reason(problem)}") from None

@@ -32,7 +32,7 @@ def split_command(value: object) -> tuple[str, ...] | None:
 
 
 @cache
-def key_from(command: tuple[str, ...], name: str) -> str:
+def key_from(command: tuple[str, ...], name: str, seconds: float = SECONDS) -> str:
     """Return what the command prints, without blanks around it; `name` is the endpoint's, for errors.
 
     KeyMissingError when it cannot be started, fails, takes too long or prints nothing.
@@ -45,9 +45,9 @@ def key_from(command: tuple[str, ...], name: str) -> str:
         why = getattr(error, "strerror", None) or "it is no command"
         raise _failed(name, command, f"cannot be started: {why}") from None
     try:
-        printed, _ = process.communicate(timeout=SECONDS)
+        printed, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        raise _failed(name, command, f"was not done after {SECONDS:.0f} s") from None
+        raise _failed(name, command, f"was not done after {seconds:.0f} s") from None
     finally:
         process.kill()
         if process.stdout is not None:

@@ -1,0 +1,109 @@
+"""Full disks, folders that cannot be written to, a log without room: the answer comes all the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from faulty import Tag
+from services import models, start_service
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="limits and devices of POSIX")
+
+LIMITED = """
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+runpy.run_module("bot", run_name="__main__")
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    tag = Tag()
+    says = models(a={"reply": "from a"}, judge={"reply": "the reply"})
+    with start_service(tmp_path, says) as service:
+        yield tag.environment(
+            tmp_path / "home",
+            TOGETHER_BASE_URL=service.base_url,
+            TOGETHER_API_KEY="the-key",
+            MOA_BOT_REFERENCE_MODELS="a",
+            MOA_BOT_AGGREGATOR="judge",
+        )
+    assert tag.none_left(), "processes survived the test"
+
+
+def run(environment: dict[str, str], *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command],
+        input=stdin,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_no_space_for_the_log(environment: dict[str, str], tmp_path: Path) -> None:
+    """A log on a full disk costs nothing: no word about it, no other exit code, the turn is kept."""
+    logs = tmp_path / "home" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "moa-bot.log").symlink_to("/dev/full")
+    done = run(environment, "-m", "bot", stdin="one\ntwo\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "the reply\n" * 2, "")
+    assert "one" in run(environment, "-m", "bot", "history", "list").stdout
+
+
+@pytest.mark.parametrize("size", [0, 30_000])
+def test_a_full_disk(environment: dict[str, str], size: int) -> None:
+    """No file can grow beyond `size` bytes: replies come, it is said that they are not kept, and why."""
+    long = "word " * 4000
+    done = run(environment, "-c", LIMITED, str(size), stdin=f"{long}\n{long}\n")
+    assert (done.returncode, done.stdout) == (0, "the reply\n" * 2)
+    assert "Traceback" not in done.stderr
+    assert "not saved" in done.stderr or "Nothing of this conversation is kept" in done.stderr
+    assert "conversations.db" in done.stderr
+
+
+def test_what_a_full_disk_left_can_be_read(environment: dict[str, str]) -> None:
+    """What was kept before the disk was full is there afterwards, whole."""
+    assert run(environment, "-m", "bot", "ask", "the first prompt").returncode == 0
+    done = run(environment, "-c", LIMITED, "40000", "--continue", stdin=f"{'word ' * 9000}\n")
+    assert done.returncode == 0
+    assert "not saved" in done.stderr
+    shown = run(environment, "-m", "bot", "history", "show")
+    assert shown.returncode == 0
+    assert "the first prompt" in shown.stdout
+    assert run(environment, "-m", "bot", "--continue", "ask", "the next").stdout == "the reply\n"
+
+
+@pytest.mark.parametrize("home", ["a file", "under a file", "under /proc"])
+def test_a_home_that_cannot_be_written_to(environment: dict[str, str], tmp_path: Path, home: str) -> None:
+    """No folder can be made there: one line says that nothing is kept, and the reply comes."""
+    file = tmp_path / "taken"
+    file.write_text("in the way", encoding="utf-8")
+    place = {"a file": file, "under a file": file / "home", "under /proc": Path("/proc/moa-bot/home")}[home]
+    done = run({**environment, "MOA_BOT_HOME": str(place)}, "-m", "bot", "ask", "why?")
+    assert (done.returncode, done.stdout) == (0, "the reply\n")
+    assert len(done.stderr.splitlines()) == 1
+    assert "Nothing of this conversation is kept" in done.stderr
+    assert file.read_text(encoding="utf-8") == "in the way"
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="for root every folder can be written to"
+)
+def test_a_read_only_home(environment: dict[str, str], tmp_path: Path) -> None:
+    """A home that may only be read costs the saving, not the answer."""
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(0o500)
+    done = run(environment, "-m", "bot", "ask", "why?")
+    home.chmod(0o700)
+    assert (done.returncode, done.stdout) == (0, "the reply\n")
+    assert "Nothing of this conversation is kept" in done.stderr

@@ -1,0 +1,135 @@
+"""A model that is not there is told with the nearest that is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from services import start_service
+
+from bot.errors import Failure, FailureKind
+from bot.listing import ListedModel, Listing
+from bot.messages import CallUpdate, Completion, Endpoint, Message, Request
+from bot.nearest import Nearest, nearest_model
+
+NAMES = ("openai/gpt-oss-120b", "openai/gpt-oss-20b", "Qwen/Qwen3-235B-A22B-Instruct", "zai-org/GLM-5.2")
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("openai/gpt-oss-120", "openai/gpt-oss-120b"),
+        ("gpt-oss-20b", "openai/gpt-oss-20b"),
+        ("ZAI-ORG/glm-5.2", "zai-org/GLM-5.2"),
+        ("glm-5.1", "zai-org/GLM-5.2"),
+        ("mistral", ""),
+        ("", ""),
+        ("openai/gpt-oss-120b", "openai/gpt-oss-20b"),
+    ],
+)
+def test_the_nearest_model(asked: str, found: str) -> None:
+    """Letters count, capitals and the maker's name hardly; what is listed and still not served is no help."""
+    assert nearest_model(asked, NAMES) == found
+
+
+def request(model: str, url: str = "http://one/v1") -> Request:
+    return Request(Endpoint("own", url), model, (Message("user", "hi"),), 0.7, 10)
+
+
+async def unknown(asked: Request) -> AsyncGenerator[CallUpdate, None]:
+    yield Failure(FailureKind.NOT_FOUND, "", asked.model, hint="check the name")
+
+
+class Lists:
+    """A way to list models that counts how often it is used."""
+
+    def __init__(self, said: Listing | Failure, delay: float = 0.0) -> None:
+        self.said, self.delay, self.asked = said, delay, 0
+
+    async def __call__(self, endpoint: Endpoint) -> Listing | Failure:
+        self.asked += 1
+        await asyncio.sleep(self.delay)
+        return self.said
+
+
+LISTED = Listing(tuple(ListedModel(name) for name in NAMES))
+
+
+async def last(ask: Nearest, asked: Request) -> CallUpdate:
+    return [update async for update in ask(asked)][-1]
+
+
+def test_all_seats_share_one_list() -> None:
+    """However many models are unknown, a service is asked for its list once; another has one of its own."""
+    lists = Lists(LISTED, 0.05)
+
+    async def run() -> list[CallUpdate]:
+        ask = Nearest(unknown, lists)
+        many = await asyncio.gather(*(last(ask, request("gpt-oss-20")) for _ in range(6)))
+        return [*many, await last(ask, request("glm-5", "http://two/v1"))]
+
+    *many, other = asyncio.run(run())
+    assert {update.hint for update in many if isinstance(update, Failure)} == {
+        "the nearest that own has is openai/gpt-oss-20b"
+    }
+    assert isinstance(other, Failure)
+    assert "GLM-5.2" in other.hint
+    assert lists.asked == 2
+
+
+@pytest.mark.parametrize(
+    "lists", [Lists(Failure(FailureKind.NOT_FOUND, "")), Lists(Listing(())), Lists(LISTED, 60)]
+)
+def test_no_list_no_hint_and_no_waiting(lists: Lists) -> None:
+    """A list that is refused, empty or slow leaves the failure as it was, soon."""
+    started = time.monotonic()
+    got = asyncio.run(last(Nearest(unknown, lists, seconds=0.1), request("gpt-oss-20")))
+    assert isinstance(got, Failure)
+    assert got.hint == "check the name"
+    assert time.monotonic() - started < 2
+
+
+def test_a_caller_that_leaves_does_not_take_the_list_along() -> None:
+    """One call that is cut off while it waits for the list does not cost the others theirs."""
+    lists = Lists(LISTED, 0.2)
+
+    async def run() -> CallUpdate:
+        ask = Nearest(unknown, lists)
+        first = asyncio.ensure_future(last(ask, request("gpt-oss-20")))
+        second = asyncio.ensure_future(last(ask, request("glm-5")))
+        await asyncio.sleep(0.05)
+        first.cancel()
+        return await second
+
+    got = asyncio.run(run())
+    assert isinstance(got, Failure)
+    assert "GLM-5.2" in got.hint
+    assert lists.asked == 1
+
+
+def test_all_else_passes_through() -> None:
+    """Other updates are none of its business."""
+
+    async def answers(_: Request) -> AsyncGenerator[CallUpdate, None]:
+        yield Completion("yes")
+
+    lists = Lists(LISTED)
+    assert asyncio.run(last(Nearest(answers, lists), request("m"))) == Completion("yes")
+    assert lists.asked == 0
+
+
+def test_the_whole_way(moa: Callable[..., Any], tmp_path: Path) -> None:
+    """A mistyped model is named on stderr with the one that was meant, and the reply comes without it."""
+    says = {name: {"reply": f"from {name}"} for name in NAMES}
+    with start_service(tmp_path, {"models": says, "demo_models": False, "bare_list": True}) as service:
+        done = moa(
+            *("ask", "why?", "-r", "openai/gpt-oss-12b,zai-org/GLM-5.2", "-a", "openai/gpt-oss-20b"),
+            env={"TOGETHER_BASE_URL": service.base_url, "TOGETHER_API_KEY": "the-key"},
+        )
+    assert (done.returncode, done.stdout) == (0, "from openai/gpt-oss-20b\n")
+    assert "no such model" in done.stderr
+    assert "the nearest that together has is openai/gpt-oss-120b" in done.stderr

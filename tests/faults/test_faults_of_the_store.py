@@ -1,0 +1,130 @@
+"""A store that another program holds, or that fails in the middle of a turn; and rounds that wait in vain."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fake_models import FakeAsk, FakeModels, FakePlan, failed, layers, run_turn
+
+from bot.errors import FailureKind
+from bot.events import AggregatorStarted, Event, Notice, RoundStarted, TurnFinished
+from bot.mixture import Mixture
+from bot.patience import Patience
+from bot.session import Session
+from bot.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "conversations.db", timeout=0.05) as opened:
+        yield opened
+
+
+@pytest.fixture
+def other(store: Store) -> Iterator[sqlite3.Connection]:
+    """Another program's connection to the same file."""
+    connection = sqlite3.connect(store.path, isolation_level=None)
+    yield connection
+    connection.close()
+
+
+def turn(session: Session, prompt: str, on: Callable[[Event], object]) -> list[str]:
+    """Run a turn; returns the notices in their order."""
+
+    async def run() -> list[str]:
+        notices = []
+        async for event in session.turn(prompt):
+            on(event)
+            if isinstance(event, Notice):
+                notices.append(event.text)
+        return notices
+
+    return asyncio.run(run())
+
+
+def session(store: Store) -> Session:
+    mixture = Mixture(FakePlan(layers("a", "b")), FakeAsk({"judge": "the reply"}), FakeModels())  # type: ignore[arg-type]  # has what is read of a plan
+    return Session(mixture, store=store)
+
+
+def test_a_lock_that_is_gone_by_the_end(store: Store, other: sqlite3.Connection) -> None:
+    """What could not be written at the beginning is written at the end, all of it, and that is said."""
+    talk = session(store)
+    other.execute("BEGIN IMMEDIATE")
+    notices = turn(
+        talk, "one", lambda event: isinstance(event, AggregatorStarted) and other.execute("ROLLBACK")
+    )
+    assert "locked by another program" in notices[0]
+    assert notices[1:] == ["This turn is saved after all."]
+    assert talk.conversation_id
+    [kept] = store.turns(talk.conversation_id)
+    assert (kept.prompt, kept.reply, kept.status) == ("one", "the reply", "done")
+    assert len(store.calls(kept.id)) == 3
+    assert turn(talk, "two", lambda _: None) == []
+    assert [one.prompt for one in store.turns(talk.conversation_id)] == ["one", "two"]
+
+
+def test_a_lock_in_the_middle_of_a_turn(store: Store, other: sqlite3.Connection) -> None:
+    """Calls that finish while the store is locked are there afterwards."""
+    talk = session(store)
+
+    def lock(event: Event) -> None:
+        if isinstance(event, RoundStarted):
+            other.execute("BEGIN IMMEDIATE")
+        if isinstance(event, AggregatorStarted):
+            other.execute("ROLLBACK")
+
+    assert len(turn(talk, "one", lock)) == 2
+    assert talk.conversation_id
+    [kept] = store.turns(talk.conversation_id)
+    assert (kept.reply, kept.status) == ("the reply", "done")
+    assert {call.text for call in store.calls(kept.id)} == {"answer of a", "answer of b", "the reply"}
+
+
+def test_a_lock_that_stays(store: Store, other: sqlite3.Connection) -> None:
+    """The reply comes, it is said once that the turn is not saved, and the next one is again."""
+    talk = session(store)
+    finished: list[TurnFinished] = []
+    other.execute("BEGIN IMMEDIATE")
+    notices = turn(
+        talk, "one", lambda event: finished.append(event) if isinstance(event, TurnFinished) else None
+    )
+    other.execute("ROLLBACK")
+    assert [notice[:22] for notice in notices] == ["This turn is not saved"]
+    assert finished[0].result.reply == "the reply"
+    assert turn(talk, "two", lambda _: None) == []
+    assert talk.conversation_id
+    assert [one.prompt for one in store.turns(talk.conversation_id)] == ["two"]
+    assert [message.content for message in talk.history] == ["one", "the reply", "two", "the reply"]
+
+
+@pytest.mark.parametrize("patience", [Patience(quorum=0.5, grace=0.05), Patience(quorum=2, grace=0.05)])
+def test_a_quorum_is_of_those_that_may_still_answer(patience: Patience) -> None:
+    """Three of six fail: half of the others are two, and then the last is not waited for any longer."""
+    ask = FakeAsk(
+        {
+            **{name: failed(FailureKind.BAD_REQUEST) for name in ("a", "b", "c")},
+            "f": "word " * 100,
+            "judge": "the reply",
+        },
+        hold=["f"],
+    )
+    plan = FakePlan(layers("a", "b", "c", "d", "e", "f"), patience=patience)
+    mixture = Mixture(plan, ask, FakeModels())  # type: ignore[arg-type]  # has what is read of a plan
+
+    async def run() -> TurnFinished:
+        async with asyncio.timeout(10):
+            events, _ = await run_turn(mixture)
+        last = events[-1]
+        assert isinstance(last, TurnFinished)
+        return last
+
+    result = asyncio.run(run()).result
+    assert (result.status, result.reply) == ("done", "the reply")
+    cut = result.rounds[0][5].completion
+    assert cut is not None
+    assert cut.broken is FailureKind.LATE
