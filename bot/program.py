@@ -1,7 +1,8 @@
 """Everything a conversation needs, opened together and closed together.
 
     Settings ─► Program ─┬─ offline service (with --demo)
-                         ├─ Pool (workers start in the background, while a person types)
+                         ├─ Pool (workers start in the background, while a person types),
+                         │  with the engine's processes of models named local:…
                          ├─ Store (unless nothing is to be kept)
                          ├─ Log
                          └─► Session ─► Mixture
@@ -19,14 +20,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
 from bot.errors import StoreDamagedError, StoreError, UsageError
+from bot.local.pool import LocalPool
 from bot.log import Log
 from bot.messages import Agent, Ask, Endpoint, Usage
 from bot.mixture import Mixture
 from bot.nearest import Nearest
-from bot.pool import Pool
 from bot.retry import Retrier
 from bot.session import Session
 from bot.settings import paths
+from bot.settings.endpoints import LOCAL
 
 if TYPE_CHECKING:
     from bot.settings.settings import Settings
@@ -52,6 +54,10 @@ class KnownModels:
         learned = self._learned.get((agent.endpoint, agent.model))
         if learned is not None:
             return learned
+        if agent.endpoint == LOCAL:
+            from bot.local.files import context_of
+
+            return context_of(agent.model, self._settings.models_dir)
         facts = self._settings.catalogue.facts(agent.model)
         return facts.context if facts else None
 
@@ -63,13 +69,17 @@ class KnownModels:
         """Return further fields of the request's body: how thinking is switched, usage in streams."""
         from bot.settings.catalogue import reasoning_fields
 
+        facts = self._settings.catalogue.facts(agent.model)
+        config = self._settings.endpoints[agent.endpoint]
         return {
-            **reasoning_fields(self._settings.catalogue.facts(agent.model), agent.reasoning),
-            **self._settings.endpoints[agent.endpoint].stream_fields,
+            **reasoning_fields(facts, agent.reasoning, config.quirks.thinking),
+            **config.stream_fields,
         }
 
     def cost(self, agent: Agent, usage: Usage) -> float | None:
-        """Return US dollars, None when price or tokens are unknown."""
+        """Return US dollars, None when price or tokens are unknown; a model of the engine inside is free."""
+        if agent.endpoint == LOCAL:
+            return 0.0
         return self._settings.catalogue.cost(agent.model, usage, agent.endpoint)
 
 
@@ -108,13 +118,14 @@ class Program:
         self.log = Log(paths.log_file(), verbose)
         self.store: Store | None = None
         self.resumed: Conversation | None = None
-        self.pool: Pool
+        self.pool: LocalPool
         self.ask: Ask
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         try:
             self._open()
+            await self.pool.prepare(self.settings.plan())
         except BaseException:
             await self._stack.aclose()
             raise
@@ -151,11 +162,11 @@ class Program:
         """Say once that a key goes to another machine unencrypted."""
         from bot.settings.endpoints import is_loopback
 
-        url = endpoint.base_url
+        url = endpoint.base_url.lower()
         if endpoint.key and url not in self._warned and url.startswith("http:") and not is_loopback(url):
             self._warned.add(url)
             self.say(
-                f"moa-bot: the key of {endpoint.name} and your prompts go unencrypted over the network: "
+                f"The key of {endpoint.name} and your prompts go unencrypted over the network: "
                 f"{url} is plain http."
             )
 
@@ -195,7 +206,7 @@ class Program:
             # A missing key is better said now than when everything has been started.
             for agent in settings.plan().agents():
                 self.models.endpoint(agent.endpoint)
-        self.pool = Pool(settings.processes())
+        self.pool = LocalPool(settings.processes(), lambda: self.settings.models_dir, self.say)
         asyncio.get_running_loop().call_later(self._start_after, self.pool.start)
         self.ask = Retrier(Nearest(self.pool.ask, self.pool.models), rate=settings.rate)
         self._stack.push_async_callback(self.pool.close)

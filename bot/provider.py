@@ -365,7 +365,7 @@ async def _drain(body: AsyncIterator[bytes]) -> None:
 def _object(event: str) -> dict[str, object]:
     try:
         data = json.loads(event)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _GarbledError(f"the service sent something that is not JSON: {event[:80]}") from None
     if not isinstance(data, dict):
         raise _GarbledError(f"the service sent something that is not a chunk: {event[:80]}")

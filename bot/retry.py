@@ -4,7 +4,8 @@ Stands between whoever asks and the pool, in the main process, so that all worke
 of them was told: six models behind one key do not storm a service that has just said "too many".
 
     Mixture ─► Retrier ─► Gate of the endpoint ─► pool
-                  ▲                ▲ held by a 429's Retry-After, by x-ratelimit headers, by --rate
+                  ▲                ▲ held by a 429's Retry-After, by x-ratelimit headers, by --rate,
+                  │                │ and by how many calls the service takes at once
                   └── passing failure before the answer's first word: wait, again ──┘
 
 Tried again: 429, 5xx, timeouts, lost connections, a stream cut before its first word, a worker
@@ -16,12 +17,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import replace
 from time import monotonic
 
 from bot.errors import Failure, FailureKind
-from bot.messages import Ask, CallUpdate, Completion, Delta, Pace, Request, Retrying
+from bot.messages import Ask, CallUpdate, Completion, Delta, Endpoint, Pace, Request, Retrying
 
 TRIES = 3
 FIRST_WAIT = 0.5
@@ -32,12 +33,20 @@ STAGGER = 0.05
 
 
 class Gate:
-    """Lets requests to one endpoint through: none while it is held, no more than `rate` a minute."""
+    """Lets requests to one endpoint through: none while it is held, no more than `rate` a minute.
 
-    def __init__(self, rate: float | None = None) -> None:
+    `parallel` is how many calls may be under way at once, None: any number.
+    """
+
+    def __init__(self, rate: float | None = None, parallel: int | None = None) -> None:
+        self._places = asyncio.Semaphore(parallel) if parallel else None
         self._spacing = 60.0 / rate if rate else 0.0
         self._opens = 0.0
         self._next = 0.0
+
+    def place(self) -> AbstractAsyncContextManager[None]:
+        """Return one of the places of calls under way; entering it waits until one is free."""
+        return self._places or nullcontext()
 
     def hold(self, seconds: float) -> None:
         """Let nothing through for so long."""
@@ -53,7 +62,10 @@ class Gate:
 
 
 class Retrier:
-    """A way to ask that asks again. `rate` is requests a minute to each endpoint, None: no limit."""
+    """A way to ask that asks again.
+
+    `rate` is requests a minute to each endpoint that has no rate of its own, None: no limit.
+    """
 
     def __init__(
         self, ask: Ask, *, tries: int = TRIES, rate: float | None = None, longest_wait: float = LONGEST_WAIT
@@ -64,22 +76,24 @@ class Retrier:
     async def __call__(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
         """Make one call, in several tries if need be; the last update is a completion or a failure."""
         started = monotonic()
-        gate = self._gates.setdefault((request.endpoint.base_url, request.endpoint.key), Gate(self._rate))
+        gate = self._gate(request.endpoint)
         for attempt in range(1, self._tries + 1):
-            if before := gate.wait():
-                if before > STAGGER:
-                    held = Failure(FailureKind.RATE_LIMITED, "", request.model)
-                    yield Retrying(held, attempt - 1, before)
-                await asyncio.sleep(before)
-            tried, said = monotonic() - started, False
+            said = False
             last: CallUpdate | None = None
-            async with aclosing(self._ask(request)) as updates:
-                async for last in updates:
-                    if isinstance(last, Pace):
-                        gate.hold(min(last.seconds, self._longest))
-                    elif not isinstance(last, Completion | Failure):
-                        said = said or (isinstance(last, Delta) and bool(last.text))
-                        yield last
+            async with gate.place():
+                if before := gate.wait():
+                    if before > STAGGER:
+                        held = Failure(FailureKind.RATE_LIMITED, "", request.model)
+                        yield Retrying(held, attempt - 1, before)
+                    await asyncio.sleep(before)
+                tried = monotonic() - started
+                async with aclosing(self._ask(request)) as updates:
+                    async for last in updates:
+                        if isinstance(last, Pace):
+                            gate.hold(min(last.seconds, self._longest))
+                        elif not isinstance(last, Completion | Failure):
+                            said = said or (isinstance(last, Delta) and bool(last.text))
+                            yield last
             if isinstance(last, Completion):
                 yield _whole(last, attempt, tried)
                 return
@@ -92,6 +106,12 @@ class Retrier:
                 gate.hold(wait)
             yield Retrying(failure, attempt, wait)
             await asyncio.sleep(wait)
+
+    def _gate(self, endpoint: Endpoint) -> Gate:
+        key = (endpoint.base_url, endpoint.key)
+        if key not in self._gates:
+            self._gates[key] = Gate(endpoint.rate or self._rate, endpoint.parallel)
+        return self._gates[key]
 
     def _again(self, failure: Failure, wait: float) -> bool:
         return failure.kind.worth_retrying and wait <= self._longest

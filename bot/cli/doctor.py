@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _OPTIONS = (
     "preset", "aggregator", "reference_models", "endpoint", "timeout", "json", "plain", "demo",
+    "local", "models_dir",
 )  # fmt: skip
 
 

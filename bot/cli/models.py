@@ -1,4 +1,4 @@
-"""`moa-bot models`: what the services serve right now, and which of it the mixture uses.
+"""`moa-bot models`: what can be reached right now, where, and which of it the mixture uses.
 
 The list is the services' own; context and price that they do not tell are those of the settings.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,19 +15,25 @@ import typer
 from bot.cli.options import Given, with_options
 from bot.cli.output import count, put, put_json, tabbed, table, window
 from bot.errors import ExitCode, Failure, FailureKind, KeyMissingError, MoaError, TurnFailedError
+from bot.settings.endpoints import LOCAL
 
 if TYPE_CHECKING:
     from bot.listing import ListedModel, Listing
     from bot.settings.settings import Settings
 
-_OPTIONS = ("preset", "aggregator", "reference_models", "endpoint", "timeout", "json", "demo")
+_OPTIONS = (
+    "preset", "aggregator", "reference_models", "endpoint", "timeout", "json", "demo", "local", "models_dir",
+)  # fmt: skip
 _THOUSAND, _MILLION = 1000, 1_000_000
 _CENT = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A model in the list. `used` is "preset" for one of the mixture's, "gone" when it is not served."""
+    """A model in the list. `used` is "preset" for one of the mixture's, "gone" when it is not served.
+
+    `base_url` is where its service is, "" for the engine inside.
+    """
 
     endpoint: str
     id: str
@@ -37,6 +43,7 @@ class Row:
     reasoning: str | None = None
     kind: str = ""
     used: str = ""
+    base_url: str = ""
 
 
 @with_options(_OPTIONS)
@@ -54,11 +61,14 @@ def models(
     ] = False,
     everywhere: Annotated[
         bool,
-        typer.Option("--everywhere", help="Ask every endpoint that has a key, or runs on this computer."),
+        typer.Option("--everywhere", help="All endpoints that can be reached, also with --endpoint."),
     ] = False,
     given: Given,
 ) -> None:
-    """List the models that are served now, with context and price; ✓ marks those of the mixture."""
+    """List the models of every endpoint with a key or on this computer; ✓ marks those of the mixture.
+
+    With --endpoint only that one's and the mixture's.
+    """
     from bot.settings.resolve import resolve
 
     settings = resolve(given, ctx.obj)
@@ -90,7 +100,8 @@ async def _ask(settings: Settings, *, everywhere: bool) -> tuple[dict[str, Listi
     from bot.setup.services import open_services
 
     async with open_services(settings) as services:
-        names = await _names(services.settings, everywhere=everywhere)
+        settings = services.settings
+        names = await _names(settings, everywhere=everywhere)
 
         async def one(name: str) -> Listing | Failure:
             try:
@@ -117,15 +128,36 @@ def _failed(name: str, failure: Failure) -> MoaError:
 
 
 async def _names(settings: Settings, *, everywhere: bool) -> list[str]:
-    """Return the endpoints to be asked: the default one, those of the mixture, or all that can be."""
-    used = [agent.endpoint for agent in settings.plan().agents()]
-    if everywhere:
-        from bot.setup.local import look
+    """Return the endpoints to be asked: those of the mixture, and all that can be reached.
 
-        found = await look(settings.endpoints.values())
-        used += [service.endpoint.name for service in found]
-        used += [name for name in settings.endpoints if _has_key(settings, name)]
-    return list(dict.fromkeys((settings.default_endpoint, *used)))
+    One that was named, or that the mixture needs, is asked whatever comes of it; but where there is
+    another, not a default endpoint that has no key.
+    """
+    from bot.settings.settings import Level
+
+    home = settings.default_endpoint
+    used = [agent.endpoint for agent in settings.plan().agents()]
+    named = settings.sources["endpoint"].level < Level.PRESET
+    if named:
+        used.insert(0, home)
+    reachable = await _reachable(settings) if everywhere or not (named or settings.demo) else []
+    names = sorted(dict.fromkeys((*used, *reachable)), key=lambda name: name != home)
+    keyless = home not in reachable and settings.endpoints[home].needs_key
+    if reachable and keyless and home in names and not named:
+        print(f"moa-bot: {home} is left out: it has no key that can be used.", file=sys.stderr)
+        names.remove(home)
+    return names or [home]
+
+
+async def _reachable(settings: Settings) -> list[str]:
+    """Return the endpoints that have a key, and those that answer on this computer."""
+    from bot.local.discovery import look
+    from bot.local.hub import folder_of_fetched
+
+    found = await look(settings.endpoints.values())
+    names = [name for name in settings.endpoints if _has_key(settings, name)]
+    names += [service.endpoint.name for service in found]
+    return names + ([LOCAL] if settings.models_dir or folder_of_fetched().is_dir() else [])
 
 
 def _has_key(settings: Settings, name: str) -> bool:
@@ -139,12 +171,17 @@ def _rows(settings: Settings, name: str, listing: Listing) -> list[Row]:
     used = dict.fromkeys(agent.model for agent in settings.plan().agents() if agent.endpoint == name)
     rows = [_row(settings, name, model, "preset" if model.id in used else "") for model in listing.models]
     there = {row.id for row in rows}
+    if name == LOCAL:
+        # A file may be named in several ways, and one of the hub's may not be here yet.
+        return rows
     return rows + [Row(name, model, used="gone") for model in used if model not in there]
 
 
 def _row(settings: Settings, name: str, model: ListedModel, used: str) -> Row:
     facts = settings.catalogue.facts(model.id)
     priced = facts is not None and facts.endpoint in {"", name}
+    if name == LOCAL:
+        model = replace(model, input_price=0.0, output_price=0.0)
     said = model.input_price is not None and model.output_price is not None
     known = facts if priced and not said else None
     return Row(
@@ -156,6 +193,7 @@ def _row(settings: Settings, name: str, model: ListedModel, used: str) -> Row:
         facts.reasoning if facts else None,
         "" if model.chats else model.kind,
         used,
+        "" if name == LOCAL else settings.endpoints[name].base_url,
     )
 
 

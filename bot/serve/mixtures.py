@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bot.errors import MoaError
+from bot.errors import MoaError, UsageError
 from bot.program import KnownModels
 from bot.serve.refusal import RefusalError, wrong
 from bot.serve.wanted import MAX_REFERENCES, MoaOptions, Wanted
+from bot.settings.endpoints import LOCAL
 from bot.settings.references import parse_models
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class Mixtures:
             return self._made[key]
         settings = self._settle(changes)
         made = Made(settings.plan(), KnownModels(settings))
+        self._check_local(made.plan)
         for agent in made.plan.agents():
             made.models.endpoint(agent.endpoint)
         self._made[key] = made
@@ -124,11 +126,22 @@ class Mixtures:
                 settings = settings.with_endpoint(name, endpoint.base_url, endpoint.key)
         return settings
 
+    def _check_local(self, plan: Plan) -> None:
+        """Refuse models of the engine inside that the service was not started with.
+
+        They are files: a client must not have the service open, or fetch, any that it names.
+        """
+        served = {agent.model for agent in self._settings.plan().agents() if agent.endpoint == LOCAL}
+        if any(agent.endpoint == LOCAL and agent.model not in served for agent in plan.agents()):
+            raise UsageError("Models of the engine inside are served only if the service began with them.")
+
     def _described(self, name: str) -> str:
         """Return a preset's description, "" when it cannot run here. The keyring stays shut."""
         try:
             settings = self._settle({"preset": name})
-            for agent in settings.plan().agents():
+            plan = settings.plan()
+            self._check_local(plan)
+            for agent in plan.agents():
                 endpoint = settings.endpoints[agent.endpoint]
                 if not endpoint.base_url or (endpoint.needs_key and not endpoint.key_place(os.environ)):
                     return ""

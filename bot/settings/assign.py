@@ -25,7 +25,12 @@ _TABLES = ("endpoints", "presets", "models")
 _FORMS = "presets.NAME.rounds, endpoints.NAME.base_url, models.ID.context"
 _IN_AGENT = frozenset({"temperature", "max_tokens"})
 _KINDS: dict[str, dict[str, Kind]] = {
-    "endpoints": {"ask_usage": Kind.BOOL},
+    "endpoints": {
+        "ask_usage": Kind.BOOL,
+        "rejects": Kind.MODELS,
+        "rate": Kind.FLOAT,
+        "parallel": Kind.INT,
+    },
     "presets": {"aggregator": Kind.MODEL, "reference_models": Kind.MODELS},
     "models": {
         "context": Kind.INT,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bot.messages import Reasoning, Usage
+    from bot.settings.quirks import Switch
 
 Thinking = Literal["toggle", "effort", "always"]
 Status = Literal["deprecated", "retired"]
@@ -105,17 +106,39 @@ def load_catalogue(environ: Mapping[str, str] = os.environ, config_file: Path | 
     return Catalogue(read_user_file(config_file or paths.config_file(environ)).models)
 
 
-def reasoning_fields(facts: ModelFacts | None, wish: Reasoning | None) -> dict[str, object]:
-    """Return the fields of a request's body that make a model think as wished, as far as it can."""
-    if facts is None or wish is None:
+def reasoning_fields(
+    facts: ModelFacts | None, wish: Reasoning | None, switch: Switch = "reasoning"
+) -> dict[str, object]:
+    """Return the fields of a request's body that make a model think as wished, as far as it can.
+
+    `switch` is how the service that is asked has its models' thinking switched.
+    """
+    # A template takes no notice of what it does not know, so an unknown model can be told as well.
+    unknown = "toggle" if switch == "chat_template_kwargs" else None
+    kind = facts.reasoning if facts else unknown
+    if wish is None or switch == "none" or kind not in {"toggle", "effort"}:
         return {}
-    if facts.reasoning == "toggle":
-        if wish == "off":
-            return {"reasoning": {"enabled": False}}
-        return {"reasoning": {"enabled": True}, "reasoning_effort": wish}
-    if facts.reasoning == "effort":
-        return {"reasoning_effort": "low" if wish == "off" else wish}
-    return {}
+    if kind == "effort":
+        return _effort("low" if wish == "off" else wish, switch)
+    on = wish != "off"
+    fields: dict[Switch, dict[str, object]] = {
+        "reasoning": {"reasoning": {"enabled": on}, **({"reasoning_effort": wish} if on else {})},
+        "reasoning_effort": {"reasoning_effort": wish if on else "none"},
+        "chat_template_kwargs": {"chat_template_kwargs": {"enable_thinking": on}},
+        "think": {"think": on},
+        "thinking": {"thinking": {"type": "enabled" if on else "disabled"}},
+    }
+    return fields[switch]
+
+
+def _effort(effort: str, switch: Switch) -> dict[str, object]:
+    """Return the fields for a model that cannot but think, and can be told how much."""
+    if switch == "think":
+        return {"think": effort}
+    fields: dict[str, object] = {"reasoning_effort": effort}
+    if switch == "chat_template_kwargs":
+        fields["chat_template_kwargs"] = dict(fields)
+    return fields
 
 
 def _read(section: Section) -> dict[str, Any]:

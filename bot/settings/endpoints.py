@@ -16,6 +16,8 @@ from bot.settings.files import Section, nearest, read_toml
 from bot.settings.key_command import key_from, split_command
 from bot.settings.keys import FILE_NAME, Found, KeyFile, clean_key
 from bot.settings.paths import config_dir, shipped
+from bot.settings.quirks import KEYS as QUIRKS
+from bot.settings.quirks import Quirks, read_quirks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,10 +27,14 @@ if TYPE_CHECKING:
 
 DEMO = "demo"
 """The offline service; its address is known once it runs."""
+LOCAL = "local"
+"""The engine inside; each of its models has an address of its own, once it runs."""
 BASE_URL_VARIABLE = "TOGETHER_BASE_URL"
 TOGETHER = "together"
 SHIPPED = "defaults"
 """The source of an address that comes with the program."""
+
+_ENGINE = "http://local.localhost/v1"
 
 KEYS_PAGES = {TOGETHER: "https://api.together.ai/settings/api-keys"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
@@ -46,8 +52,7 @@ _URL = "an address such as https://host/v1, without user, password or query"
 class EndpointConfig:
     """A service as configured. `key_env` is None where no key is needed.
 
-    `key` is a key for this run only; `source` says where the address comes from. `ask_usage` is
-    off where the token counts of a stream come unasked and asking is an error. `keys_file` is
+    `key` is a key for this run only; `source` says where the address comes from. `keys_file` is
     where a key may be kept, None where none can be. `key_cmd` is a command that prints the key.
     """
 
@@ -57,14 +62,14 @@ class EndpointConfig:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     key: str | None = field(default=None, repr=False)
     source: str = SHIPPED
-    ask_usage: bool = True
+    quirks: Quirks = field(default_factory=Quirks)
     keys_file: Path | None = None
     key_cmd: tuple[str, ...] | None = None
 
     @property
     def stream_fields(self) -> dict[str, object]:
         """The fields of a streamed request's body that make the service count tokens."""
-        return {"stream_options": {"include_usage": True}} if self.ask_usage else {}
+        return {"stream_options": {"include_usage": True}} if self.quirks.ask_usage else {}
 
     @property
     def on_this_computer(self) -> bool:
@@ -133,9 +138,10 @@ def read_endpoints(own: Mapping[str, Section], environ: Mapping[str, str]) -> di
     for name in root.table:
         if section := root.section(name):
             endpoints[name] = replace(_read(name, section, None, SHIPPED), keys_file=keys_file)
+    endpoints[LOCAL] = EndpointConfig(LOCAL, _ENGINE, quirks=Quirks(thinking="chat_template_kwargs"))
     for name, section in own.items():
-        if not _NAME.fullmatch(name) or name == DEMO:
-            raise section.error("", "expected another name: letters, digits, - and _, and not demo")
+        if not _NAME.fullmatch(name) or name in {DEMO, LOCAL}:
+            raise section.error("", "expected another name: letters, digits, - and _, not demo or local")
         read = _read(name, section, endpoints.get(name), str(section.file))
         endpoints[name] = replace(read, keys_file=keys_file)
     if (url := environ.get(BASE_URL_VARIABLE, "").strip()) and TOGETHER in endpoints:
@@ -173,7 +179,17 @@ def connect(endpoint: EndpointConfig, environ: Mapping[str, str]) -> Endpoint:
             " Or use a service on this computer (for instance --endpoint ollama, with models of its own),"
             " or try it offline with --demo.",
         )
-    return Endpoint(endpoint.name, endpoint.base_url, key, dict(endpoint.headers))
+    quirks = endpoint.quirks
+    return Endpoint(
+        endpoint.name,
+        endpoint.base_url,
+        key,
+        dict(endpoint.headers),
+        quirks.rate,
+        quirks.parallel,
+        quirks.max_tokens_field,
+        quirks.rejects,
+    )
 
 
 def unknown_endpoint(name: str, endpoints: Mapping[str, EndpointConfig], said: str = "") -> UsageError:
@@ -189,7 +205,7 @@ def unknown_endpoint(name: str, endpoints: Mapping[str, EndpointConfig], said: s
 
 
 def _read(name: str, section: Section, base: EndpointConfig | None, source: str) -> EndpointConfig:
-    section.only(("base_url", "key_env", "key_cmd", "headers", "ask_usage"))
+    section.only(("base_url", "key_env", "key_cmd", "headers", *QUIRKS))
     url = section.table.get("base_url")
     if url is None and base is None:
         raise section.error("base_url", f"missing; expected {_URL}")
@@ -204,14 +220,13 @@ def _read(name: str, section: Section, base: EndpointConfig | None, source: str)
     key_cmd = split_command(section.table["key_cmd"]) if "key_cmd" in section else None
     if "key_cmd" in section and key_cmd is None:
         raise section.error("key_cmd", "expected a command that prints the key, as a text or a list of words")
-    ask = section.flag("ask_usage")
     return EndpointConfig(
         name,
         url.rstrip("/") if isinstance(url, str) else base.base_url if base else "",
         key_env or (base.key_env if base else None),
         {**(base.headers if base else {}), **_headers(section)},
         source=source,
-        ask_usage=ask if ask is not None else base is None or base.ask_usage,
+        quirks=read_quirks(section, base.quirks if base else Quirks()),
         key_cmd=key_cmd or (base.key_cmd if base else None),
     )
 

@@ -314,6 +314,21 @@ OPTIONS: tuple[Option, ...] = (
         help="Try it offline with built-in demonstration models: no key, no network.",
     ),
     Option(
+        name="local",
+        kind=Kind.BOOL,
+        group=Group.ADVANCED,
+        default=False,
+        in_file=False,
+        help="A mixture of the models on this computer: of services found here, or in --models_dir.",
+    ),
+    Option(
+        name="models_dir",
+        kind=Kind.PATH,
+        group=Group.ADVANCED,
+        metavar="FOLDER",
+        help="The folder of your GGUF files; --local makes its mixture of those.",
+    ),
+    Option(
         name="endpoint",
         kind=Kind.TEXT,
         group=Group.ADVANCED,
@@ -368,5 +383,9 @@ BY_NAME: Mapping[str, Option] = {option.name: option for option in OPTIONS}
 FILE_OPTIONS: tuple[str, ...] = tuple(option.name for option in OPTIONS if option.in_file)
 PRESET_OPTIONS: tuple[str, ...] = tuple(option.name for option in OPTIONS if option.in_preset)
 
-EXCLUSIVE: tuple[tuple[str, str], ...] = (("system", "system_file"), ("continue", "resume"))
+EXCLUSIVE: tuple[tuple[str, str], ...] = (
+    ("system", "system_file"),
+    ("continue", "resume"),
+    ("demo", "local"),
+)
 """Pairs that cannot be said in one breath; said in different places, the nearer one wins."""

@@ -13,7 +13,7 @@ from bot.depth import Depth
 from bot.errors import ConfigError, UsageError
 from bot.messages import Agent
 from bot.patience import Patience
-from bot.settings.endpoints import DEMO, unknown_endpoint
+from bot.settings.endpoints import DEMO, LOCAL, unknown_endpoint
 from bot.settings.files import read_text
 from bot.settings.paths import shipped
 from bot.settings.references import split_endpoint
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 INSTRUCTION = "aggregate.md"
 RANKING = "rank.md"
+IN_TURN_SECONDS = 3600.0
+"""The longest round of models that wait for one another: the last one is no straggler."""
 _NO_TEMPERATURE = 1e-4
 
 
@@ -87,7 +89,7 @@ def make_plan(settings: Settings) -> Plan:
             _settle(settings, _agent(settings, name, "fallbacks"), ("max_tokens",))
             for name in settings.fallbacks
         ),
-        patience=Patience(settings.deadline, settings.quorum, settings.grace),
+        patience=_patience(settings),
         depth=Depth(settings.early_stop, settings.adaptive, settings.agreement),
         light_aggregator=_light_aggregator(settings),
         ranking=instruction(settings, RANKING) if settings.mode == "rank" else None,
@@ -95,6 +97,16 @@ def make_plan(settings: Settings) -> Plan:
     _check_enough(settings, plan)
     _check_demo(settings, plan)
     return plan
+
+
+def _patience(settings: Settings) -> Patience:
+    """Return when stragglers are cut off: not at all where models are asked in turn, unless it was said."""
+    deadline = settings.deadline
+    if deadline is None and settings.quorum is None:
+        asked = {agent.endpoint for layer in _layers(settings) for agent in layer}
+        if any(name == LOCAL or settings.endpoints[name].quirks.parallel for name in asked):
+            deadline = IN_TURN_SECONDS
+    return Patience(deadline, settings.quorum, settings.grace)
 
 
 def _layers(settings: Settings) -> tuple[tuple[Agent, ...], ...]:
@@ -133,7 +145,8 @@ def _agent(settings: Settings, name: str, option: str) -> Agent:
         endpoint, model = split_endpoint(name, settings.endpoints)
     except ValueError as problem:
         raise UsageError(f"{settings.sources[option]}: expected ENDPOINT:MODEL, found {problem}") from None
-    return settings.preset.seat(Agent(model, endpoint))
+    agent = settings.preset.seat(Agent(model, endpoint))
+    return agent if agent.endpoint else replace(agent, endpoint=_home(settings, model))
 
 
 def _settle(settings: Settings, agent: Agent, limits: tuple[str, ...]) -> Agent:
@@ -152,6 +165,19 @@ def _settle(settings: Settings, agent: Agent, limits: tuple[str, ...]) -> Agent:
         temperature=None if own is None or said("temperature") else _cool(own),
         max_tokens=None if said(*limits) else agent.max_tokens,
     )
+
+
+def _home(settings: Settings, model: str) -> str:
+    """Return the service of a model that the user named without one.
+
+    It is the default endpoint; where nobody has said which that is, a model that is known to be
+    another service's alone belongs there.
+    """
+    home = settings.default_endpoint
+    if settings.sources["endpoint"].level is not Level.DEFAULTS:
+        return home
+    facts = settings.catalogue.facts(model)
+    return facts.endpoint if facts and facts.endpoint in settings.endpoints else home
 
 
 def _cool(temperature: float) -> float:

@@ -5,12 +5,14 @@
 
 The preset itself is chosen in the same order. `--demo` brings its preset and its endpoint along to
 the place where it was said itself: what is said further away must not ask for models that only
-exist elsewhere, what is said as near or nearer still wins.
+exist elsewhere, what is said as near or nearer still wins. So does `--local`, with a mixture of the
+models that are found on this computer then.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bot.errors import ConfigError, UsageError
@@ -66,10 +68,14 @@ def resolve(
     ]
     _settle_pairs(places)
     defaults = _defaults()
-    demo = _nearest(places, "demo")
-    if demo is not None and places[demo]["demo"].value:
+    demo, local = _switched_on(places, "demo"), _switched_on(places, "local")
+    if demo is not None:
         endpoints[DEMO] = EndpointConfig(DEMO, "", source=str(places[demo]["demo"].source))
         preset, chosen = _with_demo(places, demo, presets)
+    elif local is not None:
+        folder = _nearest(places, "models_dir")
+        found = _on_this_computer(endpoints, None if folder is None else places[folder]["models_dir"].value)
+        preset, chosen = _with_local(places, local, presets, found)
     else:
         at = _nearest(places, "preset")
         chosen = defaults["preset"] if at is None else places[at]["preset"]
@@ -105,6 +111,32 @@ def _with_demo(places: list[_Place], at: int, presets: Presets) -> tuple[Preset,
         places.insert(at + 1, {"endpoint": _Said(DEMO, source)})
         places.append(_from_preset(preset))
     return preset, chosen
+
+
+def _on_this_computer(endpoints: Mapping[str, EndpointConfig], folder: Path | None) -> Preset:
+    from bot.local.mixture import mixture_here
+
+    return mixture_here(endpoints, folder)
+
+
+def _with_local(places: list[_Place], at: int, presets: Presets, found: Preset) -> tuple[Preset, _Said]:
+    """Put the mixture of what was found on this computer right behind the place of --local."""
+    source = places[at]["local"].source
+    asked = _nearest(places[: at + 1], "preset")
+    places.insert(at + 1, _from_preset(found))
+    if asked is None:
+        return found, _Said(found.name, source)
+    # The models are those found here, how they are asked is what the preset says.
+    chosen = places[asked]["preset"]
+    preset = _find_preset(presets, chosen)
+    places.append(_from_preset(preset))
+    return replace(preset, aggregator=found.aggregator, layers=found.layers), chosen
+
+
+def _switched_on(places: list[_Place], name: str) -> int | None:
+    """Return the place where an option is switched on, None when it is off."""
+    at = _nearest(places, name)
+    return at if at is not None and places[at][name].value else None
 
 
 def _find_preset(presets: Presets, chosen: _Said) -> Preset:

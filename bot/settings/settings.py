@@ -105,6 +105,8 @@ class Settings:
     json: bool
     null: bool
     demo: bool
+    local: bool
+    models_dir: Path | None
     default_endpoint: str
     num_proc: int | None
     seed: int | None
@@ -163,7 +165,9 @@ class Settings:
 
     def kept(self) -> dict[str, object]:
         """Return what a stored conversation remembers of its mixture, as values for JSON."""
-        values = {name: self.value(name) for name in _KEPT}
+        # Which service is the default is kept only where somebody has said it.
+        unsaid = {"endpoint"} if self.sources["endpoint"].level is Level.DEFAULTS else set()
+        values = {name: self.value(name) for name in _KEPT if name not in unsaid}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     def _from_preset(self, name: str) -> bool:

@@ -1,7 +1,6 @@
 """Getting to a working mixture: the guided set-up, and the checks of `moa-bot doctor`.
 
     guide ── asks a person, keeps a key, writes config.toml ──► settings for the chat
-     ├── local       which services listen on this computer
      └── mixture     a preset out of the models that a service lists
     checks ── tells what works and what does not, and what to do
      ├── machine     … on this computer: versions, terminal, store, log, proxies

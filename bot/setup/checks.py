@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from bot.errors import Failure, FailureKind, KeyMissingError, MoaError, UsageError
+from bot.settings.endpoints import LOCAL
 from bot.setup.machine import Check, Verdict, broken, fine, machine_checks, note, proxies, versions
 from bot.setup.services import open_services
 
@@ -46,6 +47,7 @@ async def run_checks(
         if sound:
             async for check in _services(settings, environ, calls=calls):
                 yield check
+            yield await _nearby(settings)
     for check in machine_checks(streams, environ):
         yield check
     if sound and not isinstance(settings, MoaError):
@@ -88,6 +90,20 @@ async def _services(settings: Settings, environ: Mapping[str, str], *, calls: bo
             yield check
 
 
+async def _nearby(settings: Settings) -> Check:
+    """Tell which services listen on this computer, used or not."""
+    from bot.local.discovery import look
+
+    found = await look(settings.endpoints.values())
+    if not found:
+        return fine("this computer", "no service of models answers here")
+    said = [
+        f"{service.endpoint.name} at {service.endpoint.base_url}, {len(service.listing.models)} models"
+        for service in found
+    ]
+    return fine("this computer", "; ".join(said))
+
+
 def _different(settings: Settings) -> list[Agent]:
     """Return every model of the mixture once, whatever seats it has."""
     agents = settings.plan().agents()
@@ -106,6 +122,8 @@ def _key(settings: Settings, name: str, environ: Mapping[str, str]) -> Check:
 
 def _endpoint(settings: Settings, name: str, answer: Listing | Failure, agents: list[Agent]) -> Check:
     title, url = f"endpoint {name}", settings.endpoints[name].base_url
+    if name == LOCAL:
+        return _engine(title)
     if isinstance(answer, Failure):
         if answer.kind in {FailureKind.NOT_FOUND, FailureKind.GARBLED}:
             return note(title, f"{url} answers, but lists no models: {answer.message}")
@@ -117,6 +135,14 @@ def _endpoint(settings: Settings, name: str, answer: Listing | Failure, agents: 
         advice = f"See what is served: moa-bot models --endpoint {name}"
         return note(title, f"{said}; not among them: {', '.join(gone)}", advice)
     return fine(title, said)
+
+
+def _engine(title: str) -> Check:
+    from bot.local.engine import EXTRA, installed
+
+    if installed():
+        return fine(title, "the engine inside")
+    return broken(title, "the engine is not installed", EXTRA)
 
 
 async def _models(services: Services, agents: list[Agent]) -> AsyncIterator[Check]:

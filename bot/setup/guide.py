@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from bot.cli.streams import Streams
     from bot.listing import Listing
+    from bot.local.discovery import LocalService
     from bot.program import Resolve
     from bot.settings.endpoints import EndpointConfig
     from bot.settings.settings import Settings
-    from bot.setup.local import LocalService
     from bot.setup.mixture import Choice
     from bot.setup.questions import Questions
 
@@ -97,7 +97,7 @@ class _Guide:
         """Ask, keep what is to be kept, and return a way to make settings."""
         import asyncio
 
-        from bot.setup.local import look
+        from bot.local.discovery import look
 
         home = self._settings.default_endpoint
         found = asyncio.run(look(self._settings.endpoints.values()))

@@ -80,10 +80,10 @@ async def open_services(
     settings: Settings, environ: Mapping[str, str] = os.environ, processes: int = 1
 ) -> AsyncIterator[Services]:
     """Start workers, and with --demo the offline service; both are gone afterwards."""
-    from bot.pool import Pool
+    from bot.local.pool import LocalPool
 
     async with AsyncExitStack() as stack:
-        pool = Pool(processes)
+        pool = LocalPool(processes, lambda: settings.models_dir)
         pool.start()
         stack.push_async_callback(pool.close)
         if settings.demo:

@@ -45,7 +45,7 @@ _FACT_KEYS = (
     "note",
     "endpoint",
 )
-_ENDPOINT_KEYS = ("base_url", "key_env", "headers", "ask_usage")
+_ENDPOINT_KEYS = ("base_url", "key_env", "headers", "ask_usage", "rejects", "thinking", "rate", "parallel")
 
 
 def _table(*keys: str) -> st.SearchStrategy[dict[str, Any]]:

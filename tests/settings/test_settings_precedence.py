@@ -31,6 +31,7 @@ _SPECIAL = {
     "temperature": Sample((0.1, 0.2, 0.3), (0.1, 0.2, 0.3)),
     "file": Sample(([Path("a")], [Path("b")], [Path("c")]), ((Path("a"),), (Path("b"),), (Path("c"),))),
     "system_file": Sample((Path("/a"), Path("/b"), Path("/c")), (Path("/a"), Path("/b"), Path("/c"))),
+    "models_dir": Sample((Path("/a"), Path("/b"), Path("/c")), (Path("/a"), Path("/b"), Path("/c"))),
 }
 _BY_KIND = {
     Kind.INT: Sample((2, 3, 4), (2, 3, 4)),
@@ -40,7 +41,8 @@ _BY_KIND = {
     Kind.MODEL: Sample(("a", "b", "c"), ("a", "b", "c")),
 }
 _VALUED = [option for option in OPTIONS if option.kind is not Kind.BOOL]
-_SWITCHES = [option for option in OPTIONS if option.kind is Kind.BOOL]
+# --local looks for services; what it brings along is tested with some.
+_SWITCHES = [option for option in OPTIONS if option.kind is Kind.BOOL and option.name != "local"]
 
 
 def _sample(option: Option) -> Sample:

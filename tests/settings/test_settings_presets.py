@@ -15,7 +15,8 @@ from bot.settings.presets import Preset, list_presets, retired
 if TYPE_CHECKING:
     from conftest import Home
 
-SHIPPED = ("default", "adaptive", "demo", "demo-2024", "fast", "moa", "moa-gpt4o", "moa-lite", "self-moa")
+HOSTED = ("default", "adaptive", "demo", "demo-2024", "fast", "moa", "moa-gpt4o", "moa-lite", "self-moa")
+SHIPPED = tuple(sorted((*HOSTED, "local"), key=lambda name: (name != "default", name)))
 PAPER = (
     "microsoft/WizardLM-2-8x22B",
     "Qwen/Qwen1.5-110B-Chat",
@@ -39,7 +40,7 @@ def test_the_shipped_presets(home: Home) -> None:
         assert "\n" not in preset.description
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", HOSTED)
 def test_shipped_presets_name_known_models_only(name: str, home: Home) -> None:
     """Every model of a shipped preset is in the catalogue, with its context length."""
     settings = home.resolve()

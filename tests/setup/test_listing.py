@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from bot.demo.process import DemoProcess
 from bot.errors import Failure, FailureKind
 from bot.listing import ListedModel, Listing, read_listing
+from bot.local.discovery import look
 from bot.messages import Endpoint
 from bot.pool import Pool
 from bot.settings.endpoints import EndpointConfig
-from bot.setup.local import look
 
 KEY = "a-secret-key-0815"
 MODELS = {

@@ -250,7 +250,7 @@ def test_what_the_settings_know_of_models(moa: Moa, environment: dict[str, str],
         "[models.judge]\ninput_price = 1\noutput_price = 2\nendpoint = 'openai'\n",
         encoding="utf-8",
     )
-    lines = moa("models", env=environment).stdout.splitlines()
+    lines = moa("models", "--endpoint", "together", env=environment).stdout.splitlines()
     assert lines[1] == "together\tb\t5000\t1\t2\ttoggle\tpreset"
     assert lines[2] == "together\tjudge\t\t\t\t\tpreset"
 

@@ -1,0 +1,267 @@
+"""Services on this computer: found when asked for, made a mixture of, and left alone otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from services import start_service
+
+from bot.demo.process import DemoProcess
+from bot.errors import MoaError, UsageError
+from bot.listing import ListedModel, Listing
+from bot.local.discovery import LocalService, look
+from bot.local.mixture import ALONE, Installed, choose, family_of, installed_at, mixture_here, weights_in
+from bot.settings.endpoints import EndpointConfig
+
+TAGS: dict[str, list[dict[str, Any]]] = {
+    "models": [
+        {"name": "qwen3:8b", "size": 5_200_000_000, "details": {"family": "qwen3", "parameter_size": "8.2B"}},
+        {"name": "qwen3:1.7b", "details": {"family": "qwen3", "parameter_size": "2.0B"}},
+        {"name": "llama3.2:latest", "details": {"family": "llama", "parameter_size": "3.2B"}},
+        {"name": "my-own", "size": 600_000_000, "details": {"family": "gemma3"}},
+        {"name": "nomic-embed-text:latest", "details": {"family": "nomic-bert"}},
+        {"name": 5},
+    ]
+}
+
+
+@pytest.fixture
+def ollama() -> Iterator[str]:
+    """A stand-in for Ollama, as far as its lists go; its base URL."""
+    names = [entry["name"] for entry in TAGS["models"] if isinstance(entry["name"], str)]
+    answers = {"/v1/models": {"data": [{"id": name} for name in names]}, "/api/tags": TAGS}
+    with _serving(answers) as url:
+        yield url
+
+
+class _Serving:
+    """A server that answers GETs from a table."""
+
+    def __init__(self, answers: dict[str, Any]) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Answers, answers))
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+
+    def __enter__(self) -> str:
+        self._thread.start()
+        return f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def __exit__(self, *error: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+_serving = _Serving
+
+
+class _Answers(BaseHTTPRequestHandler):
+    def __init__(self, answers: dict[str, Any], *arguments: Any) -> None:
+        self.answers = answers
+        super().__init__(*arguments)
+
+    def do_GET(self) -> None:
+        known = self.path in self.answers
+        self.send_response(200 if known else 404)
+        self.end_headers()
+        self.wfile.write(json.dumps(self.answers.get(self.path)).encode())
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("qwen3:8b", "qwen"),
+        ("qwen/Qwen2.5-7B-Instruct", "qwen"),
+        ("qwen2.5-coder:7b", "qwen"),
+        ("llama3.2", "llama"),
+        ("meta-llama-3.1-8b-instruct", "llama"),
+        ("google/gemma-3-12b", "gemma"),
+        ("sub/Phi-4-mini-instruct-Q4_K_M.gguf", "phi"),
+        ("123", "123"),
+    ],
+)
+def test_families(name: str, family: str) -> None:
+    """A family is what a name begins with, without its maker and its number."""
+    assert family_of(name) == family
+
+
+@pytest.mark.parametrize(
+    ("text", "weights"),
+    [
+        ("qwen3:8b", 8.0),
+        ("Qwen2.5-0.5B-Instruct", 0.5),
+        ("SmolLM2-135M", 0.135),
+        ("8.2B", 8.2),
+        ("llama3.2", None),
+        ("model-8bit", None),
+        ("mixtral-8x7b", None),
+    ],
+)
+def test_sizes_in_names(text: str, weights: float | None) -> None:
+    """Billions of weights are read where they stand as such."""
+    assert weights_in(text) == weights
+
+
+def test_a_mixture_is_diverse_and_the_largest_aggregates() -> None:
+    """The largest of each family, then the next largest; four at most, whatever service they are of."""
+    models = [
+        Installed("ollama", "qwen:8b", "qwen", 8),
+        Installed("ollama", "qwen:4b", "qwen", 4),
+        Installed("ollama", "qwen:1b", "qwen", 1),
+        Installed("lmstudio", "gemma-12b", "gemma", 12),
+        Installed("ollama", "unknown", "unknown"),
+    ]
+    preset = choose(models, "here")
+    [layer] = preset.layers
+    assert [agent.model for agent in layer] == ["gemma-12b", "qwen:8b", "unknown", "qwen:4b"]
+    assert layer[0].endpoint == "lmstudio"
+    assert preset.aggregator == layer[0]
+    [alone] = choose(models[:1], "here").layers
+    assert [agent.model for agent in alone] == ["qwen:8b"] * ALONE
+
+
+def test_what_ollama_has(ollama: str) -> None:
+    """Families and sizes are Ollama's own where it tells them; what cannot chat is left out."""
+    found = asyncio.run(look([EndpointConfig("ollama", ollama)], 5, tags=True))
+    assert installed_at(found[0]) == [
+        Installed("ollama", "llama3.2:latest", "llama", 3.2),
+        Installed("ollama", "my-own", "gemma", 1.0),
+        Installed("ollama", "qwen3:1.7b", "qwen", 2.0),
+        Installed("ollama", "qwen3:8b", "qwen", 8.2),
+    ]
+
+
+@pytest.mark.parametrize("tags", [None, [], {}, {"models": 5}, {"models": [5, {}, {"name": "a"}]}])
+def test_tags_of_any_form(tags: object) -> None:
+    """Whatever a service answers there, its names are enough."""
+    service = LocalService(EndpointConfig("x", "http://localhost:1/v1"), Listing((ListedModel("a"),)), tags)
+    assert installed_at(service) == [Installed("x", "a", "a")]
+
+
+def test_a_look_is_short() -> None:
+    """A service that takes the connection and says nothing costs a fifth of a second; so do ten."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(16)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        near = [EndpointConfig(f"e{number}", f"{url}/{number}") for number in range(10)]
+        started = time.monotonic()
+        assert asyncio.run(look(near)) == []
+        assert time.monotonic() - started < 1.5
+
+
+def test_the_mixture_of_this_computer(ollama: str) -> None:
+    """It can be had while an event loop runs, and stays the same while the program runs."""
+
+    async def run() -> Any:
+        return mixture_here({"ollama": EndpointConfig("ollama", ollama)}, None)
+
+    preset = asyncio.run(run())
+    assert [agent.model for agent in preset.layers[0]] == [
+        "qwen3:8b",
+        "llama3.2:latest",
+        "my-own",
+        "qwen3:1.7b",
+    ]
+    assert preset.aggregator.model == "qwen3:8b"
+    assert mixture_here({"ollama": EndpointConfig("ollama", ollama)}, None) is preset
+
+
+def test_nothing_here(tmp_path: Path) -> None:
+    """No service, a service without models, an empty folder: each with what can be done."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
+        with pytest.raises(MoaError, match="No service answers on this computer; asked were mine") as caught:
+            mixture_here({"mine": EndpointConfig("mine", url)}, None)
+    for way in ("Ollama", "--models_dir", "--preset local"):
+        assert way in caught.value.hint
+    with (
+        _serving({"/v1/models": {"data": []}}) as empty,
+        pytest.raises(MoaError, match="mine runs on this computer, but has no model"),
+    ):
+        mixture_here({"mine": EndpointConfig("mine", empty)}, None)
+    with pytest.raises(UsageError, match="there is no model in this folder"):
+        mixture_here({}, tmp_path)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[DemoProcess]:
+    """A service that takes one call at a time."""
+    says = {name: {"reply": f"from {name}"} for name in ("qwen3:8b", "llama3.2:3b", "gemma3:4b")}
+    with start_service(tmp_path, {"models": says, "max_concurrent": 1, "demo_models": False}) as running:
+        yield running
+
+
+@pytest.fixture
+def config(service: DemoProcess, tmp_path: Path) -> Path:
+    """A config.toml by which Ollama is at another port, and nothing else is on this computer."""
+    file = tmp_path / "home" / "config.toml"
+    file.parent.mkdir(exist_ok=True)
+    away = "".join(
+        f"[endpoints.{name}]\nbase_url = 'https://{name}.example/v1'\n"
+        for name in ("lmstudio", "vllm", "llamacpp")
+    )
+    file.write_text(f"[endpoints.ollama]\nbase_url = '{service.base_url}'\n{away}", encoding="utf-8")
+    return file
+
+
+def test_local_on_the_command_line(
+    config: Path, service: DemoProcess, moa: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """--local asks what is installed, one after the other, without a key; what is said nearer holds."""
+    done = moa("--local", "ask", "--json", "hi")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["reply"] == "from qwen3:8b"
+    asked = service.requests()
+    assert sorted(each["body"]["model"] for each in asked) == ["gemma3:4b", "llama3.2:3b", *["qwen3:8b"] * 2]
+    assert all(each["finished"] for each in asked)
+    done = moa("ask", "--local", "-a", "ollama:gemma3:4b", "-q", "hi")
+    assert done.stdout == "from gemma3:4b\n"
+    del config
+
+
+def test_nothing_is_looked_for_unasked(
+    config: Path, service: DemoProcess, moa: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """In a pipe with a key set, no service on this computer is so much as connected to."""
+    away = tmp_path / "away"
+    away.mkdir()
+    with start_service(away, {"models": {"a": {"reply": "from a"}}, "require_key": "a-key-0815"}) as far:
+        env = {"TOGETHER_BASE_URL": far.base_url, "TOGETHER_API_KEY": "a-key-0815"}
+        for arguments in ((), ("ask",)):
+            done = moa("-r", "a", "-a", "a", *arguments, stdin="hi\n", env=env)
+            assert (done.returncode, done.stdout) == (0, "from a\n")
+    assert service.connections()["opened"] == 0
+    assert moa("ask", "hi").returncode == 3  # nor without one: it is an error there
+    assert service.connections()["opened"] == 0
+    assert moa("models").returncode == 0
+    assert service.connections()["opened"] > 0
+    del config
+
+
+def test_models_lists_what_is_here(
+    config: Path, moa: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """Without any key, the models on this computer are listed, with where they are."""
+    done = moa("models", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["models"]
+    assert {row["endpoint"] for row in rows} == {"ollama"}
+    assert {row["id"] for row in rows} == {"qwen3:8b", "llama3.2:3b", "gemma3:4b"}
+    assert all(row["base_url"].startswith("http://127.0.0.1:") for row in rows)
+    assert "ollama at http://127.0.0.1:" in moa("doctor", "--local", "--no_calls").stdout
+    del config

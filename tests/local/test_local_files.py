@@ -1,0 +1,119 @@
+"""Files of models: what their heads say, what is wrong with them, which one a name means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny_models import CONTEXT, LAYERS, WIDTH, make_model
+
+from bot.errors import ExitCode, UsageError
+from bot.local import memory
+from bot.local.files import HubFile, context_of, find, models_in
+from bot.local.gguf import OVERHEAD, ModelFileError, read_model
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole model."""
+    return make_model(tmp_path_factory.mktemp("models") / "tiny.gguf")
+
+
+def test_what_a_model_says_of_itself(tiny: Path) -> None:
+    """Kind, context, and the memory that it will take: weights, and the cache of each token."""
+    model = read_model(tiny)
+    assert (model.architecture, model.context, model.size) == ("llama", CONTEXT, tiny.stat().st_size)
+    assert model.cache == LAYERS * WIDTH * 2 * 2
+    assert model.memory(100) == model.size + OVERHEAD + 100 * model.cache
+    assert read_model(tiny, whole=False) == model
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (0, "not a model"),
+        (3, "not a model"),
+        (20, "truncated: it ends before its head does"),
+        (5000, "truncated: it ends before its head does"),
+        (300_000, "truncated: it has 0.3 MB and should have 0."),
+        (-1, "truncated: it has 0."),
+    ],
+)
+def test_truncated_files(tiny: Path, tmp_path: Path, size: int, said: str) -> None:
+    """A file that was not fetched whole is told by name, with what is missing."""
+    part = tmp_path / "part.gguf"
+    part.write_bytes(tiny.read_bytes()[:size])
+    with pytest.raises(ModelFileError) as caught:
+        read_model(part)
+    assert caught.value.message.startswith(f"{part}: {said}")
+    assert caught.value.exit_code is ExitCode.USAGE
+
+
+def test_files_of_other_kinds(tmp_path: Path) -> None:
+    """What is no model, or none to chat with, is told as just that."""
+    wrong = tmp_path / "wrong.gguf"
+    wrong.write_text("hello, this is a text", encoding="utf-8")
+    old = tmp_path / "old.gguf"
+    old.write_bytes(b"GGUF" + (1).to_bytes(4, "little") + bytes(40))
+    vision = make_model(tmp_path / "mmproj.gguf", architecture="clip")
+    for file, cause in ((wrong, "not a model"), (old, "GGUF version 1"), (vision, "of the kind clip")):
+        with pytest.raises(ModelFileError, match=cause) as caught:
+            read_model(file)
+        assert str(file) in caught.value.message
+    with pytest.raises(ModelFileError, match=r"cannot be read: No such file"):
+        read_model(tmp_path / "absent.gguf")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(4, 2000), st.binary(min_size=1, max_size=8))
+def test_damaged_heads(tiny: Path, tmp_path: Path, place: int, noise: bytes) -> None:
+    """Whatever stands in a head, it is read or refused with a line; nothing else happens."""
+    data = bytearray(tiny.read_bytes())
+    data[place : place + len(noise)] = noise
+    file = tmp_path / "damaged.gguf"
+    file.write_bytes(data)
+    said = str(file)
+    try:
+        size = read_model(file).size
+    except ModelFileError as error:
+        size, said = len(data), error.message
+    assert size == len(data)
+    assert said.startswith(str(file))
+
+
+def test_which_file_a_name_means(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path, a name in the folder of models with or without its ending, or a file on the hub."""
+    monkeypatch.chdir(tmp_path)
+    assert find(str(tiny), None) == tiny
+    assert find("tiny.gguf", tiny.parent) == find("tiny", tiny.parent) == tiny
+    assert find("o/r/f.gguf", None) == HubFile("o/r", "f.gguf")
+    assert find("o/r/q4/f.gguf", tiny.parent) == HubFile("o/r", "q4/f.gguf")
+    nested = tmp_path / "o" / "r" / "f.gguf"
+    nested.parent.mkdir(parents=True)
+    nested.write_bytes(b"")
+    assert find("o/r/f.gguf", None) == nested
+    for name in ("absent.gguf", "o/absent.gguf", "./o/r/absent.gguf", "/o/r/absent.gguf", "o/r/absent"):
+        with pytest.raises(UsageError, match="there is no such file"):
+            find(name, None)
+
+
+def test_the_models_in_a_folder(tiny: Path, tmp_path: Path) -> None:
+    """By their names in it; parts of a model, what is none, and what cannot be named are passed over."""
+    (tmp_path / "sub").mkdir()
+    for name in ("b.gguf", "sub/a.gguf", "big-00001-of-00002.gguf", "big-00002-of-00002.gguf", "x,y.gguf"):
+        (tmp_path / name).write_bytes(tiny.read_bytes())
+    (tmp_path / "wrong.gguf").write_text("no model", encoding="utf-8")
+    (tmp_path / "readme.md").write_text("no model", encoding="utf-8")
+    assert [name for name, _ in models_in(tmp_path)] == ["b.gguf", "big-00001-of-00002.gguf", "sub/a.gguf"]
+    assert context_of("b", tmp_path) == CONTEXT
+    assert context_of("absent", tmp_path) is None
+    with pytest.raises(UsageError, match="there is no such folder"):
+        models_in(tmp_path / "absent")
+
+
+def test_the_memory_that_is_free() -> None:
+    """The platform is believed: something, and less than a petabyte; or it does not say."""
+    free = memory.available()
+    assert free is None or 0 <= free < 1e15
