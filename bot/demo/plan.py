@@ -38,7 +38,8 @@ class Plan:
     `acts` happen before token number n (from 0, thinking included), or at the end if there are
     fewer; an act that returns False ends the answer there. `content` is what the answer holds when
     no token is said: "", None, or no key at all (`no_content`). `hurried` tokens have no pace,
-    `stamped` ones become the time at which they are sent. `top_logprobs` are those of the first token, sent with it.
+    `stamped` ones become the time at which they are sent. `top_logprobs` are those of the first token,
+    sent with it.
     """
 
     number: int
