@@ -18,7 +18,7 @@ import os
 import signal
 import ssl
 import threading
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import cache
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
@@ -51,11 +51,22 @@ def tls() -> ssl.SSLContext:
 def main(pipe: Connection) -> None:
     """Serve the parent's orders until the pipe ends. Runs in the worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _leave_no_core()
     try:
         asyncio.run(Worker(pipe).serve())
     finally:
         # Nothing of value is left: skip the interpreter's slow goodbye (and its waiting threads).
         os._exit(0)
+
+
+def _leave_no_core() -> None:
+    """Have no core file written if this process crashes: keys and prompts are in its memory."""
+    try:
+        import resource
+    except ImportError:  # Windows writes none
+        return
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 class Worker:

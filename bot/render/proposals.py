@@ -82,6 +82,8 @@ def _facts(call: Call) -> str:
         return ""
     tokens = done.usage.completion_tokens
     parts = [f"{tokens:,} tok"] if tokens is not None else []
+    if done.first_token is not None:
+        parts.append(f"first word {phrases.seconds(done.first_token)}")
     parts.append(phrases.seconds(done.seconds))
     if done.partial:
         parts.append("cut")

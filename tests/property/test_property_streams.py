@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.answer import Answer
 from bot.messages import Completion, Delta, Endpoint, Message, Request
-from bot.provider import _Answer, _events, _GarbledError
+from bot.reading import GarbledError, events
 
 REQUEST = Request(Endpoint("e", "http://one/v1"), "m", (Message("user", "hi"),), 0.7, 100_000)
 WORDS = st.lists(
@@ -30,8 +31,8 @@ def read(parts: Sequence[bytes]) -> tuple[str, str, Completion]:
     """What was streamed as text and as thinking, and the completion at the end."""
 
     async def run() -> tuple[str, str, Completion]:
-        answer, deltas = _Answer(60.0), list[Delta | None]()
-        async for chunk in _events(_pieces(parts), answer, REQUEST.max_tokens):
+        answer, deltas = Answer(60.0), list[Delta | None]()
+        async for chunk in events(_pieces(parts), answer, REQUEST.max_tokens):
             deltas.append(answer.take(chunk))
         deltas.append(answer.close())
         said = [delta for delta in deltas if delta]
@@ -96,7 +97,7 @@ def test_any_bytes_in_between_give_an_answer_or_one_failure(
     refused = ""
     try:
         text, _, done = read([*parts[:1], junk, *parts[1:]])
-    except _GarbledError as error:
+    except GarbledError as error:
         refused = str(error)
     else:
         assert done.text == text or "<" in text + done.reasoning
