@@ -36,6 +36,10 @@ def _run(arguments: list[str]) -> int:
         from bot.launch import warm
 
         warm()
+    if not arguments and COMPLETION not in os.environ:
+        from bot.cli.boundary import converse, guarded
+
+        return guarded(lambda: converse({}), arguments)
     from bot.cli.app import run
 
     return run(arguments)

@@ -1,31 +1,24 @@
-"""The command line: which commands there are, and the one boundary around all of them.
-
-Commands parse and delegate; what they do is in the module named after them. Whatever goes wrong
-ends in `run`, which is the only place that turns it into a line on stderr and an exit code.
-"""
+"""The command line: which commands there are. They parse and delegate; what they do is elsewhere."""
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
-import sys
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from bot.cli.options import SPELLINGS, Given, QuickCommand, taken_as_they_come, with_options
+from bot.cli.boundary import converse, finish, guarded
+from bot.cli.options import SPELLINGS, Given, Panels, QuickCommand, taken_as_they_come, with_options
 from bot.cli.streams import Streams
-from bot.errors import ExitCode, MoaError, UsageError
+from bot.errors import ExitCode, UsageError
 from bot.settings.resolve import resolve
 from bot.settings.settings import Settings
 
 
-class _Commands(TyperGroup):
+class _Commands(Panels, TyperGroup):
     """The commands; a prompt in a command's place is told where it belongs."""
 
     def get_params(self, ctx: Any) -> Any:
@@ -62,7 +55,7 @@ app = typer.Typer(
     context_settings=SPELLINGS,
     no_args_is_help=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     help="Chat with a Mixture of Agents: several models answer, one writes the reply from all of them.",
     epilog="Without a command: a prompt to chat at, or, with input piped in, an answer to each line.",
 )
@@ -87,17 +80,7 @@ def main(
     ctx.obj = given
     if ctx.invoked_subcommand is not None:
         return
-    settings = resolve(given)
-    streams = Streams.of_process()
-    if streams.stdin_is_terminal:
-        from bot.repl import chat
-        from bot.setup import guided
-
-        again = guided(settings, lambda changes: resolve({**given, **changes}), streams)
-        leave(streams, settings, lambda: chat(again, streams))
-    from bot.cli.pipe import pipe
-
-    leave(streams, settings, lambda: pipe(settings, streams))
+    raise typer.Exit(converse(given))
 
 
 @app.command(cls=QuickCommand)
@@ -125,61 +108,18 @@ def leave(
     streams: Streams, settings: Settings, work: Callable[[], Coroutine[Any, Any, ExitCode]]
 ) -> NoReturn:
     """Run a command's coroutine and end the program with its exit code."""
-    for notice in settings.notices():
-        if not settings.quiet:
-            streams.say(f"moa-bot: {notice}")
-    try:
-        code = asyncio.run(work())
-    except KeyboardInterrupt:
-        code = ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever reads has had enough: not an error. Nothing must be flushed into the pipe later.
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, sys.stdout.fileno())
-        code = ExitCode.DONE
-    raise typer.Exit(int(code))
+    raise typer.Exit(finish(streams, settings, work))
 
 
-def run(arguments: list[str] | None = None) -> int:
+def run(arguments: Sequence[str]) -> int:
     """Run the program; returns its exit code. No exception leaves here."""
-    try:
-        _end_well()
-        _add_commands(sys.argv[1:] if arguments is None else arguments)
-        app(arguments, prog_name="moa-bot", standalone_mode=True)
-    except SystemExit as leaving:
-        code = leaving.code
-        return code if isinstance(code, int) else int(ExitCode.DONE if code is None else ExitCode.FAILED)
-    except MoaError as error:
-        tell(error)
-        return int(error.exit_code)
-    except KeyboardInterrupt:
-        return int(ExitCode.INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 - the boundary: whatever is left is a bug of ours
-        return _bug(error, arguments or sys.argv[1:])
-    return int(ExitCode.DONE)
 
+    def parse() -> int:
+        _add_commands(arguments)
+        app(list(arguments), prog_name="moa-bot", standalone_mode=True)
+        return int(ExitCode.DONE)
 
-def _bug(error: Exception, arguments: Sequence[str]) -> int:
-    """Say that something is wrong with the program itself, and where, for those who want to know."""
-    if {"--verbose", "-v"}.intersection(arguments) or os.environ.get("MOA_BOT_VERBOSE"):
-        import traceback
-
-        traceback.print_exception(error)
-    tell(
-        MoaError(
-            f"This is a mistake in moa-bot itself: {type(error).__name__}: {error}",
-            hint="--verbose shows where; please report it with what that prints.",
-        )
-    )
-    return int(ExitCode.FAILED)
-
-
-def tell(error: MoaError) -> None:
-    """Say on stderr what happened and what can be done."""
-    with suppress(OSError, ValueError, AttributeError):
-        print(f"moa-bot: {error.message}", file=sys.stderr)
-        for line in error.hint.splitlines():
-            print(f"  {line}", file=sys.stderr)
+    return guarded(parse, arguments)
 
 
 def _add_commands(arguments: Sequence[str]) -> None:
@@ -199,14 +139,3 @@ def _add_commands(arguments: Sequence[str]) -> None:
 
 def _not_loaded() -> None:
     """Stand in the help page for a command that is not called."""
-
-
-def _end_well() -> None:
-    """Have the program close what it opened also when a signal ends it."""
-    with suppress(AttributeError, ValueError):
-        signal.signal(signal.SIGTERM, _interrupt)
-        signal.signal(signal.SIGHUP, _interrupt)
-
-
-def _interrupt(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - a signal handler's parameters
-    raise KeyboardInterrupt

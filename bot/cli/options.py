@@ -67,7 +67,23 @@ def _read(option: Option, value: Any) -> Any:
         raise UsageError(f"option {option.flag}: {problem}") from None
 
 
-class QuickCommand(TyperCommand):
+class Panels:
+    """A help page whose options stand in groups, as plain text: rich's panels cost twice the time."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options under the names of their groups, then the commands if there are any."""
+        groups: dict[str, list[Any]] = {}
+        for parameter in self.get_params(ctx):  # type: ignore[attr-defined]  # a command's, which this is mixed into
+            if record := parameter.get_help_record(ctx):
+                groups.setdefault(getattr(parameter, "rich_help_panel", None) or "Options", []).append(record)
+        for name, records in groups.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
+        if hasattr(self, "format_commands"):
+            self.format_commands(ctx, formatter)
+
+
+class QuickCommand(Panels, TyperCommand):
     """A command whose options are read as they come; the table of options checks them.
 
     Typer checks every value with pydantic, also those that were not given: with all the options of
