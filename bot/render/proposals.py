@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 from bot.render import phrases
@@ -52,7 +51,7 @@ def show_proposal(console: Console, call: Call, name: str, *, plain: bool = Fals
     from bot.render.live import write_text
     from bot.render.markdown import print_markdown
 
-    _rule(console, name, call)
+    console.print(_rule(name, call, console.width))
     text = _said(call)
     if plain:
         write_text(console, sanitise(text).rstrip("\n") + "\n\n")
@@ -61,17 +60,18 @@ def show_proposal(console: Console, call: Call, name: str, *, plain: bool = Fals
     console.print()
 
 
-def _rule(console: Console, name: str, call: Call) -> None:
+def _rule(name: str, call: Call, width: int) -> Text:
+    """Return the line with a model's name over its answer."""
     from rich.cells import cell_len
     from rich.text import Text
 
     facts = _facts(call)
     taken = cell_len(name) + (cell_len(facts) + 8 if facts else 4)
-    dashes = max(console.width - taken, 2)
+    dashes = max(width - taken, 2)
     line = Text().append("── ", style("dim")).append(name, style("name"))
     line.append(f" {'─' * dashes} {facts} ──" if facts else f" {'─' * dashes}", style("dim"))
-    line.truncate(console.width)
-    console.print(line)
+    line.truncate(width)
+    return line
 
 
 def _facts(call: Call) -> str:
@@ -83,7 +83,7 @@ def _facts(call: Call) -> str:
     tokens = done.usage.completion_tokens
     parts = [f"{tokens:,} tok"] if tokens is not None else []
     if done.first_token is not None:
-        parts.append(f"first word {phrases.seconds(done.first_token)}")
+        parts.append(f"first token {phrases.seconds(done.first_token)}")
     parts.append(phrases.seconds(done.seconds))
     if done.partial:
         parts.append("cut")
@@ -97,24 +97,16 @@ def _said(call: Call) -> str:
 
 
 def _rendered(console: Console, call: Call, name: str, width: int) -> list[Text]:
-    """Return the rows of an answer laid out in `width` cells."""
-    from rich.console import Console
+    """Return the rows of an answer laid out in `width` cells: at once, for nothing is redrawn in a column."""
     from rich.text import Text
 
-    file = io.StringIO()
-    column = Console(
-        file=file,
-        width=width,
-        force_terminal=True,
-        color_system=console.color_system,  # type: ignore[arg-type]  # the names that it takes itself
-        no_color=console.no_color,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
-    show_proposal(column, call, name)
-    # Its last line end begins no row.
-    return [Text.from_ansi(line) for line in file.getvalue().removesuffix("\n").split("\n")]
+    from bot.render.blocks import document_rows
+
+    rows = [
+        Text("").join(Text(text, look or "") for text, look in row)
+        for row in document_rows(_said(call), width, console)
+    ]
+    return [_rule(name, call, width), *rows, Text()]
 
 
 def _print_columns(console: Console, columns: list[list[Text]], width: int) -> None:

@@ -1,6 +1,8 @@
 """Makes the pictures of the README: the real program, run in a terminal of 88 × 30 cells.
 
-    python tests/pictures/make.py [FOLDER]        default: docs/pictures
+    python tests/pictures/make.py [FOLDER] [--size 88x30] [--theme NAME]     default: docs/pictures
+
+With the theme "light" the window is light; other sizes and themes are for looking at the program.
 
 The models are scripted: the offline service says, under the names of the default preset's models,
 what stands below, with their speeds, thoughts and failures. All else is the program itself. What
@@ -9,6 +11,7 @@ the terminal shows at chosen moments becomes an SVG. Times in the pictures diffe
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -309,9 +312,27 @@ def behaviour(references: list[str], aggregator: str) -> dict[str, Any]:
     return {"demo_models": False, "models": models}
 
 
+def choose(size: str, theme: str) -> None:
+    """Set the window's size and colours for this run."""
+    global COLUMNS, ROWS, PAPER, FRAME, INK, QUIET
+    COLUMNS, ROWS = (int(number) for number in size.split("x"))
+    if theme == "light":
+        PAPER, FRAME, INK, QUIET = "#fbfbf9", "#c9cdd1", "#22262a", "#6f777e"
+        COLOURS.update(dict.fromkeys(("default", "white", "brightwhite"), INK))
+        COLOURS.update(dict.fromkeys(("black", "brightblack"), QUIET))
+
+
 def main() -> int:
     """Make all pictures; returns the exit code."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "pictures"
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "docs" / "pictures")
+    parser.add_argument("--size", default=f"{COLUMNS}x{ROWS}", help="columns x rows")
+    parser.add_argument(
+        "--theme", default="terminal", help="of the program, and of the window if it is light"
+    )
+    arguments = parser.parse_args()
+    choose(arguments.size, arguments.theme)
+    folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as home:
         preset = list_presets({"MOA_BOT_HOME": home})[0]
@@ -325,6 +346,7 @@ def main() -> int:
                 if not name.startswith("MOA_BOT_") and name not in {"NO_COLOR", "COLORTERM"}
             }
             environment |= {"TERM": "xterm-256color", "MOA_BOT_HOME": home, "MOA_BOT_ROUNDS": "2"}
+            environment |= {"MOA_BOT_THEME": arguments.theme, "COLORTERM": "truecolor"}
             environment |= {"TOGETHER_BASE_URL": service.base_url, "TOGETHER_API_KEY": "none"}
             terminal = Terminal(environment)
             try:
