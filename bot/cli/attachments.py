@@ -28,7 +28,12 @@ def read_text(path: Path) -> str:
 
 
 def attach(words: str, files: Sequence[Path], piped: str = "") -> str:
-    """Return the prompt: the words, then what was piped in, then each file under its name."""
+    """Return the prompt: the words, then what was piped in, then each file under its name.
+
+    Words by themselves stay as they are, line ends and all.
+    """
+    if not files and not piped.strip():
+        return words
     parts = [words.strip("\r\n"), piped.strip("\r\n")]
     for path in files:
         text = read_text(path)

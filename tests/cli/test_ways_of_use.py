@@ -77,9 +77,9 @@ def test_prompts_piped_in_are_turns_of_one_conversation(bot: Bot, service: DemoP
 
 
 def test_nul_separated_prompts(bot: Bot, service: DemoProcess) -> None:
-    """With --null, prompts may hold lines."""
-    assert bot("-0", stdin="one\nline\0two").returncode == 0
-    assert prompts(service) == ["one\nline", "two"]
+    """With --null, prompts may hold lines, and are asked to the letter."""
+    assert bot("-0", stdin="one\nline\n\0two\0\n three \n").returncode == 0
+    assert prompts(service) == ["one\nline\n", "two", "\n three \n"]
 
 
 def test_one_failing_prompt_among_several(bot: Bot, service: DemoProcess) -> None:
