@@ -117,7 +117,7 @@ class _Guide:
     def _ways(self, home: str, found: list[LocalService]) -> list[tuple[str, str]]:
         page = KEYS_PAGES.get(home)
         ways = [
-            (home, f"paste a key of {home}" + (f" (you get one at {page})" if page else "")),
+            (home, f"paste a key of {home}" + (f"\n     from {page}" if page else "")),
             (_OTHER, "use another service, with its key"),
         ]
         for service in found:
