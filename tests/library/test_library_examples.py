@@ -1,4 +1,4 @@
-"""The examples in docs/ run as they stand, as scripts of their own, and nothing survives them."""
+"""The examples of README and docs/ run as they stand, as scripts of their own; nothing survives them."""
 
 from __future__ import annotations
 
@@ -33,6 +33,18 @@ def test_an_example_of_the_library(service: DemoProcess, run_script: Run, number
         models = [request["body"]["model"] for request in service.requests()]
         assert len(models) == (9 if "LAYERS" in text else 5)
         assert models[-1] == "mistralai/Mixtral-8x22B-Instruct-v0.1"
+
+
+@pytest.mark.parametrize("number", range(len(examples("../README.md"))))
+def test_an_example_of_the_readme(service: DemoProcess, run_script: Run, number: int) -> None:
+    """So do those of the README; the paper's scripts ask four models in every layer but the last."""
+    text = examples("../README.md")[number]
+    service.programme({"models": {"*": {"reply": "It is so."}}, "any_model": True})
+    done = run_script(text)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "It is so." in done.stdout
+    if "MODELS" in text:
+        assert len(service.requests()) == (4 + 1) + (4 + 4 + 1)
 
 
 @pytest.mark.parametrize("guard", ["", "if __name__ == '__main__':\n    "])
