@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -301,9 +302,9 @@ def test_models_in_a_window(tagged: dict[str, str], environment: dict[str, str],
     """Columns are aligned; a narrow window has fewer of them, and every name is whole."""
     long = "organisation/a-model-with-a-name-of-some-length"
     env = {**tagged, **environment, "MOA_BOT_REFERENCE_MODELS": f"a,{long}", "TERM": "xterm"}
-    terminal = pexpect.spawn(
-        sys.executable, ["-m", "bot", "models"], env=env, encoding="utf-8", dimensions=(30, width), timeout=20
-    )
+    # The size is set before the program starts: pexpect sets it only once the child runs.
+    command = f"stty cols {width} rows 30 && exec {shlex.quote(sys.executable)} -m bot models"
+    terminal = pexpect.spawn("/bin/sh", ["-c", command], env=env, encoding="utf-8", timeout=20)
     terminal.expect(pexpect.EOF)
     lines = terminal.before.splitlines()
     terminal.close()
