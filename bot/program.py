@@ -31,6 +31,7 @@ from bot.settings import paths
 from bot.settings.endpoints import LOCAL
 
 if TYPE_CHECKING:
+    from bot.settings.plan import Plan
     from bot.settings.settings import Settings
     from bot.store import Conversation, Store
 
@@ -115,6 +116,7 @@ class Program:
         self._changed: dict[str, object] = {}
         self._warned: set[str] = set()
         self._demo_url = ""
+        self._plan: Plan | None = None
         self.log = Log(paths.log_file(), verbose)
         self.store: Store | None = None
         self.resumed: Conversation | None = None
@@ -125,7 +127,7 @@ class Program:
     async def __aenter__(self) -> Self:
         try:
             self._open()
-            await self.pool.prepare(self.settings.plan())
+            await self.pool.prepare(self.plan)
         except BaseException:
             await self._stack.aclose()
             raise
@@ -135,6 +137,13 @@ class Program:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.aclose()
+
+    @property
+    def plan(self) -> Plan:
+        """What the mixture of the settings runs, made once for each change of them."""
+        if self._plan is None:
+            self._plan = self.settings.plan()
+        return self._plan
 
     def session(self) -> Session:
         """Return a session with the mixture of the settings; goes on with the one resumed."""
@@ -153,7 +162,7 @@ class Program:
         """
         settings = self._settle(changes) if changes else self.settings
         models = KnownModels(settings) if changes else self.models
-        plan = settings.plan()
+        plan = settings.plan() if changes else self.plan
         for agent in plan.agents():
             self._warn_of_open_wire(models.endpoint(agent.endpoint))
         return Mixture(plan, self.ask, models)
@@ -199,12 +208,13 @@ class Program:
     def _use(self, settings: Settings) -> None:
         self.settings = settings
         self.models = KnownModels(settings)
+        self._plan = None
 
     def _open(self) -> None:
         settings = self.settings
         if not settings.demo:
             # A missing key is better said now than when everything has been started.
-            for agent in settings.plan().agents():
+            for agent in self.plan.agents():
                 self.models.endpoint(agent.endpoint)
         self.pool = LocalPool(settings.processes(), lambda: self.settings.models_dir, self.say)
         asyncio.get_running_loop().call_later(self._start_after, self.pool.start)
