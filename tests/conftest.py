@@ -8,12 +8,12 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from running import end
 
 TAG = "MOA_BOT_TEST_RUN"
 
@@ -103,13 +103,7 @@ def start(tagged: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[byt
         return process
 
     yield run
-    for process in running:
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                with suppress(OSError):  # what was not written yet has no reader any more
-                    pipe.close()
+    end(running)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 import pytest
 from faulty import Tag
+from running import end
 from services import models, start_service
 
 from bot.demo.process import DemoProcess
@@ -34,13 +35,6 @@ Start = Callable[..., "subprocess.Popen[str]"]
 def service(tmp_path: Path) -> Iterator[DemoProcess]:
     with start_service(tmp_path, models(a={}, judge={})) as running:
         yield running
-
-
-@pytest.fixture
-def tag() -> Iterator[Tag]:
-    mark = Tag()
-    yield mark
-    assert mark.none_left(), "processes survived the test"
 
 
 @pytest.fixture
@@ -80,13 +74,7 @@ def started(environment: dict[str, str]) -> Iterator[Start]:
         return process
 
     yield start
-    for process in running:
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                with suppress(OSError):  # what was not written yet has no reader any more
-                    pipe.close()
+    end(running)
 
 
 def workers(main: int) -> list[psutil.Process]:

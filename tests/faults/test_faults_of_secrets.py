@@ -33,13 +33,6 @@ def service(tmp_path: Path) -> Iterator[DemoProcess]:
 
 
 @pytest.fixture
-def tag() -> Iterator[Tag]:
-    mark = Tag()
-    yield mark
-    assert mark.none_left(), "processes survived the test"
-
-
-@pytest.fixture
 def environment(service: DemoProcess, tag: Tag, tmp_path: Path) -> dict[str, str]:
     return tag.environment(
         tmp_path / "home",
