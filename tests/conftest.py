@@ -9,11 +9,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 from running import end
+
+if TYPE_CHECKING:
+    from pty_window import PtyWindow
 
 TAG = "MOA_BOT_TEST_RUN"
 
@@ -104,6 +107,22 @@ def start(tagged: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[byt
 
     yield run
     end(running)
+
+
+@pytest.fixture
+def terminal(tagged: dict[str, str]) -> Callable[..., PtyWindow]:
+    """Open the program in a window, whose size it has before the program starts."""
+    pytest.importorskip("pty", reason="pseudo-terminals are POSIX only")
+    from pty_window import PtyWindow
+
+    def start(
+        *arguments: str, env: Mapping[str, str] | None = None, width: int = 80, height: int = 24
+    ) -> PtyWindow:
+        environment = {**tagged, "TERM": "xterm-256color", **(env or {})}
+        environment = {name: value for name, value in environment.items() if name not in {"COLUMNS", "LINES"}}
+        return PtyWindow([sys.executable, "-m", "bot", *arguments], environment, width=width, height=height)
+
+    return start
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from rich.cells import cell_len
@@ -18,6 +19,9 @@ from bot.history.exports import DEFAULT, FORM_OF, FORMS, exported
 from bot.history.html import export_html
 from bot.settings import paths
 from bot.store import Conversation, Hit, Store
+
+if TYPE_CHECKING:
+    from pty_window import PtyWindow
 
 WHEN = datetime(2026, 7, 2, 9, 31, 12, 345_000, tzinfo=UTC)
 CODES = re.compile(r"\x1b\[[0-9;]*m")
@@ -116,18 +120,12 @@ def test_nothing_but_our_codes_reaches_the_terminal() -> None:
     assert "AAAA" not in coloured
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 @pytest.mark.parametrize(("variable", "coloured"), [("COLORTERM", True), ("NO_COLOR", False)])
 def test_colour_on_a_terminal(
-    kept: Conversation, tagged: dict[str, str], variable: str, *, coloured: bool
+    kept: Conversation, terminal: Callable[..., PtyWindow], variable: str, *, coloured: bool
 ) -> None:
     """On a terminal a search sets off what it found, unless NO_COLOR is set."""
-    import pexpect  # type: ignore[import-untyped] # it ships no types
-
-    command = ["-m", "bot", "history", "search", "purr"]
-    environment = {**tagged, "TERM": "xterm-256color", variable: "1"}
-    child = pexpect.spawn(sys.executable, command, env=environment, encoding="utf-8", timeout=30)
-    child.expect(pexpect.EOF)
-    child.close()
-    assert kept.id in child.before
-    assert found(child.before) == (["purr"] if coloured else [])
+    with terminal("history", "search", "purr", env={variable: "1"}) as window:
+        assert window.end() == 0
+    assert kept.id in window.raw
+    assert found(window.raw) == (["purr"] if coloured else [])

@@ -97,13 +97,12 @@ def _no_process_left(_process: DemoProcess) -> Iterator[None]:
 
 
 @pytest.fixture
-def window(tagged: dict[str, str], environment: dict[str, str], service: Service) -> Callable[..., PtyWindow]:
+def window(
+    terminal: Callable[..., PtyWindow], environment: dict[str, str], service: Service
+) -> Callable[..., PtyWindow]:
     """Open the program in a window; no process of it may be left at the end."""
-    from pty_window import PtyWindow
 
     def start(*arguments: str, width: int = 80, height: int = 24, **more: str) -> PtyWindow:
-        env = {**tagged, **environment, **more}
-        del env["COLUMNS"], env["LINES"]
-        return PtyWindow([sys.executable, "-m", "bot", *arguments], env, width=width, height=height)
+        return terminal(*arguments, env={**environment, **more}, width=width, height=height)
 
     return start

@@ -8,9 +8,8 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pexpect
 import pytest
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
@@ -22,6 +21,9 @@ from bot.program import Resolve
 from bot.settings.resolve import resolve
 from bot.setup.guide import guided, is_wanted
 from bot.setup.questions import Questions
+
+if TYPE_CHECKING:
+    from pty_window import PtyWindow
 
 KEY = "a-secret-key-0815"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pipe in the place of a terminal")
@@ -324,28 +326,18 @@ def test_what_is_typed_is_not_remembered() -> None:
         assert questions.ask("?") == ""
 
 
-def test_on_a_terminal(tagged: dict[str, str], home: Path) -> None:
+def test_on_a_terminal(terminal: Callable[..., PtyWindow], home: Path) -> None:
     """The chat begins with the questions and goes on as answered; Ctrl-D there ends with 3."""
-    environ = {**tagged, "COLUMNS": "100", "TERM": "xterm"}
-    command = ["-m", "bot"]
-    chat = pexpect.spawn(
-        sys.executable, command, env=environ, encoding="utf-8", dimensions=(40, 100), timeout=30
-    )
-    chat.expect_exact("There is no key of together yet")
-    chat.expect_exact("Which?")
-    chat.send("demo\r")
-    chat.expect_exact(">>>")
-    chat.sendeof()
-    chat.expect(pexpect.EOF)
-    chat.close()
-    assert chat.exitstatus == 0
-    chat = pexpect.spawn(
-        sys.executable, command, env=environ, encoding="utf-8", dimensions=(40, 100), timeout=30
-    )
-    chat.expect_exact("Which?")
-    chat.sendeof()
-    chat.expect_exact("TOGETHER_API_KEY is not set")
-    chat.expect(pexpect.EOF)
-    chat.close()
-    assert chat.exitstatus == 3
+    with terminal(width=100, height=40) as chat:
+        chat.shows("There is no key of together yet")
+        chat.shows("Which?")
+        chat.type("demo\r")
+        chat.prompt()
+        chat.type("\x04")
+        assert chat.end() == 0
+    with terminal(width=100, height=40) as chat:
+        chat.shows("Which?")
+        chat.type("\x04")
+        assert chat.end() == 3
+        assert "TOGETHER_API_KEY is not set" in chat.text
     assert [entry.name for entry in home.iterdir() if entry.suffix == ".toml"] == []

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-import shlex
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pexpect
 import pytest
 
 from bot.demo.process import DemoProcess
 
+if TYPE_CHECKING:
+    from pty_window import PtyWindow
+
 KEY = "a-secret-key-0815"
 Moa = Callable[..., "subprocess.CompletedProcess[str]"]
-posix = pytest.mark.skipif(sys.platform == "win32", reason="needs a pty")
+Terminal = Callable[..., "PtyWindow"]
 
 
 def test_a_key_is_kept_and_used(moa: Moa, here: Moa, away: str, home: Path) -> None:
@@ -87,26 +89,19 @@ def test_keys_used_wrongly(here: Moa, home: Path, arguments: list[str], stdin: s
     assert not (home / "keys.toml").exists()
 
 
-@posix
-def test_a_key_is_asked_for_without_echo(tagged: dict[str, str], home: Path) -> None:
+def test_a_key_is_asked_for_without_echo(terminal: Terminal, home: Path) -> None:
     """On a terminal it is typed unseen; Ctrl-C ends with 130 and keeps nothing."""
-    terminal = pexpect.spawn(
-        sys.executable, ["-m", "bot", "keys", "set"], env=tagged, encoding="utf-8", timeout=20
-    )
-    terminal.expect_exact("it is not shown")
-    terminal.sendline(KEY)
-    terminal.expect(pexpect.EOF)
-    assert KEY not in terminal.before
-    assert "keys.toml" in terminal.before
-    terminal.close()
-    assert terminal.exitstatus == 0
+    with terminal("keys", "set") as window:
+        window.shows("it is not shown")
+        window.type(f"{KEY}\r")
+        assert window.end() == 0
+        assert KEY not in window.raw
+        assert "keys.toml" in window.text
     assert KEY in (home / "keys.toml").read_text(encoding="utf-8")
-    terminal = pexpect.spawn(sys.executable, ["-m", "bot", "keys", "set", "openai"], env=tagged, timeout=20)
-    terminal.expect_exact("it is not shown")
-    terminal.sendintr()
-    terminal.expect(pexpect.EOF)
-    terminal.close()
-    assert terminal.exitstatus == 130
+    with terminal("keys", "set", "openai") as window:
+        window.shows("it is not shown")
+        window.type("\x03")
+        assert window.end() == 130
     assert "openai" not in (home / "keys.toml").read_text(encoding="utf-8")
 
 
@@ -185,19 +180,14 @@ def test_an_editor_that_fails(here: Moa, command: str, code: int) -> None:
     assert "moa-bot itself" not in done.stderr
 
 
-@posix
-def test_config_edit_again(tagged: dict[str, str], home: Path, tmp_path: Path) -> None:
+def test_config_edit_again(terminal: Terminal, home: Path, tmp_path: Path) -> None:
     """On a terminal a mistake brings the question whether to edit again."""
-    env = {**tagged, "VISUAL": editor(tmp_path, "rounds = 99\n", "rounds = 3\n")}
-    terminal = pexpect.spawn(
-        sys.executable, ["-m", "bot", "config", "edit"], env=env, encoding="utf-8", timeout=20
-    )
-    terminal.expect_exact("Edit again?")
-    assert "rounds" in terminal.before
-    terminal.sendline("")
-    terminal.expect(pexpect.EOF)
-    terminal.close()
-    assert terminal.exitstatus == 0
+    env = {"VISUAL": editor(tmp_path, "rounds = 99\n", "rounds = 3\n")}
+    with terminal("config", "edit", env=env, width=200) as window:
+        window.shows("Edit again?")
+        assert "rounds" in window.text
+        window.type("\r")
+        assert window.end() == 0
     assert (home / "config.toml").read_text(encoding="utf-8") == "rounds = 3\n"
 
 
@@ -296,18 +286,14 @@ def test_models_that_cannot_be_listed(
     assert "wrong-key-0815" not in done.stderr
 
 
-@posix
 @pytest.mark.parametrize("width", [100, 30])
-def test_models_in_a_window(tagged: dict[str, str], environment: dict[str, str], width: int) -> None:
+def test_models_in_a_window(terminal: Terminal, environment: dict[str, str], width: int) -> None:
     """Columns are aligned; a narrow window has fewer of them, and every name is whole."""
     long = "organisation/a-model-with-a-name-of-some-length"
-    env = {**tagged, **environment, "MOA_BOT_REFERENCE_MODELS": f"a,{long}", "TERM": "xterm"}
-    # The size is set before the program starts: pexpect sets it only once the child runs.
-    command = f"stty cols {width} rows 30 && exec {shlex.quote(sys.executable)} -m bot models"
-    terminal = pexpect.spawn("/bin/sh", ["-c", command], env=env, encoding="utf-8", timeout=20)
-    terminal.expect(pexpect.EOF)
-    lines = terminal.before.splitlines()
-    terminal.close()
+    env = {**environment, "MOA_BOT_REFERENCE_MODELS": f"a,{long}"}
+    with terminal("models", env=env, width=width) as window:
+        assert window.end() == 0
+        lines = window.raw.splitlines()
     assert ("in $" in lines[0]) == (width == 100)
     assert any(line.startswith("✓  a") for line in lines)
     assert any(line.startswith(f"✗  {long}") for line in lines)

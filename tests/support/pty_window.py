@@ -82,14 +82,14 @@ class PtyWindow:
             data = data[sent:]
             self.pump(0)
 
-    def pump(self, seconds: float = 0.01) -> None:
-        """Take in what was written, waiting so long for something at most."""
+    def pump(self, seconds: float = 0.01) -> bool:
+        """Take in what was written, waiting so long for something at most; False when there was nothing."""
         if self.master < 0 or not select.select([self.master], [], [], seconds)[0]:
-            return
+            return False
         try:
             text = self._decoder.decode(os.read(self.master, 1 << 16))
         except OSError:  # the last process has closed the terminal
-            return
+            return False
         self.raw += text
         *asked, rest = text.split(_WHERE)
         for part in asked:
@@ -97,6 +97,7 @@ class PtyWindow:
             cursor = self.emulator.screen.cursor
             os.write(self.master, f"\x1b[{cursor.y + 1};{cursor.x + 1}R".encode())
         self.emulator.feed(rest)
+        return True
 
     def until(self, condition: Callable[[], Any], what: str = "") -> float:
         """Wait until the condition holds; returns how many seconds it took."""
@@ -128,7 +129,8 @@ class PtyWindow:
     def end(self) -> int:
         """Wait for the program's end; returns its exit code."""
         self.until(lambda: self.process.poll() is not None, "the end of the program")
-        self.pump(0)
+        while self.pump(0):
+            pass
         assert self.process.returncode is not None
         return self.process.returncode
 
