@@ -1,14 +1,14 @@
 """A persistent pool of worker processes through which every call goes.
 
       main process                                   worker processes (num_proc of them)
-    ask(request) ─► _Hand ─ writer thread ══ pipe ══► event loop ─► calls ─► services
-    updates ◄─ queue a call ◄─ reader thread ══ pipe ═══╛     (and a sign of life when asked)
+    ask(request) ─► hand of a worker ══════ pipe ══► event loop ─► calls ─► services
+    updates ◄─ queue a call ◄─ hand ◄══════ pipe ═══╛        (and a sign of life when asked)
 
 The workers stay up for the whole conversation and keep their connections. Each holds as many
 calls at once as it is given, so `num_proc` is about processes, not about how many models think at
-the same time. Pipes block, so each worker has two threads here, and the event loop never waits
-for a worker: not while it starts, not when it is stuck. A worker that dies is replaced, and the
-calls it held are asked again once.
+the same time. The event loop never waits for a worker: not while it starts, not when it is stuck
+(`bot.hand` sees to that). A worker that dies is replaced, and the calls it held are asked again
+once.
 """
 
 from __future__ import annotations
@@ -16,43 +16,23 @@ from __future__ import annotations
 import asyncio
 import itertools
 import multiprocessing
-import queue
-import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from time import monotonic
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from bot.errors import Failure, FailureKind
-from bot.launch import StartMethod, start_method, starting, warm
+from bot.hand import Call, Hand, Update, Verb
+from bot.launch import StartMethod, start_method
 from bot.listing import Listing
 from bot.messages import CallUpdate, Completion, Delta, Endpoint, Request, Retrying
 
-Verb = Literal["ask", "models"]
-Update = CallUpdate | Listing
-
-GOODBYE_SECONDS = 1.0
 BEAT_SECONDS = 1.0
 FROZEN_SECONDS = 6.0
 """A worker with calls that has said nothing for so long, not even that it lives, is replaced."""
 LIST_SECONDS = 20.0
 
 _LAST = (Completion, Listing, Failure)
-
-
-@dataclass(slots=True)
-class _Call:
-    """A call under way: where its updates go, and what to know when its worker dies."""
-
-    number: int
-    verb: Verb
-    request: Request
-    updates: asyncio.Queue[Update]
-    asked: int = 1
-    begun: bool = False
 
 
 class Pool:
@@ -68,7 +48,7 @@ class Pool:
         self._beating: asyncio.Task[None] | None = None
         self._num_proc = max(1, num_proc)
         self._context = multiprocessing.get_context(method or start_method())
-        self._hands: list[_Hand] = []
+        self._hands: list[Hand] = []
         self._numbers = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -83,7 +63,7 @@ class Pool:
         """Start the workers in the background; returns at once."""
         self._loop = asyncio.get_running_loop()
         if not (self._hands or self._closed or self._why):
-            self._hands = [_Hand(self, self._context) for _ in range(self._num_proc)]
+            self._hands = [Hand(self, self._context) for _ in range(self._num_proc)]
             self._beating = self._loop.create_task(self._beat())
 
     def ask(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
@@ -109,7 +89,7 @@ class Pool:
             why = "the pool is closed" if self._closed else self._why
             yield Failure(FailureKind.WORKER, why, request.model)
             return
-        call = _Call(next(self._numbers), verb, request, asyncio.Queue())
+        call = Call(next(self._numbers), verb, request, asyncio.Queue())
         self._assign(call)
         over = False
         try:
@@ -147,28 +127,29 @@ class Pool:
                 else:
                     hand.send(("ping", 0, None))
 
-    def _assign(self, call: _Call) -> None:
+    def _assign(self, call: Call) -> None:
         """Give the call to the worker with the fewest calls."""
         hand = min(self._hands, key=lambda hand: len(hand.calls))
         hand.calls[call.number] = call
         hand.send((call.verb, call.number, call.request))
 
-    def _cancel(self, call: _Call) -> None:
+    def _cancel(self, call: Call) -> None:
         for hand in self._hands:
             if hand.calls.pop(call.number, None):
                 hand.send(("cancel", call.number, None))
 
-    def received(self, hand: _Hand, number: int, update: Update) -> None:
-        """Pass an update from a worker on to its call (in the event loop)."""
+    def received(self, hand: Hand, number: int, updates: Sequence[Update]) -> None:
+        """Pass updates from a worker on to their call (in the event loop)."""
         call = hand.calls.get(number)
         if call is None:
             return
-        if isinstance(update, _LAST):
-            del hand.calls[number]
-        call.begun = call.begun or isinstance(update, Delta)
-        call.updates.put_nowait(update)
+        for update in updates:
+            if isinstance(update, _LAST):
+                del hand.calls[number]
+            call.begun = call.begun or isinstance(update, Delta)
+            call.updates.put_nowait(update)
 
-    def lost(self, hand: _Hand, why: str) -> None:
+    def lost(self, hand: Hand, why: str) -> None:
         """Replace a worker that has ended, and ask its calls again (in the event loop)."""
         if self._closed or hand not in self._hands:
             return
@@ -180,7 +161,7 @@ class Pool:
         # One that never came up gets a second try and no third: what stops it will stop all.
         tries = hand.tries if hand.up else hand.tries - 1
         if tries > 0:
-            self._hands.append(_Hand(self, self._context, tries))
+            self._hands.append(Hand(self, self._context, tries))
         for call in calls:
             failure = Failure(FailureKind.WORKER, why, call.request.model)
             if call.asked > 1 or not self._hands or (call.begun and not call.request.restartable):
@@ -196,94 +177,3 @@ class Pool:
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed: the program is leaving
                 self._loop.call_soon_threadsafe(what, *arguments)
-
-
-class _Hand:
-    """One worker process as the pool sees it: a process, a pipe, and a thread for each direction."""
-
-    def __init__(self, pool: Pool, context: Any, tries: int = 2) -> None:
-        self.calls: dict[int, _Call] = {}
-        self.tries = tries
-        self.up = False
-        self.heard = monotonic()
-        self.pid: int | None = None
-        self._pool, self._context = pool, context
-        self._orders: queue.SimpleQueue[tuple[str, int, Request | None] | None] = queue.SimpleQueue()
-        self._process: BaseProcess | None = None
-        self._writer = threading.Thread(target=self._write, daemon=True)
-        self._writer.start()
-
-    def send(self, order: tuple[str, int, Request | None]) -> None:
-        """Queue an order; the writer thread sends it once the worker is up."""
-        self._orders.put(order)
-
-    def dismiss(self) -> None:
-        """Let the worker end: nothing more is sent, and the pipe is closed."""
-        self._orders.put(None)
-
-    def kill(self) -> None:
-        """End the worker by force; the reader thread then tells the pool."""
-        if self._process is not None:
-            self._process.kill()
-
-    def join(self) -> None:
-        """Wait until the process is gone, by force if need be."""
-        self._writer.join(GOODBYE_SECONDS)
-        process = self._process
-        if process is None:
-            return
-        for end in (None, process.terminate, process.kill):
-            if end is not None:
-                end()
-            process.join(GOODBYE_SECONDS)
-            if process.exitcode is not None:
-                return
-
-    def _write(self) -> None:
-        """Start the worker, then pass orders on (a thread: both can block)."""
-        from bot import worker
-
-        try:
-            ours, theirs = self._context.Pipe()
-            process: BaseProcess = self._context.Process(target=worker.main, args=(theirs,), daemon=True)
-            warm()
-            with starting():
-                process.start()
-        except (OSError, RuntimeError, EOFError, ValueError, AssertionError) as error:
-            self._pool.tell(self._pool.lost, self, f"a worker process could not be started: {error}")
-            return
-        theirs.close()
-        self._process, self.pid = process, process.pid
-        threading.Thread(target=self._read, args=(ours,), daemon=True).start()
-        with suppress(OSError):
-            while (order := self._orders.get()) is not None:
-                ours.send(order)
-        # Closing our end while the reader blocks in it would be a race: the worker closes first.
-        with suppress(OSError):
-            ours.send(("quit", 0, None))
-
-    def _read(self, pipe: Connection) -> None:
-        """Pass the worker's updates on until it is gone."""
-        from bot import worker
-
-        try:
-            while True:
-                number, update = pipe.recv()
-                self.heard = monotonic()
-                if number == worker.HELLO:
-                    self.up = True
-                else:
-                    self._pool.tell(self._pool.received, self, number, update)
-        except (EOFError, OSError):
-            pass
-        except Exception as error:  # noqa: BLE001 - a pipe that yields nonsense is a dead worker
-            self._pool.tell(self._pool.lost, self, f"a worker sent something unreadable: {error}")
-            return
-        finally:
-            pipe.close()
-        process = self._process
-        if process is not None:
-            process.join(GOODBYE_SECONDS)
-            code = process.exitcode
-            how = f"by signal {-code}" if code is not None and code < 0 else f"with status {code}"
-            self._pool.tell(self._pool.lost, self, f"its worker process ended {how}")

@@ -7,18 +7,22 @@ typed is lost; a store that fails costs the saving, never the answer.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from bot.errors import Failure, FailureKind, StoreError
-from bot.events import CallFinished, Event, Notice, ReplyDelta, TurnFinished, TurnResult
+from bot.events import Call, CallFinished, Event, Notice, ReplyDelta, TurnFinished, TurnResult
 from bot.messages import Message
 from bot.mixture import Control, Mixture
 
 if TYPE_CHECKING:
     from bot.settings.settings import Settings
     from bot.store import Conversation, Store, TurnId
+
+SAVE_AFTER = 0.005
+"""Seconds: calls that end together are written together, once the next round's requests are out."""
 
 
 class Session:
@@ -136,6 +140,8 @@ class _Record:
         self._prompt, self._system, self._settings = prompt, system, settings
         self._turn: TurnId | None = None
         self._reply: list[str] = []
+        self._waiting: list[Call] = []
+        self._saving: asyncio.TimerHandle | None = None
         self._failed = False
         self._troubles: list[Notice] = []
 
@@ -153,14 +159,30 @@ class _Record:
             self._reply.append(event.text)
         if self._store is None:
             return
-        try:
-            if isinstance(event, CallFinished) and self._turn is not None and not self._failed:
-                self._store.save_call(self._turn, event.call)
-            elif isinstance(event, TurnFinished):
+        if isinstance(event, CallFinished):
+            self._waiting.append(event.call)
+            if self._saving is None:
+                self._saving = asyncio.get_running_loop().call_later(SAVE_AFTER, self._save_waiting)
+        elif isinstance(event, TurnFinished):
+            self._save_waiting()
+            try:
                 # Writes the calls too that are not there yet.
                 self._store.finish_turn(self._turn or self._begin(self._store), event.result)
                 if self._failed:
                     self._troubles.append(Notice("This turn is saved after all."))
+            except StoreError as error:
+                self._trouble(error)
+
+    def _save_waiting(self) -> None:
+        """Write the calls that have finished since the last time."""
+        if self._saving is not None:
+            self._saving.cancel()
+            self._saving = None
+        calls, self._waiting = self._waiting, []
+        if not calls or self._store is None or self._turn is None or self._failed:
+            return
+        try:
+            self._store.save_calls(self._turn, *calls)
         except StoreError as error:
             self._trouble(error)
 

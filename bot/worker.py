@@ -1,14 +1,14 @@
 """A worker process: an event loop that holds any number of calls at once.
 
                 parent ══ pipe ══╗
-    ("ask", id, Request)         ╠═► reader thread ─► event loop ─► one task a call ─► provider
-    ("models", id, Request)      ║                                     │
-    ("cancel", id) ("ping")      ║                                     │
-    (id, CallUpdate | Listing) ◄═╩═════════════════════════════════════╛
+    ("ask", id, Request)         ╠═► event loop ─► one task a call ─► provider
+    ("models", id, Request)      ║                     │
+    ("cancel", id) ("ping")      ║                     │
+    (id, updates) ◄══════════════╩═════════════════════╛
 
-What goes back are values: deltas, retries, completions, lists, failures. The worker ignores Ctrl-C (the
-parent decides what it means), and ends when its pipe does: however the parent died, its end of
-the pipe is closed then.
+What goes back are values: deltas, retries, completions, lists, failures; all that one read of a
+stream has brought goes as one message. The worker ignores Ctrl-C (the parent decides what it
+means), and ends when its pipe does: however the parent died, its end of the pipe is closed then.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import os
 import signal
 import ssl
 import threading
+from collections.abc import Callable
 from contextlib import aclosing, suppress
-from functools import cache
+from functools import cache, partial
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from time import monotonic
@@ -29,12 +30,17 @@ from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Delta, Request
 
 if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
+    from bot.listing import Listing
     from bot.provider import Provider
+
+    Update = CallUpdate | Listing
 
 Order = tuple[str, int, Request | None]
 
 HELLO = 0
-"""The call number of a worker's first message, and of its signs of life."""
+"""The call number of a worker's first message, and of its signs of life, which hold no updates."""
 
 
 @cache
@@ -76,90 +82,123 @@ class Worker:
         self._pipe = pipe
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._over = asyncio.Event()
+        self._provider: Provider
 
     async def serve(self) -> None:
         """Run until the parent is gone."""
         from bot.provider import Provider
 
-        provider = Provider(tls())
-        loop = asyncio.get_running_loop()
-        threading.Thread(target=self._listen, args=(loop, provider), daemon=True).start()
-        self._pipe.send((HELLO, None))
+        self._provider = Provider(tls())
+        self._listen(asyncio.get_running_loop())
+        self._send(HELLO)
         await self._over.wait()
 
-    def _listen(self, loop: asyncio.AbstractEventLoop, provider: Provider) -> None:
-        """Take orders from the pipe (in a thread: reading blocks) and hand them to the loop."""
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take orders from the pipe until the parent is gone."""
         parent = parent_process()
+        try:
+            loop.add_reader(self._pipe.fileno(), self._receive)
+            if parent is not None:
+                loop.add_reader(parent.sentinel, self._over.set)
+        except NotImplementedError:  # Windows: its event loop watches no pipes
+            threading.Thread(target=self._listen_blocking, args=(loop, parent), daemon=True).start()
+
+    def _receive(self) -> None:
+        """Take the orders that are there (in the event loop)."""
+        try:
+            while self._pipe.poll():
+                self._take(self._pipe.recv())
+        except (EOFError, OSError):
+            self._over.set()
+            asyncio.get_running_loop().remove_reader(self._pipe.fileno())
+
+    def _listen_blocking(self, loop: asyncio.AbstractEventLoop, parent: BaseProcess | None) -> None:
+        """Hand orders to the event loop (in a thread: reading blocks)."""
         watched: list[Connection | int] = [self._pipe]
         if parent is not None:
             watched.append(parent.sentinel)
         try:
             while self._pipe in wait(watched):
-                loop.call_soon_threadsafe(self._take, self._pipe.recv(), provider)
+                loop.call_soon_threadsafe(self._take, self._pipe.recv())
         except (EOFError, OSError):
             pass
         loop.call_soon_threadsafe(self._over.set)
 
-    def _take(self, order: Order, provider: Provider) -> None:
+    def _send(self, number: int, *updates: Update) -> None:
+        # With the parent gone nobody is left to be told; that ends this process.
+        with suppress(OSError):
+            self._pipe.send((number, updates))
+
+    def _take(self, order: Order) -> None:
         verb, number, request = order
         if request is not None:
             work = self._list if verb == "models" else self._call
-            self._tasks[number] = asyncio.ensure_future(work(number, request, provider))
+            self._tasks[number] = asyncio.ensure_future(work(number, request))
         elif verb == "quit":
             self._over.set()
         elif verb == "ping":
-            self._pipe.send((HELLO, None))
+            self._send(HELLO)
         elif task := self._tasks.get(number):
             task.cancel()
 
-    async def _list(self, number: int, request: Request, provider: Provider) -> None:
+    async def _list(self, number: int, request: Request) -> None:
         try:
-            self._pipe.send((number, await provider.models(request)))
-        except OSError:
-            # The parent is gone, as below.
-            pass
+            self._send(number, await self._provider.models(request))
         except Exception as error:  # noqa: BLE001 - the boundary, as below
-            self._pipe.send((number, Failure(FailureKind.INTERNAL, f"{type(error).__name__}: {error}")))
+            self._send(number, Failure(FailureKind.INTERNAL, f"{type(error).__name__}: {error}"))
         finally:
             del self._tasks[number]
 
-    async def _call(self, number: int, request: Request, provider: Provider) -> None:
-        send = _Gathered(self._pipe, number, request.every)
+    async def _call(self, number: int, request: Request) -> None:
+        gathered = _Gathered(partial(self._send, number), request.every)
         try:
-            async with aclosing(provider.complete(request)) as updates:
+            async with aclosing(self._provider.complete(request)) as updates:
                 async for update in updates:
-                    send(update)
-        except OSError:
-            # The parent is gone; the listening thread ends the process.
-            pass
+                    gathered.add(update)
         except Exception as error:  # noqa: BLE001 - the boundary: an exception must not cross processes
-            send(Failure(FailureKind.INTERNAL, f"{type(error).__name__}: {error}", request.model))
+            gathered.add(Failure(FailureKind.INTERNAL, f"{type(error).__name__}: {error}", request.model))
         finally:
             del self._tasks[number]
 
 
 class _Gathered:
-    """Sends updates, deltas no oftener than every so many seconds; the first at once."""
+    """Sends the updates that come together as one message; deltas no oftener than every so many seconds.
 
-    def __init__(self, pipe: Connection, number: int, every: float) -> None:
-        self._pipe, self._number, self._every = pipe, number, every
+    The first delta goes at once, as does whatever is no delta, with the text before it.
+    """
+
+    def __init__(self, send: Callable[..., None], every: float) -> None:
+        self._send_updates, self._every = send, every
+        self._updates: list[CallUpdate] = []
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._next = 0.0
+        self._sending: asyncio.Handle | None = None
 
-    def __call__(self, update: CallUpdate) -> None:
-        if isinstance(update, Delta) and self._every:
+    def add(self, update: CallUpdate) -> None:
+        """Take an update in; it goes before the event loop waits for more, or with a later one."""
+        now = monotonic()
+        if isinstance(update, Delta):
             self._text.append(update.text)
             self._reasoning.append(update.reasoning)
-            if monotonic() >= self._next:
-                self._flush()
-            return
-        self._flush()
-        self._pipe.send((self._number, update))
+            due = now >= self._next
+        else:
+            self._join()
+            self._updates.append(update)
+            due = True
+        if due and self._sending is None:
+            self._next = now + self._every
+            self._sending = asyncio.get_running_loop().call_soon(self._send)
 
-    def _flush(self) -> None:
+    def _send(self) -> None:
+        self._sending = None
+        self._join()
+        updates, self._updates = self._updates, []
+        self._send_updates(*updates)
+
+    def _join(self) -> None:
+        """Make one delta of those that wait."""
         if self._text:
-            self._pipe.send((self._number, Delta("".join(self._text), "".join(self._reasoning))))
+            self._updates.append(Delta("".join(self._text), "".join(self._reasoning)))
             self._text.clear()
             self._reasoning.clear()
-            self._next = monotonic() + self._every

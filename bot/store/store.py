@@ -93,14 +93,14 @@ class Store:
         with self._database.writing() as connection:
             return turns.begin(connection, conversation_id, prompt)
 
-    def save_call(self, turn: TurnId, call: Call) -> None:
-        """Write a finished call down; a later one of the same seat takes its place."""
+    def save_calls(self, turn: TurnId, *calls: Call) -> None:
+        """Write finished calls down; a later one of the same seat takes its place."""
         with self._database.writing() as connection:
-            row = stored_call(turn.number, call)
-            turns.insert_calls(connection, turn.conversation, [row], replace=True)
+            rows = [stored_call(turn.number, call) for call in calls]
+            turns.insert_calls(connection, turn.conversation, rows, replace=True)
 
     def finish_turn(self, turn: TurnId, result: TurnResult) -> None:
-        """Complete a turn. Calls in `result` that `save_call` did not get are written down too."""
+        """Complete a turn. Calls in `result` that `save_calls` did not get are written down too."""
         with self._database.writing() as connection:
             turns.finish(connection, turn, result)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import subprocess
 import sys
@@ -17,6 +18,10 @@ from typing import Any
 from bot.demo.process import DemoProcess
 
 ROOT = Path(__file__).parents[2]
+# An installed program is compiled once, by pip or by its first run. Where PYTHONDONTWRITEBYTECODE is set,
+# as in many containers, a checkout would be compiled at every start, and the libraries beside it not.
+compileall.compile_dir(ROOT / "bot", quiet=2)
+
 MODELS = tuple(f"model-{number}" for number in range(1, 7))
 
 

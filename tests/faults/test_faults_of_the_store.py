@@ -46,8 +46,9 @@ def turn(session: Session, prompt: str, on: Callable[[Event], object]) -> list[s
     return asyncio.run(run())
 
 
-def session(store: Store) -> Session:
-    mixture = Mixture(FakePlan(layers("a", "b")), FakeAsk({"judge": "the reply"}), FakeModels())  # type: ignore[arg-type]  # has what is read of a plan
+def session(store: Store, ask: FakeAsk | None = None) -> Session:
+    ask = ask or FakeAsk({"judge": "the reply"})
+    mixture = Mixture(FakePlan(layers("a", "b")), ask, FakeModels())  # type: ignore[arg-type]  # has what is read of a plan
     return Session(mixture, store=store)
 
 
@@ -70,13 +71,18 @@ def test_a_lock_that_is_gone_by_the_end(store: Store, other: sqlite3.Connection)
 
 def test_a_lock_in_the_middle_of_a_turn(store: Store, other: sqlite3.Connection) -> None:
     """Calls that finish while the store is locked are there afterwards."""
-    talk = session(store)
+    ask = FakeAsk({"judge": "the reply"}, hold=["judge"])
+    talk = session(store, ask)
 
     def lock(event: Event) -> None:
         if isinstance(event, RoundStarted):
             other.execute("BEGIN IMMEDIATE")
         if isinstance(event, AggregatorStarted):
-            other.execute("ROLLBACK")
+            asyncio.get_running_loop().call_later(0.2, unlock)
+
+    def unlock() -> None:
+        other.execute("ROLLBACK")
+        ask.release.set()
 
     assert len(turn(talk, "one", lock)) == 2
     assert talk.conversation_id

@@ -33,7 +33,7 @@ for part in range(3):  # opening and closing meets the others' opening and closi
     with Store.open(path, timeout=60) as store:
         for number in range(4):
             turn = store.begin_turn(shared, f"{name} {part} {number}")
-            store.save_call(turn, Call(Seat(1, 0, Agent(name)), Completion("answer " * 50)))
+            store.save_calls(turn, Call(Seat(1, 0, Agent(name)), Completion("answer " * 50)))
             store.finish_turn(turn, TurnResult("done", f"reply to {name}", "", name))
 print("written", flush=True)
 """
@@ -60,7 +60,7 @@ from bot.store import Store
 store = Store.open(Path(sys.argv[1]))
 conversation = store.create_conversation({"rounds": 2}, None, "killed")
 turn = store.begin_turn(conversation.id, "what I typed")
-store.save_call(turn, Call(Seat(1, 0, Agent("a")), Completion("an answer")))
+store.save_calls(turn, Call(Seat(1, 0, Agent("a")), Completion("an answer")))
 store._database.connection.execute("BEGIN IMMEDIATE")  # killed in the middle of the next write
 store._database.connection.execute("UPDATE turns SET prompt = 'half written'")
 print("begun", flush=True)

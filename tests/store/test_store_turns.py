@@ -94,7 +94,7 @@ def test_calls_keep_their_seat_and_outcome(store: Store) -> None:
     conversation = store.create_conversation({}, None, "t")
     first, second = store.begin_turn(conversation.id, "1"), store.begin_turn(conversation.id, "2")
     for call in (AGGREGATOR, FAILED, ANSWERED):
-        store.save_call(second, call)
+        store.save_calls(second, call)
     assert store.calls(first) == ()
     assert store.calls(second) == store.all_calls(conversation.id)
     assert store.calls(second) == (
@@ -128,7 +128,7 @@ def test_calls_that_were_not_saved_are_saved_with_the_result(store: Store) -> No
     """Finishing a turn adds the calls that are missing and leaves those alone that are there."""
     conversation = store.create_conversation({}, None, "t")
     turn = store.begin_turn(conversation.id, "1")
-    store.save_call(turn, Call(ANSWERED.seat, Completion("as it finished")))
+    store.save_calls(turn, Call(ANSWERED.seat, Completion("as it finished")))
     store.finish_turn(turn, RESULT)
     assert [call.text for call in store.calls(turn)] == ["as it finished", "", "The reply."]
 
@@ -137,8 +137,8 @@ def test_the_later_call_of_a_seat_counts(store: Store) -> None:
     """A call that is saved again (asked once more) takes the place of the first."""
     conversation = store.create_conversation({}, None, "t")
     turn = store.begin_turn(conversation.id, "1")
-    store.save_call(turn, FAILED)
-    store.save_call(turn, Call(FAILED.seat, Completion("after all")))
+    store.save_calls(turn, FAILED)
+    store.save_calls(turn, Call(FAILED.seat, Completion("after all")))
     assert [(call.status, call.text) for call in store.calls(turn)] == [("done", "after all")]
 
 
@@ -263,7 +263,7 @@ def test_a_conversation_deleted_meanwhile(store: Store) -> None:
     store.delete(conversation.id)
     for write in (
         lambda: store.begin_turn(conversation.id, "p"),
-        lambda: store.save_call(turn, ANSWERED),
+        lambda: store.save_calls(turn, ANSWERED),
         lambda: store.finish_turn(turn, RESULT),
         lambda: store.update_settings(conversation.id, {}, None),
     ):
@@ -338,7 +338,7 @@ def test_surrogates(store: Store) -> None:
     odd, kept = "a\udc80b \ud83d\ude00 \ud83d", "a\ufffdb 😀 \ufffd"
     conversation = store.create_conversation({"preset": odd}, odd, odd)
     turn = store.begin_turn(conversation.id, odd)
-    store.save_call(turn, Call(Seat(1, 0, Agent(odd)), Completion(odd, odd)))
+    store.save_calls(turn, Call(Seat(1, 0, Agent(odd)), Completion(odd, odd)))
     store.finish_turn(turn, TurnResult("partial", odd, odd, odd, notices=(odd,)))
     stored = store.conversation(conversation.id)
     assert (stored.settings, stored.system) == ({"preset": kept}, kept)
