@@ -1,4 +1,4 @@
-"""What a warm turn costs over what its models take; and its connections, gaps, CPU and memory."""
+"""What a warm turn costs over what its models take; and its connections, gaps and CPU."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -55,7 +54,6 @@ def measure(*, short: bool) -> list[Row]:
     turns = 3 if short else 6
     rows = _warm_turns(turns)
     rows += _cpu(2 if short else 4)
-    rows += _memory()
     return rows
 
 
@@ -182,52 +180,6 @@ def _family(without: int) -> list[psutil.Process]:
 def _cpu_of_family(without: int) -> float:
     times = [process.cpu_times() for process in _family(without)]
     return sum(time_.user + time_.system for time_ in times)
-
-
-def _memory() -> list[Row]:
-    """Proportional set size of the whole program with six workers."""
-    bare = subprocess.Popen(
-        [sys.executable, "-c", "import together, sys; print(flush=True); sys.stdin.read()"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment(),
-    )
-    assert bare.stdout
-    bare.stdout.readline()
-    floor = psutil.Process(bare.pid).memory_full_info().pss
-    bare.communicate(b"")
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import turns; turns.show_memory()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(Path(__file__).parent)],
-        env=environment(),
-        capture_output=True,
-        check=True,
-        cwd=ROOT,
-    )
-    ours = int(done.stdout.split()[-1])
-    return [
-        Row(
-            "memory with six workers (PSS)",
-            "MB",
-            ours / 2**20,
-            floor / 2**20,
-            3 * floor / 2**20,
-            "≤ 3 × import together",
-        )
-    ]
-
-
-def show_memory() -> None:
-    """Print the memory of a program that has asked six models through six workers."""
-    models = {name: {"reply": "x"} for name in (*MODELS, "judge")}
-    with simulated(models) as service:
-
-        async def talk(program: Program) -> int:
-            async for _ in program.session().turn("hi"):
-                pass
-            return sum(process.memory_full_info().pss for process in _family(service.pid))
-
-        print(with_program(service, talk, num_proc=6))
 
 
 if __name__ == "__main__":
