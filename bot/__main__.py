@@ -35,7 +35,7 @@ def _run(arguments: list[str]) -> int:
     if _asks_at_once(arguments):
         from bot.launch import warm
 
-        warm()
+        warm(hurry=True)
     if not arguments and COMPLETION not in os.environ:
         from bot.cli.boundary import converse, guarded
 

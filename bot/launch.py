@@ -34,14 +34,19 @@ def start_method() -> StartMethod:
     return "forkserver"
 
 
-def warm() -> None:
-    """Let the fork server begin its imports now; returns at once, does nothing where there is none."""
+def warm(*, hurry: bool = False) -> None:
+    """Let the fork server begin its imports now; returns at once, does nothing where there is none.
+
+    With `hurry` somebody waits for an answer already, and there is no time for a rehearsal (which
+    was tried on Linux only). What the first of several calls says holds.
+    """
     if start_method() != "forkserver":
         return
     from multiprocessing import forkserver
 
     with starting():
-        multiprocessing.set_forkserver_preload(["bot.preload"])
+        rehearsed = sys.platform == "linux" and not hurry
+        multiprocessing.set_forkserver_preload(["bot.rehearsal" if rehearsed else "bot.preload"])
         forkserver.ensure_running()
 
 

@@ -21,7 +21,15 @@ for name in ("together", "bot.provider", "bot.worker", *LATE):
     import_module(name)
 import_module("bot.worker").tls()
 
-# What is here now is shared with the workers until somebody writes to it; the collector would, by
-# looking through it. That alone is a third of a worker's memory.
-gc.collect()
-gc.freeze()
+
+def share() -> None:
+    """Have the collector leave alone what is here now.
+
+    It is shared with the workers until somebody writes to it; the collector would, by looking
+    through it. That alone is a third of a worker's memory.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+share()

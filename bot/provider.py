@@ -39,12 +39,19 @@ class Provider:
 
     HTTP clients serve all endpoints, with one TLS context (making one costs 20-40 ms): one of them
     until many calls are under way. An answer that still comes after `longest` seconds is cut off.
-    To be used from one event loop only.
+    `transport` takes the place of httpx's own, and of any proxy. To be used from one event loop only.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None = None, *, longest: float = LONGEST_CALL) -> None:
+    def __init__(
+        self,
+        tls: ssl.SSLContext | None = None,
+        *,
+        longest: float = LONGEST_CALL,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._longest = longest
         self._tls = tls
+        self._transport = transport
         self._shards: list[_Shard] = []
 
     async def close(self) -> None:
@@ -123,20 +130,24 @@ class Provider:
         for shard in self._shards:
             if shard.busy < SHARD_CALLS:
                 return shard
-        self._shards.append(_Shard(self._tls))
+        self._shards.append(_Shard(self._tls, self._transport))
         return self._shards[-1]
 
 
 class _Shard:
     """One HTTP client and the SDK's clients upon it, one for each endpoint and key."""
 
-    def __init__(self, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None, transport: httpx.AsyncBaseTransport | None) -> None:
         # Six models behind one key are six streams at once: the pool must never make one wait.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=300.0)
         timeout = httpx.Timeout(120.0, connect=CONNECT_SECONDS)
         self.busy = 0
         self.http = together.DefaultAsyncHttpxClient(
-            verify=tls or True, limits=limits, timeout=timeout, event_hooks={"response": [cap]}
+            verify=tls or True,
+            limits=limits,
+            timeout=timeout,
+            event_hooks={"response": [cap]},
+            transport=transport,
         )
         self._clients: dict[object, together.AsyncTogether] = {}
 

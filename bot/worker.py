@@ -82,13 +82,13 @@ class Worker:
         self._pipe = pipe
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._over = asyncio.Event()
-        self._provider: Provider
+        self.provider: Provider
 
     async def serve(self) -> None:
         """Run until the parent is gone."""
         from bot.provider import Provider
 
-        self._provider = Provider(tls())
+        self.provider = Provider(tls())
         self._listen(asyncio.get_running_loop())
         self._send(HELLO)
         await self._over.wait()
@@ -122,7 +122,8 @@ class Worker:
                 loop.call_soon_threadsafe(self._take, self._pipe.recv())
         except (EOFError, OSError):
             pass
-        loop.call_soon_threadsafe(self._over.set)
+        with suppress(RuntimeError):  # the loop is closed: it was told to quit
+            loop.call_soon_threadsafe(self._over.set)
 
     def _send(self, number: int, *updates: Update) -> None:
         # With the parent gone nobody is left to be told; that ends this process.
@@ -143,7 +144,7 @@ class Worker:
 
     async def _list(self, number: int, request: Request) -> None:
         try:
-            self._send(number, await self._provider.models(request))
+            self._send(number, await self.provider.models(request))
         except Exception as error:  # noqa: BLE001 - the boundary, as below
             self._send(number, Failure(FailureKind.INTERNAL, f"{type(error).__name__}: {error}"))
         finally:
@@ -152,7 +153,7 @@ class Worker:
     async def _call(self, number: int, request: Request) -> None:
         gathered = _Gathered(partial(self._send, number), request.every)
         try:
-            async with aclosing(self._provider.complete(request)) as updates:
+            async with aclosing(self.provider.complete(request)) as updates:
                 async for update in updates:
                     gathered.add(update)
         except Exception as error:  # noqa: BLE001 - the boundary: an exception must not cross processes
@@ -162,9 +163,10 @@ class Worker:
 
 
 class _Gathered:
-    """Sends the updates that come together as one message; deltas no oftener than every so many seconds.
+    """Sends the updates that come together as one message.
 
-    The first delta goes at once, as does whatever is no delta, with the text before it.
+    With `every`, deltas are joined and go no oftener than every so many seconds: the first at once,
+    the others with the next that is due, or with whatever comes that is no delta.
     """
 
     def __init__(self, send: Callable[..., None], every: float) -> None:
@@ -178,7 +180,7 @@ class _Gathered:
     def add(self, update: CallUpdate) -> None:
         """Take an update in; it goes before the event loop waits for more, or with a later one."""
         now = monotonic()
-        if isinstance(update, Delta):
+        if isinstance(update, Delta) and self._every:
             self._text.append(update.text)
             self._reasoning.append(update.reasoning)
             due = now >= self._next
