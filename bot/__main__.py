@@ -7,6 +7,7 @@ asked, the fork server should begin its imports before this process begins its o
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -37,6 +38,8 @@ def _run(arguments: list[str]) -> int:
 
         warm(hurry=True)
     if not arguments and COMPLETION not in os.environ:
+        # Nothing that is imported becomes garbage: looking for it would cost the prompt 10 ms.
+        gc.disable()
         from bot.cli.boundary import converse, guarded
 
         return guarded(lambda: converse({}), arguments)

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import json
 import ssl
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any, Literal
 
 import httpx
 import together
@@ -24,6 +26,7 @@ import together
 from bot import faults
 from bot.answer import LONGEST_CALL, Answer
 from bot.ceiling import TooLargeError, cap
+from bot.door import Door, watch
 from bot.errors import Failure, FailureKind
 from bot.listing import Listing, read_listing
 from bot.messages import CallUpdate, Endpoint, Pace, Request
@@ -53,6 +56,7 @@ class Provider:
         self._tls = tls
         self._transport = transport
         self._shards: list[_Shard] = []
+        self._door = Door()
 
     async def close(self) -> None:
         """Close all connections."""
@@ -108,19 +112,20 @@ class Provider:
             **request.extra,
         }
         accepted = {name: value for name, value in body.items() if name not in endpoint.rejects}
-        response: object = await shard.client(endpoint).post(
-            "/chat/completions",
-            cast_to=httpx.Response,
-            # The SDK's JSON encoder refuses lone surrogates, which pasted text can hold.
-            content=json.dumps(accepted).encode(),
-            options={
-                "timeout": _timeout(request),
-                "follow_redirects": False,
-                "headers": {"Content-Type": "application/json", "Accept": "text/event-stream"},
-            },
-            stream=True,
-            stream_cls=together.AsyncStream[object],
-        )
+        async with self._door.through():
+            response: object = await shard.client(endpoint).post(
+                "/chat/completions",
+                cast_to=httpx.Response,
+                # The SDK's JSON encoder refuses lone surrogates, which pasted text can hold.
+                content=json.dumps(accepted).encode(),
+                options={
+                    "timeout": _timeout(request),
+                    "follow_redirects": False,
+                    "headers": {"Content-Type": "application/json", "Accept": "text/event-stream"},
+                },
+                stream=True,
+                stream_cls=together.AsyncStream[object],
+            )
         # Whatever the SDK's types promise, this is what `cast_to` asked for.
         assert isinstance(response, httpx.Response)  # noqa: S101
         return response
@@ -132,6 +137,22 @@ class Provider:
                 return shard
         self._shards.append(_Shard(self._tls, self._transport))
         return self._shards[-1]
+
+
+class _Client(together.AsyncTogether):
+    """The SDK's client, told what it runs on: finding that out takes it a thread at its first request."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._platform = _PLATFORMS.get(sys.platform, "Unknown")
+
+
+_PLATFORMS: dict[str, Literal["Linux", "MacOS", "Windows"]] = {
+    "linux": "Linux",
+    "darwin": "MacOS",
+    "win32": "Windows",
+}
+"""What the SDK calls a platform in its requests' headers."""
 
 
 class _Shard:
@@ -146,7 +167,7 @@ class _Shard:
             verify=tls or True,
             limits=limits,
             timeout=timeout,
-            event_hooks={"response": [cap]},
+            event_hooks={"request": [watch], "response": [cap]},
             transport=transport,
         )
         self._clients: dict[object, together.AsyncTogether] = {}
@@ -156,7 +177,7 @@ class _Shard:
         key = (endpoint.base_url, endpoint.key, tuple(sorted(endpoint.headers.items())))
         client = self._clients.get(key)
         if client is None:
-            client = together.AsyncTogether(
+            client = _Client(
                 api_key=endpoint.key or "none",
                 base_url=endpoint.base_url,
                 default_headers=endpoint.headers,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.output import Output
 
     from bot.cli.streams import Streams
+    from bot.settings.settings import Settings
 
 START_AFTER = 0.25
 """Seconds: the prompt comes first, the workers start while the user types."""
@@ -32,15 +33,17 @@ ENDS = ("SIGTERM", "SIGHUP")
 async def chat(
     resolve: Resolve,
     streams: Streams,
+    settings: Settings | None = None,
     *,
     terminal_in: Input | None = None,
     terminal_out: Output | None = None,
 ) -> ExitCode:
     """Hold a conversation on the terminal until the user leaves.
 
-    `terminal_in` and `terminal_out` stand in for the process's own terminal.
+    `settings` are what `resolve({})` would return, if they are known already. `terminal_in` and
+    `terminal_out` stand in for the process's own terminal.
     """
-    settings = resolve({})
+    settings = settings or resolve({})
     aside = Aside(streams.stderr)
     # A stream that is written to is all that the log asks for.
     verbose = cast("TextIO", aside) if settings.verbose else None
