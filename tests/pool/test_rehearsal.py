@@ -11,7 +11,8 @@ import pytest
 from bot import launch
 
 LEFT = """
-import json, sys, threading
+import gc, json, sys, threading
+usual = gc.get_threshold()
 import bot.rehearsal
 import asyncio, psutil
 me = psutil.Process()
@@ -19,7 +20,8 @@ print(json.dumps({
     "threads": threading.active_count(),
     "connections": len(me.net_connections()),
     "children": len(me.children()),
-    "modules": sorted({"rich", "click", "typer", "prompt_toolkit"} & set(sys.modules)),
+    "modules": sorted({"rich", "click", "typer", "prompt_toolkit", "sqlite3"} & set(sys.modules)),
+    "collector": (gc.isenabled(), gc.get_threshold() == usual),
     "answered": asyncio.run(bot.rehearsal.rehearse()),
 }))
 """
@@ -45,7 +47,21 @@ def ran(code: str, env: dict[str, str]) -> str:
 def test_nothing_is_left_behind(tagged: dict[str, str]) -> None:
     """No thread (a fork would break it), no socket, no process; and no library of another's command line."""
     found = json.loads(ran(LEFT, tagged))
-    assert found == {"threads": 1, "connections": 0, "children": 0, "modules": [], "answered": True}
+    assert found == {
+        "threads": 1,
+        "connections": 0,
+        "children": 0,
+        "modules": [],
+        "collector": [True, True],
+        "answered": True,
+    }
+
+
+def test_others_get_the_real_library(tagged: dict[str, str]) -> None:
+    """What is kept from the SDK for the time of its import is there for whoever needs it later."""
+    assert ran("import bot.preload, filelock; print(filelock.FileLock.__name__)", tagged).endswith("FileLock")
+    first = "import filelock, bot.preload, sys; print(sys.modules['filelock'].FileLock is filelock.FileLock)"
+    assert ran(first, tagged) == "True"
 
 
 def test_no_proxy_hears_of_it(tagged: dict[str, str]) -> None:
