@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from bot.cli.eval import WITHOUT_CONVERSATION, Concurrency, MaxCost
+from bot.cli.bulk import OF_MIXTURE, Concurrency, MaxCost
 from bot.cli.options import Given, with_options
 
 
-@with_options(WITHOUT_CONVERSATION)
+@with_options(OF_MIXTURE)
 def batch(
     ctx: typer.Context,
     *,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bot.cli import reports
-from bot.cli.options import Given, with_options
+from bot.cli.bulk import Said, with_evaluation
+from bot.cli.options import Given
 
 if TYPE_CHECKING:
     from bot.cli.streams import Streams
@@ -23,88 +24,9 @@ app = typer.Typer(
 )
 
 BENCHMARKS = {"alpaca_eval": "AlpacaEval 2.0", "mt_bench": "MT-Bench", "flask": "FLASK"}
-WITHOUT_CONVERSATION = (
-    "preset",
-    "aggregator",
-    "reference_models",
-    "rounds",
-    "temperature",
-    "max_tokens",
-    "reference_max_tokens",
-    "min_references",
-    "mode",
-    "system",
-    "system_file",
-    "quiet",
-    "verbose",
-    "json",
-    "demo",
-    "endpoint",
-    "num_proc",
-    "seed",
-    "rate",
-    "timeout",
-)
-"""The options of a mixture, without those of a conversation and of a terminal."""
-
-Out = Annotated[
-    Path | None,
-    typer.Option(
-        "--out",
-        metavar="DIR",
-        help="The run's folder; evaluations/BENCH/NAME if not given.",
-        show_default=False,
-    ),
-]
-Limit = Annotated[
-    int | None,
-    typer.Option("--limit", min=1, metavar="N", help="Only the first N items.", show_default=False),
-]
-Judge = Annotated[
-    str | None,
-    typer.Option(
-        "--judge",
-        metavar="MODEL",
-        help="The judge, at any endpoint (ENDPOINT:MODEL); the official one if not given.",
-        show_default=False,
-    ),
-]
-Concurrency = Annotated[
-    int, typer.Option("--concurrency", min=1, max=4096, metavar="N", help="Requests under way at once.")
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data_dir", metavar="DIR", help="Where the official files lie, to work offline.", show_default=False
-    ),
-]
-Altered = Annotated[
-    bool,
-    typer.Option(
-        "--accept_altered", help="Take files in --data_dir that are not the official ones, and say so."
-    ),
-]
-MaxErrors = Annotated[
-    int,
-    typer.Option(
-        "--max_errors", min=0, metavar="N", help="Fail when more than N items are without a figure."
-    ),
-]
-MaxCost = Annotated[
-    float | None,
-    typer.Option(
-        "--max_cost", min=0, metavar="DOLLARS", help="Stop before this is spent.", show_default=False
-    ),
-]
-Name = Annotated[
-    str | None,
-    typer.Option(
-        "--name", metavar="NAME", help="What to call the mixture in files and tables.", show_default=False
-    ),
-]
 
 
-def _options(benchmark: str, **said: Any) -> Options:
+def _options(benchmark: str, said: Said) -> Options:
     from bot.eval.workbench import Options
 
     return Options(benchmark=benchmark, **said)
@@ -113,42 +35,20 @@ def _options(benchmark: str, **said: Any) -> Options:
 def _stage(benchmark: str, stages: Sequence[Stage]) -> Callable[..., None]:
     """Make the command that runs these stages of a benchmark."""
 
-    def command(
-        ctx: typer.Context,
-        *,
-        out: Out = None,
-        limit: Limit = None,
-        judge: Judge = None,
-        concurrency: Concurrency = 32,
-        data_dir: DataDir = None,
-        accept_altered: Altered = False,
-        max_errors: MaxErrors = 0,
-        max_cost: MaxCost = None,
-        name: Name = None,
-        given: Given,
-    ) -> None:
+    @with_evaluation()
+    def command(ctx: typer.Context, *, said: Said, given: Given) -> None:
         from bot.eval.evaluation import evaluate
 
-        options = _options(
-            benchmark,
-            out=out,
-            limit=limit,
-            judge=judge,
-            concurrency=concurrency,
-            data_dir=data_dir,
-            accept_altered=accept_altered,
-            max_errors=max_errors,
-            max_cost=max_cost,
-            name=name,
-        )
+        options = _options(benchmark, said)
         _leave(ctx, given, lambda settings, streams: evaluate(settings, streams, options, tuple(stages)))
 
-    return with_options(WITHOUT_CONVERSATION)(command)
+    return command
 
 
 def _score(benchmark: str) -> Callable[..., None]:
     """Make the command that makes a benchmark's figures: of a file, or of a run's folder."""
 
+    @with_evaluation("judge", "concurrency", "max_cost")
     def command(
         ctx: typer.Context,
         *,
@@ -160,32 +60,19 @@ def _score(benchmark: str) -> Callable[..., None]:
                 show_default=False,
             ),
         ] = None,
-        out: Out = None,
-        limit: Limit = None,
-        data_dir: DataDir = None,
-        accept_altered: Altered = False,
-        max_errors: MaxErrors = 0,
-        name: Name = None,
+        said: Said,
         given: Given,
     ) -> None:
         if file is not None:
-            _score_file(benchmark, file, data_dir, as_json=bool(given.get("json")))
+            _score_file(benchmark, file, said["data_dir"], as_json=bool(given.get("json")))
             return
         from bot.eval.evaluation import evaluate
         from bot.eval.workbench import SCORE_ONLY
 
-        options = _options(
-            benchmark,
-            out=out,
-            limit=limit,
-            data_dir=data_dir,
-            accept_altered=accept_altered,
-            max_errors=max_errors,
-            name=name,
-        )
+        options = _options(benchmark, said)
         _leave(ctx, given, lambda settings, streams: evaluate(settings, streams, options, SCORE_ONLY))
 
-    return with_options(WITHOUT_CONVERSATION)(command)
+    return command
 
 
 def _score_file(benchmark: str, file: Path, data_dir: Path | None, *, as_json: bool) -> None:
@@ -230,12 +117,15 @@ _add_benchmarks()
 reports.register(app)
 
 
+Bench = Annotated[str, typer.Argument(metavar="BENCH", help="alpaca_eval, mt_bench or flask.")]
+
+
 @app.command()
-@with_options(WITHOUT_CONVERSATION)
+@with_evaluation("name")
 def sweep(
     ctx: typer.Context,
     *,
-    benchmark: Annotated[str, typer.Argument(metavar="BENCH", help="alpaca_eval, mt_bench or flask.")],
+    benchmark: Bench,
     kinds: Annotated[
         list[str] | None,
         typer.Argument(
@@ -244,67 +134,29 @@ def sweep(
             show_default=False,
         ),
     ] = None,
-    out: Out = None,
-    limit: Limit = None,
-    judge: Judge = None,
-    concurrency: Concurrency = 32,
-    data_dir: DataDir = None,
-    accept_altered: Altered = False,
-    max_errors: MaxErrors = 0,
-    max_cost: MaxCost = None,
+    said: Said,
     given: Given,
 ) -> None:
     """Evaluate many mixtures made from one: numbers of proposers, rounds, roles; one table."""
     from bot.eval.sweep import SWEEPS
 
-    said = (out, limit, judge, concurrency, data_dir, accept_altered, max_errors, max_cost)
     _sweep(ctx, given, benchmark, tuple(kinds or SWEEPS), said)
 
 
 @app.command()
-@with_options(WITHOUT_CONVERSATION)
-def rank(
-    ctx: typer.Context,
-    *,
-    benchmark: Annotated[str, typer.Argument(metavar="BENCH", help="alpaca_eval, mt_bench or flask.")],
-    out: Out = None,
-    limit: Limit = None,
-    judge: Judge = None,
-    concurrency: Concurrency = 32,
-    data_dir: DataDir = None,
-    accept_altered: Altered = False,
-    max_errors: MaxErrors = 0,
-    max_cost: MaxCost = None,
-    given: Given,
-) -> None:
+@with_evaluation("name")
+def rank(ctx: typer.Context, *, benchmark: Bench, said: Said, given: Given) -> None:
     """Compare the mixture with its LLM-ranker: the same proposals, of which the aggregator picks one."""
-    said = (out, limit, judge, concurrency, data_dir, accept_altered, max_errors, max_cost)
     _sweep(ctx, given, benchmark, ("rank",), said)
 
 
-_SWEEP_FIELDS = (
-    "out",
-    "limit",
-    "judge",
-    "concurrency",
-    "data_dir",
-    "accept_altered",
-    "max_errors",
-    "max_cost",
-)
-
-
-def _sweep(
-    ctx: typer.Context, given: Given, benchmark: str, kinds: Sequence[str], said: Sequence[Any]
-) -> None:
+def _sweep(ctx: typer.Context, given: Given, benchmark: str, kinds: Sequence[str], said: Said) -> None:
     from bot.eval.sweep import sweep as run
     from bot.eval.workbench import name_of
 
-    fields = dict(zip(_SWEEP_FIELDS, said, strict=True))
-
     def work(settings: Settings, streams: Streams) -> Any:
         name = f"{'rank' if kinds == ('rank',) else 'sweep'}-{name_of(settings)}"
-        out = fields.pop("out") or Path("evaluations") / benchmark / name
-        return run(settings, streams, _options(benchmark, out=out, name=name, **fields), kinds)
+        out = said["out"] or Path("evaluations") / benchmark / name
+        return run(settings, streams, _options(benchmark, {**said, "out": out, "name": name}), kinds)
 
     _leave(ctx, given, work)

@@ -242,3 +242,22 @@ def test_an_estimate_counts_what_models_read() -> None:
     assert (found.prompts, found.calls, found.unpriced) == (1, 5, {"b"})
     assert found.likely == pytest.approx(0.5 * 3)
     assert found.most == pytest.approx(0.8 * 2 + 1.0)
+
+
+def test_rounds_are_skipped_where_answers_agree(
+    *, moa: Run, environment: dict[str, str], service: DemoProcess, prompts: Path, tmp_path: Path
+) -> None:
+    """The options that decide how many rounds are asked hold for a batch as for a chat."""
+    mixture = ("-r", "a*2", "--rounds", "3", "--early_stop")
+    done = moa("batch", str(prompts), "--limit", "2", *mixture, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert [len(answer["references"]) for answer in lines(tmp_path / "prompts.answers.jsonl")] == [1, 1]
+    assert len(service.requests()) == 2 * (2 + 1)
+
+
+@pytest.mark.parametrize("option", ["--deadline", "--quorum", "--grace", "--fallbacks"])
+def test_nobody_is_left_out(moa: Run, environment: dict[str, str], prompts: Path, option: str) -> None:
+    """A batch waits for every model: options that would not hold are not taken."""
+    done = moa("batch", str(prompts), option, "1", env=environment)
+    assert done.returncode == 2
+    assert option in done.stderr

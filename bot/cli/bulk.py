@@ -1,0 +1,127 @@
+"""What the commands that ask by the thousand share: evaluations and `moa-bot batch`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bot.cli.options import with_options
+from bot.settings.options import OPTIONS, Group
+
+_NEVER = {"fallbacks", "deadline", "quorum", "grace"}
+"""Here every model is waited for and none takes another's place: figures are of the mixture as it is said."""
+_OTHERS = {"system", "system_file", "quiet", "verbose", "json"}
+OF_MIXTURE = tuple(
+    option.name
+    for option in OPTIONS
+    if option.name in _OTHERS
+    or (option.group in {Group.MIXTURE, Group.ADVANCED} and option.name not in _NEVER)
+)
+"""The options of a mixture, without those of a conversation and of a terminal."""
+
+Said = dict[str, Any]
+"""Options of an evaluation by name."""
+
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="The run's folder; evaluations/BENCH/NAME if not given.",
+        show_default=False,
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, metavar="N", help="Only the first N items.", show_default=False),
+]
+Judge = Annotated[
+    str | None,
+    typer.Option(
+        "--judge",
+        metavar="MODEL",
+        help="The judge, at any endpoint (ENDPOINT:MODEL); the official one if not given.",
+        show_default=False,
+    ),
+]
+Concurrency = Annotated[
+    int, typer.Option("--concurrency", min=1, max=4096, metavar="N", help="Requests under way at once.")
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data_dir", metavar="DIR", help="Where the official files lie, to work offline.", show_default=False
+    ),
+]
+Altered = Annotated[
+    bool,
+    typer.Option(
+        "--accept_altered", help="Take files in --data_dir that are not the official ones, and say so."
+    ),
+]
+MaxErrors = Annotated[
+    int,
+    typer.Option(
+        "--max_errors", min=0, metavar="N", help="Fail when more than N items are without a figure."
+    ),
+]
+MaxCost = Annotated[
+    float | None,
+    typer.Option(
+        "--max_cost", min=0, metavar="DOLLARS", help="Stop before this is spent.", show_default=False
+    ),
+]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        "--name", metavar="NAME", help="What to call the mixture in files and tables.", show_default=False
+    ),
+]
+
+_EVALUATION: dict[str, tuple[Any, object]] = {
+    "out": (Out, None),
+    "limit": (Limit, None),
+    "judge": (Judge, None),
+    "concurrency": (Concurrency, 32),
+    "data_dir": (DataDir, None),
+    "accept_altered": (Altered, False),
+    "max_errors": (MaxErrors, 0),
+    "max_cost": (MaxCost, None),
+    "name": (Name, None),
+}
+"""The options of an evaluation: type and default."""
+
+
+def with_evaluation(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the options of an evaluation and of its mixture to a command that takes `said` and `given`."""
+    chosen = [name for name in _EVALUATION if name not in without]
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(command, eval_str=True)
+
+        @wraps(command)
+        def call(**arguments: Any) -> Any:
+            said = {name: arguments.pop(name) for name in chosen}
+            return command(**arguments, said=said)
+
+        own = [parameter for name, parameter in signature.parameters.items() if name != "said"]
+        added = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                annotation=_EVALUATION[name][0],
+                default=_EVALUATION[name][1],
+            )
+            for name in chosen
+        ]
+        call.__signature__ = signature.replace(  # type: ignore[attr-defined]  # what inspect reads
+            parameters=[parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own + added]
+        )
+        return with_options(OF_MIXTURE)(call)
+
+    return decorate
