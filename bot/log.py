@@ -11,7 +11,7 @@ import os
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol
 
 from bot.errors import Failure, FailureKind
 from bot.events import CallFinished, CallRetrying, Event, Notice, TurnFinished
@@ -38,10 +38,17 @@ _OUR_WORDS = frozenset(
 """Kinds of failure whose message is not a service's."""
 
 
+class Shows(Protocol):
+    """Whatever the log can be shown on: a stream, or a place beside what a view redraws."""
+
+    def write(self, text: str, /) -> object:
+        """Take a line."""
+
+
 class Log:
     """Writes what happens, once `start` has loaded the writer; till then lines wait. `file` None: no file."""
 
-    def __init__(self, file: Path | None, verbose: TextIO | None = None) -> None:
+    def __init__(self, file: Path | None, verbose: Shows | None = None) -> None:
         self._file, self._verbose = file, verbose
         self._loader: threading.Thread | None = None
         self._logger: Logger | None = None
@@ -70,7 +77,7 @@ class Log:
             else:
                 self._write(self._logger, text)
 
-    def show(self, stream: TextIO | None) -> None:
+    def show(self, stream: Shows | None) -> None:
         """Write to this stream as well from now on; None ends that."""
         self._wait()
         if self._shown is not None and self._logger is not None:
@@ -132,8 +139,11 @@ class Log:
             )
         )
 
-    def _add_stream(self, logger: Logger, stream: TextIO) -> None:
-        self._shown = logger.add(stream, format="moa-bot: {message}", catch=False, diagnose=False)
+    def _add_stream(self, logger: Logger, stream: Shows) -> None:
+        def put(line: str) -> None:
+            stream.write(line)
+
+        self._shown = logger.add(put, format="moa-bot: {message}", catch=False, diagnose=False)
         self._sinks.append(self._shown)
 
     @staticmethod

@@ -17,11 +17,11 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, Self
 
 from bot.errors import StoreDamagedError, StoreError, UsageError
 from bot.local.pool import LocalPool
-from bot.log import Log
+from bot.log import Log, Shows
 from bot.messages import Agent, Ask, Endpoint, Usage
 from bot.mixture import Mixture
 from bot.nearest import Nearest
@@ -103,7 +103,7 @@ class Program:
         self,
         settings: Settings,
         say: Callable[[str], None],
-        verbose: TextIO | None = None,
+        verbose: Shows | None = None,
         resolve: Resolve | None = None,
         *,
         start_after: float = 0.0,

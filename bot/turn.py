@@ -37,8 +37,12 @@ async def answer(
     view = view_for(program.settings, streams, session)
     if aside is not None:
         aside.view = view
-    with interrupts(control.stop):
-        result = await show(session, prompt, view, program.log, control)
+    try:
+        with interrupts(control.stop):
+            result = await show(session, prompt, view, program.log, control)
+    finally:
+        if aside is not None:
+            aside.view = None
     return exit_code(result, stopped=control.stopped)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TextIO, cast
 
 from bot.cli.attachments import attach
 from bot.cli.streams import Streams
@@ -20,7 +19,7 @@ SILENCE_SECONDS = 1.0
 async def ask_once(settings: Settings, streams: Streams, words: Sequence[str]) -> ExitCode:
     """Ask what the words, standard input and the attached files make together."""
     aside = Aside(streams.stderr) if settings.verbose else None
-    async with Program(settings, streams.say, cast("TextIO", aside) if aside else None) as program:
+    async with Program(settings, streams.say, aside) as program:
         session = program.session()
         prompt = await _prompt(settings, streams, list(words))
         return await answer(session, prompt, program, streams, aside)

@@ -9,6 +9,7 @@ from bot.cli.prompts_in import PromptReader
 from bot.cli.streams import Streams
 from bot.errors import ExitCode
 from bot.program import Program
+from bot.render.aside import Aside
 from bot.settings.settings import Settings
 from bot.turn import answer
 
@@ -18,14 +19,15 @@ async def pipe(settings: Settings, streams: Streams) -> ExitCode:
 
     Returns the code of the last failure (1, or 3 for a refused key), 130 as soon as interrupted.
     """
-    async with Program(settings, streams.say, streams.stderr if settings.verbose else None) as program:
+    aside = Aside(streams.stderr) if settings.verbose else None
+    async with Program(settings, streams.say, aside) as program:
         session = program.session()
         worst, asked = ExitCode.DONE, 0
         async for prompt in _prompts(settings, streams):
             asked += 1
             # Attached files belong to the conversation's beginning; without turns, to every prompt.
             files = settings.file if asked == 1 or not settings.multi_turn else ()
-            code = await answer(session, attach(prompt, files), program, streams)
+            code = await answer(session, attach(prompt, files), program, streams, aside)
             if code is ExitCode.INTERRUPTED:
                 return code
             worst = code if code is not ExitCode.DONE else worst

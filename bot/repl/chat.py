@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING
 
 from bot import __version__
 from bot.errors import ExitCode, MoaError
@@ -45,8 +45,7 @@ async def chat(
     """
     settings = settings or resolve({})
     aside = Aside(streams.stderr)
-    # A stream that is written to is all that the log asks for.
-    verbose = cast("TextIO", aside) if settings.verbose else None
+    verbose = aside if settings.verbose else None
     descriptor = streams.stdin if terminal_in is None else None
     with without_codes(streams.stdout), Terminal(descriptor) as terminal:
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING
 
 from bot.errors import UsageError
 from bot.repl.commands import command
@@ -78,7 +78,7 @@ async def _verbose(room: Room, argument: str) -> None:  # noqa: ARG001 - every c
     """Show the log of calls as they are made, or stop showing it."""
     on = not room.settings.verbose
     room.change({"verbose": on})
-    room.program.log.show(cast("TextIO", room.aside) if on else None)
+    room.program.log.show(room.aside if on else None)
     room.say(f"  The log is {'shown' if on else 'not shown'} from now on.")
 
 
