@@ -36,13 +36,14 @@ class LocalService(NamedTuple):
 
 
 async def look(
-    endpoints: Iterable[EndpointConfig], seconds: float = SECONDS, *, tags: bool = False
+    endpoints: Iterable[EndpointConfig], seconds: float | None = None, *, tags: bool = False
 ) -> list[LocalService]:
-    """Return the services on this computer that answer within `seconds`, in the order given.
+    """Return the services on this computer that answer within `seconds` (`SECONDS`), in the order given.
 
     Two names of one address are one service. With `tags`, Ollama is also asked how large its
     models are and of which family.
     """
+    seconds = SECONDS if seconds is None else seconds
     near: dict[str, EndpointConfig] = {}
     for endpoint in endpoints:
         if endpoint.base_url and endpoint.on_this_computer and endpoint.name != LOCAL:

@@ -14,6 +14,7 @@ import pytest
 from services import start_service
 
 from bot.demo.process import DemoProcess
+from bot.local import discovery
 
 KEY = "a-secret-key-0815"
 MODELS: dict[str, dict[str, Any]] = {
@@ -30,6 +31,12 @@ def home(tmp_path: Path) -> Path:
     folder = tmp_path / "home"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look in this process finds a service however busy the machine is with other things."""
+    monkeypatch.setattr(discovery, "SECONDS", 10.0)
 
 
 @pytest.fixture

@@ -222,8 +222,8 @@ def test_a_look_at_this_computer(service: DemoProcess, tmp_path: Path) -> None:
         ]
         try:
             started = asyncio.get_running_loop().time()
-            found = await look(endpoints, 0.5)
-            assert asyncio.get_running_loop().time() - started < 2
+            found = await look(endpoints, 1.5)
+            assert asyncio.get_running_loop().time() - started < 5
         finally:
             silent.close()
         assert all(len(each.listing.models) == 4 for each in found)
