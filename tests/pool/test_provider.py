@@ -1,0 +1,66 @@
+"""What goes along with a request, seen from the other end of a transport that is no network."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import httpx
+import pytest
+
+from bot.messages import Completion, Endpoint, Message, Request
+from bot.provider import Provider
+
+ANSWER = """data: {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
+
+data: [DONE]
+
+"""
+
+
+def requests(*, times: int) -> list[httpx.Request]:
+    """Ask so many times with one provider; returns what was sent."""
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        headers = {"Content-Type": "text/event-stream", "Set-Cookie": "who=you; Path=/"}
+        return httpx.Response(200, headers=headers, content=ANSWER.encode())
+
+    async def run() -> None:
+        provider = Provider(transport=httpx.MockTransport(answer))
+        endpoint = Endpoint("test", "http://service.example/v1", "a-key")
+        for _ in range(times):
+            request = Request(endpoint, "a", (Message("user", "hello"),), 0.7, 100)
+            [*_, last] = [update async for update in provider.complete(request)]
+            assert isinstance(last, Completion), last
+        await provider.close()
+
+    asyncio.run(run())
+    return seen
+
+
+def test_cookies_are_not_kept() -> None:
+    """What one answer set does not go along with the next question."""
+    first, second = requests(times=2)
+    assert "cookie" not in first.headers
+    assert "cookie" not in second.headers
+
+
+@pytest.mark.parametrize(
+    ("platform", "said"),
+    [("linux", "Linux"), ("darwin", "MacOS"), ("win32", "Windows"), ("plan9", "Unknown")],
+)
+def test_the_platform_is_said_without_a_look(
+    monkeypatch: pytest.MonkeyPatch, platform: str, said: str
+) -> None:
+    """The SDK's header is there, and no thread was started to find out what to put into it."""
+    monkeypatch.setattr(sys, "platform", platform)
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("a thread was started")
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "run_in_executor", forbidden)
+    [request] = requests(times=1)
+    assert request.headers["X-Stainless-OS"] == said
+    assert request.headers["Authorization"] == "Bearer a-key"
