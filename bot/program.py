@@ -15,9 +15,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from bot.errors import StoreDamagedError, StoreError, UsageError
 from bot.local.pool import LocalPool
@@ -25,6 +23,7 @@ from bot.log import Log, Shows
 from bot.messages import Agent, Ask, Endpoint, Usage
 from bot.mixture import Mixture
 from bot.nearest import Nearest
+from bot.opening import Opening
 from bot.retry import Retrier
 from bot.session import Session
 from bot.settings import paths
@@ -91,7 +90,7 @@ Resolve = Callable[[Mapping[str, object]], "Settings"]
 """Makes settings with some options said anew, as if on the command line."""
 
 
-class Program:
+class Program(Opening):
     """An open program: `async with Program(settings, say) as program`.
 
     `say` tells the user a line about the program itself; `verbose` is where the log goes as well.
@@ -108,6 +107,7 @@ class Program:
         *,
         start_after: float = 0.0,
     ) -> None:
+        super().__init__()
         self.settings = settings
         self.models = KnownModels(settings)
         self.say = say
@@ -122,21 +122,6 @@ class Program:
         self.resumed: Conversation | None = None
         self.pool: LocalPool
         self.ask: Ask
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        try:
-            self._open()
-            await self.pool.prepare(self.plan)
-        except BaseException:
-            await self._stack.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.aclose()
 
     @property
     def plan(self) -> Plan:
@@ -210,7 +195,7 @@ class Program:
         self.models = KnownModels(settings)
         self._plan = None
 
-    def _open(self) -> None:
+    async def _open(self) -> None:
         settings = self.settings
         if not settings.demo:
             # A missing key is better said now than when everything has been started.
@@ -232,6 +217,7 @@ class Program:
             self._open_store()
         if settings.continue_ or settings.resume:
             self._resume()
+        await self.pool.prepare(self.plan)
 
     def _open_store(self) -> None:
         """Open the store; one that cannot be used costs the saving, not the conversation."""

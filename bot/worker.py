@@ -104,10 +104,9 @@ class Worker:
             threading.Thread(target=self._listen_blocking, args=(loop, parent), daemon=True).start()
 
     def _receive(self) -> None:
-        """Take the orders that are there (in the event loop)."""
+        """Take an order (in the event loop, which calls again for the next)."""
         try:
-            while self._pipe.poll():
-                self._take(self._pipe.recv())
+            self._take(self._pipe.recv())
         except (EOFError, OSError):
             self._over.set()
             asyncio.get_running_loop().remove_reader(self._pipe.fileno())

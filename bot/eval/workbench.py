@@ -11,11 +11,9 @@ What is done on it is in `evaluation` and `sweep`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from bot.errors import UsageError
 from bot.eval import manifest
@@ -27,6 +25,7 @@ from bot.eval.journal import Folder, Journal
 from bot.eval.progress import Progress
 from bot.eval.stages import Bench, Point, not_asked
 from bot.messages import Agent, Ask, Endpoint, Request, Usage
+from bot.opening import Opening
 from bot.program import KnownModels, Program
 from bot.retry import Retrier
 from bot.settings.references import split_endpoint
@@ -77,7 +76,7 @@ class KeylessModels(KnownModels):
         return Endpoint(name, self._addresses.get(name, ""))
 
 
-class Workbench:
+class Workbench(Opening):
     """An open evaluation: `async with Workbench(settings, streams, options, stages) as bench`.
 
     `generating` and `judging` are the ways to ask of the two stages.
@@ -86,6 +85,7 @@ class Workbench:
     def __init__(
         self, settings: Settings, streams: Streams, options: Options, stages: Sequence[Stage]
     ) -> None:
+        super().__init__()
         self.settings, self.stages = settings, tuple(stages)
         self.name = options.name or name_of(settings)
         self.out = options.out or Path("evaluations") / options.benchmark / self.name
@@ -105,20 +105,6 @@ class Workbench:
         self.generating: Asker
         self.judging: Asker
         self._streams = streams
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self._open()
-        except BaseException:
-            await self._stack.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.aclose()
 
     def point(self, plan: Plan, name: str = "", folder: Path | None = None) -> Point:
         """Return a mixture to be evaluated here."""
