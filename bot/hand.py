@@ -72,7 +72,7 @@ class Hand:
         self.heard = monotonic()
         self.pid: int | None = None
         self._pool, self._context = pool, context
-        self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[memoryview | None] = queue.SimpleQueue()
         # Counted by the event loop and by the writer thread: equal when the thread has nothing to send.
         self._queued = self._written = 0
         self._process: BaseProcess | None = None
@@ -82,17 +82,15 @@ class Hand:
 
     def send(self, order: Order) -> None:
         """Send an order, now or as soon as the worker is up and takes it; never waits."""
-        if not self._sent(order):
+        data = ForkingPickler.dumps(order)
+        if not self._sent(data):
             self._queued += 1
-            self._orders.put(order)
+            self._orders.put(data)
 
-    def _sent(self, order: Order) -> bool:
+    def _sent(self, data: memoryview) -> bool:
         """Send an order without the writer thread, if that cannot block; returns whether it was sent."""
         pipe = self._pipe
-        if pipe is None or self._queued != self._written or not is_ready(pipe):
-            return False
-        data = ForkingPickler.dumps(order)
-        if len(data) > AT_ONCE:
+        if pipe is None or self._queued != self._written or len(data) > AT_ONCE or not is_ready(pipe):
             return False
         with suppress(OSError):  # it has died, as the reader thread will tell
             pipe.send_bytes(data)
@@ -142,8 +140,8 @@ class Hand:
         self._process, self.pid, self._pipe = process, process.pid, ours
         threading.Thread(target=self._read, args=(ours,), daemon=True).start()
         with suppress(OSError):
-            while (order := self._orders.get()) is not None:
-                ours.send(order)
+            while (data := self._orders.get()) is not None:
+                ours.send_bytes(data)
                 self._written += 1
         # Closing our end while the reader blocks in it would be a race: the worker closes first.
         with suppress(OSError):

@@ -32,12 +32,8 @@ from bot.messages import CallUpdate, Delta, Request
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
-    from bot.listing import Listing
+    from bot.hand import Order, Update
     from bot.provider import Provider
-
-    Update = CallUpdate | Listing
-
-Order = tuple[str, int, Request | None]
 
 HELLO = 0
 """The call number of a worker's first message, and of its signs of life, which hold no updates."""
