@@ -35,14 +35,8 @@ async def answer(
     """
     control = Control()
     view = view_for(program.settings, streams, session)
-    if aside is not None:
-        aside.view = view
-    try:
-        with interrupts(control.stop):
-            result = await show(session, prompt, view, program.log, control)
-    finally:
-        if aside is not None:
-            aside.view = None
+    with interrupts(control.stop):
+        result = await show(session, prompt, view, program.log, control, aside=aside)
     return exit_code(result, stopped=control.stopped)
 
 
@@ -74,10 +68,16 @@ async def show(
     log: Log,
     control: Control,
     *,
+    aside: Aside | None = None,
     follow: Callable[[Event], None] | None = None,
 ) -> TurnResult:
-    """Run the turn and show it; returns its result. `follow` is told every event as well."""
+    """Run the turn and show it; returns its result.
+
+    What is written to `aside` has the view make room. `follow` is told every event as well.
+    """
     result: TurnResult | None = None
+    if aside is not None:
+        aside.view = view
     ticking = asyncio.create_task(_tick(view, log))
     try:
         async with aclosing(session.turn(prompt, control)) as events:
@@ -90,6 +90,8 @@ async def show(
                     result = event.result
     finally:
         ticking.cancel()
+        if aside is not None:
+            aside.view = None
         view.close()
     assert result is not None  # noqa: S101 - a turn's last event is TurnFinished
     return result

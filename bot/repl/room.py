@@ -160,14 +160,16 @@ class Room:
         if self.streams.stderr_is_terminal and not self.settings.quiet:
             self.say("")
         keyboard = Keyboard(self.terminal, control, view)
-        self.aside.view = view
-        try:
-            with interrupts(keyboard.interrupt, ("SIGINT",)), keyboard.listening():
-                self.result = await show(
-                    self.session, prompt, view, self.program.log, control, follow=keyboard.follow
-                )
-        finally:
-            self.aside.view = None
+        with interrupts(keyboard.interrupt, ("SIGINT",)), keyboard.listening():
+            self.result = await show(
+                self.session,
+                prompt,
+                view,
+                self.program.log,
+                control,
+                aside=self.aside,
+                follow=keyboard.follow,
+            )
         self.spent.add(self.result)
         if self.result.failure is not None and self.result.failure.kind is FailureKind.KEY_REFUSED:
             self.say(
