@@ -22,8 +22,7 @@ runpy.run_module("bot", run_name="__main__")
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    tag = Tag()
+def environment(tag: Tag, tmp_path: Path) -> Iterator[dict[str, str]]:
     says = models(a={"reply": "from a"}, judge={"reply": "the reply"})
     with start_service(tmp_path, says) as service:
         yield tag.environment(
@@ -33,7 +32,6 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
             MOA_BOT_REFERENCE_MODELS="a",
             MOA_BOT_AGGREGATOR="judge",
         )
-    assert tag.none_left(), "processes survived the test"
 
 
 def run(environment: dict[str, str], *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
