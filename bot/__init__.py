@@ -11,14 +11,14 @@ __all__ = ["Conversation", "Mixture", "errors", "events"]
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bot import errors, events
-    from bot.library import Conversation, Mixture
+    from bot.api.library import Conversation, Mixture
 
 
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
     if name in {"Conversation", "Mixture"}:
-        return getattr(import_module("bot.library"), name)
+        return getattr(import_module("bot.api.library"), name)
     if name in {"errors", "events"}:
         return import_module(f"bot.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

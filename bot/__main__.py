@@ -34,7 +34,7 @@ def _run(arguments: list[str]) -> int:
         print(f"moa-bot {__version__}")
         return 0
     if _asks_at_once(arguments):
-        from bot.launch import warm
+        from bot.workers.forkserver import warm
 
         warm(hurry=True)
     if not arguments and COMPLETION not in os.environ:

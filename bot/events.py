@@ -8,7 +8,7 @@ Terminal, JSON output, store and evaluations all listen to these events, in this
                                                                          fallback aggregator
     TurnFinished                                (always the last)
 
-`Notice` may come anywhere. `Seat` says which call an event is about.
+`Notice` may come anywhere. `Slot` says which call an event is about.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TurnStatus = Literal["done", "partial", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class Slot:
     """A call's place: round 1 … rounds for references, index from 0 in the order listed.
 
     The aggregator sits in round `rounds + 1`, index 0; its fallbacks have the indices after it.
@@ -44,7 +44,7 @@ class Call:
     model's price or its tokens are unknown; a call that never got anywhere cost 0.
     """
 
-    seat: Seat
+    slot: Slot
     completion: Completion | None = None
     failure: Failure | None = None
     cost: float | None = None
@@ -57,25 +57,25 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class RoundStarted:
-    """A round of `rounds` begins with these seats."""
+    """A round of `rounds` begins with these slots."""
 
     round: int
     rounds: int
-    seats: tuple[Seat, ...]
+    slots: tuple[Slot, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class CallStarted:
-    """The request of this seat has been handed to the pool."""
+    """The request of this slot has been handed to the pool."""
 
-    seat: Seat
+    slot: Slot
 
 
 @dataclass(frozen=True, slots=True)
 class CallDelta:
     """Words (or thinking) of a reference model as they arrive."""
 
-    seat: Seat
+    slot: Slot
     text: str = ""
     reasoning: str = ""
 
@@ -84,7 +84,7 @@ class CallDelta:
 class CallRetrying:
     """A call failed in passing and is tried again after `wait` seconds."""
 
-    seat: Seat
+    slot: Slot
     failure: Failure
     attempt: int
     wait: float
@@ -99,7 +99,7 @@ class CallFinished:
 
 @dataclass(frozen=True, slots=True)
 class RoundFinished:
-    """A round is over: its calls in the order of its seats, and whether its answers are used."""
+    """A round is over: its calls in the order of its slots, and whether its answers are used."""
 
     round: int
     rounds: int
@@ -112,7 +112,7 @@ class RoundFinished:
 class AggregatorStarted:
     """The aggregator has been asked, with `references` answers to read."""
 
-    seat: Seat
+    slot: Slot
     references: int
 
 
@@ -135,7 +135,7 @@ class Notice:
 class TurnResult:
     """All of a turn.
 
-    `rounds[r][i]` is the call of seat i in round r + 1. `status` is "partial" when the reply was
+    `rounds[r][i]` is the call of slot i in round r + 1. `status` is "partial" when the reply was
     cut off or is not what was asked for (one proposal, because no aggregator could be reached),
     "failed" when there is none (then `failure` says why). `aggregator` is the call that wrote the
     reply, or the last that failed to; `attempts` are those that failed before it. `cost` is the

@@ -56,7 +56,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """One seat in the mixture: a model, and what is its own. None means the mixture's value."""
+    """One slot in the mixture: a model, and what is its own. None means the mixture's value."""
 
     model: str
     endpoint: str = "together"
@@ -83,8 +83,8 @@ class Request:
     seed: int | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
     timeout: float = 120.0
-    every: float = 0.0
-    restartable: bool = True
+    delta_interval: float = 0.0
+    retry_partial: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Retrying:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RateLimitHint:
     """The service says that this key may send nothing more for `seconds`."""
 
     seconds: float
@@ -132,11 +132,11 @@ class Completion:
     seconds: float = 0.0
     retries: int = 0
     partial: str = ""
-    broken: FailureKind | None = None
+    truncation_kind: FailureKind | None = None
     top_logprobs: tuple[tuple[str, float], ...] = ()
 
 
-CallUpdate = Delta | Retrying | Pace | Completion | Failure
+CallUpdate = Delta | Retrying | RateLimitHint | Completion | Failure
 """What a call yields; the last is always a `Completion` or a `Failure`."""
 
 Ask = Callable[[Request], AsyncGenerator[CallUpdate, None]]

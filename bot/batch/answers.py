@@ -19,7 +19,7 @@ from bot.batch.rows import PromptRow
 from bot.errors import MoaError, UsageError
 
 if TYPE_CHECKING:
-    from bot.eval.answering import Answer
+    from bot.bulk.answering import ItemAnswer
     from bot.events import TurnResult
 
 FORMS = (".jsonl", ".parquet")
@@ -83,7 +83,7 @@ class Answers:
         return place
 
 
-def line_of(row: PromptRow, answer: Answer, result: TurnResult | None) -> dict[str, Any]:
+def line_of(row: PromptRow, answer: ItemAnswer, result: TurnResult | None) -> dict[str, Any]:
     """Return a row of the answers file, as JSON.
 
     `input` holds the row's own columns; `reply` the last turn's reply (`replies` all of them, when
@@ -97,7 +97,7 @@ def line_of(row: PromptRow, answer: Answer, result: TurnResult | None) -> dict[s
         "error": answer.failure or None,
         "model": result.model if result else None,
         "references": [
-            [{"model": call.seat.agent.model, "text": call.answer} for call in layer]
+            [{"model": call.slot.agent.model, "text": call.answer} for call in layer]
             for layer in (result.rounds if result else ())
         ],
         "prompt_tokens": answer.prompt_tokens,

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bot.context import MESSAGE_TOKENS, estimate_tokens
 from bot.messages import Agent, Usage
+from bot.method.context import MESSAGE_TOKENS, estimate_tokens
 
 if TYPE_CHECKING:
+    from bot.app.make_plan import Plan
     from bot.batch.rows import PromptRow
-    from bot.settings.plan import Plan
 
 LIKELY_TOKENS = 500
 _FRAME_TOKENS = 40

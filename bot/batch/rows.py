@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bot.bulk.journal import digest
 from bot.errors import UsageError
-from bot.eval.journal import digest
 
 COLUMNS = ("prompt", "instruction", "question", "text", "turns")
 """Columns that prompts are looked for in when none is named, in this order."""

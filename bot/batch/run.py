@@ -8,26 +8,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot.app.app import App
 from bot.batch.answers import Answers, check_form, line_of, write_answers
 from bot.batch.estimate import Estimate, estimate
 from bot.batch.rows import PromptRow, Rows
+from bot.bulk import manifest
+from bot.bulk.answering import ItemAnswer, converse, samples, steady
+from bot.bulk.budget import Budget
+from bot.bulk.cached_client import CachedClient
+from bot.bulk.concurrency import AdaptiveConcurrency
+from bot.bulk.journal import Journal, RunFolder
+from bot.bulk.progress import Progress, money
+from bot.bulk.runner import Outcome, Runner, describe
+from bot.client.retry import Retrier
 from bot.errors import ExitCode, UsageError
-from bot.eval import manifest
-from bot.eval.answering import Answer, converse, samples, steady
-from bot.eval.asker import Asker
-from bot.eval.budget import Budget
-from bot.eval.gate import Gate
-from bot.eval.journal import Folder, Journal
-from bot.eval.progress import Progress, money
-from bot.eval.runner import Outcome, Runner, describe
-from bot.eval.workbench import CONCURRENCY, LONGEST_WAIT, TRIES, price_of
-from bot.program import Program
-from bot.retry import Retrier
+from bot.eval.eval_context import CONCURRENCY, LONGEST_WAIT, TRIES, price_of
 
 if TYPE_CHECKING:
-    from bot.cli.streams import Streams
+    from bot.app.make_plan import Plan
+    from bot.app.streams import Streams
     from bot.events import TurnResult
-    from bot.settings.plan import Plan
     from bot.settings.settings import Settings
 
 
@@ -52,7 +52,7 @@ class Options:
 class Done:
     """A row that is over: its answer, and the last turn's result."""
 
-    answer: Answer
+    answer: ItemAnswer
     result: TurnResult | None
 
     @property
@@ -80,10 +80,10 @@ class Batch:
         )
         self.progress = Progress(streams.stderr, terminal=streams.stderr_is_terminal, quiet=settings.quiet)
         self.plan: Plan
-        self.program: Program
+        self.app: App
         self.answers: Answers
         self.journal: Journal
-        self.asker: Asker
+        self.cached_client: CachedClient
 
     def pending(self) -> Iterator[PromptRow]:
         """Yield the rows that have no reply yet."""
@@ -91,23 +91,25 @@ class Batch:
 
     async def open(self, stack: AsyncExitStack) -> None:
         """Open the folder, the program, and what was done before; makes sure that keys are there."""
-        stack.enter_context(Folder(self.folder))
+        stack.enter_context(RunFolder(self.folder))
         self.answers = Answers(self.folder / "answers.jsonl")
         stack.callback(self.answers.close)
         self.answers.keep_only(len(self.rows))
         quiet = replace(self.settings, save=False)
         verbose = self.streams.stderr if self.settings.verbose else None
-        self.program = await stack.enter_async_context(Program(quiet, self.streams.say, verbose))
-        self.settings = self.program.settings
+        self.app = await stack.enter_async_context(App(quiet, self.streams.say, verbose))
+        self.settings = self.app.settings
         self.plan = steady(self.settings.plan())
         for agent in self.plan.agents():
-            self.program.models.endpoint(agent.endpoint)
+            self.app.models.endpoint(agent.endpoint)
         described = manifest.claim(self.folder, manifest.mixture_of(self.plan), "batch")
         manifest.write(self.folder, {**described, "source": self.options.source, "column": self.rows.column})
         self.journal = stack.enter_context(Journal(self.folder / "calls.jsonl"))
         budget = Budget(price_of(self.settings), self.options.max_cost, self.journal.spent)
-        ask = Retrier(self.program.pool.ask, tries=TRIES, rate=self.settings.rate, longest_wait=LONGEST_WAIT)
-        self.asker = Asker(ask, self.journal, gate=Gate(self.options.concurrency), budget=budget)
+        ask = Retrier(self.app.pool.ask, tries=TRIES, rate=self.settings.rate, longest_wait=LONGEST_WAIT)
+        self.cached_client = CachedClient(
+            ask, self.journal, concurrency=AdaptiveConcurrency(self.options.concurrency), budget=budget
+        )
 
 
 async def run_batch(settings: Settings, streams: Streams, options: Options) -> ExitCode:
@@ -123,9 +125,9 @@ async def run_batch(settings: Settings, streams: Streams, options: Options) -> E
             streams.say(f"moa-bot: {_estimate(batch, batch.settings).text()}")
         engine: Callable[[Batch, int], Awaitable[Outcome]] = _local
         if options.engine == "ray":
-            from bot.batch import ray_engine
+            from bot.batch import ray_runner
 
-            engine = ray_engine.run
+            engine = ray_runner.run
         pending = sum(1 for _ in batch.pending())
         if not settings.quiet and pending < len(batch.rows):
             streams.say(f"moa-bot: {len(batch.rows) - pending:,} are answered already.")
@@ -137,16 +139,16 @@ async def run_batch(settings: Settings, streams: Streams, options: Options) -> E
 async def _local(batch: Batch, pending: int) -> Outcome:
     """Answer the rows that are open, on this machine."""
     numbers = samples(row.turns for row in batch.rows)
-    models = batch.program.models
+    models = batch.app.models
 
     async def work(place: int, row: PromptRow) -> Done:
-        ask = batch.asker.of(place, numbers[row.index])
+        ask = batch.cached_client.of(place, numbers[row.index])
         return Done(*await converse(str(row.index), row.turns, batch.plan, ask, models))
 
     def done(place: int, row: PromptRow, result: Done) -> None:  # noqa: ARG001 - the runner's signature
         batch.answers.add(row, line_of(row, result.answer, result.result))
 
-    runner = Runner(work, batch.asker, batch.progress, at_once=batch.options.concurrency, done=done)
+    runner = Runner(work, batch.cached_client, batch.progress, at_once=batch.options.concurrency, done=done)
     return await runner.run("batch", batch.pending(), pending)
 
 
@@ -162,7 +164,7 @@ def _estimate(batch: Batch, settings: Settings) -> Estimate:
 def _finish(batch: Batch, outcome: Outcome) -> ExitCode:
     """Say how it ended."""
     missing = sum(1 for _ in batch.pending())
-    tally = batch.asker.tally
+    tally = batch.cached_client.tally
     say = batch.streams.say
     again = "The same command goes on from here."
     if outcome.interrupted:

@@ -10,9 +10,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from bot.app.streams import Streams
 from bot.cli.boundary import converse, finish, guarded
 from bot.cli.options import SPELLINGS, Given, Panels, QuickCommand, taken_as_they_come, with_options
-from bot.cli.streams import Streams
 from bot.errors import ExitCode, UsageError
 from bot.settings.resolve import resolve
 from bot.settings.settings import Settings

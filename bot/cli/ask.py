@@ -5,24 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from bot.cli.attachments import attach
-from bot.cli.streams import Streams
+from bot.app.app import App
+from bot.app.attachments import attach
+from bot.app.streams import Streams
+from bot.app.turn import answer
 from bot.errors import ExitCode, UsageError
-from bot.program import Program
-from bot.render.aside import Aside
+from bot.render.log_sink import LogSink
 from bot.settings.settings import Settings
-from bot.turn import answer
 
 SILENCE_SECONDS = 1.0
 
 
 async def ask_once(settings: Settings, streams: Streams, words: Sequence[str]) -> ExitCode:
     """Ask what the words, standard input and the attached files make together."""
-    aside = Aside(streams.stderr) if settings.verbose else None
-    async with Program(settings, streams.say, aside) as program:
-        session = program.session()
+    log_sink = LogSink(streams.stderr) if settings.verbose else None
+    async with App(settings, streams.say, log_sink) as app:
+        session = app.session()
         prompt = await _prompt(settings, streams, list(words))
-        return await answer(session, prompt, program, streams, aside)
+        return await answer(session, prompt, app, streams, log_sink)
 
 
 async def _prompt(settings: Settings, streams: Streams, words: list[str]) -> str:

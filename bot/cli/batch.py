@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bot.cli.bulk import OF_MIXTURE, Concurrency, MaxCost
+from bot.cli.bulk_options import OF_MIXTURE, Concurrency, MaxCost
 from bot.cli.options import Given, with_options
 
 
@@ -51,9 +51,9 @@ def batch(
     given: Given,
 ) -> None:
     """Answer every prompt of a file; killed at any moment, the same command goes on."""
+    from bot.app.streams import Streams
     from bot.batch.run import Options, run_batch
     from bot.cli.app import leave
-    from bot.cli.streams import Streams
     from bot.settings.resolve import resolve
 
     options = Options(

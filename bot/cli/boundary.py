@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from bot.cli.streams import Streams
+from bot.app.streams import Streams
 from bot.errors import ExitCode, MoaError
 from bot.settings.resolve import resolve
 from bot.settings.settings import Settings
@@ -46,8 +46,8 @@ def converse(given: Mapping[str, Any]) -> int:
     settings = resolve(given)
     streams = Streams.of_process()
     if streams.stdin_is_terminal:
+        from bot.onboarding import guided
         from bot.repl import chat
-        from bot.setup import guided
 
         def again(changes: Mapping[str, Any]) -> Settings:
             return resolve({**given, **changes})

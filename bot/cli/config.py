@@ -82,7 +82,7 @@ def set_(
 ) -> None:
     """Write a setting into config.toml; your comments and their order stay."""
     from bot.settings.assign import read_name, read_value
-    from bot.settings.write import change_config
+    from bot.settings.edit import change_config
 
     if len(pairs) % 2:
         raise UsageError(
@@ -108,7 +108,7 @@ def unset(
 ) -> None:
     """Take a setting out of config.toml, so that the preset or the defaults decide again."""
     from bot.settings.assign import read_name
-    from bot.settings.write import change_config, is_set
+    from bot.settings.edit import change_config, is_set
 
     file = paths.config_file()
     keys = [
@@ -128,7 +128,7 @@ def unset(
 @app.command()
 def edit() -> None:
     """Open config.toml in your editor ($VISUAL, $EDITOR), and check it afterwards."""
-    from bot.settings.write import problem_with, read_config, replace_file
+    from bot.settings.edit import problem_with, read_config, replace_file
 
     file = paths.config_file()
     if not file.exists():

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.app.streams import Streams
 from bot.cli.options import Given, with_options
 from bot.cli.output import put_json
-from bot.cli.streams import Streams
 from bot.errors import ConfigError, ExitCode, MoaError
 from bot.settings.settings import Settings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bot.setup.machine import Check
+    from bot.onboarding.machine import Check
 
 _OPTIONS = (
     "preset", "aggregator", "reference_models", "endpoint", "timeout", "json", "plain", "demo",
@@ -50,8 +50,8 @@ def doctor(
 
 
 async def _tell(settings: Settings | MoaError, streams: Streams, *, calls: bool, as_json: bool) -> ExitCode:
-    from bot.setup.checks import run_checks
-    from bot.setup.machine import Verdict
+    from bot.onboarding.checks import run_checks
+    from bot.onboarding.machine import Verdict
 
     plain = isinstance(settings, Settings) and settings.plain
     console = None if as_json else _console(streams, plain=plain)
@@ -95,8 +95,8 @@ def _show(console: Console, check: Check) -> None:
     """Print one check: its sign, what it is about, what was found; below it what to do."""
     from rich.text import Text
 
-    from bot.render.sanitise import sanitise
     from bot.render.styles import style
+    from bot.text.sanitise import sanitise
 
     look = {"FINE": "good", "BROKEN": "bad", "NOTE": "busy"}[check.verdict.name]
     line = Text.assemble(
@@ -108,6 +108,6 @@ def _show(console: Console, check: Check) -> None:
 
 
 def _one_line(text: str) -> str:
-    from bot.render.sanitise import sanitise
+    from bot.text.sanitise import sanitise
 
     return sanitise(text, newlines=False)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bot.cli import reports
-from bot.cli.bulk import Said, with_evaluation
+from bot.cli.bulk_options import Said, with_evaluation
 from bot.cli.options import Given
 
 if TYPE_CHECKING:
-    from bot.cli.streams import Streams
+    from bot.app.streams import Streams
     from bot.eval.benchmark import Stage
-    from bot.eval.workbench import Options
+    from bot.eval.eval_context import Options
     from bot.settings.settings import Settings
 
 app = typer.Typer(
@@ -27,7 +27,7 @@ BENCHMARKS = {"alpaca_eval": "AlpacaEval 2.0", "mt_bench": "MT-Bench", "flask": 
 
 
 def _options(benchmark: str, said: Said) -> Options:
-    from bot.eval.workbench import Options
+    from bot.eval.eval_context import Options
 
     return Options(benchmark=benchmark, **said)
 
@@ -66,8 +66,8 @@ def _score(benchmark: str) -> Callable[..., None]:
         if file is not None:
             _score_file(benchmark, file, said["data_dir"], as_json=bool(given.get("json")))
             return
+        from bot.eval.eval_context import SCORE_ONLY
         from bot.eval.evaluation import evaluate
-        from bot.eval.workbench import SCORE_ONLY
 
         options = _options(benchmark, said)
         _leave(ctx, given, lambda settings, streams: evaluate(settings, streams, options, SCORE_ONLY))
@@ -90,8 +90,8 @@ def _score_file(benchmark: str, file: Path, data_dir: Path | None, *, as_json: b
 
 
 def _leave(ctx: typer.Context, given: Given, work: Callable[[Settings, Streams], Any]) -> None:
+    from bot.app.streams import Streams
     from bot.cli.app import leave
-    from bot.cli.streams import Streams
     from bot.settings.resolve import resolve
 
     settings = resolve(given, ctx.find_root().obj)
@@ -151,8 +151,8 @@ def rank(ctx: typer.Context, *, benchmark: Bench, said: Said, given: Given) -> N
 
 
 def _sweep(ctx: typer.Context, given: Given, benchmark: str, kinds: Sequence[str], said: Said) -> None:
+    from bot.eval.eval_context import name_of
     from bot.eval.sweep import sweep as run
-    from bot.eval.workbench import name_of
 
     def work(settings: Settings, streams: Streams) -> Any:
         name = f"{'rank' if kinds == ('rank',) else 'sweep'}-{name_of(settings)}"

@@ -138,7 +138,7 @@ def import_(
     *, file: Annotated[Path, typer.Argument(metavar="FILE", help="What export --format json has written.")]
 ) -> None:
     """Take in a conversation that was exported as JSON."""
-    from bot.cli.attachments import read_text
+    from bot.app.attachments import read_text
     from bot.history import import_json
 
     with _store() as store:
@@ -164,7 +164,7 @@ def delete(
 ) -> None:
     """Delete one conversation, or all that are older."""
     from bot.history import parse_age
-    from bot.render.sanitise import sanitise
+    from bot.text.sanitise import sanitise
 
     if (identifier is None) == (older_than is None):
         raise UsageError("Delete what? Give the ID of one conversation, or --older_than AGE.")

@@ -15,8 +15,8 @@ import typer
 from bot.cli.options import Given, with_options
 from bot.cli.output import put, put_json, tabbed, table, window
 from bot.errors import KeyMissingError, UsageError
+from bot.settings.credentials import LONGEST, KeyFile, clean_key
 from bot.settings.endpoints import DEMO, EndpointConfig, unknown_endpoint
-from bot.settings.keys import LONGEST, KeyFile, clean_key
 from bot.settings.settings import Settings
 
 app = typer.Typer(help="Keep the keys of services, in the system keyring or a file.", no_args_is_help=True)
@@ -162,7 +162,7 @@ def _row(config: EndpointConfig) -> _Row:
 
 def _ask(config: EndpointConfig) -> str:
     """Return the key that the user types or pipes in. UsageError when there is none."""
-    from bot.cli.streams import Streams
+    from bot.app.streams import Streams
 
     streams = Streams.of_process()
     if streams.stdin_is_terminal:

@@ -18,7 +18,7 @@ from bot.errors import ExitCode, Failure, FailureKind, KeyMissingError, MoaError
 from bot.settings.endpoints import LOCAL
 
 if TYPE_CHECKING:
-    from bot.listing import ListedModel, Listing
+    from bot.client.model_list import ListedModel, ModelList
     from bot.settings.settings import Settings
 
 _OPTIONS = (
@@ -73,7 +73,7 @@ def models(
 
     settings = resolve(given, ctx.obj)
     lists, failed = asyncio.run(_ask(settings, everywhere=everywhere))
-    rows = [row for name, listing in lists.items() for row in _rows(settings, name, listing)]
+    rows = [row for name, model_list in lists.items() for row in _rows(settings, name, model_list)]
     wanted = [word.casefold() for word in words or []]
     rows = [
         row
@@ -92,18 +92,18 @@ def models(
     raise typer.Exit(int(ExitCode.FAILED if failed else ExitCode.DONE))
 
 
-async def _ask(settings: Settings, *, everywhere: bool) -> tuple[dict[str, Listing], dict[str, Failure]]:
+async def _ask(settings: Settings, *, everywhere: bool) -> tuple[dict[str, ModelList], dict[str, Failure]]:
     """Return the lists of all endpoints in question, and the failures of those that sent none.
 
     KeyMissingError or TurnFailedError when it is the default endpoint that cannot be asked.
     """
-    from bot.setup.services import open_services
+    from bot.onboarding.services import open_services
 
     async with open_services(settings) as services:
         settings = services.settings
         names = await _names(settings, everywhere=everywhere)
 
-        async def one(name: str) -> Listing | Failure:
+        async def one(name: str) -> ModelList | Failure:
             try:
                 return await services.models(name)
             except KeyMissingError as error:
@@ -167,9 +167,9 @@ def _has_key(settings: Settings, name: str) -> bool:
         return False
 
 
-def _rows(settings: Settings, name: str, listing: Listing) -> list[Row]:
+def _rows(settings: Settings, name: str, model_list: ModelList) -> list[Row]:
     used = dict.fromkeys(agent.model for agent in settings.plan().agents() if agent.endpoint == name)
-    rows = [_row(settings, name, model, "preset" if model.id in used else "") for model in listing.models]
+    rows = [_row(settings, name, model, "preset" if model.id in used else "") for model in model_list.models]
     there = {row.id for row in rows}
     if name == LOCAL:
         # A file may be named in several ways, and one of the hub's may not be here yet.
@@ -248,7 +248,7 @@ def _dollars(price: float | None) -> str:
     return f"{price:.2f}" if price >= _CENT or price == 0 else f"{price:.2g}"
 
 
-def _footnotes(settings: Settings, rows: list[Row], lists: dict[str, Listing]) -> None:
+def _footnotes(settings: Settings, rows: list[Row], lists: dict[str, ModelList]) -> None:
     """Say on stderr what the marks mean, and above all what is gone."""
     gone = [row for row in rows if row.used == "gone"]
     mixture = f"preset {settings.preset.name}"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
-from bot.cli.attachments import attach
-from bot.cli.prompts_in import PromptReader
-from bot.cli.streams import Streams
+from bot.app.app import App
+from bot.app.attachments import attach
+from bot.app.streams import Streams
+from bot.app.turn import answer
+from bot.cli.prompt_reader import PromptReader
 from bot.errors import ExitCode
-from bot.program import Program
-from bot.render.aside import Aside
+from bot.render.log_sink import LogSink
 from bot.settings.settings import Settings
-from bot.turn import answer
 
 
 async def pipe(settings: Settings, streams: Streams) -> ExitCode:
@@ -19,15 +19,15 @@ async def pipe(settings: Settings, streams: Streams) -> ExitCode:
 
     Returns the code of the last failure (1, or 3 for a refused key), 130 as soon as interrupted.
     """
-    aside = Aside(streams.stderr) if settings.verbose else None
-    async with Program(settings, streams.say, aside) as program:
-        session = program.session()
+    log_sink = LogSink(streams.stderr) if settings.verbose else None
+    async with App(settings, streams.say, log_sink) as app:
+        session = app.session()
         worst, asked = ExitCode.DONE, 0
         async for prompt in _prompts(settings, streams):
             asked += 1
             # Attached files belong to the conversation's beginning; without turns, to every prompt.
             files = settings.file if asked == 1 or not settings.multi_turn else ()
-            code = await answer(session, attach(prompt, files), program, streams, aside)
+            code = await answer(session, attach(prompt, files), app, streams, log_sink)
             if code is ExitCode.INTERRUPTED:
                 return code
             worst = code if code is not ExitCode.DONE else worst

@@ -65,7 +65,7 @@ def _retired(settings: Settings, preset: Preset) -> tuple[tuple[str, ...], str]:
 
 
 def _references(preset: Preset) -> str:
-    from bot.settings.references import fold
+    from bot.settings.model_names import fold
 
     return " | ".join(fold(_short(agent.model) for agent in layer) for layer in preset.layers)
 
@@ -75,7 +75,7 @@ def _short(model: str) -> str:
 
 
 def _line(text: str) -> str:
-    from bot.render.sanitise import sanitise
+    from bot.text.sanitise import sanitise
 
     return " ".join(sanitise(text, newlines=False).split())
 

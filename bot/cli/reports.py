@@ -53,7 +53,7 @@ def report(
         if pictures:
             drawing.save_pictures(figures, pictures)
         if html:
-            from bot.eval.page import page
+            from bot.eval.report_html import page
 
             html.parent.mkdir(parents=True, exist_ok=True)
             html.write_text(

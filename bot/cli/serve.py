@@ -60,16 +60,16 @@ def serve(
     given: Given,
 ) -> None:
     """Answer the OpenAI API with the mixture, for any of its clients, until Ctrl-C."""
+    from bot.app.streams import Streams
     from bot.cli.app import leave
-    from bot.cli.streams import Streams
 
     outer = {name: value for name, value in (ctx.obj or {}).items() if name in TAKEN}
     settings = _resolve(given, outer, {})
     streams = Streams.of_process()
     key = _key(key_env)
     try:
-        from bot.serve.gate import Limits
-        from bot.serve.server import Place
+        from bot.serve.auth import Limits
+        from bot.serve.server import ListenAddress
         from bot.serve.server import serve as run
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
@@ -85,7 +85,7 @@ def serve(
         lambda: run(
             settings,
             lambda changes: _resolve(given, outer, changes),
-            Place(host, port, key),
+            ListenAddress(host, port, key),
             Limits(turns=max_concurrent, keep_alive=keep_alive, grace=stop_after),
             say=streams.say,
             verbose=streams.stderr if settings.verbose else None,
@@ -107,7 +107,7 @@ def _resolve(given: Given, outer: Given, changes: Mapping[str, object]) -> Setti
 
 def _key(key_env: str | None) -> str | None:
     """Return the key that clients must send, None for none. UsageError when the one named is not there."""
-    from bot.settings.keys import clean_key
+    from bot.settings.credentials import clean_key
 
     name = key_env or KEY_VARIABLE
     key = clean_key(os.environ.get(name, ""), name)

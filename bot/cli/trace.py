@@ -1,4 +1,4 @@
-"""`moa-bot trace`: where a kept reply came from. The comparison itself is `bot.trace`."""
+"""`moa-bot trace`: where a kept reply came from. The comparison itself is `bot.attribution`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bot.errors import UsageError
 from bot.settings import paths
 
 if TYPE_CHECKING:
-    from bot.cli.streams import Streams
+    from bot.app.streams import Streams
+    from bot.attribution import Attribution
     from bot.store import Turn
-    from bot.trace import Trace
 
 
 def register(app: typer.Typer) -> None:
@@ -47,9 +47,9 @@ def trace_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show how like each proposal a reply is, and what none of them said."""
-    from bot.cli.streams import Streams
+    from bot.app.streams import Streams
+    from bot.attribution.proposals import from_calls, references_needed
     from bot.store import Store
-    from bot.trace.origins import from_calls, references_needed
 
     streams = Streams.of_process()
     given = ctx.obj if isinstance(ctx.obj, dict) else {}
@@ -77,28 +77,28 @@ def _chosen(turns: Sequence[Turn], number: int | None) -> Turn:
     raise UsageError(f"There is no turn {number}.", hint=f"The conversation has {len(turns)}.")
 
 
-def _print_json(streams: Streams, turn: Turn, traced: Trace) -> None:
-    from bot.trace.show import trace_json
+def _print_json(streams: Streams, turn: Turn, traced: Attribution) -> None:
+    from bot.render.attribution import attribution_json
 
     where = {"conversation_id": turn.conversation, "turn": turn.number, "model": turn.model}
-    text = json.dumps(where | trace_json(traced), indent=2, ensure_ascii=False)
+    text = json.dumps(where | attribution_json(traced), indent=2, ensure_ascii=False)
     print(text.encode("utf-8", "replace").decode(), file=streams.stdout)
 
 
-def _print(streams: Streams, traced: Trace, *, plain: bool) -> None:
-    from bot.trace.show import trace_lines, trace_text
+def _print(streams: Streams, traced: Attribution, *, plain: bool) -> None:
+    from bot.render.attribution import attribution_lines, attribution_text
 
     if not streams.stdout_is_terminal:
-        print("\n".join(trace_lines(traced, None)), file=streams.stdout)
+        print("\n".join(attribution_lines(traced, None)), file=streams.stdout)
         return
     from shutil import get_terminal_size
 
     # The window's last column stays free: some terminals wrap a line that fills it.
     width = get_terminal_size().columns - 1
     if plain:
-        print("\n".join(trace_lines(traced, width)), file=streams.stdout)
+        print("\n".join(attribution_lines(traced, width)), file=streams.stdout)
         return
     from rich.console import Console
 
     console = Console(file=streams.stdout, highlight=False, markup=False, emoji=False)
-    console.print(trace_text(traced, width), soft_wrap=True)
+    console.print(attribution_text(traced, width), soft_wrap=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from bot.demo.chat_reader import Reading, quoted
 from bot.demo.exact import exact_facts
 from bot.demo.models import REFERENCE_PROGRAMS
 from bot.demo.points import NOT_A_MODEL, Point, merge
-from bot.demo.reading import Reading, quoted
 
 _SHARED: Final = 4
 _SINGLE: Final = 5

@@ -30,9 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bot.demo import DEMO_AGGREGATOR, DEMO_CONTEXT, DEMO_REFERENCES
-from bot.demo.recorded import Recordings
-from bot.demo.rules import Rule, read_rule
-from bot.demo.wants import (
+from bot.demo.behaviour_schema import (
     AT_LEAST_ONE,
     COUNT,
     FLAG,
@@ -49,6 +47,8 @@ from bot.demo.wants import (
     one_of,
     read_table,
 )
+from bot.demo.fault_rules import Rule, read_rule
+from bot.demo.recorded import Recordings
 from bot.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -13,18 +13,18 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from bot.demo.faults import INSTEAD, RefusalError, alter, too_long
+from bot.demo.answer_plan import NotRecordedError, TokenTiming, plan_answer
+from bot.demo.behaviour_schema import AT_LEAST_ONE, FLAG, TABLE, Want, is_number
+from bot.demo.chat_reader import read_chat, text_of
+from bot.demo.fault_injection import INSTEAD, RefusalError, alter, too_long
 from bot.demo.output import StreamOutput, WholeOutput, speak
-from bot.demo.plan import NotRecordedError, Pace, plan_answer
-from bot.demo.reading import read_chat, text_of
 from bot.demo.tokens import count_prompt
-from bot.demo.wants import AT_LEAST_ONE, FLAG, TABLE, Want, is_number
 
 if TYPE_CHECKING:
     from bot.demo.behaviour import Behaviour, ModelBehaviour
-    from bot.demo.reading import Reading
-    from bot.demo.rules import Rule
-    from bot.demo.wire import Exchange
+    from bot.demo.chat_reader import Reading
+    from bot.demo.fault_rules import Rule
+    from bot.demo.http_wire import Exchange
 
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool"})
 _HOTTEST: Final = 2
@@ -78,9 +78,9 @@ class Chat:
         reading = read_chat(body["messages"])
         nth = self._asked[model]
         self._asked[model] += 1
-        pace = Pace(behaviour, model, nth)
+        timing = TokenTiming(behaviour, model, nth)
         if behaviour.delay:
-            await asyncio.sleep(pace.varied(behaviour.delay))
+            await asyncio.sleep(timing.varied(behaviour.delay))
         prompt_tokens = count_prompt(map(text_of, body["messages"]))
         completion = body.get("max_tokens") or body.get("max_completion_tokens") or 0
         rules = self._striking(behaviour, model, reading, prompt_tokens + completion)
@@ -97,7 +97,7 @@ class Chat:
         for rule in rules:
             alter(plan, exchange, rule)
         output = StreamOutput if body.get("stream") else WholeOutput
-        await speak(plan, pace, output(exchange, plan, pace))
+        await speak(plan, timing, output(exchange, plan, timing))
 
     def _striking(
         self, behaviour: ModelBehaviour, model: str, reading: Reading, requested: int

@@ -13,7 +13,7 @@ from datetime import date
 from fractions import Fraction
 from typing import Final
 
-from bot.demo.reading import words_of
+from bot.demo.chat_reader import words_of
 
 _LOOKED_AT: Final = 5_000
 _MOST: Final = 10**30

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from bot.demo.chat_reader import Reading, content_words, quoted, words_of
 from bot.demo.exact import exact_facts, size_of
 from bot.demo.points import NOT_A_MODEL, Point, merge, points_of
-from bot.demo.reading import Reading, content_words, quoted, words_of
 
-Program = Callable[[Reading], str]
+App = Callable[[Reading], str]
 
 _LONG_POINT: Final = 240
 
@@ -169,7 +169,7 @@ def counter(reading: Reading) -> str:
     return lines[0] + "\n\n" + "\n".join(lines[1:])
 
 
-REFERENCE_PROGRAMS: Final[dict[str, Program]] = {
+REFERENCE_PROGRAMS: Final[dict[str, App]] = {
     "demo/outliner": outliner,
     "demo/reader": reader,
     "demo/sceptic": sceptic,

@@ -13,8 +13,8 @@ from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
-    from bot.demo.plan import Pace, Plan
-    from bot.demo.wire import Exchange
+    from bot.demo.answer_plan import Plan, TokenTiming
+    from bot.demo.http_wire import Exchange
 
 _BREATH: Final = 32
 _HELD: Final = 2**20
@@ -47,10 +47,10 @@ class Output(Protocol):
         """Say that the answer is over after so many tokens, and how it ended."""
 
 
-async def speak(plan: Plan, pace: Pace, output: Output) -> None:
+async def speak(plan: Plan, timing: TokenTiming, output: Output) -> None:
     """Say all of the plan, each token when it is due; faults of the plan may end it early."""
     await output.begin()
-    pace.begin()
+    timing.begin()
     count = 0
     for name, token in plan.pieces():
         for act in plan.acts.pop(count, ()) if plan.acts else ():
@@ -59,7 +59,7 @@ async def speak(plan: Plan, pace: Pace, output: Output) -> None:
         await output.token(name, token)
         count += 1
         if not plan.hurried:
-            pace.advance()
+            timing.advance()
         if not count % _BREATH:
             # Without a programmed rate nothing else here would let other answers go on.
             await asyncio.sleep(0)
@@ -94,10 +94,10 @@ def _to_json(value: object) -> bytes:
 class StreamOutput:
     """One server-sent event for each token; everything about it but the token is made beforehand."""
 
-    def __init__(self, exchange: Exchange, plan: Plan, pace: Pace) -> None:
+    def __init__(self, exchange: Exchange, plan: Plan, timing: TokenTiming) -> None:
         self.exchange = exchange
         self._plan = plan
-        self._pace = pace
+        self._pace = timing
         self._head = {
             "id": f"chatcmpl-demo-{plan.number}",
             "object": "chat.completion.chunk",
@@ -168,10 +168,10 @@ class StreamOutput:
 class WholeOutput:
     """One JSON body, sent at the end; sooner only if it grows without end or a fault shows it."""
 
-    def __init__(self, exchange: Exchange, plan: Plan, pace: Pace) -> None:
+    def __init__(self, exchange: Exchange, plan: Plan, timing: TokenTiming) -> None:
         self.exchange = exchange
         self._plan = plan
-        self._pace = pace
+        self._pace = timing
         self._parts: list[bytes] = []
         self._size = 0
         self._field = ""

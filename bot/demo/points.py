@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from bot.demo.reading import content_words
+from bot.demo.chat_reader import content_words
 
 NOT_A_MODEL: Final = "not a language model"
 """Words in every line in which a demonstration model says what it is; such lines are no points."""

@@ -23,9 +23,9 @@ import h11
 
 from bot.demo.behaviour import Behaviour, parse_behaviour
 from bot.demo.chat import Chat, check_key
-from bot.demo.faults import RefusalError, error_body
-from bot.demo.records import Records
-from bot.demo.wire import BadRequestError, Connection, Exchange, Request
+from bot.demo.fault_injection import RefusalError, error_body
+from bot.demo.http_wire import BadRequestError, Connection, Exchange, Request
+from bot.demo.request_log import Records
 from bot.errors import ConfigError, MoaError
 
 if TYPE_CHECKING:

@@ -125,7 +125,7 @@ def open_benchmark(name: str, data_dir: Path | None = None, *, accept_altered: b
     files say so and are not called comparable. Raises UsageError for a name that is none. Reads
     nothing yet.
     """
-    from bot.eval.data import Data
+    from bot.eval.official_data import Data
 
     data = Data(data_dir, accept_altered=accept_altered)
     if name == "alpaca_eval":

@@ -14,7 +14,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from bot.eval.extra import needs_extra
+from bot.eval.extras import needs_extra
 from bot.eval.report import MAIN, TITLES, Dot, Summary, figures_of, frontier
 
 AGAINST = {"cost": "US dollars a query", "tflops": "teraflops a query"}

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from bot.bulk import manifest
+from bot.bulk.runner import Outcome, describe
 from bot.errors import ExitCode
-from bot.eval import manifest
 from bot.eval.benchmark import Stage
-from bot.eval.runner import Outcome, describe
+from bot.eval.eval_context import SCORE_ONLY, EvalContext, Options
 from bot.eval.stages import SCORES, generate, judge
-from bot.eval.workbench import SCORE_ONLY, Options, Workbench
 
 if TYPE_CHECKING:
-    from bot.cli.streams import Streams
+    from bot.app.streams import Streams
     from bot.settings.settings import Settings
 
 
@@ -24,27 +24,27 @@ async def evaluate(
 
     Returns 1 when more than `max_errors` items have no figure, 130 when interrupted.
     """
-    async with Workbench(settings, streams, options, stages) as work:
+    async with EvalContext(settings, streams, options, stages) as work:
         # To make figures anew only the judge's journal matters; the mixture is in the manifest.
         plan = work.settings.plan()
         if work.stages != SCORE_ONLY:
             work.claim(plan)
-        point = work.point(plan)
+        variant = work.variant(plan)
         summary: dict[str, Any] | None = None
         if "generate" in stages:
             for agent in plan.agents():
                 work.bench.models.endpoint(agent.endpoint)
-            outcome = await generate(work.bench, point, work.generating, work.progress)
+            outcome = await generate(work.bench, variant, work.generating, work.progress)
             if not outcome.complete or "judge" not in stages:
                 return finish(streams, work, outcome, outcome.failed)
-        outcome = await judge(work.bench, point, work.judging, work.progress)
+        outcome = await judge(work.bench, variant, work.judging, work.progress)
         summary = read_scores(work)
         if not outcome.interrupted:
             show(streams, summary, as_json=settings.json)
         return finish(streams, work, outcome, summary["n_expected"] - summary["n"])
 
 
-def read_scores(work: Workbench) -> dict[str, Any]:
+def read_scores(work: EvalContext) -> dict[str, Any]:
     """Return what the judge stage has just written."""
     import json
 
@@ -64,7 +64,7 @@ def show(streams: Streams, summary: dict[str, Any], *, as_json: bool) -> None:
     print(text_report([summary]), file=streams.stdout)
 
 
-def finish(streams: Streams, work: Workbench, outcome: Outcome, errors: int) -> ExitCode:
+def finish(streams: Streams, work: EvalContext, outcome: Outcome, errors: int) -> ExitCode:
     """Say how the run ended, and return its exit code."""
     most = work.options.max_errors
     work.manifest["ended"] = {

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bot.eval.extra import needs_extra
+from bot.eval.extras import needs_extra
 from bot.eval.files import DataError, read_rows
 from bot.eval.published import ALPACA_EVAL, PAPER_PROPOSERS
-from bot.trace.similarity import BLEU_LENGTH, bleu, levenshtein, tfidf
-from bot.trace.words import spaced
+from bot.text.similarity import BLEU_LENGTH, bleu, levenshtein, tfidf
+from bot.text.words import spaced
 
 if TYPE_CHECKING:
     import numpy as np

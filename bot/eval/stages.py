@@ -15,19 +15,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bot.calls import Models
+from bot.bulk.answering import ItemAnswer, converse, samples, steady
+from bot.bulk.cached_client import CachedClient
+from bot.bulk.manifest import write_json
+from bot.bulk.progress import Progress
+from bot.bulk.runner import Outcome, Runner
 from bot.errors import Failure, FailureKind, MoaError
-from bot.eval.answering import Answer, converse, samples, steady
-from bot.eval.asker import Asker
 from bot.eval.benchmark import Benchmark, Item, JudgeRequest, Judgment
 from bot.eval.files import read_rows, write_rows
-from bot.eval.manifest import write_json
-from bot.eval.progress import Progress
-from bot.eval.runner import Outcome, Runner
 from bot.messages import Agent, CallUpdate, Request
+from bot.method.model_call import Models
 
 if TYPE_CHECKING:
-    from bot.settings.plan import Plan
+    from bot.app.make_plan import Plan
 
 RESULTS = "results.jsonl"
 SCORES = "scores.json"
@@ -35,7 +35,7 @@ TOGETHER = "together"
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class Variant:
     """A mixture to be evaluated, under a name, and the folder that its figures go into.
 
     `keep_temperature` and `keep_max_tokens`: the user has said them, so that what the benchmark
@@ -89,43 +89,45 @@ class Bench:
         return sum(len(item.turns) for item in self.items)
 
 
-async def generate(bench: Bench, point: Point, asker: Asker, progress: Progress) -> Outcome:
+async def generate(
+    bench: Bench, variant: Variant, cached_client: CachedClient, progress: Progress
+) -> Outcome:
     """Have every item answered; writes results and the official answers file, also of a part."""
-    answers: dict[str, Answer] = {}
+    answers: dict[str, ItemAnswer] = {}
     numbers = samples(item.turns for item in bench.items)
 
-    async def work(place: int, item: Item) -> Answer:
-        ask = asker.of(place, numbers[place])
-        answer, _ = await converse(item.id, item.turns, point.for_item(item), ask, bench.models)
+    async def work(place: int, item: Item) -> ItemAnswer:
+        ask = cached_client.of(place, numbers[place])
+        answer, _ = await converse(item.id, item.turns, variant.for_item(item), ask, bench.models)
         return answer
 
-    def done(place: int, item: Item, answer: Answer) -> None:  # noqa: ARG001 - the runner's signature
+    def done(place: int, item: Item, answer: ItemAnswer) -> None:  # noqa: ARG001 - the runner's signature
         answers[item.id] = answer
 
-    runner = Runner(work, asker, progress, at_once=bench.at_once, done=done)
-    outcome = await runner.run(f"{point.name}: answers", bench.items, len(bench.items))
+    runner = Runner(work, cached_client, progress, at_once=bench.at_once, done=done)
+    outcome = await runner.run(f"{variant.name}: answers", bench.items, len(bench.items))
     ordered = [answers[item.id] for item in bench.items if item.id in answers]
-    write_rows(point.folder / RESULTS, [answer.row() for answer in ordered])
+    write_rows(variant.folder / RESULTS, [answer.row() for answer in ordered])
     now = time.time()
     rows = [
-        bench.benchmark.answer_row(item, answers[item.id].turns, point.name, now)
+        bench.benchmark.answer_row(item, answers[item.id].turns, variant.name, now)
         for item in bench.items
         if item.id in answers and not answers[item.id].failed
     ]
-    write_rows(point.folder / bench.benchmark.answers_file, rows)
+    write_rows(variant.folder / bench.benchmark.answers_file, rows)
     return outcome
 
 
-async def judge(bench: Bench, point: Point, asker: Asker, progress: Progress) -> Outcome:
+async def judge(bench: Bench, variant: Variant, cached_client: CachedClient, progress: Progress) -> Outcome:
     """Have every answer judged; writes the official judgments file and the scores, also of a part."""
-    answers = read_answers(point.folder)
+    answers = read_answers(variant.folder)
     items = [item for item in bench.items if item.id in answers and not answers[item.id].failed]
     judged: dict[str, Judged] = {}
 
     async def work(place: int, item: Item) -> Judged:
         judgments, failures = [], []
-        for question in bench.benchmark.judge_requests(item, answers[item.id].turns, point.name):
-            said = await asker.one(judge_request(bench, question), place)
+        for question in bench.benchmark.judge_requests(item, answers[item.id].turns, variant.name):
+            said = await cached_client.one(judge_request(bench, question), place)
             if isinstance(said, Failure):
                 failures.append(str(said))
             else:
@@ -135,11 +137,11 @@ async def judge(bench: Bench, point: Point, asker: Asker, progress: Progress) ->
     def done(place: int, item: Item, result: Judged) -> None:  # noqa: ARG001 - the runner's signature
         judged[item.id] = result
 
-    runner = Runner(work, asker, progress, at_once=bench.at_once, done=done)
-    outcome = await runner.run(f"{point.name}: judgments", items, len(items))
+    runner = Runner(work, cached_client, progress, at_once=bench.at_once, done=done)
+    outcome = await runner.run(f"{variant.name}: judgments", items, len(items))
     in_order = [judgment for item in items if item.id in judged for judgment in judged[item.id].judgments]
-    write_rows(point.folder / bench.benchmark.judgments_file, [judgment.row for judgment in in_order])
-    write_json(point.folder / SCORES, summary(bench, point, answers, list(judged.values())))
+    write_rows(variant.folder / bench.benchmark.judgments_file, [judgment.row for judgment in in_order])
+    write_json(variant.folder / SCORES, summary(bench, variant, answers, list(judged.values())))
     return outcome
 
 
@@ -166,16 +168,16 @@ def judge_request(bench: Bench, question: JudgeRequest) -> Request:
     )
 
 
-def read_answers(folder: Path) -> dict[str, Answer]:
+def read_answers(folder: Path) -> dict[str, ItemAnswer]:
     """Return the answers of a generate stage by item. MoaError when there are none."""
     file = folder / RESULTS
     if not file.exists():
         raise MoaError(f"{folder}: there are no answers to judge.", hint="Make them first: … generate.")
-    return {answer.id: answer for answer in map(Answer.of, read_rows(file))}
+    return {answer.id: answer for answer in map(ItemAnswer.of, read_rows(file))}
 
 
 def summary(
-    bench: Bench, point: Point, answers: dict[str, Answer], judged: Sequence[Judged]
+    bench: Bench, variant: Variant, answers: dict[str, ItemAnswer], judged: Sequence[Judged]
 ) -> dict[str, Any]:
     """Return the figures of a run with everything that has to stand beside them.
 
@@ -191,7 +193,7 @@ def summary(
     reasons = sorted({judgment.reason for judgment in judgments if judgment.reason})
     return {
         "benchmark": bench.benchmark.name,
-        "name": point.name,
+        "name": variant.name,
         "judge": bench.judge.model,
         "n": n,
         "n_expected": bench.expected,

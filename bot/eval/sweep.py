@@ -17,18 +17,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from bot.app.make_plan import RANKING, instruction
+from bot.bulk.manifest import write_json
+from bot.bulk.runner import Outcome
 from bot.errors import ExitCode, UsageError
+from bot.eval.eval_context import EvalContext, Options
 from bot.eval.evaluation import finish
-from bot.eval.manifest import write_json
-from bot.eval.runner import Outcome
-from bot.eval.stages import SCORES, Point, generate, judge
-from bot.eval.workbench import Options, Workbench
-from bot.settings.plan import RANKING, instruction
+from bot.eval.stages import SCORES, Variant, generate, judge
 
 if TYPE_CHECKING:
-    from bot.cli.streams import Streams
+    from bot.app.make_plan import Plan
+    from bot.app.streams import Streams
     from bot.messages import Agent
-    from bot.settings.plan import Plan
     from bot.settings.settings import Settings
 
 NUMBERS = (1, 2, 3, 6)
@@ -80,7 +80,7 @@ SWEEPS = ("proposers", "single", "rounds", "roles")
 """Those that `sweep` makes when none is named."""
 
 
-def points_of(plan: Plan, settings: Settings, kinds: Sequence[str]) -> dict[str, Plan]:
+def variants_of(plan: Plan, settings: Settings, kinds: Sequence[str]) -> dict[str, Plan]:
     """Return the mixtures of these kinds of sweep by name; the same mixture under one name only."""
     if not any(plan.layers):
         raise UsageError("A sweep needs reference models.", hint="Name some with --reference_models.")
@@ -88,27 +88,27 @@ def points_of(plan: Plan, settings: Settings, kinds: Sequence[str]) -> dict[str,
     for kind in kinds:
         if kind not in KINDS:
             raise UsageError(f"No sweep is called {kind!r}.", hint=f"there are {', '.join(KINDS)}")
-        for name, point in KINDS[kind](plan, settings):
-            if point not in found.values():
-                found[name] = point
+        for name, variant in KINDS[kind](plan, settings):
+            if variant not in found.values():
+                found[name] = variant
     return found
 
 
 async def sweep(settings: Settings, streams: Streams, options: Options, kinds: Sequence[str]) -> ExitCode:
     """Run all points one after the other, and print one table of them."""
-    async with Workbench(settings, streams, options, ("generate", "judge", "score")) as work:
+    async with EvalContext(settings, streams, options, ("generate", "judge", "score")) as work:
         plan = work.settings.plan()
         work.claim(plan)
         for agent in plan.agents():
             work.bench.models.endpoint(agent.endpoint)
         summaries: list[dict[str, Any]] = []
         outcome, errors = Outcome(), 0
-        for name, of_point in points_of(plan, work.settings, kinds).items():
-            point = work.point(of_point, name, work.out / name)
-            outcome = await _run(work, point)
-            if outcome.interrupted or (outcome.error is not None and not (point.folder / SCORES).exists()):
+        for name, of_point in variants_of(plan, work.settings, kinds).items():
+            variant = work.variant(of_point, name, work.out / name)
+            outcome = await _run(work, variant)
+            if outcome.interrupted or (outcome.error is not None and not (variant.folder / SCORES).exists()):
                 break
-            summaries.append(json.loads((point.folder / SCORES).read_text(encoding="utf-8")))
+            summaries.append(json.loads((variant.folder / SCORES).read_text(encoding="utf-8")))
             errors += summaries[-1]["n_expected"] - summaries[-1]["n"]
             if outcome.error is not None:
                 break
@@ -117,15 +117,15 @@ async def sweep(settings: Settings, streams: Streams, options: Options, kinds: S
         return finish(streams, work, outcome, errors)
 
 
-async def _run(work: Workbench, point: Point) -> Outcome:
+async def _run(work: EvalContext, variant: Variant) -> Outcome:
     """Generate and judge one point."""
-    outcome = await generate(work.bench, point, work.generating, work.progress)
+    outcome = await generate(work.bench, variant, work.generating, work.progress)
     if not outcome.complete:
         return outcome
-    return await judge(work.bench, point, work.judging, work.progress)
+    return await judge(work.bench, variant, work.judging, work.progress)
 
 
-def _show(streams: Streams, work: Workbench, summaries: list[dict[str, Any]]) -> None:
+def _show(streams: Streams, work: EvalContext, summaries: list[dict[str, Any]]) -> None:
     from bot.eval.report import text_report
 
     write_json(work.out / "sweep.json", summaries)

@@ -36,7 +36,7 @@ def tflops(layers: Sequence[Sequence[Call]]) -> float | None:
         for call in layer:
             if call.completion is None:
                 continue
-            billions, usage = active_parameters(call.seat.agent.model), call.completion.usage
+            billions, usage = active_parameters(call.slot.agent.model), call.completion.usage
             if billions is None or usage.prompt_tokens is None or usage.completion_tokens is None:
                 return None
             largest = max(largest, 2 * billions * (usage.prompt_tokens + usage.completion_tokens) / 1000)

@@ -12,11 +12,11 @@ Nothing here opens a file, prints, or knows of the command line.
 
 from __future__ import annotations
 
-from bot.history.ages import parse_age
 from bot.history.documents import document_of, export_json, export_jsonl, list_json, search_json
-from bot.history.importing import import_json
+from bot.history.import_json import import_json
 from bot.history.markdown import export_markdown
 from bot.history.terminal import list_text, search_text, show_text
+from bot.text.ages import parse_age
 
 __all__ = [
     "document_of",

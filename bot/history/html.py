@@ -27,7 +27,7 @@ from bot.history.phrases import (
     number,
     turn_facts,
 )
-from bot.render.sanitise import sanitise
+from bot.text.sanitise import sanitise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

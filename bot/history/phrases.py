@@ -101,9 +101,9 @@ def call_facts(call: StoredCall) -> str:
 
 
 def by_turn(calls: Iterable[StoredCall]) -> dict[int, list[StoredCall]]:
-    """Sort calls to their turns' numbers, each list by round and seat."""
+    """Sort calls to their turns' numbers, each list by round and slot."""
     sorted_calls: dict[int, list[StoredCall]] = {}
-    for call in sorted(calls, key=lambda call: (call.turn, call.round, call.seat)):
+    for call in sorted(calls, key=lambda call: (call.turn, call.round, call.slot)):
         sorted_calls.setdefault(call.turn, []).append(call)
     return sorted_calls
 

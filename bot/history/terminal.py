@@ -19,8 +19,8 @@ from bot.history.phrases import (
     number,
     turn_facts,
 )
-from bot.render.sanitise import sanitise
 from bot.store.rows import stamp
+from bot.text.sanitise import sanitise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from bot.listing import Listing, read_listing
+from bot.client.model_list import ModelList, read_model_list
 from bot.settings.endpoints import LOCAL
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class LocalService(NamedTuple):
     """A service that answered. `tags` is what it says of its models beyond the list, decoded from JSON."""
 
     endpoint: EndpointConfig
-    listing: Listing
+    model_list: ModelList
     tags: object = None
 
 
@@ -62,8 +62,8 @@ async def _service(endpoint: EndpointConfig, seconds: float, *, tags: bool) -> L
         _ask(host, port, f"{url.path}/models", seconds),
         _ask(host, port, f"{url.path.removesuffix('/v1')}/api/tags", seconds) if ollama else _nothing(),
     )
-    listing = read_listing(answer)
-    return None if listing is None else LocalService(endpoint, listing, more)
+    model_list = read_model_list(answer)
+    return None if model_list is None else LocalService(endpoint, model_list, more)
 
 
 async def _nothing() -> object:

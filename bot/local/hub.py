@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 
 from bot.errors import MoaError
-from bot.local.files import HubFile
+from bot.local.model_files import HubFile
 from bot.settings.paths import data_dir
 
 STEP = 10

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from bot.render.code import code_lines
 from bot.render.inline import Inline, inline
-from bot.render.sanitise import sanitise
 from bot.render.styles import style
 from bot.render.table import table_rows
-from bot.render.wrap import break_points, cut_runs, fold_runs
+from bot.text.sanitise import sanitise
+from bot.text.wrap import break_points, cut_runs, fold_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bot.render.sanitise import sanitise
 from bot.render.styles import style
-from bot.render.wrap import cut_runs
+from bot.text.sanitise import sanitise
+from bot.text.wrap import cut_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

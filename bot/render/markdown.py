@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from bot.render.blocks import QUOTE_BAR, Block, Laid, Part, lay_out, parse
 from bot.render.live import LiveRows, can_redraw
-from bot.render.sanitise import Sanitiser
 from bot.render.styles import style
+from bot.text.sanitise import Sanitiser
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is seen while the models think: a line for each seat, folded into one when the round is over.
+"""What is seen while the models think: a line for each slot, folded into one when the round is over.
 
 `RoundBlock` draws in place on a terminal; `PlainProgress` prints a line when a round ends, for
 screen readers and terminals that cannot redraw. Both are told events and the time by their owner:
@@ -20,18 +20,18 @@ from bot.events import (
     RoundFinished,
     RoundStarted,
 )
-from bot.render import phrases
 from bot.render.live import LiveRows
-from bot.render.seat import SeatLine
+from bot.render.progress_row import ProgressRow
 from bot.render.styles import style
-from bot.render.wrap import break_points, cut_cells, cut_runs, last_cells
+from bot.text import phrases
+from bot.text.wrap import break_points, cut_cells, cut_runs, last_cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import Console
 
-    from bot.events import Event, Seat
+    from bot.events import Event, Slot
     from bot.render.live import Row
 
 INTERVAL = 0.1
@@ -76,7 +76,7 @@ class RoundBlock:
         self._clock = clock
         self._rows = LiveRows(console)
         self._next = float("-inf")
-        self._seats: dict[tuple[int, int], SeatLine] = {}
+        self._slots: dict[tuple[int, int], ProgressRow] = {}
         self._title = ""
         self._since = 0.0
         self._reading = ""
@@ -89,14 +89,14 @@ class RoundBlock:
             case RoundStarted():
                 self._start(event, now)
             case CallStarted() | CallDelta() | CallRetrying() | CallFinished():
-                self._seat(event, now)
+                self._slot(event, now)
             case RoundFinished():
                 self._fold(event)
                 return
-            case AggregatorStarted(seat, references):
-                self._seats.clear()
+            case AggregatorStarted(slot, references):
+                self._slots.clear()
                 self._since = now
-                name = phrases.short_name(seat.agent.model)
+                name = phrases.short_name(slot.agent.model)
                 self._title = name
                 self._reading = f"{name} reads {phrases.plural(references, 'answer')}" if references else ""
                 self._reading = self._reading or f"{name} was asked"
@@ -113,7 +113,7 @@ class RoundBlock:
     def refresh(self) -> None:
         """Redraw, but not sooner than `INTERVAL` after the last time."""
         now = self._clock()
-        if now < self._next or not (self._seats or self._reading):
+        if now < self._next or not (self._slots or self._reading):
             return
         self._next = now + INTERVAL
         self._draw([], now)
@@ -129,28 +129,28 @@ class RoundBlock:
 
     def close(self) -> None:
         """Take the live lines off the screen."""
-        self._seats.clear()
+        self._slots.clear()
         self._reading = ""
         self._folded.clear()
         self._next = float("-inf")
         self._rows.clear()
 
     def _start(self, event: RoundStarted, now: float) -> None:
-        names = phrases.seat_names([seat.agent for seat in event.seats])
-        self._seats = {_key(seat): SeatLine(name) for seat, name in zip(event.seats, names, strict=True)}
+        names = phrases.slot_names([slot.agent for slot in event.slots])
+        self._slots = {_key(slot): ProgressRow(name) for slot, name in zip(event.slots, names, strict=True)}
         self._title = f"round {event.round} of {event.rounds}"
         self._since = now
         self._reading = ""
         self._next = float("-inf")
 
-    def _seat(self, event: CallStarted | CallDelta | CallRetrying | CallFinished, now: float) -> None:
-        seat = event.call.seat if isinstance(event, CallFinished) else event.seat
-        if seat.role == "aggregator":
+    def _slot(self, event: CallStarted | CallDelta | CallRetrying | CallFinished, now: float) -> None:
+        slot = event.call.slot if isinstance(event, CallFinished) else event.slot
+        if slot.role == "aggregator":
             if isinstance(event, CallRetrying):
                 again = f"{event.failure.kind}, asking again in {phrases.wait(event.wait)}"
                 self._reading = f"{self._title}: {again}"
             return
-        line = self._seats.get(_key(seat))
+        line = self._slots.get(_key(slot))
         if line is None:
             return
         match event:
@@ -169,7 +169,7 @@ class RoundBlock:
                     line.seconds, line.first = call.completion.seconds, call.completion.first_token
 
     def _fold(self, event: RoundFinished) -> None:
-        self._seats.clear()
+        self._slots.clear()
         head, failures = phrases.fold(event)
         if self._keep:
             joined = "   ".join([head, ", ".join(failures)]) if failures else head
@@ -182,7 +182,7 @@ class RoundBlock:
 
     def _draw(self, done: list[str], now: float) -> None:
         rows = list(self._folded)
-        if self._seats:
+        if self._slots:
             rows += self._block(now)
         elif self._reading:
             spent = phrases.seconds(max(now - self._since, 0))
@@ -201,22 +201,22 @@ class RoundBlock:
             title = MARGIN + self._title
         space = width - len(title) - len(spent)
         rows = [self._row([(title, "dim"), (" " * max(space, 3) + spent, "dim")])]
-        rows += [self._seat_row(line, now, width) for line in self._seats.values()]
+        rows += [self._slot_row(line, now, width) for line in self._slots.values()]
         return rows
 
     def _awaited(self) -> str:
         """Say how many are done, and whom all wait for once it is only one."""
-        open_ = [line.name for line in self._seats.values() if line.state not in {"done", "failed"}]
-        if len(open_) == len(self._seats):
+        open_ = [line.name for line in self._slots.values() if line.state not in {"done", "failed"}]
+        if len(open_) == len(self._slots):
             return ""
-        done = f"   {len(self._seats) - len(open_)} of {len(self._seats)}"
+        done = f"   {len(self._slots) - len(open_)} of {len(self._slots)}"
         return f"{done}   waiting for {open_[0]}" if len(open_) == 1 else done
 
-    def _seat_row(self, line: SeatLine, now: float, width: int) -> str:
+    def _slot_row(self, line: ProgressRow, now: float, width: int) -> str:
         from rich.cells import cell_len, set_cell_size
 
         sign, look = line.sign()
-        longest = max(cell_len(other.name) for other in self._seats.values())
+        longest = max(cell_len(other.name) for other in self._slots.values())
         name_width = min(longest, max(width - len(MARGIN) - 2 - _SECONDS, 8), max(width // 2, 16))
         tokens, spent, rate, words = line.cells(now)
         name = set_cell_size(cut_cells(line.name, name_width), name_width)
@@ -287,5 +287,5 @@ class PlainProgress:
         """Do nothing: all that was printed stays."""
 
 
-def _key(seat: Seat) -> tuple[int, int]:
-    return seat.round, seat.index
+def _key(slot: Slot) -> tuple[int, int]:
+    return slot.round, slot.index

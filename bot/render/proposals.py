@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.render import phrases
-from bot.render.sanitise import sanitise
 from bot.render.styles import style
+from bot.text import phrases
+from bot.text.sanitise import sanitise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ def show_proposals(
     console: Console, calls: Sequence[Call], number: int, rounds: int, *, plain: bool = False
 ) -> None:
     """Print the answers of a round, side by side where the window is wide enough for two or more."""
-    names = phrases.seat_names([call.seat.agent for call in calls])
+    names = phrases.slot_names([call.slot.agent for call in calls])
     if rounds > 1:
         console.print(f"  round {number} of {rounds}", style=style("dim"))
     across = 1 if plain else min(len(calls), (console.width + len(GAP)) // (COLUMN + len(GAP)))

@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from bot.events import CallFinished, Notice, ReplyDelta, TurnFinished
-from bot.render import phrases
-from bot.render.sanitise import mend
+from bot.text import phrases
+from bot.text.sanitise import mend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ class Reports:
     def on(self, event: Event) -> None:
         """Say what this event has to say, if anything."""
         match event:
-            case CallFinished(call) if call.failure is not None and call.seat.role == "reference":
+            case CallFinished(call) if call.failure is not None and call.slot.role == "reference":
                 self._say(phrases.call_failure(call))
             case Notice(text):
                 self._say(phrases.one_line(text))
@@ -171,7 +171,7 @@ class JsonView:
 def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | None) -> dict[str, Any]:
     """Return a turn as plain JSON values.
 
-    `reply` is None and `error` says why when the turn failed. `references[r][i]` is seat i of
+    `reply` is None and `error` says why when the turn failed. `references[r][i]` is slot i of
     round r + 1. Seconds count from the prompt, a reference's from its request; costs are US
     dollars, None when unknown; `tokens` are completion tokens as the service counts them.
     """
@@ -195,7 +195,7 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
 
 
 def _reference(call: Call) -> dict[str, Any]:
-    done, agent = call.completion, call.seat.agent
+    done, agent = call.completion, call.slot.agent
     return {
         "model": agent.model,
         "endpoint": agent.endpoint,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bot.render.inline import inline
 from bot.render.styles import style
-from bot.render.wrap import break_points, cut_runs
+from bot.text.wrap import break_points, cut_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

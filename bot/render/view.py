@@ -10,10 +10,10 @@ import time
 from typing import IO, TYPE_CHECKING, Protocol
 
 from bot.events import CallFinished, Notice, ReplyDelta, TurnFinished
-from bot.render import phrases
 from bot.render.progress import MARGIN
 from bot.render.reply import RawReply, Reports
-from bot.render.sanitise import Sanitiser
+from bot.text import phrases
+from bot.text.sanitise import Sanitiser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,7 +128,7 @@ class TerminalView:
             case _ if self._progress and self._reply is None:
                 # A reply that is gone on with stands where the progress would be drawn.
                 self._progress.on(event)
-                if isinstance(event, CallFinished) and event.call.seat.role == "reference":
+                if isinstance(event, CallFinished) and event.call.slot.role == "reference":
                     self._folded_answers.append(event.call)
                     self._unfold()
 
@@ -166,7 +166,7 @@ class TerminalView:
         if calls:
             self._progress.hide()
         for call in calls:
-            name = f"{phrases.short_name(call.seat.agent.model)}, round {call.seat.round}"
+            name = f"{phrases.short_name(call.slot.agent.model)}, round {call.slot.round}"
             show_proposal(self._err, call, name, plain=self._plain)
 
     def _feed(self, text: str) -> None:

@@ -12,7 +12,7 @@ from prompt_toolkit.document import Document
 from bot.repl.commands import load, spelled, unspelled
 
 if TYPE_CHECKING:
-    from bot.repl.room import Room
+    from bot.repl.chat_context import ChatContext
 
 Choices = Iterable[tuple[str, str]]
 
@@ -22,8 +22,8 @@ _LAST_WORD = re.compile(r"(?:\\.|[^\s\\])*\\?\Z")
 class CommandCompleter(Completer):
     """Completes a line that begins with a slash; prompts themselves are the user's own words."""
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, chat: ChatContext) -> None:
+        self._chat = chat
         self._paths = PathCompleter(expanduser=True)
         self._choices: dict[str, Callable[[], Choices]] = {
             "commands": self._names,
@@ -93,14 +93,14 @@ class CommandCompleter(Completer):
         return [(entry.name, entry.help) for entry in load().values()]
 
     def _models(self) -> Choices:
-        catalogue = self._room.settings.catalogue
+        catalogue = self._chat.settings.catalogue
         for model in catalogue.models:
             facts = catalogue.facts(model)
             if facts is not None and facts.status != "retired":
                 yield model, facts.status or ""
 
     def _presets(self) -> Choices:
-        return [(preset.name, preset.description) for preset in self._room.settings.presets.all()]
+        return [(preset.name, preset.description) for preset in self._chat.settings.presets.all()]
 
     def _options(self) -> Choices:
         from bot.settings.options import OPTIONS
@@ -108,7 +108,7 @@ class CommandCompleter(Completer):
         return [(option.name, option.help) for option in OPTIONS]
 
     def _conversations(self) -> Choices:
-        store = self._room.program.store
+        store = self._chat.app.store
         rows = store.list_conversations(50) if store else ()
         return [(row.conversation.id, row.conversation.title) for row in rows]
 

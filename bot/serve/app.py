@@ -15,10 +15,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bot.serve.chat import Chat
-from bot.serve.gate import Gate
-from bot.serve.mixtures import Mixtures
-from bot.serve.refusal import RefusalError
+from bot.serve.api_errors import ApiError
+from bot.serve.auth import AuthMiddleware
+from bot.serve.chat_completions import Chat
+from bot.serve.served_mixtures import ServedMixtures
 
 
 def make_app(chat: Chat, *, key: str | None, host: str) -> Starlette:
@@ -31,7 +31,7 @@ def make_app(chat: Chat, *, key: str | None, host: str) -> Starlette:
             Route("/v1/models/{model:path}", models.one, methods=["GET"]),
             Route("/v1/chat/completions", chat, methods=["POST"]),
         ],
-        middleware=[Middleware(_Errors), Middleware(Gate, key=key, host=host)],
+        middleware=[Middleware(_Errors), Middleware(AuthMiddleware, key=key, host=host)],
         exception_handlers={HTTPException: _http_error, Exception: _bug},
     )
 
@@ -45,14 +45,14 @@ class _Errors:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
             await self._app(scope, receive, send)
-        except RefusalError as refusal:
-            await told(refusal)(scope, receive, send)
+        except ApiError as error:
+            await error_response(error)(scope, receive, send)
 
 
 class _Models:
     """The list of models."""
 
-    def __init__(self, mixtures: Mixtures) -> None:
+    def __init__(self, mixtures: ServedMixtures) -> None:
         self._mixtures = mixtures
         self._since = int(time.time())
 
@@ -62,11 +62,11 @@ class _Models:
 
     async def one(self, request: Request) -> Response:
         """Return one by its id."""
-        wanted = request.path_params["model"]
+        chat_request = request.path_params["model"]
         for entry in self._entries():
-            if entry["id"] == wanted:
+            if entry["id"] == chat_request:
                 return JSONResponse(entry)
-        raise RefusalError(404, "There is no such model here.", "model_not_found", "model")
+        raise ApiError(404, "There is no such model here.", "model_not_found", "model")
 
     def _entries(self) -> list[dict[str, Any]]:
         return [
@@ -87,9 +87,9 @@ async def _healthz(request: Request) -> Response:  # noqa: ARG001 - a route's pa
     return JSONResponse({"status": "ok"})
 
 
-def told(refusal: RefusalError) -> Response:
+def error_response(error: ApiError) -> Response:
     """Return a refusal as a response."""
-    return JSONResponse(refusal.body, refusal.status, refusal.headers)
+    return JSONResponse(error.body, error.status, error.headers)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -98,9 +98,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
     where = f"{request.method} {request.url.path}"
     message = f"{where}: there is no such route." if error.status_code == 404 else f"{where}: {error.detail}."  # noqa: PLR2004 - HTTP's own number
     code = {404: "unknown_path", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-    return told(RefusalError(error.status_code, message, code, headers=dict(error.headers or {})))
+    return error_response(ApiError(error.status_code, message, code, headers=dict(error.headers or {})))
 
 
 async def _bug(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler's parameters
     """Answer after a mistake of ours; what it was stands in the server's own output, not here."""
-    return told(RefusalError(500, "This is a mistake in moa-bot itself; see its output.", "internal_error"))
+    return error_response(
+        ApiError(500, "This is a mistake in moa-bot itself; see its output.", "internal_error")
+    )

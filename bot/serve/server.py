@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from bot.app.app import App
+from bot.app.turn import interrupts
 from bot.errors import ExitCode, MoaError, UsageError
-from bot.program import Program
 from bot.serve.app import make_app
-from bot.serve.chat import Chat
-from bot.serve.gate import Limits, Turns, is_loopback
-from bot.serve.mixtures import SERVED, Mixtures, Resolve
-from bot.turn import interrupts
+from bot.serve.auth import Limits, Turns, is_loopback
+from bot.serve.chat_completions import Chat
+from bot.serve.served_mixtures import SERVED, Resolve, ServedMixtures
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -36,7 +36,7 @@ GOODBYE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ListenAddress:
     """Where to listen, and the bearer key that is asked for (None: none)."""
 
     host: str
@@ -106,7 +106,7 @@ class _Server(uvicorn.Server):
 async def serve(
     settings: Settings,
     resolve: Resolve,
-    place: Place,
+    place: ListenAddress,
     limits: Limits,
     *,
     say: Callable[[str], None],
@@ -119,16 +119,16 @@ async def serve(
     """
     place.check()
     with place.listen() as listening:
-        async with Program(settings, say, verbose) as program:
-            program.mixture()
+        async with App(settings, say, verbose) as app:
+            app.mixture()
             turns = Turns(limits.turns)
-            app = make_app(
-                Chat(Mixtures(program.settings, resolve), program.ask, program.log, turns, limits),
+            service = make_app(
+                Chat(ServedMixtures(app.settings, resolve), app.ask, app.log, turns, limits),
                 key=place.key,
                 host=place.host,
             )
             config = uvicorn.Config(
-                app,
+                service,
                 http="h11",
                 ws="none",
                 lifespan="off",

@@ -4,7 +4,7 @@
     models.zai-org/GLM-5.2.context 200000              (no quotation marks needed)
 
 Only what kind of value it is is decided here, by the table of options where there is one; whether
-the file makes sense with it is checked when it is written (`bot.settings.write`).
+the file makes sense with it is checked when it is written (`bot.settings.edit`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bot.settings.options import BY_NAME, FILE_OPTIONS, PRESET_OPTIONS
 from bot.settings.values import WrongValue, from_text
 
 if TYPE_CHECKING:
-    from bot.settings.write import Key
+    from bot.settings.edit import Key
 
 _TABLES = ("endpoints", "presets", "models")
 _FORMS = "presets.NAME.rounds, endpoints.NAME.base_url, models.ID.context"

@@ -101,7 +101,7 @@ class Catalogue:
 
 def load_catalogue(environ: Mapping[str, str] = os.environ, config_file: Path | None = None) -> Catalogue:
     """Return the catalogue without the rest of the settings. ConfigError for a mistake in config.toml."""
-    from bot.settings.user import read_user_file
+    from bot.settings.user_file import read_user_file
 
     return Catalogue(read_user_file(config_file or paths.config_file(environ)).models)
 

@@ -1,7 +1,7 @@
 """Endpoints: the services by name, where they are, and where their keys come from.
 
 Keys are looked up here, nearest place first: this run, the environment, the endpoint's `key_cmd`, and
-what `bot.settings.keys` keeps. They travel in `bot.messages.Endpoint` and never stand in config.toml.
+what `bot.settings.credentials` keeps. They travel in `bot.messages.Endpoint` and never stand in config.toml.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from bot.errors import KeyMissingError, UsageError
 from bot.messages import Endpoint
+from bot.settings.credentials import FILE_NAME, Found, KeyFile, clean_key
 from bot.settings.files import Section, nearest, read_toml
 from bot.settings.key_command import key_from, split_command
-from bot.settings.keys import FILE_NAME, Found, KeyFile, clean_key
 from bot.settings.paths import config_dir, shipped
 from bot.settings.quirks import KEYS as QUIRKS
 from bot.settings.quirks import Quirks, read_quirks

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, cast
 from bot.errors import ConfigError
 from bot.messages import Agent
 from bot.settings.files import Section, nearest
+from bot.settings.model_names import parse_models, split_endpoint
 from bot.settings.options import BY_NAME, MAX_ROUNDS, PRESET_OPTIONS
 from bot.settings.presets import Preset
-from bot.settings.references import parse_models, split_endpoint
 from bot.settings.values import describe
 
 if TYPE_CHECKING:
@@ -73,14 +73,14 @@ class _Reader:
         )
         return replace(
             preset,
-            aggregator=preset.seat(preset.aggregator),
-            layers=tuple(tuple(preset.seat(agent) for agent in layer) for layer in layers),
+            aggregator=preset.slot(preset.aggregator),
+            layers=tuple(tuple(preset.slot(agent) for agent in layer) for layer in layers),
         )
 
     def aggregator(self) -> Agent:
         if "aggregator" not in self.root:
             raise self.root.error("aggregator", f"missing; expected {_MODEL}")
-        agents = self.seats(self.root.table["aggregator"], self.root.key("aggregator"))
+        agents = self.slots(self.root.table["aggregator"], self.root.key("aggregator"))
         if len(agents) != 1:
             raise self.root.error("aggregator", f"expected one model, found {len(agents)}")
         return agents[0]
@@ -112,9 +112,9 @@ class _Reader:
             raise section.wrong("reference_models", "a list of models")
         key = section.key("reference_models")
         numbered = enumerate(items, start=1)
-        return tuple(agent for number, item in numbered for agent in self.seats(item, f"{key}[{number}]"))
+        return tuple(agent for number, item in numbered for agent in self.slots(item, f"{key}[{number}]"))
 
-    def seats(self, item: object, where: str) -> tuple[Agent, ...]:
+    def slots(self, item: object, where: str) -> tuple[Agent, ...]:
         """Read one item of a list, a string or a table: as many agents as it stands for."""
         own, text = Agent("", ""), item
         if isinstance(item, dict):

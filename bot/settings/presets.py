@@ -2,7 +2,7 @@
 
 A preset is a file presets/NAME.toml, or a table [presets.NAME] in config.toml; the user's replace
 shipped ones of the same name. `bot.settings.preset_reader` reads them; what the command line
-changes of one is decided in `bot.settings.plan`.
+changes of one is decided in `bot.app.make_plan`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from bot.settings.catalogue import Catalogue
     from bot.settings.endpoints import EndpointConfig
-    from bot.settings.user import UserFile
+    from bot.settings.user_file import UserFile
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +43,7 @@ class Preset:
     values: Mapping[str, object] = field(default_factory=dict)
     source: str = ""
 
-    def seat(self, agent: Agent) -> Agent:
+    def slot(self, agent: Agent) -> Agent:
         """Fill in what the preset says of this agent's model and the agent itself does not."""
         known = self.agents.get(f"{agent.endpoint}:{agent.model}") or self.agents.get(agent.model)
         if known is None:
@@ -58,7 +58,7 @@ class Preset:
         )
 
     def everyone(self) -> tuple[Agent, ...]:
-        """Return all seats, layer by layer, the aggregator last."""
+        """Return all slots, layer by layer, the aggregator last."""
         return (*(agent for layer in self.layers for agent in layer), self.aggregator)
 
 
@@ -117,7 +117,7 @@ def list_presets(
     environ: Mapping[str, str] = os.environ, config_file: Path | None = None
 ) -> tuple[Preset, ...]:
     """Return every preset there is, the default first. ConfigError for a mistake in one."""
-    from bot.settings.user import read_user_file
+    from bot.settings.user_file import read_user_file
 
     user = read_user_file(config_file or paths.config_file(environ))
     return load_presets(user, read_endpoints(user.endpoints, environ)).all()

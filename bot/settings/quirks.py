@@ -1,7 +1,7 @@
 """How a service departs from the API it says it speaks, and how much of it may be asked at once.
 
-Read from an endpoint's table; applied where requests are made (`bot.provider`), where they wait
-(`bot.retry`) and where thinking is switched (`bot.settings.catalogue`).
+Read from an endpoint's table; applied where requests are made (`bot.client.provider`), where they wait
+(`bot.client.retry`) and where thinking is switched (`bot.settings.catalogue`).
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from bot.settings.files import Section, read_toml
 from bot.settings.options import BY_NAME, EXCLUSIVE, OPTIONS
 from bot.settings.presets import Preset, Presets, load_presets
 from bot.settings.settings import Level, Settings, Source
-from bot.settings.user import UserFile, read_user_file
+from bot.settings.user_file import UserFile, read_user_file
 from bot.settings.values import WrongValue, check, from_text
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _with_demo(places: list[_Place], at: int, presets: Presets) -> tuple[Preset,
 
 
 def _on_this_computer(endpoints: Mapping[str, EndpointConfig], folder: Path | None) -> Preset:
-    from bot.local.mixture import mixture_here
+    from bot.local.local_preset import mixture_here
 
     return mixture_here(endpoints, folder)
 

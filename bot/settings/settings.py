@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from bot.app.make_plan import Plan
     from bot.messages import Endpoint
     from bot.settings.catalogue import Catalogue
-    from bot.settings.plan import Plan
     from bot.settings.presets import Preset, Presets
 
 
@@ -175,6 +175,6 @@ class Settings:
 
     def plan(self) -> Plan:
         """Return what the mixture runs. UsageError when the settings do not fit together."""
-        from bot.settings.plan import make_plan
+        from bot.app.make_plan import make_plan
 
         return make_plan(self)

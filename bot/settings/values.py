@@ -12,8 +12,8 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot.settings.model_names import parse_model, parse_models
 from bot.settings.option import Kind, Option
-from bot.settings.references import parse_model, parse_models
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

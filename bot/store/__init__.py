@@ -1,7 +1,7 @@
 """The conversation store: every conversation, turn and call, in one SQLite file.
 
 The store writes down what happened and finds it again. It decides nothing about a conversation
-(that is `bot.session`) and prints nothing (that is `bot.history`).
+(that is `bot.app.session`) and prints nothing (that is `bot.history`).
 
     Store (store.py)          the whole public surface, one method per promise
      ├── database.py          the file: mode 0600, pragmas, locks, transactions, plain errors

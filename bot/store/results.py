@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from bot.errors import Failure, FailureKind
-from bot.events import Call, Seat, TurnResult, TurnStatus
+from bot.events import Call, Slot, TurnResult, TurnStatus
 from bot.messages import Agent, Completion, Usage
 from bot.store.rows import StoredCall, Turn
 
@@ -16,7 +16,7 @@ _KINDS = {str(kind): kind for kind in FailureKind}
 def result_of(turn: Turn, calls: Sequence[StoredCall]) -> TurnResult:
     """Return the turn as a result. What the store does not hold (hints, HTTP statuses) is missing."""
     made = [_call(call) for call in calls]
-    rounds = sorted({call.seat.round for call in made if call.seat.role == "reference"})
+    rounds = sorted({call.slot.round for call in made if call.slot.role == "reference"})
     failed = turn.status not in get_args(TurnStatus) or turn.status == "failed"
     return TurnResult(
         status="failed" if failed and not turn.reply else "partial" if turn.status == "partial" else "done",
@@ -24,10 +24,10 @@ def result_of(turn: Turn, calls: Sequence[StoredCall]) -> TurnResult:
         reasoning=turn.reasoning,
         model=turn.model,
         rounds=tuple(
-            tuple(call for call in made if call.seat.role == "reference" and call.seat.round == number)
+            tuple(call for call in made if call.slot.role == "reference" and call.slot.round == number)
             for number in rounds
         ),
-        aggregator=next((call for call in made if call.seat.role == "aggregator"), None),
+        aggregator=next((call for call in made if call.slot.role == "aggregator"), None),
         failure=Failure(FailureKind.INTERNAL, turn.error) if turn.error else None,
         usage=Usage(turn.prompt_tokens, turn.completion_tokens, turn.reasoning_tokens),
         cost=turn.cost,
@@ -53,5 +53,5 @@ def _call(call: StoredCall) -> Call:
         partial=call.partial,
     )
     nothing = failure is not None and not call.text and call.completion_tokens is None
-    seat = Seat(call.round, call.seat, Agent(call.model, call.endpoint), call.role)
-    return Call(seat, None if nothing else completion, failure, call.cost)
+    slot = Slot(call.round, call.slot, Agent(call.model, call.endpoint), call.role)
+    return Call(slot, None if nothing else completion, failure, call.cost)

@@ -98,7 +98,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class StoredCall:
-    """A finished call of turn number `turn`, at place `seat` (from 0) of `round` (from 1).
+    """A finished call of turn number `turn`, at place `slot` (from 0) of `round` (from 1).
 
     `partial` says why `text` is not the whole answer ("" when it is). The error's kind and
     message are None unless `status` is "failed".
@@ -106,7 +106,7 @@ class StoredCall:
 
     turn: int
     round: int
-    seat: int
+    slot: int
     role: CallRole
     model: str
     endpoint: str
@@ -223,14 +223,14 @@ def call_of(row: sqlite3.Row) -> StoredCall:
 
 def stored_call(turn: int, call: Call) -> StoredCall:
     """Make the row of a finished call of turn number `turn`."""
-    seat, completion, failure = call.seat, call.completion, call.failure
+    slot, completion, failure = call.slot, call.completion, call.failure
     row = StoredCall(
         turn=turn,
-        round=seat.round,
-        seat=seat.index,
-        role=seat.role,
-        model=seat.agent.model,
-        endpoint=seat.agent.endpoint,
+        round=slot.round,
+        slot=slot.index,
+        role=slot.role,
+        model=slot.agent.model,
+        endpoint=slot.agent.endpoint,
         status="failed" if failure else "done",
         error_kind=str(failure.kind) if failure else None,
         error_message=failure.message if failure else None,

@@ -91,4 +91,9 @@ def begin(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (begin,)
+def rename_seat_to_slot(connection: sqlite3.Connection) -> None:
+    """Call a call's place in its round by the name that the program uses."""
+    connection.execute("ALTER TABLE calls RENAME COLUMN seat TO slot")
+
+
+MIGRATIONS: tuple[Migration, ...] = (begin, rename_seat_to_slot)

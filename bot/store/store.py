@@ -94,7 +94,7 @@ class Store:
             return turns.begin(connection, conversation_id, prompt)
 
     def save_calls(self, turn: TurnId, *calls: Call) -> None:
-        """Write finished calls down; a later one of the same seat takes its place."""
+        """Write finished calls down; a later one of the same slot takes its place."""
         with self._database.writing() as connection:
             rows = [stored_call(turn.number, call) for call in calls]
             turns.insert_calls(connection, turn.conversation, rows, replace=True)
@@ -183,12 +183,12 @@ class Store:
             return turns.count(connection, conversation_id)
 
     def calls(self, turn: TurnId) -> tuple[StoredCall, ...]:
-        """Return the calls of one turn, by round and seat."""
+        """Return the calls of one turn, by round and slot."""
         with self._database.reading() as connection:
             return tuple(turns.calls_of(connection, turn.conversation, turn.number))
 
     def all_calls(self, conversation_id: str) -> tuple[StoredCall, ...]:
-        """Return the calls of all turns of a conversation, by turn, round and seat, in one query."""
+        """Return the calls of all turns of a conversation, by turn, round and slot, in one query."""
         with self._database.reading() as connection:
             return tuple(turns.calls_of(connection, conversation_id, None))
 

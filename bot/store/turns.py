@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 _SAVE_CALL = """
     INSERT INTO calls (
-        turn, round, seat, role, model, endpoint, status, error_kind, error_message, prompt_tokens,
+        turn, round, slot, role, model, endpoint, status, error_kind, error_message, prompt_tokens,
         completion_tokens, reasoning_tokens, cost, first_token, seconds, finish_reason, retries,
         partial, text, reasoning
     ) VALUES (
-        :turn, :round, :seat, :role, :model, :endpoint, :status, :error_kind, :error_message, :prompt_tokens,
+        :turn, :round, :slot, :role, :model, :endpoint, :status, :error_kind, :error_message, :prompt_tokens,
         :completion_tokens, :reasoning_tokens, :cost, :first_token, :seconds, :finish_reason, :retries,
         :partial, :text, :reasoning
     )
@@ -136,12 +136,12 @@ def count(connection: sqlite3.Connection, conversation: str) -> int:
 def insert_calls(
     connection: sqlite3.Connection, conversation: str, calls: Iterable[StoredCall], *, replace: bool
 ) -> None:
-    """Insert calls; one whose seat has a call already takes its place if `replace`, else is left out."""
+    """Insert calls; one whose slot has a call already takes its place if `replace`, else is left out."""
     rows: dict[int, int] = {}
     if replace:
         statement = _SAVE_CALL.replace("INSERT", "INSERT OR REPLACE", 1)
     else:
-        statement = _SAVE_CALL + "ON CONFLICT (turn, round, seat) DO NOTHING"
+        statement = _SAVE_CALL + "ON CONFLICT (turn, round, slot) DO NOTHING"
     for call in calls:
         if call.turn not in rows:
             found = connection.execute(
@@ -159,16 +159,16 @@ def of(connection: sqlite3.Connection, conversation: str) -> list[Turn]:
 
 
 def calls_of(connection: sqlite3.Connection, conversation: str, number: int | None) -> list[StoredCall]:
-    """Return the calls of one turn, or of all turns in one query, by turn, round and seat."""
+    """Return the calls of one turn, or of all turns in one query, by turn, round and slot."""
     rows = connection.execute(
         """
-        SELECT turns.number AS turn, round, seat, role, calls.model, endpoint, calls.status, error_kind,
+        SELECT turns.number AS turn, round, slot, role, calls.model, endpoint, calls.status, error_kind,
             error_message, text, calls.reasoning, calls.prompt_tokens, calls.completion_tokens,
             calls.reasoning_tokens, calls.cost, calls.first_token, calls.seconds, finish_reason, retries,
             partial
         FROM turns JOIN calls ON calls.turn = turns.id
         WHERE turns.conversation = :conversation AND turns.number BETWEEN :first AND :last
-        ORDER BY turns.number, round, seat
+        ORDER BY turns.number, round, slot
         """,
         {
             "conversation": conversation,

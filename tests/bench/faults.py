@@ -18,10 +18,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from bot.app.app import App
 from bot.demo.process import DemoProcess
 from bot.events import TurnFinished
 from bot.messages import Endpoint, Message, Request
-from bot.program import Program
 from bot.settings.resolve import resolve
 
 REFERENCES = ("one", "two", "three", "four", "five", "straggler")
@@ -106,12 +106,12 @@ async def ours(service: DemoProcess, rounds: int, options: Mapping[str, object])
     environ = {"TOGETHER_BASE_URL": service.base_url, "TOGETHER_API_KEY": "none"}
     os.environ.update(environ)
     settings = resolve({**given, **options})
-    async with Program(settings, lambda text: print(text, file=sys.stderr)) as program:
+    async with App(settings, lambda text: print(text, file=sys.stderr)) as app:
         endpoint = Endpoint("warm", service.base_url)
-        async for _ in program.pool.ask(Request(endpoint, WARM, (Message("user", "hi"),), 0.0, 100)):
+        async for _ in app.pool.ask(Request(endpoint, WARM, (Message("user", "hi"),), 0.0, 100)):
             pass
         started = time.monotonic()
-        async for event in program.session().turn(PROMPT):
+        async for event in app.session().turn(PROMPT):
             if isinstance(event, TurnFinished):
                 if event.result.status != "done":
                     raise SystemExit(f"the turn is {event.result.status}: {event.result.failure}")

@@ -15,9 +15,9 @@ from typing import Any
 from common import MODELS, Row, simulated
 from turns import with_program
 
+from bot.app.app import App
 from bot.events import ReplyDelta
 from bot.messages import Delta, Message, Request
-from bot.program import Program
 from bot.render.reply import PipeView
 
 
@@ -29,7 +29,7 @@ def measure(*, short: bool) -> list[Row]:
     }
     busy["judge"] = {"stamps": tokens, "tokens_per_second": 100}
     with simulated(busy) as service:
-        late = with_program(service, lambda program: _stream(program, tokens))
+        late = with_program(service, lambda app: _stream(app, tokens))
     percentiles = quantiles(late, n=100)
     return [
         Row("token to the terminal, median", "ms", median(late), None, 5, "≤ 5 ms"),
@@ -37,13 +37,15 @@ def measure(*, short: bool) -> list[Row]:
     ]
 
 
-async def _stream(program: Program, tokens: int) -> list[float]:
+async def _stream(app: App, tokens: int) -> list[float]:
     """Stream one reply into a pipe while five models stream beside it; returns milliseconds a token."""
-    endpoint = program.models.endpoint("together")
+    endpoint = app.models.endpoint("together")
 
-    def calls(model: str, every: float) -> AsyncGenerator[Any, None]:
-        request = Request(endpoint, model, (Message("user", "hi"),), 0.7, tokens + 10, every=every)
-        return program.ask(request)
+    def calls(model: str, delta_interval: float) -> AsyncGenerator[Any, None]:
+        request = Request(
+            endpoint, model, (Message("user", "hi"),), 0.7, tokens + 10, delta_interval=delta_interval
+        )
+        return app.ask(request)
 
     async def drain(model: str) -> None:
         async for _ in calls(model, 0.05):

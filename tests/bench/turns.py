@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 from common import MODELS, ROOT, Row, environment, home, simulated
 
+from bot.app.app import App
 from bot.demo.process import DemoProcess
 from bot.events import TurnFinished
-from bot.program import Program
 from bot.settings.resolve import resolve
 
 ROUNDS = 2
@@ -87,8 +87,8 @@ def _ours(service: DemoProcess, turns: int) -> tuple[list[float], int]:
     before = service.connections()["opened"]
     connections: list[int] = []
 
-    async def talk(program: Program) -> list[float]:
-        session = program.session()
+    async def talk(app: App) -> list[float]:
+        session = app.session()
         taken = []
         for _ in range(turns):
             started = time.monotonic()
@@ -103,7 +103,7 @@ def _ours(service: DemoProcess, turns: int) -> tuple[list[float], int]:
 
 
 def with_program(
-    service: DemoProcess, work: Callable[[Program], Coroutine[Any, Any, Any]], **options: Any
+    service: DemoProcess, work: Callable[[App], Coroutine[Any, Any, Any]], **options: Any
 ) -> Any:
     """Run `work` with an open program whose models are the simulated six and their judge."""
     with home() as folder:
@@ -119,8 +119,8 @@ def with_program(
         )
 
         async def run() -> Any:
-            async with Program(settings, print) as program:
-                return await work(program)
+            async with App(settings, print) as app:
+                return await work(app)
 
         return asyncio.run(run())
 
@@ -150,8 +150,8 @@ def _cpu(turns: int) -> list[Row]:
     with simulated(models) as service:
         floor = median(cpu for _, cpu in _floor(service, turns + 1)[1:])
 
-        async def talk(program: Program) -> float:
-            session = program.session()
+        async def talk(app: App) -> float:
+            session = app.session()
             used = []
             for _ in range(turns + 1):
                 before = _cpu_of_family(service.pid)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bot.app.streams import Streams
 from bot.cli import boundary
-from bot.cli.streams import Streams
 from bot.errors import ExitCode
 from bot.settings.resolve import resolve
 

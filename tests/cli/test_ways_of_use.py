@@ -301,7 +301,7 @@ def test_history_commands(bot: Bot, tmp_path: Path) -> None:
 def test_the_log_has_a_line_per_call_and_no_secrets(bot: Bot, tmp_path: Path) -> None:
     """Model, round, status, seconds, tokens; never prompt, answer or key, which is in no file at all."""
     assert bot("ask", "a private matter").returncode == 0
-    log = tmp_path / "home" / "logs" / "moa-bot.log"
+    log = tmp_path / "home" / "logs" / "moa-bot.app.log"
     lines = log.read_text(encoding="utf-8").splitlines()
     calls = [line for line in lines if "| done |" in line]
     assert len(calls) == 3
@@ -375,7 +375,7 @@ def test_everything_of_a_turn_is_stored(bot: Bot, service: DemoProcess, tmp_path
     database = sqlite3.connect(tmp_path / "home" / "conversations.db")
     rows = database.execute(
         "SELECT round, role, model, status, text, reasoning, completion_tokens, seconds "
-        "FROM calls ORDER BY round, seat"
+        "FROM calls ORDER BY round, slot"
     ).fetchall()
     database.close()
     assert [row[:6] for row in rows] == [

@@ -10,8 +10,8 @@ import pytest
 
 from bot.demo import DEMO_AGGREGATOR, DEMO_REFERENCES
 from bot.demo.behaviour import Behaviour, load_behaviour, parse_behaviour
-from bot.demo.faults import INSTEAD, MIDWAY, SHAPE
-from bot.demo.rules import KIND_KEYS, Rule, chance
+from bot.demo.fault_injection import INSTEAD, MIDWAY, SHAPE
+from bot.demo.fault_rules import KIND_KEYS, Rule, chance
 from bot.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from bot.demo.fault_rules import KIND_KEYS
 from bot.demo.process import DemoProcess, start_demo
-from bot.demo.rules import KIND_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

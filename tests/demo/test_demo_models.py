@@ -8,10 +8,10 @@ import pytest
 
 from bot.demo import DEMO_REFERENCES
 from bot.demo.aggregator import aggregate
+from bot.demo.chat_reader import Reading, key_terms, read_chat
 from bot.demo.exact import exact_facts
 from bot.demo.models import REFERENCE_PROGRAMS, reference_answer
 from bot.demo.points import NOT_A_MODEL, merge, points_of
-from bot.demo.reading import Reading, key_terms, read_chat
 
 PROMPT = "Why do cats purr, and is it always a good sign? Cats purr at 25 * 3 Hz."
 

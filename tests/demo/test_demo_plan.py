@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from bot.demo import DEMO_AGGREGATOR, DEMO_REFERENCES
+from bot.demo.answer_plan import Plan, TokenTiming, plan_answer
 from bot.demo.behaviour import ModelBehaviour
-from bot.demo.plan import Pace, Plan, plan_answer
-from bot.demo.reading import read_chat
+from bot.demo.chat_reader import read_chat
 
 
 def plan(behaviour: ModelBehaviour, model: str = "m", **fields: Any) -> Plan:
@@ -20,19 +20,19 @@ def plan(behaviour: ModelBehaviour, model: str = "m", **fields: Any) -> Plan:
     return plan_answer(behaviour, body, read_chat(messages), number=1, nth=0, prompt_tokens=5)
 
 
-def schedule(pace: Pace, tokens: int) -> list[float]:
+def schedule(timing: TokenTiming, tokens: int) -> list[float]:
     """Return when each of so many tokens is due, counted from the first."""
-    pace.begin()
+    timing.begin()
     due = []
     for _ in range(tokens):
-        due.append(pace.due)
-        pace.advance()
+        due.append(timing.due)
+        timing.advance()
     return [moment - due[0] for moment in due]
 
 
 def test_a_rate_does_not_drift() -> None:
     """Token n is due n intervals after the first, however late those before it were."""
-    due = schedule(Pace(ModelBehaviour(tokens_per_second=50), "m", 0), 501)
+    due = schedule(TokenTiming(ModelBehaviour(tokens_per_second=50), "m", 0), 501)
     assert due[500] == pytest.approx(10)
     assert due[1] == pytest.approx(0.02)
 
@@ -40,19 +40,19 @@ def test_a_rate_does_not_drift() -> None:
 def test_jitter_varies_within_its_bounds_and_repeats() -> None:
     """Intervals vary by the programmed fraction, the same with the same seed; the rate stays."""
     behaviour = ModelBehaviour(tokens_per_second=10, jitter=0.5, seed=3)
-    due = schedule(Pace(behaviour, "m", 0), 401)
+    due = schedule(TokenTiming(behaviour, "m", 0), 401)
     gaps = [after - before for before, after in pairwise(due)]
     assert min(gaps) >= 0.05 - 1e-6
     assert max(gaps) <= 0.15 + 1e-6
     assert max(gaps) - min(gaps) > 0.05
     assert due[400] == pytest.approx(40, rel=0.1)
-    assert schedule(Pace(behaviour, "m", 0), 401) == pytest.approx(due)
-    assert schedule(Pace(behaviour, "m", 1), 401) != pytest.approx(due)
+    assert schedule(TokenTiming(behaviour, "m", 0), 401) == pytest.approx(due)
+    assert schedule(TokenTiming(behaviour, "m", 1), 401) != pytest.approx(due)
 
 
 def test_without_a_rate_every_token_is_due_at_once() -> None:
     """No rate means no waiting between tokens, with or without jitter."""
-    assert set(schedule(Pace(ModelBehaviour(jitter=1), "m", 0), 5)) == {0}
+    assert set(schedule(TokenTiming(ModelBehaviour(jitter=1), "m", 0), 5)) == {0}
 
 
 def test_any_id_can_have_the_program_of_a_demonstration_model() -> None:

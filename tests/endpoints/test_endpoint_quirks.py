@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from services import start_service
 
+from bot.client.retry import Retrier
 from bot.demo.process import DemoProcess
 from bot.errors import ConfigError, Failure, FailureKind
 from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, Reasoning, Request
-from bot.retry import Retrier
 from bot.settings.catalogue import ModelFacts, Thinking, reasoning_fields
 from bot.settings.quirks import Quirks, Switch
 from bot.settings.resolve import resolve
@@ -132,9 +132,9 @@ def test_where_a_model_without_endpoint_belongs(settle: Callable[..., Settings])
 def test_models_in_turn_are_not_cut_off(settle: Callable[..., Settings]) -> None:
     """Where models wait for one another, the last is no straggler; what the user says still holds."""
     asked = {"reference_models": ["ollama:a", "ollama:b"], "aggregator": "ollama:a"}
-    assert settle(**asked).plan().patience.deadline == 3600
-    assert settle(**asked, deadline=5).plan().patience.deadline == 5
-    assert settle("[endpoints.ollama]\nparallel = 0", **asked).plan().patience.deadline is None
+    assert settle(**asked).plan().round_timeout.deadline == 3600
+    assert settle(**asked, deadline=5).plan().round_timeout.deadline == 5
+    assert settle("[endpoints.ollama]\nparallel = 0", **asked).plan().round_timeout.deadline is None
 
 
 class Service:
@@ -142,7 +142,7 @@ class Service:
 
     def __init__(self) -> None:
         self.now = self.most = self.asked = 0
-        self.go_on = asyncio.Event()
+        self.continue_reply = asyncio.Event()
         self.crowd, self.crowded = 0, asyncio.Event()
         self.failures: list[Failure] = []
 
@@ -154,7 +154,7 @@ class Service:
             self.crowded.set()
         try:
             yield Delta("", "hm")
-            await self.go_on.wait()
+            await self.continue_reply.wait()
             yield self.failures.pop() if self.failures else Completion("done")
         finally:
             self.now -= 1
@@ -180,7 +180,7 @@ def test_no_more_calls_than_the_service_takes(parallel: int | None, most: int) -
         calls = [asyncio.create_task(last_of(ask, request(parallel=parallel))) for _ in range(6)]
         async with asyncio.timeout(5):
             await service.crowded.wait()
-        service.go_on.set()
+        service.continue_reply.set()
         assert {type(update) for update in await asyncio.gather(*calls)} == {Completion}
         assert (service.most, service.asked) == (most, 7)
 
@@ -198,7 +198,7 @@ def test_a_call_that_is_cut_off_makes_room() -> None:
             second = asyncio.create_task(last_of(ask, request(parallel=1)))
             await asyncio.sleep(0)
             assert service.now == 1
-        service.go_on.set()
+        service.continue_reply.set()
         assert isinstance(await second, Completion)
 
     asyncio.run(asyncio.wait_for(run(), 10))

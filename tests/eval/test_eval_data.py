@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from bot.errors import UsageError
 from bot.eval.benchmark import NAMES, known_as, open_benchmark
-from bot.eval.data import Data, Source
-from bot.eval.extra import needs_extra, require
-from bot.eval.figures import figure
+from bot.eval.extras import needs_extra, require
 from bot.eval.files import DataError, MissingDataError, read_rows, write_rows
+from bot.eval.official_data import Data, Source
+from bot.eval.statistics import figure
 from bot.eval.templates import fill
 
 ROWS: list[dict[str, object]] = [{"a": 1, "text": "ä\u2028\n\x00"}, {"a": None, "text": "\ud800"}]

@@ -11,11 +11,11 @@ import pytest
 from fake_models import FakeAsk, failed
 from looped import looped
 
+from bot.bulk.budget import Budget, BudgetSpentError
+from bot.bulk.cached_client import CachedClient
+from bot.bulk.concurrency import AdaptiveConcurrency
+from bot.bulk.journal import Journal
 from bot.errors import Failure, FailureKind, MoaError
-from bot.eval.asker import Asker
-from bot.eval.budget import Budget, BudgetSpentError
-from bot.eval.gate import Gate
-from bot.eval.journal import Journal
 from bot.messages import Ask, CallUpdate, Completion, Endpoint, Message, Request, Retrying, Usage
 
 REQUEST = Request(
@@ -28,8 +28,10 @@ def price(request: Request, usage: Usage) -> float | None:
     return None if request.model == "free" else (usage.completion_tokens or 0) / 100
 
 
-def asker(journal: Journal, ask: FakeAsk, *, most: int = 8, cap: float | None = None) -> Asker:
-    return Asker(ask, journal, gate=Gate(most), budget=Budget(price, cap, journal.spent))
+def cached_client(journal: Journal, ask: FakeAsk, *, most: int = 8, cap: float | None = None) -> CachedClient:
+    return CachedClient(
+        ask, journal, concurrency=AdaptiveConcurrency(most), budget=Budget(price, cap, journal.spent)
+    )
 
 
 async def asked(ask: FakeAsk) -> None:
@@ -49,9 +51,9 @@ async def test_what_is_on_record_is_not_asked(tmp_path: Path) -> None:
     """The second time the answer comes from the journal, also in another process."""
     ask = FakeAsk({"a": "because of it"})
     with Journal(tmp_path / "calls") as journal:
-        first = await asker(journal, ask).one(REQUEST, 0)
+        first = await cached_client(journal, ask).one(REQUEST, 0)
     with Journal(tmp_path / "calls") as journal:
-        again = asker(journal, ask)
+        again = cached_client(journal, ask)
         assert await again.one(REQUEST, 0) == first
         assert (again.tally.replayed, again.tally.asked, again.tally.spent) == (1, 0, 0.03)
     assert len(ask.requests) == 1
@@ -62,7 +64,7 @@ async def test_the_same_request_twice_in_an_item_is_two_samples(tmp_path: Path) 
     """MODEL*2 asks twice; another item of the same prompt in the same sample shares both."""
     ask = FakeAsk({"a": ["one", "two", "three"]})
     with Journal(tmp_path / "calls") as journal:
-        ways = asker(journal, ask)
+        ways = cached_client(journal, ask)
         told = []
         for sample in ("", "", "2"):
             way = ways.of(0, sample)
@@ -76,7 +78,7 @@ async def test_two_that_ask_the_same_share_one_request(tmp_path: Path) -> None:
     """While a request is under way, whoever asks the same waits for it."""
     ask = FakeAsk({"a": "one two"}, hold=["a"])
     with Journal(tmp_path / "calls") as journal:
-        ways = asker(journal, ask)
+        ways = cached_client(journal, ask)
         both = [asyncio.create_task(ways.one(REQUEST, place)) for place in (0, 1)]
         async with asyncio.timeout(5):
             await asked(ask)
@@ -91,7 +93,7 @@ async def test_who_waits_asks_itself_when_the_first_is_cancelled(tmp_path: Path)
     """An item that is dropped takes nobody else's answer along."""
     ask = FakeAsk({"a": "one two"}, hold=["a"])
     with Journal(tmp_path / "calls") as journal:
-        ways = asker(journal, ask)
+        ways = cached_client(journal, ask)
         first = asyncio.create_task(ways.one(REQUEST, 0))
         async with asyncio.timeout(5):
             await asked(ask)
@@ -106,10 +108,10 @@ async def test_who_waits_asks_itself_when_the_first_is_cancelled(tmp_path: Path)
 @looped
 async def test_half_an_answer_is_a_failure(tmp_path: Path) -> None:
     """An answer that broke off is asked for again, and then counts as none."""
-    half = Completion("half", partial="stream cut", broken=FailureKind.CUT)
+    half = Completion("half", partial="stream cut", truncation_kind=FailureKind.CUT)
     ask = FakeAsk({"a": half, "b": [half, Completion("whole")]})
     with Journal(tmp_path / "calls") as journal:
-        ways = asker(journal, ask)
+        ways = cached_client(journal, ask)
         assert isinstance(await ways.one(REQUEST, 0), Failure)
         assert await ways.one(replace(REQUEST, model="b"), 0) == Completion("whole")
         assert len(journal) == 1
@@ -121,7 +123,7 @@ async def test_half_an_answer_is_a_failure(tmp_path: Path) -> None:
 async def test_a_refused_key_is_remembered_as_hopeless(tmp_path: Path) -> None:
     """What no further request can change is told, so that a run can stop."""
     with Journal(tmp_path / "calls") as journal:
-        ways = asker(journal, FakeAsk({"a": failed(FailureKind.KEY_REFUSED, "no", "a")}))
+        ways = cached_client(journal, FakeAsk({"a": failed(FailureKind.KEY_REFUSED, "no", "a")}))
         await ways.one(REQUEST, 0)
         assert ways.tally.hopeless is not None
         assert ways.tally.failed == 1
@@ -132,7 +134,7 @@ async def test_a_budget_is_never_overdrawn(tmp_path: Path) -> None:
     """Requests wait for what others did not use, and end when the rest is too little."""
     ask = FakeAsk({"a": "five words are said here"})
     with Journal(tmp_path / "calls") as journal:
-        ways = asker(journal, ask, cap=0.22)
+        ways = cached_client(journal, ask, cap=0.22)
         results = await asyncio.gather(
             *(ways.one(replace(REQUEST, seed=seed), seed) for seed in range(9)), return_exceptions=True
         )
@@ -146,7 +148,7 @@ async def test_a_budget_needs_prices(tmp_path: Path) -> None:
     """With a cap, a model of unknown price is refused before it is asked."""
     ask = FakeAsk({})
     with Journal(tmp_path / "calls") as journal, pytest.raises(MoaError, match="price is not known"):
-        await asker(journal, ask, cap=5).one(replace(REQUEST, model="free"), 0)
+        await cached_client(journal, ask, cap=5).one(replace(REQUEST, model="free"), 0)
     assert not ask.requests
 
 
@@ -167,35 +169,35 @@ async def test_concurrency_shrinks_at_refusals_and_grows_again(tmp_path: Path) -
         yield Completion("yes")
 
     with Journal(tmp_path / "calls") as journal:
-        ways = Asker(ask, journal, gate=Gate(16), budget=Budget(price))
+        ways = CachedClient(ask, journal, concurrency=AdaptiveConcurrency(16), budget=Budget(price))
         await asyncio.gather(*(ways.one(replace(REQUEST, seed=seed), seed) for seed in range(16)))
         assert most == 16
-        shrunk = ways.gate.limit("here")
+        shrunk = ways.concurrency.limit("here")
         assert shrunk < 16
         most = 0
         await asyncio.gather(*(ways.one(replace(REQUEST, seed=seed), seed) for seed in range(100, 116)))
         assert most <= shrunk + 2
         for first in range(200, 500, 50):
             await asyncio.gather(*(ways.one(replace(REQUEST, seed=first + n), n) for n in range(50)))
-        assert ways.gate.limit("here") == 16
+        assert ways.concurrency.limit("here") == 16
         assert ways.tally.retries == 1
 
 
 @looped
 async def test_what_was_begun_first_goes_first() -> None:
     """Whoever waits with the lowest place is let in next, whenever it came."""
-    gate, order = Gate(1), []
+    concurrency, order = AdaptiveConcurrency(1), []
 
     async def enter(place: int) -> None:
-        await gate.enter("here", place)
+        await concurrency.enter("here", place)
         order.append(place)
         await asyncio.sleep(0)
-        gate.leave("here", well=True)
+        concurrency.leave("here", well=True)
 
-    await gate.enter("here", 0)
+    await concurrency.enter("here", 0)
     tasks = [asyncio.create_task(enter(place)) for place in (5, 3, 9, 1)]
     await asyncio.sleep(0)
-    gate.leave("here", well=True)
+    concurrency.leave("here", well=True)
     await asyncio.gather(*tasks)
     assert order == [1, 3, 5, 9]
 
@@ -203,12 +205,12 @@ async def test_what_was_begun_first_goes_first() -> None:
 @looped
 async def test_waiting_can_be_given_up() -> None:
     """A place that was given up is nobody's: the room is not lost."""
-    gate = Gate(1)
-    await gate.enter("here", 0)
-    waiting = asyncio.create_task(gate.enter("here", 1))
+    concurrency = AdaptiveConcurrency(1)
+    await concurrency.enter("here", 0)
+    waiting = asyncio.create_task(concurrency.enter("here", 1))
     await asyncio.sleep(0)
-    gate.leave("here", well=True)
+    concurrency.leave("here", well=True)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     async with asyncio.timeout(1):
-        await gate.enter("here", 2)
+        await concurrency.enter("here", 2)

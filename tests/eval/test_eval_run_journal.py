@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from bot.bulk.journal import Journal, RunFolder, key_of
 from bot.errors import Failure, FailureKind, MoaError
-from bot.eval.journal import Folder, Journal, key_of
 from bot.messages import Completion, Endpoint, Message, Request, Usage
 
 REQUEST = Request(
@@ -113,7 +113,7 @@ def test_a_service_on_this_computer_is_known_by_its_name() -> None:
 def test_a_second_process_is_refused(tmp_path: Path, tagged: dict[str, str]) -> None:
     """Two runs never write into one folder; the end of the first, however it ends, frees it."""
     code = (
-        "import sys; from pathlib import Path; from bot.eval.journal import Folder\n"
+        "import sys; from pathlib import Path; from bot.bulk.journal import Folder\n"
         "folder = Folder(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen(
@@ -126,9 +126,9 @@ def test_a_second_process_is_refused(tmp_path: Path, tagged: dict[str, str]) -> 
         assert other.stdout
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(MoaError, match="another run"):
-            Folder(tmp_path)
+            RunFolder(tmp_path)
         other.kill()
-    with Folder(tmp_path):
+    with RunFolder(tmp_path):
         pass
 
 

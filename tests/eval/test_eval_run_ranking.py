@@ -9,8 +9,8 @@ from fake_models import FakeAsk, FakeModels, FakePlan, failed, layers, run_turn
 from looped import looped
 
 from bot.events import CallFinished, Notice, ReplyDelta
-from bot.mixture import Mixture
-from bot.ranking import read_number
+from bot.method.mixture import Mixture
+from bot.method.ranking import read_number
 
 ANSWERS = {"a": "the sea is blue and deep", "b": "the sea is blue", "c": "blue is the sea"}
 

@@ -11,12 +11,12 @@ import pytest
 from fake_models import layers
 from services import start_service
 
+from bot.app.make_plan import Plan
 from bot.demo.process import DemoProcess
 from bot.errors import UsageError
-from bot.eval.sweep import points_of
+from bot.eval.sweep import variants_of
 from bot.eval.tflops import active_parameters
 from bot.messages import Agent
-from bot.settings.plan import Plan
 from bot.settings.resolve import resolve
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -62,7 +62,7 @@ def environment(service: DemoProcess) -> dict[str, str]:
 def test_points_of_a_sweep() -> None:
     """Numbers of proposers as far as there are any, rounds, roles, and each mixture once."""
     settings = resolve({})
-    found = points_of(plan("a", "b", "c"), settings, ("proposers", "single", "rounds", "roles"))
+    found = variants_of(plan("a", "b", "c"), settings, ("proposers", "single", "rounds", "roles"))
     assert [name for name in found if name.startswith("proposers")] == [
         "proposers-1",
         "proposers-2",
@@ -75,7 +75,7 @@ def test_points_of_a_sweep() -> None:
     assert {agent.model for agent in found["proposer-b"].layers[0]} == {"b"}
     assert len(set(map(str, found.values()))) == len(found)
     with pytest.raises(UsageError, match="No sweep"):
-        points_of(plan("a"), settings, ("nonsense",))
+        variants_of(plan("a"), settings, ("nonsense",))
 
 
 def test_rank_asks_the_proposers_once(

@@ -9,7 +9,7 @@ import pytest
 
 from bot.eval.files import DataError, write_rows
 from bot.eval.similarity import MEASURES, Instance, analyse, measure, recorded_instances
-from bot.trace.similarity import bleu
+from bot.text.similarity import bleu
 
 WORDS = ("the", "mixture", "of", "agents", "answers", "a", "question", "better", "than", "one", "model")
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from services import start_service
 
+from bot.client.model_list import ListedModel, ModelList
+from bot.client.suggest import ModelSuggester, nearest_model
 from bot.errors import Failure, FailureKind
-from bot.listing import ListedModel, Listing
 from bot.messages import CallUpdate, Completion, Endpoint, Message, Request
-from bot.nearest import Nearest, nearest_model
 
 NAMES = ("openai/gpt-oss-120b", "openai/gpt-oss-20b", "Qwen/Qwen3-235B-A22B-Instruct", "zai-org/GLM-5.2")
 
@@ -47,19 +47,19 @@ async def unknown(asked: Request) -> AsyncGenerator[CallUpdate, None]:
 class Lists:
     """A way to list models that counts how often it is used."""
 
-    def __init__(self, said: Listing | Failure, delay: float = 0.0) -> None:
+    def __init__(self, said: ModelList | Failure, delay: float = 0.0) -> None:
         self.said, self.delay, self.asked = said, delay, 0
 
-    async def __call__(self, endpoint: Endpoint) -> Listing | Failure:
+    async def __call__(self, endpoint: Endpoint) -> ModelList | Failure:
         self.asked += 1
         await asyncio.sleep(self.delay)
         return self.said
 
 
-LISTED = Listing(tuple(ListedModel(name) for name in NAMES))
+LISTED = ModelList(tuple(ListedModel(name) for name in NAMES))
 
 
-async def last(ask: Nearest, asked: Request) -> CallUpdate:
+async def last(ask: ModelSuggester, asked: Request) -> CallUpdate:
     return [update async for update in ask(asked)][-1]
 
 
@@ -68,7 +68,7 @@ def test_all_seats_share_one_list() -> None:
     lists = Lists(LISTED, 0.05)
 
     async def run() -> list[CallUpdate]:
-        ask = Nearest(unknown, lists)
+        ask = ModelSuggester(unknown, lists)
         many = await asyncio.gather(*(last(ask, request("gpt-oss-20")) for _ in range(6)))
         return [*many, await last(ask, request("glm-5", "http://two/v1"))]
 
@@ -82,12 +82,12 @@ def test_all_seats_share_one_list() -> None:
 
 
 @pytest.mark.parametrize(
-    "lists", [Lists(Failure(FailureKind.NOT_FOUND, "")), Lists(Listing(())), Lists(LISTED, 60)]
+    "lists", [Lists(Failure(FailureKind.NOT_FOUND, "")), Lists(ModelList(())), Lists(LISTED, 60)]
 )
 def test_no_list_no_hint_and_no_waiting(lists: Lists) -> None:
     """A list that is refused, empty or slow leaves the failure as it was, soon."""
     started = time.monotonic()
-    got = asyncio.run(last(Nearest(unknown, lists, seconds=0.1), request("gpt-oss-20")))
+    got = asyncio.run(last(ModelSuggester(unknown, lists, seconds=0.1), request("gpt-oss-20")))
     assert isinstance(got, Failure)
     assert got.hint == "check the name"
     assert time.monotonic() - started < 2
@@ -98,7 +98,7 @@ def test_a_caller_that_leaves_does_not_take_the_list_along() -> None:
     lists = Lists(LISTED, 0.2)
 
     async def run() -> CallUpdate:
-        ask = Nearest(unknown, lists)
+        ask = ModelSuggester(unknown, lists)
         first = asyncio.ensure_future(last(ask, request("gpt-oss-20")))
         second = asyncio.ensure_future(last(ask, request("glm-5")))
         await asyncio.sleep(0.05)
@@ -118,7 +118,7 @@ def test_all_else_passes_through() -> None:
         yield Completion("yes")
 
     lists = Lists(LISTED)
-    assert asyncio.run(last(Nearest(answers, lists), request("m"))) == Completion("yes")
+    assert asyncio.run(last(ModelSuggester(answers, lists), request("m"))) == Completion("yes")
     assert lists.asked == 0
 
 

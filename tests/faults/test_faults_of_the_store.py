@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from fake_models import FakeAsk, FakeModels, FakePlan, failed, layers, run_turn
 
+from bot.app.session import Session
 from bot.errors import FailureKind
 from bot.events import AggregatorStarted, Event, Notice, RoundStarted, TurnFinished
-from bot.mixture import Mixture
-from bot.patience import Patience
-from bot.session import Session
+from bot.method.mixture import Mixture
+from bot.method.round_timeout import RoundTimeout
 from bot.store import Store
 
 
@@ -108,8 +108,10 @@ def test_a_lock_that_stays(store: Store, other: sqlite3.Connection) -> None:
     assert [message.content for message in talk.history] == ["one", "the reply", "two", "the reply"]
 
 
-@pytest.mark.parametrize("patience", [Patience(quorum=0.5, grace=0.05), Patience(quorum=2, grace=0.05)])
-def test_a_quorum_is_of_those_that_may_still_answer(patience: Patience) -> None:
+@pytest.mark.parametrize(
+    "patience", [RoundTimeout(quorum=0.5, grace=0.05), RoundTimeout(quorum=2, grace=0.05)]
+)
+def test_a_quorum_is_of_those_that_may_still_answer(round_timeout: RoundTimeout) -> None:
     """Three of six fail: half of the others are two, and then the last is not waited for any longer."""
     ask = FakeAsk(
         {
@@ -119,7 +121,7 @@ def test_a_quorum_is_of_those_that_may_still_answer(patience: Patience) -> None:
         },
         hold=["f"],
     )
-    plan = FakePlan(layers("a", "b", "c", "d", "e", "f"), patience=patience)
+    plan = FakePlan(layers("a", "b", "c", "d", "e", "f"), round_timeout=round_timeout)
     mixture = Mixture(plan, ask, FakeModels())  # type: ignore[arg-type]  # has what is read of a plan
 
     async def run() -> TurnFinished:
@@ -133,4 +135,4 @@ def test_a_quorum_is_of_those_that_may_still_answer(patience: Patience) -> None:
     assert (result.status, result.reply) == ("done", "the reply")
     cut = result.rounds[0][5].completion
     assert cut is not None
-    assert cut.broken is FailureKind.LATE
+    assert cut.truncation_kind is FailureKind.LATE

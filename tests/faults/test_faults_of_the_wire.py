@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from bot.ceiling import LARGEST_REPLY
+from bot.client.body_limit import MAX_BODY_BYTES
+from bot.client.provider import Provider
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, Request
-from bot.provider import Provider
 
 Serve = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -105,7 +105,7 @@ def test_a_body_without_end_is_read_to_the_ceiling(body: str) -> None:
     """However a response is declared, 8 MB of it are read, and then it is told as too large."""
     last = failure(endless(BODIES[body]))
     assert last.kind is FailureKind.GARBLED
-    assert f"more than {LARGEST_REPLY // 2**20} MB came" in last.message
+    assert f"more than {MAX_BODY_BYTES // 2**20} MB came" in last.message
 
 
 def test_keep_alives_without_end() -> None:
@@ -119,7 +119,7 @@ def test_what_had_come_before_the_keep_alives_is_kept() -> None:
     """An answer that stops in the middle and is only kept alive from there is a part of one."""
     last = ask(endless(HEAD + chunk("half an"), b":\n\n", 0.02), longest=0.5)[-1]
     assert isinstance(last, Completion)
-    assert (last.text, last.broken) == ("half an", FailureKind.ENDLESS)
+    assert (last.text, last.truncation_kind) == ("half an", FailureKind.ENDLESS)
 
 
 @pytest.mark.parametrize(("said", "kept"), [("as I was say", True), (None, False)])
@@ -128,7 +128,7 @@ def test_a_filter_that_ends_the_answer(said: str | None, kept: bool) -> None:  #
     last = ask(sends(HEAD, chunk(said), chunk(None, "content_filter"), b"data: [DONE]\n\n"))[-1]
     if kept:
         assert isinstance(last, Completion)
-        assert (last.text, last.broken) == (said, FailureKind.CONTENT_FILTER)
+        assert (last.text, last.truncation_kind) == (said, FailureKind.CONTENT_FILTER)
         assert last.partial.startswith("content filtered")
     else:
         assert isinstance(last, Failure)

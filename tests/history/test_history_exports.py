@@ -77,7 +77,7 @@ calls = st.builds(
     StoredCall,
     turn=st.just(0),
     round=st.integers(1, 3),
-    seat=st.integers(0, 3),
+    slot=st.integers(0, 3),
     role=st.sampled_from(["reference", "aggregator"]),
     model=texts,
     endpoint=texts,
@@ -105,9 +105,9 @@ def histories(draw: st.DrawFn) -> tuple[Conversation, tuple[Turn, ...], tuple[St
     its_turns.sort(key=lambda turn: turn.number)
     its_calls = []
     for turn in its_turns:
-        of_turn = draw(st.lists(calls, max_size=4, unique_by=lambda call: (call.round, call.seat)))
+        of_turn = draw(st.lists(calls, max_size=4, unique_by=lambda call: (call.round, call.slot)))
         its_calls += [replace(call, turn=turn.number) for call in of_turn]
-    its_calls.sort(key=lambda call: (call.turn, call.round, call.seat))
+    its_calls.sort(key=lambda call: (call.turn, call.round, call.slot))
     return draw(conversations), tuple(its_turns), tuple(its_calls)
 
 
@@ -269,7 +269,7 @@ WRONG: dict[str, Callable[[dict[str, Any]], object]] = {
     "turn number 1 twice": lambda document: document["turns"].append(
         document["turns"][0] | {"references": []}
     ),
-    "seat \\(1, 1, 0\\) twice": lambda document: document["turns"][0]["references"].append(
+    "slot \\(1, 1, 0\\) twice": lambda document: document["turns"][0]["references"].append(
         [first_call(document)]
     ),
 }

@@ -14,10 +14,10 @@ import pytest
 
 import bot
 from bot import Mixture
+from bot.api.library import Options
 from bot.demo.process import DemoProcess
 from bot.errors import ConfigError, FailureKind, KeyMissingError, TurnFailedError, UsageError
 from bot.events import ReplyDelta, RoundStarted, TurnFinished
-from bot.library import Options
 from bot.messages import Message
 from bot.settings.options import OPTIONS, Group
 

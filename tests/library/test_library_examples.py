@@ -73,7 +73,7 @@ def test_importing_the_package_costs_nothing(run_script: Run) -> None:
     """`import bot` brings nothing else along; the library is imported with the first look at it."""
     done = run_script(
         "import sys\nbefore = set(sys.modules)\nimport bot\n"
-        "print(sorted(set(sys.modules) - before))\nbot.Mixture\nprint('bot.library' in sys.modules)\n"
+        "print(sorted(set(sys.modules) - before))\nbot.Mixture\nprint('bot.api.library' in sys.modules)\n"
         "print('together' in sys.modules, 'typer' in sys.modules)\n"
     )
     assert done.stdout.splitlines() == ["['bot']", "True", "False False"]

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 from services import start_service
 
+from bot.client.model_list import ListedModel, ModelList
 from bot.demo.process import DemoProcess
 from bot.errors import MoaError, UsageError
-from bot.listing import ListedModel, Listing
 from bot.local import discovery
 from bot.local.discovery import LocalService, look
-from bot.local.mixture import ALONE, Installed, choose, family_of, installed_at, mixture_here, weights_in
+from bot.local.local_preset import ALONE, Installed, choose, family_of, installed_at, mixture_here, weights_in
 from bot.settings.endpoints import EndpointConfig
 
 TAGS: dict[str, list[dict[str, Any]]] = {
@@ -157,7 +157,7 @@ def test_what_ollama_has(ollama: str) -> None:
 @pytest.mark.parametrize("tags", [None, [], {}, {"models": 5}, {"models": [5, {}, {"name": "a"}]}])
 def test_tags_of_any_form(tags: object) -> None:
     """Whatever a service answers there, its names are enough."""
-    service = LocalService(EndpointConfig("x", "http://localhost:1/v1"), Listing((ListedModel("a"),)), tags)
+    service = LocalService(EndpointConfig("x", "http://localhost:1/v1"), ModelList((ListedModel("a"),)), tags)
     assert installed_at(service) == [Installed("x", "a", "a")]
 
 

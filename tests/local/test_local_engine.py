@@ -18,13 +18,13 @@ import psutil
 import pytest
 from tiny_models import CONTEXT, make_model
 
+from bot.client.retry import Retrier
 from bot.errors import Failure, FailureKind, MoaError
-from bot.local.engine import EngineProcess
-from bot.local.engines import SPARE, Engines
+from bot.local.engine_cache import SPARE, Engines
+from bot.local.engine_process import EngineProcess
 from bot.local.gguf import read_model
-from bot.local.pool import LocalPool
+from bot.local.local_pool import LocalPool
 from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, Request
-from bot.retry import Retrier
 
 pytest.importorskip("xllamacpp", reason="the engine (extra local) is not installed")
 
@@ -320,7 +320,7 @@ def test_only_who_has_the_key_is_served(folder: Path) -> None:
 def test_it_ends_when_the_parent_is_killed(folder: Path, tagged: dict[str, str]) -> None:
     """However the parent dies, its models go with it; Ctrl-C is not theirs."""
     script = (
-        "import sys, time\nfrom pathlib import Path\nfrom bot.local.engine import EngineProcess\n"
+        "import sys, time\nfrom pathlib import Path\nfrom bot.local.engine_process import EngineProcess\n"
         "from bot.local.gguf import read_model\n"
         "engine = EngineProcess(read_model(Path(sys.argv[1])), 512, 1)\nengine.wait()\n"
         "print(engine.pid, flush=True)\ntime.sleep(60)\n"

@@ -11,8 +11,8 @@ from tiny_models import CONTEXT, LAYERS, WIDTH, make_model
 
 from bot.errors import ExitCode, UsageError
 from bot.local import memory
-from bot.local.files import HubFile, context_of, find, models_in
 from bot.local.gguf import OVERHEAD, ModelFileError, read_model
+from bot.local.model_files import HubFile, context_of, find, models_in
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from bot.serve.mixtures import Mixtures
-from bot.serve.refusal import RefusalError
-from bot.serve.wanted import MoaOptions
+from bot.serve.api_errors import RefusalError
+from bot.serve.request_schema import MoaOptions
+from bot.serve.served_mixtures import ServedMixtures
 from bot.settings.resolve import resolve
 from bot.settings.settings import Settings
 
 
 @pytest.fixture
-def mixtures(tmp_path: Path) -> Mixtures:
+def mixtures(tmp_path: Path) -> ServedMixtures:
     """A service that was started with one local model."""
     environ = {"MOA_BOT_HOME": str(tmp_path)}
     own = {"reference_models": ["local:own.gguf", "ollama:a"], "aggregator": "local:own.gguf"}
@@ -23,17 +23,17 @@ def mixtures(tmp_path: Path) -> Mixtures:
     def make(changes: Mapping[str, object]) -> Settings:
         return resolve({**(own if "preset" not in changes else {}), **changes}, None, environ)
 
-    return Mixtures(make({}), make)
+    return ServedMixtures(make({}), make)
 
 
-def test_its_own_are_served(mixtures: Mixtures) -> None:
+def test_its_own_are_served(mixtures: ServedMixtures) -> None:
     """The served mixture runs, and so does another of the same models."""
     assert mixtures.find("moa", MoaOptions()).plan.aggregator.model == "own.gguf"
     changed = mixtures.find("moa", MoaOptions(references=("local:own.gguf", "local:own.gguf")))
     assert [agent.model for agent in changed.plan.layers[0]] == ["own.gguf", "own.gguf"]
 
 
-def test_a_client_names_no_files(mixtures: Mixtures) -> None:
+def test_a_client_names_no_files(mixtures: ServedMixtures) -> None:
     """Neither by a path or a name on the hub, nor by a preset, which is not listed either."""
     for name in ("local:/etc/passwd", "local:maker/repo/file.gguf"):
         with pytest.raises(RefusalError, match="served only if the service began with them"):

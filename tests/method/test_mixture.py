@@ -17,13 +17,13 @@ from bot.events import (
     ReplyDelta,
     RoundFinished,
     RoundStarted,
-    Seat,
+    Slot,
     TurnFinished,
     TurnResult,
 )
 from bot.messages import Agent, Completion, Message, Request, Usage
-from bot.mixture import Control, Mixture
-from bot.patience import Patience
+from bot.method.mixture import CancelToken, Mixture
+from bot.method.round_timeout import RoundTimeout
 
 
 def turn(
@@ -176,7 +176,7 @@ def test_the_aggregator_fails() -> None:
     assert result.status == "partial"
     assert result.reply in {"cats purr when content", "cats purr when they are content"}
     assert result.model in {"a", "b"}
-    assert result.attempts[0].seat.agent.model == "judge"
+    assert result.attempts[0].slot.agent.model == "judge"
     assert "HTTP 500" in result.notices[0]
     assert f"the answer of {result.model}" in result.notices[1]
     assert "".join(event.text for event in events if isinstance(event, ReplyDelta)) == result.reply
@@ -196,7 +196,7 @@ def test_fallback_aggregators_in_their_order() -> None:
     ask = FakeAsk({"judge": failed(), "second": failed(FailureKind.NOT_FOUND, "gone"), "third": "the reply"})
     _, result = turn(plan, ask, FakeModels(price=1.0))
     assert (result.status, result.reply, result.model) == ("done", "the reply", "third")
-    assert [call.seat.agent.model for call in result.attempts] == ["judge", "second"]
+    assert [call.slot.agent.model for call in result.attempts] == ["judge", "second"]
     assert len(result.notices) == 2
     assert "second writes the reply instead" in result.notices[0]
     assert "answer of a" in system(ask.to("third")[0])
@@ -228,7 +228,7 @@ def test_a_reply_that_keeps_breaking_off_stays_partial() -> None:
 
 def test_a_straggler_is_cut_off_at_the_deadline() -> None:
     """When the round's time is over, whoever is not done is cut off, and a long enough part is used."""
-    plan = FakePlan(layers("a", "b", "c"), patience=Patience(deadline=0.2))
+    plan = FakePlan(layers("a", "b", "c"), round_timeout=RoundTimeout(deadline=0.2))
     ask = FakeAsk({"b": "word " * 200, "c": "short one"}, hold=["b", "c"])
     started = time.monotonic()
     _, result = turn(plan, ask)
@@ -236,7 +236,7 @@ def test_a_straggler_is_cut_off_at_the_deadline() -> None:
     a, b, c = result.rounds[0]
     assert a.answer
     assert b.completion
-    assert b.completion.broken is FailureKind.LATE
+    assert b.completion.truncation_kind is FailureKind.LATE
     assert b.answer.startswith("word word")
     assert c.failure
     assert c.failure.kind is FailureKind.LATE
@@ -246,7 +246,7 @@ def test_a_straggler_is_cut_off_at_the_deadline() -> None:
 
 def test_a_quorum_gives_the_others_a_little_longer() -> None:
     """Once two of three have answered, the third gets the grace and no more."""
-    plan = FakePlan(layers("a", "b", "c"), patience=Patience(quorum=2, grace=0.1))
+    plan = FakePlan(layers("a", "b", "c"), round_timeout=RoundTimeout(quorum=2, grace=0.1))
     ask = FakeAsk({"c": "never done"}, hold=["c"])
     _, result = turn(plan, ask)
     assert [bool(call.answer) for call in result.rounds[0]] == [True, True, False]
@@ -296,13 +296,13 @@ def test_hurry_goes_on_with_what_is_there() -> None:
 
     async def scenario() -> tuple[FakeAsk, TurnResult]:
         ask = FakeAsk({"a": "quick", "b": "word " * 200, "c": "too short"}, hold=["b", "c"])
-        control = Control()
+        cancel_token = CancelToken()
         mixture = Mixture(FakePlan(layers("a", "b", "c", rounds=2)), ask, FakeModels())  # type: ignore[arg-type]
         result = None
-        async for event in mixture.run([], "question", control):
-            if isinstance(event, CallFinished) and event.call.seat == Seat(1, 0, Agent("a")):
+        async for event in mixture.run([], "question", cancel_token):
+            if isinstance(event, CallFinished) and event.call.slot == Slot(1, 0, Agent("a")):
                 await asyncio.sleep(0.05)
-                control.hurry()
+                cancel_token.cut_round()
             if isinstance(event, TurnFinished):
                 result = event.result
         assert result
@@ -324,11 +324,11 @@ def test_stop_keeps_the_part_of_the_reply() -> None:
 
     async def scenario() -> tuple[FakeAsk, TurnResult]:
         ask = FakeAsk({"judge": "one two three four"}, hold=["judge"])
-        control = Control()
+        cancel_token = CancelToken()
         mixture = Mixture(FakePlan(layers("a")), ask, FakeModels())  # type: ignore[arg-type]
-        async for event in mixture.run([], "question", control):
+        async for event in mixture.run([], "question", cancel_token):
             if isinstance(event, ReplyDelta) and "three" in event.text:
-                control.stop()
+                cancel_token.stop()
             if isinstance(event, TurnFinished):
                 return ask, event.result
         raise AssertionError
@@ -344,9 +344,11 @@ def test_stop_before_the_reply_ends_the_turn() -> None:
 
     async def scenario() -> tuple[FakeAsk, TurnResult]:
         ask = FakeAsk({"a": "one two three"}, hold=["a"])
-        control = Control()
-        asyncio.get_running_loop().call_later(0.05, control.stop)
-        return ask, (await run_turn(Mixture(FakePlan(layers("a")), ask, FakeModels()), control=control))[1]  # type: ignore[arg-type]
+        cancel_token = CancelToken()
+        asyncio.get_running_loop().call_later(0.05, cancel_token.stop)
+        return ask, (
+            await run_turn(Mixture(FakePlan(layers("a")), ask, FakeModels()), cancel_token=cancel_token)
+        )[1]  # type: ignore[arg-type]
 
     ask, result = within(scenario())
     assert result.status == "failed"
@@ -376,8 +378,8 @@ def test_closing_the_iterator_cancels_every_call() -> None:
 def test_a_bug_in_the_way_to_ask_is_not_swallowed() -> None:
     """An exception that is nobody's failure reaches the caller instead of hanging the round."""
 
-    def broken(request: Request) -> str:
+    def truncation_kind(request: Request) -> str:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        turn(FakePlan(layers("a", "b")), FakeAsk({"a": broken}))
+        turn(FakePlan(layers("a", "b")), FakeAsk({"a": truncation_kind}))

@@ -14,10 +14,10 @@ import httpx
 import pytest
 from services import models, start_service
 
+from bot.client.door import Door, watch
+from bot.client.provider import Provider
 from bot.demo.process import DemoProcess
-from bot.door import Door, watch
 from bot.messages import CallUpdate, Completion, Endpoint, Message, Request
-from bot.provider import Provider
 
 
 @pytest.fixture

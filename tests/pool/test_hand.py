@@ -15,9 +15,9 @@ import pytest
 from services import models, start_service
 
 from bot.demo.process import DemoProcess
-from bot.hand import AT_ONCE, is_ready
 from bot.messages import Completion, Endpoint, Message, Request
-from bot.pool import Pool
+from bot.workers.pool import Pool
+from bot.workers.worker_handle import AT_ONCE, is_ready
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="orders go without their thread on Linux only"

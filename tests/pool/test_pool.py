@@ -14,11 +14,11 @@ import psutil
 import pytest
 from services import models, start_service
 
+from bot.client.retry import Retrier
 from bot.demo.process import DemoProcess
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, Request, Retrying, Usage
-from bot.pool import Pool, StartMethod
-from bot.retry import Retrier
+from bot.workers.pool import Pool, StartMethod
 
 KEY = "secret-key-of-this-test"
 
@@ -89,9 +89,9 @@ def test_streams_an_answer(service: DemoProcess, method: StartMethod) -> None:
     assert last.usage.completion_tokens
     assert last.first_token is not None
     assert last.first_token <= last.seconds
-    [received] = service.requests()
-    assert received["headers"]["authorization"] == f"Bearer {KEY}"
-    assert received["body"]["max_tokens"] == 100
+    [on_updates] = service.requests()
+    assert on_updates["headers"]["authorization"] == f"Bearer {KEY}"
+    assert on_updates["body"]["max_tokens"] == 100
 
 
 def test_one_process_holds_many_calls_at_once(service: DemoProcess) -> None:
@@ -214,7 +214,7 @@ def test_a_started_reply_is_not_asked_again(service: DemoProcess) -> None:
 
     async def scenario(pool: Pool) -> list[CallUpdate]:
         got = []
-        async for update in pool.ask(request(service, restartable=False)):
+        async for update in pool.ask(request(service, retry_partial=False)):
             if not got:
                 os.kill(pool.pids[0], signal.SIGKILL)
             got.append(update)
@@ -257,7 +257,7 @@ def test_the_workers_end_when_the_parent_is_killed(
 PARENT = """
 import asyncio, sys
 from bot.messages import Endpoint, Message, Request
-from bot.pool import Pool
+from bot.workers.pool import Pool
 
 async def main():
     pool = Pool(2, method="{method}")
@@ -373,7 +373,7 @@ def test_deltas_are_gathered_where_asked(service: DemoProcess) -> None:
     """With `every`, many tokens make few updates, the first comes at once, and no word is lost."""
     text = " ".join(str(number) for number in range(100))
     service.programme(models(a={"reply": text, "tokens_per_second": 1000}))
-    got = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service, every=0.05))))
+    got = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service, delta_interval=0.05))))
     deltas = [update for update in got if isinstance(update, Delta)]
     assert "".join(delta.text for delta in deltas) == text
     assert len(deltas) < 40

@@ -8,8 +8,8 @@ import sys
 import httpx
 import pytest
 
+from bot.client.provider import Provider
 from bot.messages import Completion, Endpoint, Message, Request
-from bot.provider import Provider
 
 ANSWER = """data: {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
 

@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from bot import launch
+from bot.workers import forkserver
 
 LEFT = """
 import gc, json, sys, threading
 usual = gc.get_threshold()
-import bot.rehearsal
+import bot.workers.rehearsal
 import asyncio, psutil
 me = psutil.Process()
 print(json.dumps({
@@ -30,7 +30,7 @@ import asyncio
 async def refused(*_, **__):
     raise OSError("no loopback here")
 asyncio.start_server = refused
-import bot.rehearsal
+import bot.workers.rehearsal
 print("on it goes")
 """
 
@@ -59,8 +59,10 @@ def test_nothing_is_left_behind(tagged: dict[str, str]) -> None:
 
 def test_others_get_the_real_library(tagged: dict[str, str]) -> None:
     """What is kept from the SDK for the time of its import is there for whoever needs it later."""
-    assert ran("import bot.preload, filelock; print(filelock.FileLock.__name__)", tagged).endswith("FileLock")
-    first = "import filelock, bot.preload, sys; print(sys.modules['filelock'].FileLock is filelock.FileLock)"
+    assert ran("import bot.workers.preload, filelock; print(filelock.FileLock.__name__)", tagged).endswith(
+        "FileLock"
+    )
+    first = "import filelock, bot.workers.preload, sys; print(sys.modules['filelock'].FileLock is filelock.FileLock)"
     assert ran(first, tagged) == "True"
 
 
@@ -82,8 +84,8 @@ def test_when_it_is_done(monkeypatch: pytest.MonkeyPatch, *, hurry: bool) -> Non
     from multiprocessing import forkserver
 
     asked: list[list[str]] = []
-    monkeypatch.setattr(launch.multiprocessing, "set_forkserver_preload", asked.append)
+    monkeypatch.setattr(forkserver.multiprocessing, "set_forkserver_preload", asked.append)
     monkeypatch.setattr(forkserver, "ensure_running", lambda: None)
-    launch.warm(hurry=hurry)
+    forkserver.warm(hurry=hurry)
     rehearsed = sys.platform == "linux" and not hurry
-    assert asked == [["bot.rehearsal" if rehearsed else "bot.preload"]]
+    assert asked == [["bot.workers.rehearsal" if rehearsed else "bot.workers.preload"]]

@@ -15,7 +15,7 @@ from services import models, start_service
 
 from bot.demo.process import DemoProcess
 from bot.messages import Completion, Delta, Endpoint, Message, Request
-from bot.worker import HELLO, Worker
+from bot.workers.worker import READY, Worker
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def pipe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
         monkeypatch.setattr(asyncio.SelectorEventLoop, "add_reader", _refused)
     with _worker() as ours:
         assert ours.poll(10)
-        assert ours.recv() == (HELLO, ())
+        assert ours.recv() == (READY, ())
         yield ours
 
 
@@ -59,9 +59,9 @@ def _worker() -> Iterator[Connection]:
     assert not thread.is_alive()
 
 
-def request(service: DemoProcess, model: str, every: float = 0.0) -> Request:
+def request(service: DemoProcess, model: str, delta_interval: float = 0.0) -> Request:
     endpoint = Endpoint("test", service.base_url, "a-key")
-    return Request(endpoint, model, (Message("user", "hello"),), 0.7, 100, every=every)
+    return Request(endpoint, model, (Message("user", "hello"),), 0.7, 100, delta_interval=delta_interval)
 
 
 def answered(pipe: Connection, number: int) -> list[object]:
@@ -79,7 +79,7 @@ def test_orders_are_taken(pipe: Connection, service: DemoProcess) -> None:
     """Signs of life, and a call with its words and its end."""
     pipe.send(("ping", 0, None))
     assert pipe.poll(10)
-    assert pipe.recv() == (HELLO, ())
+    assert pipe.recv() == (READY, ())
     pipe.send(("ask", 7, request(service, "a")))
     *deltas, last = answered(pipe, 7)
     assert len(deltas) > 1
@@ -90,7 +90,7 @@ def test_orders_are_taken(pipe: Connection, service: DemoProcess) -> None:
 def test_many_orders_at_once(pipe: Connection, service: DemoProcess) -> None:
     """What stands in the pipe together is all taken, and a call that is cancelled says nothing more."""
     pipe.send(("ask", 1, request(service, "slow")))
-    pipe.send(("ask", 2, request(service, "a", every=5.0)))
+    pipe.send(("ask", 2, request(service, "a", delta_interval=5.0)))
     pipe.send(("cancel", 1, None))
     pipe.send(("cancel", 99, None))
     found = answered(pipe, 2)

@@ -10,13 +10,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot import faults
+from bot.client import error_mapping
+from bot.client.model_list import ModelList, read_model_list
 from bot.demo.behaviour import parse_behaviour
 from bot.errors import ConfigError, Failure, KeyMissingError
-from bot.listing import Listing, read_listing
 from bot.messages import Endpoint, Message, Request
+from bot.settings.credentials import KeyFile
 from bot.settings.key_command import split_command
-from bot.settings.keys import KeyFile
 
 KEY = "tgp_v1_secret-0815"
 REQUEST = Request(Endpoint("e", "http://one/v1", KEY), "m", (Message("user", "hi"),), 0.7, 10)
@@ -54,7 +54,7 @@ bounded = settings(deadline=None, max_examples=200)
 @given(st.integers(300, 599), BODIES, HEADERS)
 def test_any_refusal_is_one_line_without_the_key(status: int, body: str, headers: dict[str, str]) -> None:
     """Whatever a service says when it refuses is a short line, a kind, and a time to wait that is one."""
-    said = faults.refusal(REQUEST, status, body, headers)
+    said = error_mapping.http_failure(REQUEST, status, body, headers)
     assert isinstance(said, Failure)
     assert len(str(said)) < 600
     assert len(str(said).splitlines()) <= 1
@@ -66,7 +66,7 @@ def test_any_refusal_is_one_line_without_the_key(status: int, body: str, headers
 @given(JSON)
 def test_any_error_in_a_stream_is_one_line(error: Any) -> None:
     """The same of an error object in the middle of a stream."""
-    said = faults.stream_error(REQUEST, error)
+    said = error_mapping.stream_error(REQUEST, error)
     assert len(str(said).splitlines()) <= 1
     assert KEY not in str(said)
 
@@ -75,7 +75,7 @@ def test_any_error_in_a_stream_is_one_line(error: Any) -> None:
 @given(HEADERS)
 def test_any_pace_is_a_time(headers: dict[str, str]) -> None:
     """What limits say is a finite number of seconds or nothing."""
-    seconds = faults.pace(headers)
+    seconds = error_mapping.rate_limit_reset(headers)
     assert seconds is None or 0 <= seconds < float("inf")
 
 
@@ -83,11 +83,11 @@ def test_any_pace_is_a_time(headers: dict[str, str]) -> None:
 @given(JSON)
 def test_any_answer_is_a_list_of_models_or_none(answer: Any) -> None:
     """A list of models is read from it, with names that can be shown, or it is none."""
-    listing = read_listing(answer)
-    if listing is not None:
-        assert isinstance(listing, Listing)
-        assert all(model.id for model in listing.models)
-        assert not [c for model in listing.models for c in model.id if c < " " or "\x7f" <= c <= "\x9f"]
+    model_list = read_model_list(answer)
+    if model_list is not None:
+        assert isinstance(model_list, ModelList)
+        assert all(model.id for model in model_list.models)
+        assert not [c for model in model_list.models for c in model.id if c < " " or "\x7f" <= c <= "\x9f"]
 
 
 @bounded

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.answer import Answer
+from bot.client.completion import CompletionBuilder
+from bot.client.response_stream import GarbledError, events
 from bot.messages import Completion, Delta, Endpoint, Message, Request
-from bot.reading import GarbledError, events
 
 REQUEST = Request(Endpoint("e", "http://one/v1"), "m", (Message("user", "hi"),), 0.7, 100_000)
 WORDS = st.lists(
@@ -31,7 +31,7 @@ def read(parts: Sequence[bytes]) -> tuple[str, str, Completion]:
     """What was streamed as text and as thinking, and the completion at the end."""
 
     async def run() -> tuple[str, str, Completion]:
-        answer, deltas = Answer(60.0), list[Delta | None]()
+        answer, deltas = CompletionBuilder(60.0), list[Delta | None]()
         async for chunk in events(_pieces(parts), answer, REQUEST.max_tokens):
             deltas.append(answer.take(chunk))
         deltas.append(answer.close())

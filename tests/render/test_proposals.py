@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from bot.errors import Failure, FailureKind
-from bot.events import Call, Seat
+from bot.events import Call, Slot
 from bot.messages import Agent, Completion, Usage
 from bot.render.proposals import show_proposals
 
@@ -23,7 +23,7 @@ def shown(width: int, *calls: Call, terminal: bool = True) -> list[str]:
 
 def call(index: int, text: str) -> Call:
     completion = Completion(text, usage=Usage(10, 412), first_token=0.5, seconds=3.6)
-    return Call(Seat(1, index, Agent(f"maker/model-{index}")), completion)
+    return Call(Slot(1, index, Agent(f"maker/model-{index}")), completion)
 
 
 def test_side_by_side_each_row_stands_once() -> None:
@@ -42,7 +42,7 @@ def test_side_by_side_each_row_stands_once() -> None:
 def test_a_failed_one_says_why() -> None:
     """Who was left out stands there too, with the reason."""
     failed = Call(
-        Seat(1, 1, Agent("maker/gone")), failure=Failure(FailureKind.NOT_FOUND, "HTTP 404", "maker/gone")
+        Slot(1, 1, Agent("maker/gone")), failure=Failure(FailureKind.NOT_FOUND, "HTTP 404", "maker/gone")
     )
     lines = shown(130, call(0, "words"), failed)
     assert any("gone" in line and "left out" in line for line in lines)

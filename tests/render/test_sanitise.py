@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.render.sanitise import STRING_LIMIT, Sanitiser, mend, sanitise
+from bot.text.sanitise import STRING_LIMIT, Sanitiser, mend, sanitise
 
 HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 PARTS = [

@@ -24,14 +24,14 @@ from bot.events import (
     ReplyDelta,
     RoundFinished,
     RoundStarted,
-    Seat,
+    Slot,
     TurnFinished,
     TurnResult,
 )
 from bot.messages import Agent, Completion, Usage
-from bot.render.phrases import money, seat_names, seconds
 from bot.render.reply import JsonView, PipeView, turn_json
 from bot.render.view import TerminalView
+from bot.text.phrases import money, seconds, slot_names
 
 MakeScreen = Callable[..., Any]
 
@@ -43,7 +43,7 @@ MODELS = [
     "mm/MiniMax-M3",
 ]
 LIMITED = Failure(FailureKind.RATE_LIMITED, "rate limited", model=MODELS[4], status=429)
-AGGREGATOR = Seat(3, 0, Agent("Qwen/Qwen3.7-Max"), "aggregator")
+AGGREGATOR = Slot(3, 0, Agent("Qwen/Qwen3.7-Max"), "aggregator")
 REPLY = "Purring is a **self-regulating** behaviour.\n\n- one\n- two"
 
 
@@ -57,16 +57,16 @@ class Clock:
         return self.now
 
 
-def seats(round_: int) -> tuple[Seat, ...]:
-    """Return the seats of a round."""
-    return tuple(Seat(round_, index, Agent(model)) for index, model in enumerate(MODELS))
+def slots(round_: int) -> tuple[Slot, ...]:
+    """Return the slots of a round."""
+    return tuple(Slot(round_, index, Agent(model)) for index, model in enumerate(MODELS))
 
 
 def calls(round_: int) -> tuple[Call, ...]:
     """Return a round's calls: four good ones, one that failed."""
     done = Completion("text", usage=Usage(10, 412), first_token=0.5, seconds=3.6)
-    good = [Call(seat, done, cost=0.001) for seat in seats(round_)[:4]]
-    return (*good, Call(seats(round_)[4], failure=LIMITED))
+    good = [Call(slot, done, cost=0.001) for slot in slots(round_)[:4]]
+    return (*good, Call(slots(round_)[4], failure=LIMITED))
 
 
 def result(status: Any = "done", reply: str = REPLY, failure: Failure | None = None) -> TurnResult:
@@ -81,10 +81,10 @@ def result(status: Any = "done", reply: str = REPLY, failure: Failure | None = N
 def rounds() -> Iterator[Event]:
     """Yield two rounds and the aggregator's start."""
     for number in (1, 2):
-        yield RoundStarted(number, 2, seats(number))
-        yield from (CallStarted(seat) for seat in seats(number))
-        yield CallDelta(seats(number)[2], text="words of a \x1b[2Jmodel ")
-        yield CallRetrying(seats(number)[4], LIMITED, 1, 2.0)
+        yield RoundStarted(number, 2, slots(number))
+        yield from (CallStarted(slot) for slot in slots(number))
+        yield CallDelta(slots(number)[2], text="words of a \x1b[2Jmodel ")
+        yield CallRetrying(slots(number)[4], LIMITED, 1, 2.0)
         yield from (CallFinished(call) for call in calls(number))
         yield RoundFinished(number, 2, calls(number), 6.0)
     yield AggregatorStarted(AGGREGATOR, 4)
@@ -129,18 +129,18 @@ def test_a_whole_turn_on_a_terminal(make_screen: MakeScreen) -> None:
 
 
 def test_while_the_models_think(make_screen: MakeScreen) -> None:
-    """Each seat has its line: sign, name, state or tokens, seconds, rate, last words."""
+    """Each slot has its line: sign, name, state or tokens, seconds, rate, last words."""
     screen, clock = make_screen(80, 24), Clock()
     view = TerminalView(screen.console, screen.console, clock=clock)
-    view.on(RoundStarted(1, 2, seats(1)))
-    for seat in seats(1)[:4]:
-        view.on(CallStarted(seat))
+    view.on(RoundStarted(1, 2, slots(1)))
+    for slot in slots(1)[:4]:
+        view.on(CallStarted(slot))
     view.on(
-        CallDelta(seats(1)[2], text="Cats purr by \x1b[2Jvibrations of the larynx\nat 25 to 150 Hz. " * 4)
+        CallDelta(slots(1)[2], text="Cats purr by \x1b[2Jvibrations of the larynx\nat 25 to 150 Hz. " * 4)
     )
-    view.on(CallDelta(seats(1)[3], reasoning="hm"))
+    view.on(CallDelta(slots(1)[3], reasoning="hm"))
     view.on(CallFinished(calls(1)[0]))
-    view.on(CallRetrying(seats(1)[4], LIMITED, 1, 4.0))
+    view.on(CallRetrying(slots(1)[4], LIMITED, 1, 4.0))
     clock.now += 2
     view.tick()
     assert screen.rows() == [
@@ -169,9 +169,9 @@ def test_narrow_windows_drop_columns(make_screen: MakeScreen, width: int, expect
     """The last words go first, then the rate, then the tokens; no row ever wraps."""
     screen, clock = make_screen(width, 24), Clock()
     view = TerminalView(screen.console, screen.console, clock=clock)
-    view.on(RoundStarted(1, 1, seats(1)))
-    view.on(CallStarted(seats(1)[2]))
-    view.on(CallDelta(seats(1)[2], text="漢字 word " * 28))
+    view.on(RoundStarted(1, 1, slots(1)))
+    view.on(CallStarted(slots(1)[2]))
+    view.on(CallDelta(slots(1)[2], text="漢字 word " * 28))
     clock.now += 2
     view.tick()
     rows = screen.rows()
@@ -184,7 +184,7 @@ def test_more_seats_than_rows(make_screen: MakeScreen) -> None:
     """What does not fit the window is counted, and nothing scrolls away or stays."""
     screen = make_screen(60, 6)
     view = TerminalView(screen.console, screen.console)
-    view.on(RoundStarted(1, 1, seats(1)))
+    view.on(RoundStarted(1, 1, slots(1)))
     assert screen.rows()[-1] == "  … 3 more"
     view.close()
     assert screen.rows() == []
@@ -194,12 +194,12 @@ def test_nothing_is_written_while_nothing_changed(make_screen: MakeScreen) -> No
     """Ticks without news or time write nothing, and redraws are at most ten a second."""
     screen, clock = make_screen(80, 24), Clock()
     view = TerminalView(screen.console, screen.console, clock=clock)
-    view.on(RoundStarted(1, 1, seats(1)))
-    view.on(CallStarted(seats(1)[0]))
+    view.on(RoundStarted(1, 1, slots(1)))
+    view.on(CallStarted(slots(1)[0]))
     sizes = []
     for _ in range(100):
         clock.now += 0.01
-        view.on(CallDelta(seats(1)[0], text="word "))
+        view.on(CallDelta(slots(1)[0], text="word "))
         sizes.append(len(screen.written))
     assert len(set(sizes)) <= 11
     clock.now += 1
@@ -348,18 +348,18 @@ def test_hostile_words_in_the_progress(make_screen: MakeScreen, text: str) -> No
     """Words, names and messages of models and services cannot touch the terminal."""
     screen, clock = make_screen(120, 24), Clock()
     view = TerminalView(screen.console, screen.console, clock=clock)
-    seat = Seat(1, 0, Agent("maker/" + text))
+    slot = Slot(1, 0, Agent("maker/" + text))
     failure = Failure(FailureKind.SERVICE, text, model=text)
-    view.on(RoundStarted(1, 1, (seat,)))
-    view.on(CallStarted(seat))
-    view.on(CallDelta(seat, text=text, reasoning=text))
+    view.on(RoundStarted(1, 1, (slot,)))
+    view.on(CallStarted(slot))
+    view.on(CallDelta(slot, text=text, reasoning=text))
     clock.now += 1
     view.tick()
-    view.on(CallRetrying(seat, failure, 1, 1.0))
-    view.on(CallFinished(Call(seat, failure=failure)))
+    view.on(CallRetrying(slot, failure, 1, 1.0))
+    view.on(CallFinished(Call(slot, failure=failure)))
     clock.now += 1
     view.tick()
-    view.on(RoundFinished(1, 1, (Call(seat, failure=failure),), 1.0))
+    view.on(RoundFinished(1, 1, (Call(slot, failure=failure),), 1.0))
     view.on(Notice(text))
     view.on(TurnFinished(result("failed", "", failure)))
     view.close()
@@ -470,14 +470,14 @@ def test_partial_json() -> None:
     ],
 )
 def test_names_are_short_and_different(agents: list[str], names: list[str]) -> None:
-    """No two seats look alike."""
-    assert seat_names([Agent(model) for model in agents]) == names
+    """No two slots look alike."""
+    assert slot_names([Agent(model) for model in agents]) == names
 
 
 def test_the_same_model_at_two_services() -> None:
     """The endpoint tells them apart."""
     agents = [Agent("a/x"), Agent("a/x", endpoint="local")]
-    assert seat_names(agents) == ["a/x @ together", "a/x @ local"]
+    assert slot_names(agents) == ["a/x @ together", "a/x @ local"]
 
 
 def test_numbers_as_people_read_them() -> None:

@@ -15,7 +15,7 @@ from chat_service import SAYS, Service
 from services import start_service
 
 from bot.demo.process import DemoProcess
-from bot.launch import warm
+from bot.workers.forkserver import warm
 
 if TYPE_CHECKING:
     from pty_window import PtyWindow

@@ -14,12 +14,12 @@ import pytest
 from fake_models import FakeAsk
 from services import start_service
 
+from bot.app.log import Log
 from bot.demo.process import DemoProcess
-from bot.log import Log
 from bot.serve.app import make_app
-from bot.serve.chat import Chat
-from bot.serve.gate import Limits, Turns
-from bot.serve.mixtures import Mixtures
+from bot.serve.auth import Limits, Turns
+from bot.serve.chat_completions import Chat
+from bot.serve.served_mixtures import ServedMixtures
 from bot.settings.resolve import resolve
 
 UPSTREAM_KEY = "very-secret-key-4711"
@@ -93,7 +93,7 @@ class App:
         self.ask = ask
         self.limits = limits or Limits()
         self.turns = Turns(self.limits.turns)
-        mixtures = Mixtures(again({}), again)
+        mixtures = ServedMixtures(again({}), again)
         self.chat = Chat(mixtures, ask, Log(None), self.turns, self.limits)
         self.asgi = make_app(self.chat, key=key, host="127.0.0.1")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.cli.serve import PORT, serve
-from bot.serve.wanted import MoaOptions
+from bot.serve.request_schema import MoaOptions
 
 PAGE = (Path(__file__).parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
 

@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 
 from bot.errors import Failure, FailureKind
 from bot.messages import Message
-from bot.serve.gate import is_loopback
-from bot.serve.refusal import RefusalError, refusal_of
-from bot.serve.turn import StopCutter
-from bot.serve.wanted import MoaOptions, Wanted, read_wanted
+from bot.serve.api_errors import ApiError, refusal_of
+from bot.serve.auth import is_loopback
+from bot.serve.request_schema import ChatRequest, MoaOptions, parse_request
+from bot.serve.request_turn import StopCutter
 
 USER = {"role": "user", "content": "why?"}
 
 
-def read(**fields: Any) -> Wanted:
-    return read_wanted(json.dumps({"model": "moa", "messages": [USER], **fields}).encode())
+def read(**fields: Any) -> ChatRequest:
+    return parse_request(json.dumps({"model": "moa", "messages": [USER], **fields}).encode())
 
 
 def test_a_conversation_is_taken_apart() -> None:
     """System messages go together, the last user message is the prompt, the rest is history in order."""
-    wanted = read(
+    chat_request = read(
         messages=[
             {"role": "system", "content": "one"},
             USER,
@@ -37,14 +37,14 @@ def test_a_conversation_is_taken_apart() -> None:
             {"role": "user", "content": [{"type": "text", "text": "and then?"}]},
         ]
     )
-    assert wanted.system == "one\n\ntwo"
-    assert wanted.history == (Message("user", "why?"), Message("assistant", "because"))
-    assert wanted.prompt == "and then?"
+    assert chat_request.system == "one\n\ntwo"
+    assert chat_request.history == (Message("user", "why?"), Message("assistant", "because"))
+    assert chat_request.prompt == "and then?"
 
 
 def test_what_is_asked_for() -> None:
     """Every field that a mixture can honour arrives; null is as good as absent."""
-    wanted = read(
+    chat_request = read(
         stream=True,
         stream_options={"include_usage": True},
         temperature=0,
@@ -59,9 +59,9 @@ def test_what_is_asked_for() -> None:
         top_p=0.3,
         user="me",
     )
-    assert (wanted.stream, wanted.include_usage, wanted.temperature) == (True, True, 0.0)
-    assert (wanted.max_tokens, wanted.seed, wanted.stop) == (9, -1, ("END",))
-    assert wanted.moa == MoaOptions(("a*2",), 2, "c", None, include_references=True)
+    assert (chat_request.stream, chat_request.include_usage, chat_request.temperature) == (True, True, 0.0)
+    assert (chat_request.max_tokens, chat_request.seed, chat_request.stop) == (9, -1, ("END",))
+    assert chat_request.moa == MoaOptions(("a*2",), 2, "c", None, include_references=True)
     assert read(temperature=None, max_tokens=None, stop=None, stream=None, moa=None) == read()
 
 
@@ -107,7 +107,7 @@ def test_what_is_asked_for() -> None:
 )
 def test_what_is_refused(fields: dict[str, Any], param: str, code: str) -> None:
     """A 400 in the API's form names the field, and says whether it is wrong or not supported."""
-    with pytest.raises(RefusalError) as refused:
+    with pytest.raises(ApiError) as refused:
         read(**fields)
     error = refused.value.body["error"]
     assert (refused.value.status, error["param"], error["code"]) == (400, param, code)
@@ -118,8 +118,8 @@ def test_what_is_refused(fields: dict[str, Any], param: str, code: str) -> None:
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])
 def test_what_is_not_json(body: bytes) -> None:
     """A body that is no JSON object is a 400 too, however it is broken."""
-    with pytest.raises(RefusalError) as refused:
-        read_wanted(body)
+    with pytest.raises(ApiError) as refused:
+        parse_request(body)
     assert (refused.value.status, refused.value.code) == (400, "invalid_json")
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.settings.model_names import fold, parse_models, split_endpoint
 from bot.settings.options import BY_NAME, OPTIONS, Kind
-from bot.settings.references import fold, parse_models, split_endpoint
 from bot.settings.settings import Settings
 from bot.settings.show import config_json, config_show
 

@@ -14,7 +14,7 @@ from bot.settings.paths import shipped
 if TYPE_CHECKING:
     from conftest import Home
 
-    from bot.settings.plan import Plan
+    from bot.app.make_plan import Plan
 
 _PRESET = """
 aggregator = "agg"
@@ -48,7 +48,7 @@ def test_layers_of_their_own(home: Home) -> None:
 
 
 def test_rounds_repeat_one_layer(home: Home) -> None:
-    """Without layers of their own, every round has the same seats."""
+    """Without layers of their own, every round has the same slots."""
     plan = home.resolve({"rounds": 3, "reference_models": ["a*2,b"]}).plan()
     assert _models(plan) == [["a", "a", "b"]] * 3
     assert plan.rounds == 3

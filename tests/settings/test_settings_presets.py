@@ -178,7 +178,7 @@ def _check_full(preset: Preset) -> None:
 
 
 def test_a_preset_of_the_users_own(home: Home) -> None:
-    """A file in presets/ is read in full; a seat's own value beats the one for its model."""
+    """A file in presets/ is read in full; a slot's own value beats the one for its model."""
     file = home.preset("mine", _FULL)
     preset = home.resolve({"preset": "mine"}).preset
     _check_full(preset)

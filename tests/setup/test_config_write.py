@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from bot.errors import ConfigError, UsageError
 from bot.settings.assign import read_name, read_value
+from bot.settings.edit import _changed, change_config
 from bot.settings.options import FILE_OPTIONS
-from bot.settings.write import _changed, change_config
 
 MINE = """\
 # my settings

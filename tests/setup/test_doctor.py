@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from bot.cli.streams import Streams
+from bot.app.streams import Streams
 from bot.demo.process import DemoProcess
+from bot.onboarding.machine import Verdict, log, proxies, store, terminal, versions
 from bot.settings.resolve import resolve
-from bot.setup.machine import Verdict, log, proxies, store, terminal, versions
 from bot.store import Store
 
 KEY = "a-secret-key-0815"
@@ -180,10 +180,10 @@ def test_the_store(tmp_path: Path) -> None:
 
 def test_the_log(tmp_path: Path) -> None:
     """It can be written, also where its folder is still to be made; where it cannot, that is a note."""
-    assert log(tmp_path / "logs" / "moa-bot.log").verdict is Verdict.FINE
+    assert log(tmp_path / "logs" / "moa-bot.app.log").verdict is Verdict.FINE
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "logs").write_text("", encoding="utf-8")
-    assert log(tmp_path / "logs" / "moa-bot.log").verdict is Verdict.NOTE
+    assert log(tmp_path / "logs" / "moa-bot.app.log").verdict is Verdict.NOTE
     (tmp_path / "folder.log").mkdir()
     assert log(tmp_path / "folder.log").verdict is Verdict.NOTE
 

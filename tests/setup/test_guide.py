@@ -14,13 +14,13 @@ import pytest
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from bot.cli.streams import Streams
+from bot.app.app import Resolve
+from bot.app.streams import Streams
 from bot.demo.process import DemoProcess
 from bot.errors import KeyMissingError
-from bot.program import Resolve
+from bot.onboarding.guide import guided, is_wanted
+from bot.onboarding.questions import Questions
 from bot.settings.resolve import resolve
-from bot.setup.guide import guided, is_wanted
-from bot.setup.questions import Questions
 
 if TYPE_CHECKING:
     from pty_window import PtyWindow

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import ConfigError, ExitCode, KeyMissingError
-from bot.settings.keys import Found, KeyFile, clean_key
+from bot.settings.credentials import Found, KeyFile, clean_key
 from bot.settings.resolve import resolve
 from bot.settings.settings import Settings
 

@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.client.model_list import ListedModel, ModelList, read_model_list
 from bot.demo.process import DemoProcess
 from bot.errors import Failure, FailureKind
-from bot.listing import ListedModel, Listing, read_listing
 from bot.local.discovery import look
 from bot.messages import Endpoint
-from bot.pool import Pool
 from bot.settings.endpoints import EndpointConfig
+from bot.workers.pool import Pool
 
 KEY = "a-secret-key-0815"
 MODELS = {
@@ -67,16 +67,16 @@ MODELS = {
 def test_entries_of_many_services(entry: dict[str, Any], model: ListedModel) -> None:
     """Context in tokens and prices per million, by whatever name; names without escape sequences."""
     for answer in ([entry], {"object": "list", "data": [entry, 5, {}]}, {"models": [entry, entry]}):
-        listing = read_listing(answer)
-        assert listing
-        assert str(listing.models) == str((model,))
+        model_list = read_model_list(answer)
+        assert model_list
+        assert str(model_list.models) == str((model,))
 
 
 @pytest.mark.parametrize("answer", [None, "text", 5, {}, {"data": {}}, {"error": "no"}, [1, 2], [{"x": 1}]])
 def test_what_is_no_list(answer: object) -> None:
     """It is not taken for an empty one; an empty one is."""
-    assert read_listing(answer) is None
-    assert read_listing([]) == Listing(())
+    assert read_model_list(answer) is None
+    assert read_model_list([]) == ModelList(())
 
 
 _json = st.recursive(
@@ -96,8 +96,8 @@ _json = st.recursive(
 @given(_json)
 def test_any_answer_can_be_read(answer: object) -> None:
     """No answer makes an exception, and what is read of it is sound."""
-    listing = read_listing(answer)
-    for model in listing.models if listing else ():
+    model_list = read_model_list(answer)
+    for model in model_list.models if model_list else ():
         assert model.id.strip()
         assert model.context is None or model.context > 0
         assert all(price is None or price >= 0 for price in (model.input_price, model.output_price))
@@ -110,8 +110,8 @@ def wait_for(condition: Callable[[], Any], seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
-def listed(endpoint: Endpoint, before: Callable[[Pool], None] | None = None) -> Listing | Failure:
-    async def run() -> Listing | Failure:
+def listed(endpoint: Endpoint, before: Callable[[Pool], None] | None = None) -> ModelList | Failure:
+    async def run() -> ModelList | Failure:
         pool = Pool(1)
         try:
             asking = asyncio.ensure_future(pool.models(endpoint, 5))
@@ -131,11 +131,11 @@ def test_models_through_the_pool(
 ) -> None:
     """A list comes back from a worker, whichever form the service sends it in."""
     service.programme({"models": MODELS, "require_key": KEY, **form, "demo_models": False})
-    listing = listed(Endpoint("test", service.base_url, KEY))
-    assert isinstance(listing, Listing)
-    assert [model.id for model in listing.models] == ["a", "b", "judge", "painter"]
-    assert listing.models[0] == ListedModel("a", 8192, 0.5, 2.0)
-    assert [model.chats for model in listing.models] == [True, True, True, False]
+    model_list = listed(Endpoint("test", service.base_url, KEY))
+    assert isinstance(model_list, ModelList)
+    assert [model.id for model in model_list.models] == ["a", "b", "judge", "painter"]
+    assert model_list.models[0] == ListedModel("a", 8192, 0.5, 2.0)
+    assert [model.chats for model in model_list.models] == [True, True, True, False]
     del no_workers
 
 
@@ -198,8 +198,8 @@ def test_a_worker_that_dies_is_replaced(service: DemoProcess, no_workers: Callab
     def kill(pool: Pool) -> None:
         os.kill(pool.pids[0], signal.SIGKILL)
 
-    listing = listed(Endpoint("test", service.base_url, KEY), kill)
-    assert isinstance(listing, Listing)
+    model_list = listed(Endpoint("test", service.base_url, KEY), kill)
+    assert isinstance(model_list, ModelList)
     del no_workers
 
 
@@ -226,7 +226,7 @@ def test_a_look_at_this_computer(service: DemoProcess, tmp_path: Path) -> None:
             assert asyncio.get_running_loop().time() - started < 5
         finally:
             silent.close()
-        assert all(len(each.listing.models) == 4 for each in found)
+        assert all(len(each.model_list.models) == 4 for each in found)
         return [each.endpoint.name for each in found]
 
     assert asyncio.run(run()) == ["there", "named"]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.errors import Failure, FailureKind, StoreError, UsageError
-from bot.events import Call, Seat, TurnResult
+from bot.events import Call, Slot, TurnResult
 from bot.messages import Agent, Completion, Message, Usage
 from bot.store import Conversation, Store, StoredCall, TurnId, title_from
 from bot.store import conversations as sql
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 AGGREGATOR = Call(
-    Seat(2, 0, Agent("vendor/judge"), "aggregator"),
+    Slot(2, 0, Agent("vendor/judge"), "aggregator"),
     Completion("The reply.", "thought", Usage(90, 10, 4), "stop", 0.5, 1.25, 1, "cut at the limit"),
     cost=0.02,
 )
-ANSWERED = Call(Seat(1, 0, Agent("vendor/a", "elsewhere")), Completion("An answer."), cost=None)
+ANSWERED = Call(Slot(1, 0, Agent("vendor/a", "elsewhere")), Completion("An answer."), cost=None)
 FAILED = Call(
-    Seat(1, 1, Agent("vendor/b")), failure=Failure(FailureKind.RATE_LIMITED, "slow down", "vendor/b", 429)
+    Slot(1, 1, Agent("vendor/b")), failure=Failure(FailureKind.RATE_LIMITED, "slow down", "vendor/b", 429)
 )
 RESULT = TurnResult(
     status="done",
@@ -90,7 +90,7 @@ def test_a_failed_turn_says_why(store: Store) -> None:
 
 
 def test_calls_keep_their_seat_and_outcome(store: Store) -> None:
-    """Saved calls come back by round and seat, with answer or error, under their own turn only."""
+    """Saved calls come back by round and slot, with answer or error, under their own turn only."""
     conversation = store.create_conversation({}, None, "t")
     first, second = store.begin_turn(conversation.id, "1"), store.begin_turn(conversation.id, "2")
     for call in (AGGREGATOR, FAILED, ANSWERED):
@@ -103,7 +103,7 @@ def test_calls_keep_their_seat_and_outcome(store: Store) -> None:
         StoredCall(
             turn=2,
             round=2,
-            seat=0,
+            slot=0,
             role="aggregator",
             model="vendor/judge",
             endpoint="together",
@@ -128,7 +128,7 @@ def test_calls_that_were_not_saved_are_saved_with_the_result(store: Store) -> No
     """Finishing a turn adds the calls that are missing and leaves those alone that are there."""
     conversation = store.create_conversation({}, None, "t")
     turn = store.begin_turn(conversation.id, "1")
-    store.save_calls(turn, Call(ANSWERED.seat, Completion("as it finished")))
+    store.save_calls(turn, Call(ANSWERED.slot, Completion("as it finished")))
     store.finish_turn(turn, RESULT)
     assert [call.text for call in store.calls(turn)] == ["as it finished", "", "The reply."]
 
@@ -138,7 +138,7 @@ def test_the_later_call_of_a_seat_counts(store: Store) -> None:
     conversation = store.create_conversation({}, None, "t")
     turn = store.begin_turn(conversation.id, "1")
     store.save_calls(turn, FAILED)
-    store.save_calls(turn, Call(FAILED.seat, Completion("after all")))
+    store.save_calls(turn, Call(FAILED.slot, Completion("after all")))
     assert [(call.status, call.text) for call in store.calls(turn)] == [("done", "after all")]
 
 
@@ -338,7 +338,7 @@ def test_surrogates(store: Store) -> None:
     odd, kept = "a\udc80b \ud83d\ude00 \ud83d", "a\ufffdb 😀 \ufffd"
     conversation = store.create_conversation({"preset": odd}, odd, odd)
     turn = store.begin_turn(conversation.id, odd)
-    store.save_calls(turn, Call(Seat(1, 0, Agent(odd)), Completion(odd, odd)))
+    store.save_calls(turn, Call(Slot(1, 0, Agent(odd)), Completion(odd, odd)))
     store.finish_turn(turn, TurnResult("partial", odd, odd, odd, notices=(odd,)))
     stored = store.conversation(conversation.id)
     assert (stored.settings, stored.system) == ({"preset": kept}, kept)

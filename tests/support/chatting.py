@@ -21,7 +21,7 @@ from prompt_toolkit.data_structures import Size
 from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output.vt100 import Vt100_Output
 
-from bot.cli.streams import Streams
+from bot.app.streams import Streams
 from bot.errors import ExitCode
 from bot.repl import chat
 from bot.settings.resolve import resolve

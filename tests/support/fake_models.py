@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bot.depth import Depth
 from bot.errors import Failure, FailureKind
 from bot.events import Event, TurnFinished, TurnResult
 from bot.messages import Agent, CallUpdate, Completion, Delta, Endpoint, Message, Request, Usage
-from bot.mixture import Control, Mixture
-from bot.patience import Patience
+from bot.method.early_stop import EarlyStop
+from bot.method.mixture import CancelToken, Mixture
+from bot.method.round_timeout import RoundTimeout
 
 
 class CutAfter(str):
@@ -38,8 +38,8 @@ class FakePlan:
     instruction: str = "INSTRUCTION"
     system: str | None = None
     fallbacks: tuple[Agent, ...] = ()
-    patience: Patience = field(default_factory=Patience)
-    depth: Depth = field(default_factory=Depth)
+    round_timeout: RoundTimeout = field(default_factory=RoundTimeout)
+    early_stop: EarlyStop = field(default_factory=EarlyStop)
     light_aggregator: Agent | None = None
     ranking: str | None = None
 
@@ -112,7 +112,7 @@ class FakeAsk:
             self.cancelled.append(request.model)
             raise
         if isinstance(reply, CutAfter):
-            reply = Completion(str(reply), partial="stream cut: the line went dead", broken=FailureKind.CUT)
+            reply = Completion(str(reply), partial="stream cut: the line went dead", truncation_kind=FailureKind.CUT)
         elif isinstance(reply, str):
             reply = Completion(reply, usage=Usage(10, len(words)), finish_reason="stop")
         yield reply
@@ -130,10 +130,10 @@ async def run_turn(
     mixture: Mixture,
     prompt: str = "question",
     history: Sequence[Message] = (),
-    control: Control | None = None,
+    cancel_token: CancelToken | None = None,
 ) -> tuple[list[Event], TurnResult]:
     """Run one turn to its end; returns all events and the result."""
-    events = [event async for event in mixture.run(history, prompt, control)]
+    events = [event async for event in mixture.run(history, prompt, cancel_token)]
     last = events[-1]
     assert isinstance(last, TurnFinished)
     return events, last.result

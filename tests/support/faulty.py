@@ -218,7 +218,7 @@ def variables(place: str) -> dict[str, str]:
 
 @dataclass
 class Kept:
-    """What the store holds of one turn: its status and reply, and its calls by (round, seat)."""
+    """What the store holds of one turn: its status and reply, and its calls by (round, slot)."""
 
     status: str
     reply: str
@@ -233,8 +233,8 @@ def kept(home: Path, prompt: str) -> Kept:
         turns = database.execute("SELECT * FROM turns WHERE prompt = ?", (prompt,)).fetchall()
         assert len(turns) == 1, f"{len(turns)} turns with this prompt"
         calls = database.execute("SELECT * FROM calls WHERE turn = ?", (turns[0]["id"],)).fetchall()
-        seats = {(call["round"], call["seat"]): dict(call) for call in calls}
-        return Kept(turns[0]["status"], turns[0]["reply"], seats)
+        slots = {(call["round"], call["slot"]): dict(call) for call in calls}
+        return Kept(turns[0]["status"], turns[0]["reply"], slots)
     finally:
         database.close()
 
@@ -252,8 +252,8 @@ def check_kept(cell: Cell, record: Kept) -> None:
             assert record.calls[last]["partial"]
         return
     round_ = 2 if cell.place == "second" else 1
-    for seat in range(len(cell.struck)):
-        call = record.calls[round_, seat]
+    for slot in range(len(cell.struck)):
+        call = record.calls[round_, slot]
         if fault.torn:
             assert call["status"] == "done"
             assert call["partial"].startswith(str(fault.kind))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.trace.blocks import Block, cut, sentences
+from bot.attribution.blocks import Block, cut, sentences
 
 MARKDOWN = """\
 # Purring

@@ -41,9 +41,9 @@ def kept() -> str:
         Turn("", 3, "So?", WHEN, "failed"),
     ]
     calls = [
-        StoredCall(number, 1, seat, "reference", f"vendor/{name}", "together", "done", text=text)
+        StoredCall(number, 1, slot, "reference", f"vendor/{name}", "together", "done", text=text)
         for number in (1, 2, 3)
-        for seat, (name, text) in enumerate([("a", PURR), ("b", HURT)])
+        for slot, (name, text) in enumerate([("a", PURR), ("b", HURT)])
     ]
     with Store.open(paths.store_file()) as store:
         return store.restore(Conversation("", "Cats", WHEN, WHEN), turns, calls).id

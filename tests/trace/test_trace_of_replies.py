@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.trace import nearness as nearness_module
-from bot.trace import trace
-from bot.trace.nearness import nearness
+from bot.attribution import attribution
+from bot.attribution import passages as nearness_module
+from bot.attribution.passages import nearest_passages
 
 PURR = "Purring is a self-regulating behaviour that calms the cat."
 HURT = "It is not always a good sign, because hurt cats purr as well."
@@ -163,10 +163,10 @@ def test_a_cut_off_search_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
         f"The {word} animal number {number} does purr" for number, word in enumerate("abcdefghij" * 20)
     ]
     blocks = [f"The animal number {number} does purr" for number in range(0, 200, 17)]
-    whole = nearness(blocks, [sentences, sentences[::-1]])
+    whole = nearest_passages(blocks, [sentences, sentences[::-1]])
     monkeypatch.setattr(nearness_module, "LOOKUPS", 0)
     monkeypatch.setattr(nearness_module, "_FEWEST_LOOKUPS", 10)
-    assert [max(row) for row in nearness(blocks, [sentences, sentences[::-1]])] == pytest.approx(
+    assert [max(row) for row in nearest_passages(blocks, [sentences, sentences[::-1]])] == pytest.approx(
         [max(row) for row in whole], abs=0.05
     )
 

@@ -7,24 +7,24 @@ from datetime import UTC, datetime
 
 import pytest
 
+from bot.attribution import Attribution, from_calls, from_result
+from bot.attribution.proposals import named, references_needed
 from bot.errors import Failure, FailureKind
-from bot.events import Call, Seat, TurnResult
+from bot.events import Call, Slot, TurnResult
 from bot.messages import Agent, Completion
 from bot.store import StoredCall, Turn
-from bot.trace import Trace, from_calls, from_result
-from bot.trace.origins import named, references_needed
 
 FAILED = "failed"
 Rounds = list[list[tuple[str, str]]]
-Build = Callable[..., Trace]
+Build = Callable[..., Attribution]
 
 
-def of_result(rounds: Rounds, reply: str, needed: int = 1) -> Trace:
+def of_result(rounds: Rounds, reply: str, needed: int = 1) -> Attribution:
     def call(number: int, index: int, model: str, text: str) -> Call:
-        seat = Seat(number, index, Agent(model))
+        slot = Slot(number, index, Agent(model))
         if text == FAILED:
-            return Call(seat, Completion("half a"), Failure(FailureKind.TIMEOUT, "too late", model))
-        return Call(seat, Completion(text))
+            return Call(slot, Completion("half a"), Failure(FailureKind.TIMEOUT, "too late", model))
+        return Call(slot, Completion(text))
 
     layers = tuple(
         tuple(call(number, index, *answer) for index, answer in enumerate(answers))
@@ -33,7 +33,7 @@ def of_result(rounds: Rounds, reply: str, needed: int = 1) -> Trace:
     return from_result(TurnResult("done", reply, "", "judge", layers), needed)
 
 
-def of_calls(rounds: Rounds, reply: str, needed: int = 1) -> Trace:
+def of_calls(rounds: Rounds, reply: str, needed: int = 1) -> Attribution:
     def call(number: int, index: int, model: str, text: str) -> StoredCall:
         if text == FAILED:
             return StoredCall(2, number, index, "reference", model, "together", "failed", "timed out")
@@ -55,7 +55,7 @@ class TestBothWays:
     """A turn gives the same trace whether it has just ended or comes from the store."""
 
     def test_the_last_round_counts(self, build: Build) -> None:
-        """Proposals are the last round's in the order of their seats, without the failed and empty."""
+        """Proposals are the last round's in the order of their slots, without the failed and empty."""
         last = [("m/a", "one"), ("m/b", FAILED), ("m/c", " "), ("m/d", "two")]
         found = build([[("m/a", "early"), ("m/b", "early")], last], "one")
         assert [proposal.name for proposal in found.proposals] == ["a", "d"]

@@ -11,8 +11,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from bot.trace import Trace, trace, trace_json, trace_lines, trace_text
-from bot.trace.show import ALONE, HONEST
+from bot.attribution import Attribution, attribution, attribution_json, attribution_lines, attribution_text
+from bot.render.attribution import ALONE, HONEST
 
 PURR = "Purring is a self-regulating behaviour that calms the cat."
 HURT = "It is not always a good sign, because hurt cats purr as well."
@@ -32,7 +32,7 @@ EVIL = trace(f"{HOSTILE}\n\n```\n{HOSTILE}\n{HOSTILE}\n```", [(HOSTILE, HOSTILE)
 
 def test_a_window_of_80_cells() -> None:
     """Bars of likeness, the most alike first; blocks and who says the same; who agrees; what it is worth."""
-    assert trace_lines(TRACE, 80) == EXPECTED
+    assert attribution_lines(TRACE, 80) == EXPECTED
 
 
 EXPECTED = [
@@ -60,7 +60,7 @@ EXPECTED = [
 
 def test_a_narrow_window_loses_columns() -> None:
     """Narrow windows lose edits, then TF-IDF, then shares, then the bars, never names and BLEU."""
-    heads = {width: trace_lines(TRACE, width)[0].split()[1:] for width in (80, 50, 44, 36, 24)}
+    heads = {width: attribution_lines(TRACE, width)[0].split()[1:] for width in (80, 50, 44, 36, 24)}
     assert heads == {
         80: ["to", "the", "reply", "BLEU", "edit", "tf-idf", "share"],
         50: ["to", "the", "reply", "BLEU", "tf-idf", "share"],
@@ -68,15 +68,15 @@ def test_a_narrow_window_loses_columns() -> None:
         36: ["to", "the", "reply", "BLEU"],
         24: ["BLEU"],
     }
-    assert all(any("█" in line for line in trace_lines(TRACE, width)) for width in (80, 50, 44, 36))
-    assert not any("█" in line for line in trace_lines(TRACE, 24))
+    assert all(any("█" in line for line in attribution_lines(TRACE, width)) for width in (80, 50, 44, 36))
+    assert not any("█" in line for line in attribution_lines(TRACE, 24))
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 5, *range(8, 130, 7)])
 @pytest.mark.parametrize("traced", [TRACE, WIDE, MANY, EVIL], ids=["plain", "wide", "many", "hostile"])
-def test_no_line_is_wider_than_the_window(traced: Trace, width: int) -> None:
+def test_no_line_is_wider_than_the_window(traced: Attribution, width: int) -> None:
     """At any width no line is wider than the window, wide characters and many models included."""
-    lines = trace_lines(traced, width)
+    lines = attribution_lines(traced, width)
     assert lines
     assert [line for line in lines if cell_len(line) > width] == []
 
@@ -85,8 +85,12 @@ def test_nothing_that_a_terminal_obeys() -> None:
     """Escape sequences and markup in names and texts come out as harmless text, in every form."""
     stream = io.StringIO()
     console = Console(file=stream, color_system=None, width=200, markup=True, emoji=True)
-    console.print(trace_text(EVIL, 200), soft_wrap=True)
-    for text in (stream.getvalue(), "\n".join(trace_lines(EVIL, None)), "\n".join(trace_lines(EVIL, 200))):
+    console.print(attribution_text(EVIL, 200), soft_wrap=True)
+    for text in (
+        stream.getvalue(),
+        "\n".join(attribution_lines(EVIL, None)),
+        "\n".join(attribution_lines(EVIL, 200)),
+    ):
         assert not set(text) & {chr(code) for code in (*range(9), *range(11, 32), *range(127, 160))}
         assert "[bold]f[/abc]" in text
         assert "[red]b[/red]" in text
@@ -94,14 +98,14 @@ def test_nothing_that_a_terminal_obeys() -> None:
 
 def test_colours_add_nothing_but_colour() -> None:
     """The styled text reads as the plain lines."""
-    plain = [line.rstrip() for line in trace_text(TRACE, 80).plain.split("\n")]
-    assert plain == trace_lines(TRACE, 80)
-    assert trace_text(TRACE, 80).spans
+    plain = [line.rstrip() for line in attribution_text(TRACE, 80).plain.split("\n")]
+    assert plain == attribution_lines(TRACE, 80)
+    assert attribution_text(TRACE, 80).spans
 
 
 def test_a_pipe_gets_fields() -> None:
     """In a pipe nothing is cut or padded: fields with tabs between, proposals first, then blocks."""
-    lines = trace_lines(TRACE, None)
+    lines = attribution_lines(TRACE, None)
     first = TRACE.proposals[0]
     assert lines[0].split("\t") == [
         "DeepSeek-V4-Pro",
@@ -118,23 +122,23 @@ def test_a_pipe_gets_fields() -> None:
 
 def test_an_aggregator_alone() -> None:
     """Without proposals the trace says so, and nothing else."""
-    assert trace_lines(trace(REPLY, []), 100) == [f"  {ALONE}"]
+    assert attribution_lines(trace(REPLY, []), 100) == [f"  {ALONE}"]
 
 
 def test_one_two_and_all() -> None:
     """One proposal, both of two, and all of three are worded as such."""
-    lines = "\n".join(trace_lines(trace(PURR, [("a", PURR)]), 100))
+    lines = "\n".join(attribution_lines(trace(PURR, [("a", PURR)]), 100))
     assert "a says the same" in lines
     assert "themselves" not in lines
-    assert "both say the same" in "\n".join(trace_lines(trace(PURR, [("a", PURR), ("b", PURR)]), 100))
+    assert "both say the same" in "\n".join(attribution_lines(trace(PURR, [("a", PURR), ("b", PURR)]), 100))
     three = trace(PURR, [(name, PURR) for name in "abc"])
-    assert "all 3 say the same" in "\n".join(trace_lines(three, 100))
+    assert "all 3 say the same" in "\n".join(attribution_lines(three, 100))
 
 
 def test_many_models_are_counted() -> None:
     """As many models as fit are named, the others counted; the matrix gives way to its extremes."""
     proposals = [(f"model-{number}", PURR if number < 20 else HURT) for number in range(30)]
-    lines = trace_lines(trace(PURR, proposals), 80)
+    lines = attribution_lines(trace(PURR, proposals), 80)
     assert any(line.endswith("  model-0, model-1 and 18 more say the same") for line in lines)
     assert any(line.startswith("  most alike  1.0  model-0, model-1") for line in lines)
     assert any(line.startswith("  least alike") and "model-20" in line for line in lines)
@@ -142,7 +146,7 @@ def test_many_models_are_counted() -> None:
 
 def test_json_holds_everything() -> None:
     """The JSON has all figures, blocks and texts, and survives a round trip."""
-    value = json.loads(json.dumps(trace_json(TRACE)))
+    value = json.loads(json.dumps(attribution_json(TRACE)))
     assert [proposal["name"] for proposal in value["proposals"]] == [name for name, _ in PROPOSALS]
     assert set(value["proposals"][0]) == {"name", "bleu", "edit", "tfidf", "share"}
     assert [block["kind"] for block in value["blocks"]] == ["paragraph"] * 3 + ["code"]
@@ -162,7 +166,7 @@ def test_json_holds_everything() -> None:
 def test_importing_it_is_cheap() -> None:
     """Importing the package loads none of the libraries that it uses."""
     script = (
-        "import sys, bot.trace, bot.cli.trace; "
+        "import sys, bot.attribution, bot.cli.trace; "
         "print({'rich', 'markdown_it', 'sacrebleu', 'rapidfuzz', 'numpy'} & set(sys.modules))"
     )
     done = subprocess.run(

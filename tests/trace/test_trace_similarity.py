@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.trace.similarity import bleu, levenshtein, tfidf
+from bot.text.similarity import bleu, levenshtein, tfidf
 
 # Length-controlled win rates as published.
 WIN_RATES = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.context import CUT_MARK, LEAST_REFERENCE, estimate_tokens, even_cap, fit, shorten
 from bot.messages import Message
+from bot.method.context import CUT_MARK, LEAST_REFERENCE, estimate_tokens, even_cap, fit, shorten
 
 PARTS = {"systems": ("SYSTEM",), "instruction": "INSTRUCTION", "prompt": "PROMPT " * 50, "max_tokens": 500}
 TURNS = [Message("user" if i % 2 == 0 else "assistant", f"turn {i} " * 100) for i in range(8)]

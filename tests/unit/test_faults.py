@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bot import faults
+from bot.client import error_mapping
 from bot.errors import FailureKind
 from bot.messages import Endpoint, Message, Request
 
@@ -14,9 +14,9 @@ KEY = "my-private-key-0123456789"
 REQUEST = Request(Endpoint("x", "http://x/v1", KEY), "maker/model", (Message("user", "hi"),), 0.7, 100)
 
 
-def refusal(status: int, body: object, **headers: str) -> object:
+def http_failure(status: int, body: object, **headers: str) -> object:
     text = body if isinstance(body, str) else json.dumps(body)
-    return faults.refusal(REQUEST, status, text, headers)
+    return error_mapping.http_failure(REQUEST, status, text, headers)
 
 
 @pytest.mark.parametrize(
@@ -43,14 +43,19 @@ def refusal(status: int, body: object, **headers: str) -> object:
 )
 def test_kinds_by_status_and_words(status: int, message: str, kind: FailureKind) -> None:
     """Each refusal becomes the kind that decides what is done about it."""
-    assert refusal(status, {"error": {"message": message}}).kind is kind
+    assert http_failure(status, {"error": {"message": message}}).kind is kind
 
 
 def test_the_limit_that_the_service_names() -> None:
     """A context-length error's number is kept, thousands' commas and all."""
-    assert faults.context_limit("This model's maximum context length is 8,192 tokens, you asked 9000") == 8192
-    assert faults.context_limit("`inputs` tokens + `max_new_tokens` must be <= 8193. Given 9000") == 8193
-    assert faults.context_limit("too long") is None
+    assert (
+        error_mapping.context_limit("This model's maximum context length is 8,192 tokens, you asked 9000")
+        == 8192
+    )
+    assert (
+        error_mapping.context_limit("`inputs` tokens + `max_new_tokens` must be <= 8193. Given 9000") == 8193
+    )
+    assert error_mapping.context_limit("too long") is None
 
 
 @pytest.mark.parametrize(
@@ -68,7 +73,7 @@ def test_the_limit_that_the_service_names() -> None:
 def test_error_bodies_in_every_form(body: object, message: str) -> None:
     """The message is found in the usual forms of error bodies, and in an HTML page."""
     text = body if isinstance(body, str) else json.dumps(body)
-    assert faults.error_message(text)[0].strip() == message
+    assert error_mapping.error_message(text)[0].strip() == message
 
 
 @pytest.mark.parametrize(
@@ -76,7 +81,7 @@ def test_error_bodies_in_every_form(body: object, message: str) -> None:
 )
 def test_keys_are_taken_out(said: str) -> None:
     """No key reaches a message, neither ours nor anything that looks like one."""
-    shown = str(refusal(401, {"error": {"message": said}}))
+    shown = str(http_failure(401, {"error": {"message": said}}))
     assert KEY not in shown
     assert "abcdefgh" not in shown
     assert "[key]" in shown
@@ -84,15 +89,15 @@ def test_keys_are_taken_out(said: str) -> None:
 
 def test_retry_after_in_its_three_forms() -> None:
     """Seconds, milliseconds and dates are understood; nonsense is as if it were not there."""
-    assert faults.retry_after({"retry-after": "2.5"}) == 2.5
-    assert faults.retry_after({"retry-after-ms": "300"}) == 0.3
-    assert faults.retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
-    assert faults.retry_after({"retry-after": "soon"}) is None
-    assert faults.retry_after({}) is None
+    assert error_mapping.retry_after({"retry-after": "2.5"}) == 2.5
+    assert error_mapping.retry_after({"retry-after-ms": "300"}) == 0.3
+    assert error_mapping.retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
+    assert error_mapping.retry_after({"retry-after": "soon"}) is None
+    assert error_mapping.retry_after({}) is None
 
 
 def test_long_messages_are_cut() -> None:
     """A page-long error becomes one readable line."""
-    shown = refusal(500, {"error": {"message": "word\n" * 1000}})
+    shown = http_failure(500, {"error": {"message": "word\n" * 1000}})
     assert len(shown.message) < 350
     assert "\n" not in shown.message

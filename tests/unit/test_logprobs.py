@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.logprobs import top_logprobs
+from bot.client.logprobs import top_logprobs
 
 PAIRS = (("m", -0.1), ("M", -2.5))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.messages import Message
-from bot.prompts import compose, numbered, seal, system_message
+from bot.method.prompts import compose, numbered, seal, system_message
 
 
 def test_numbers_from_one_without_names() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.cli.prompts_in import PromptReader
+from bot.cli.prompt_reader import PromptReader
 
 
 def read(data: bytes, size: int, *, null: bool = False) -> list[str]:

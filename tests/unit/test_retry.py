@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from bot import faults
+from bot.client import error_mapping
+from bot.client.retry import RateLimiter, Retrier, backoff
 from bot.errors import Failure, FailureKind
-from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, Pace, Request, Retrying
-from bot.retry import Gate, Retrier, backoff
+from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, RateLimitHint, Request, Retrying
 
 SOON = 0.05
 
@@ -133,7 +133,7 @@ def test_pace_of_a_good_answer_is_heeded() -> None:
     """x-ratelimit headers of an answer hold what comes next."""
 
     async def run() -> float:
-        script = Scripted([Pace(0.3), Completion("one")], [Completion("two")])
+        script = Scripted([RateLimitHint(0.3), Completion("one")], [Completion("two")])
         retrier = Retrier(script)
         for _ in range(2):
             async for _ in retrier(request()):
@@ -145,8 +145,8 @@ def test_pace_of_a_good_answer_is_heeded() -> None:
 
 def test_a_known_rate() -> None:
     """With a rate, requests leave evenly."""
-    gate = Gate(rate=600)
-    waits = [gate.wait() for _ in range(4)]
+    limiter = RateLimiter(rate=600)
+    waits = [limiter.wait() for _ in range(4)]
     assert waits[0] == 0
     assert [round(wait, 1) for wait in waits[1:]] == [0.1, 0.2, 0.3]
 
@@ -172,4 +172,4 @@ def test_backoff_grows_and_is_jittered() -> None:
 )
 def test_rate_limit_headers(headers: dict[str, str], seconds: float | None) -> None:
     """OpenAI's and Together's forms are understood, others are as if they were not there."""
-    assert faults.pace(headers) == seconds
+    assert error_mapping.rate_limit_reset(headers) == seconds

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.sse import EventReader
+from bot.client.sse import EventReader
 
 
 def read(chunks: list[bytes]) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.thinking import ThinkSplitter, split_thinking
+from bot.client.thinking import ThinkSplitter, split_thinking
 
 
 def streamed(pieces: list[str]) -> tuple[str, str]:

@@ -9,8 +9,8 @@ from bot.eval.alpaca_eval import data as official
 from bot.eval.alpaca_eval import judge
 from bot.eval.alpaca_eval.score import OFFICIAL_ANNOTATOR, score
 from bot.eval.benchmark import Item, JudgeRequest, Judgment, Row, Stage, known_as
-from bot.eval.data import Data
-from bot.eval.extra import require
+from bot.eval.extras import require
+from bot.eval.official_data import Data
 from bot.messages import Completion
 
 

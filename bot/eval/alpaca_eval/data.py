@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bot.eval.data import Data, Source
 from bot.eval.files import DataError, Row
+from bot.eval.official_data import Data, Source
 
 _HUB = (
     "https://huggingface.co/datasets/tatsu-lab/alpaca_eval/resolve/17853a40d13d6685f232795138d844a92b4089c6/"

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bot.eval.alpaca_eval.data import Gamed
-from bot.eval.extra import needs_extra
+from bot.eval.extras import needs_extra
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,9 +14,9 @@ from typing import Any
 
 from bot.eval.alpaca_eval.data import COUNT, Question, by_instruction, difficulties, gamed, questions
 from bot.eval.alpaca_eval.length_control import FOLDS, Judged, controlled
-from bot.eval.data import Data
-from bot.eval.figures import Figure, figure
 from bot.eval.files import DataError, MissingDataError, Row
+from bot.eval.official_data import Data
+from bot.eval.statistics import Figure, figure
 
 OFFICIAL_ANNOTATOR = "weighted_alpaca_eval_gpt4_turbo"
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bot.eval.data import Data, Source
 from bot.eval.files import DataError, MissingDataError, Row
+from bot.eval.official_data import Data, Source
 
 _REPOSITORY = "https://raw.githubusercontent.com/kaistAI/FLASK/3b4e22bc34aa9dc15ea0c51be3cbf5f3c8b1b5e5/"
 

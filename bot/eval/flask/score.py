@@ -10,12 +10,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from bot.eval.data import Data
-from bot.eval.figures import Figure, figure
 from bot.eval.files import DataError, MissingDataError, Row
 from bot.eval.flask import data as official
 from bot.eval.flask.data import COUNT, DIFFICULTIES, SKILL_KEYS, Instruction
 from bot.eval.flask.judge import Scores, known_scores, read_scores
+from bot.eval.official_data import Data
+from bot.eval.statistics import Figure, figure
 
 Judged = tuple[int, Row, Scores]
 """An item's id, its row, its scores."""

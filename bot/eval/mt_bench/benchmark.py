@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from bot.eval.benchmark import Item, JudgeRequest, Judgment, Row, Stage, known_as
-from bot.eval.data import Data
 from bot.eval.mt_bench import data as official
 from bot.eval.mt_bench import judge as judging
 from bot.eval.mt_bench.score import score
+from bot.eval.official_data import Data
 from bot.messages import Completion
 
 MAX_TOKENS = 1024

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bot.eval.data import Data, Source
 from bot.eval.files import DataError
+from bot.eval.official_data import Data, Source
 
 _REPOSITORY = (
     "https://raw.githubusercontent.com/lm-sys/FastChat/0e6d3e4beaab66f4d3f93db72541a4abab8af28d/"

@@ -10,10 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bot.eval.figures import figure
 from bot.eval.files import DataError, Row
 from bot.eval.mt_bench.data import CATEGORIES, COUNT, category
 from bot.eval.mt_bench.judge import read_score
+from bot.eval.statistics import figure
 
 Place = tuple[int, int]
 """A question's id, and the turn: 1 or 2."""

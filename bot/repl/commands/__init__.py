@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 from bot.errors import UsageError
 
 if TYPE_CHECKING:
-    from bot.repl.room import Room
+    from bot.repl.chat_context import ChatContext
 
 _COMMAND = re.compile(r"/[^\s/*]*(?:\s|\Z)")
 
-Run = Callable[["Room", str], Awaitable[None]]
+Run = Callable[["ChatContext", str], Awaitable[None]]
 
 
 class Quit(Exception):  # noqa: N818 - not an error: the user leaves
@@ -97,10 +97,10 @@ def is_command(line: str) -> bool:
     return _COMMAND.match(line) is not None
 
 
-async def run_command(room: Room, line: str) -> None:
+async def run_command(chat: ChatContext, line: str) -> None:
     """Run the command of a line that begins with a slash; Quit when the user leaves."""
     name, _, argument = line[1:].strip().partition(" ")
-    await find(name).run(room, argument.strip())
+    await find(name).run(chat, argument.strip())
 
 
 def words(argument: str) -> list[str]:

@@ -8,159 +8,159 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.cli.attachments import read_text
+from bot.app.attachments import read_text
 from bot.errors import StoreError, UsageError
 from bot.repl.commands import KEYS, Quit, command, find, load, words
 
 if TYPE_CHECKING:
-    from bot.repl.room import Room
+    from bot.repl.chat_context import ChatContext
     from bot.store import Store
 
 
 @command("help", "?", arguments="[COMMAND]", completes="commands")
-async def _help(room: Room, argument: str) -> None:
+async def _help(chat: ChatContext, argument: str) -> None:
     """Show the commands and keys, or what one of them does."""
     if argument:
         entry = find(argument.removeprefix("/"))
         names = ", ".join(f"/{name}" for name in entry.names)
-        room.say(f"  {names} {entry.arguments}".rstrip())
+        chat.say(f"  {names} {entry.arguments}".rstrip())
         for line in cleandoc(entry.run.__doc__ or "").splitlines():
-            room.say(f"    {line}".rstrip())
+            chat.say(f"    {line}".rstrip())
         return
-    room.say_list([(f"{entry.name} {entry.arguments}".rstrip(), entry.help) for entry in load().values()])
-    room.say("")
-    room.say_list(KEYS)
+    chat.say_list([(f"{entry.name} {entry.arguments}".rstrip(), entry.help) for entry in load().values()])
+    chat.say("")
+    chat.say_list(KEYS)
 
 
 @command("exit", "quit", "bye")
-async def _exit(room: Room, argument: str) -> None:  # noqa: ARG001 - every command takes one
+async def _exit(chat: ChatContext, argument: str) -> None:  # noqa: ARG001 - every command takes one
     """Leave (as Ctrl-D does)."""
     raise Quit
 
 
 @command("new")
-async def _new(room: Room, argument: str) -> None:  # noqa: ARG001
+async def _new(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
     """Begin a new conversation."""
-    room.session.clear()
-    room.result, room.prompt = None, ""
-    room.say("  A new conversation.")
+    chat.session.clear()
+    chat.result, chat.prompt = None, ""
+    chat.say("  A new conversation.")
 
 
 @command("clear")
-async def _clear(room: Room, argument: str) -> None:
+async def _clear(chat: ChatContext, argument: str) -> None:
     """Begin a new conversation on a clean screen."""
-    room.terminal.clear()
-    await _new(room, argument)
+    chat.terminal.clear()
+    await _new(chat, argument)
 
 
 @command("retry", arguments="[AGGREGATOR]", completes="models")
-async def _retry(room: Room, argument: str) -> None:
+async def _retry(chat: ChatContext, argument: str) -> None:
     """Ask the last prompt again, once with another aggregator if you name one.
 
     The earlier reply is taken back out of the conversation.
     """
-    prompt = room.last_prompt()
-    if room.answered:
-        room.session.undo()
-    await room.ask(prompt, aggregator=argument or None)
+    prompt = chat.last_prompt()
+    if chat.answered:
+        chat.session.undo()
+    await chat.ask(prompt, aggregator=argument or None)
 
 
 @command("undo")
-async def _undo(room: Room, argument: str) -> None:  # noqa: ARG001
+async def _undo(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
     """Take the last prompt and its reply back out of the conversation."""
-    prompt = room.session.undo()
+    prompt = chat.session.undo()
     if prompt is None:
         raise UsageError("There is nothing to take back.")
-    room.offer(prompt)
-    room.prompt, room.result = "", None
-    room.say("  Taken back; the prompt is in the line again.")
+    chat.offer(prompt)
+    chat.prompt, chat.result = "", None
+    chat.say("  Taken back; the prompt is in the line again.")
 
 
 @command("edit", arguments="[TEXT]")
-async def _edit(room: Room, argument: str) -> None:
+async def _edit(chat: ChatContext, argument: str) -> None:
     """Write the next prompt in your editor, beginning with TEXT or with the last prompt."""
     from bot.repl.editor import edit
 
-    with room.terminal.released():
-        text = edit(argument or room.prompt)
-    room.offer(text.strip("\n") if text.strip() else "")
-    room.say("  Enter asks it." if text.strip() else "  Nothing was written.")
+    with chat.terminal.released():
+        text = edit(argument or chat.prompt)
+    chat.offer(text.strip("\n") if text.strip() else "")
+    chat.say("  Enter asks it." if text.strip() else "  Nothing was written.")
 
 
 @command("file", "attach", arguments="[PATH …]", completes="files")
-async def _file(room: Room, argument: str) -> None:
+async def _file(chat: ChatContext, argument: str) -> None:
     """Attach text files to the next prompt; alone: list them; `-` takes them off."""
     if argument == "-":
-        room.files.clear()
+        chat.files.clear()
     for name in words(argument) if argument != "-" else []:
         path = Path(name).expanduser()
         text = read_text(path)
-        room.files.append(path)
-        room.say(f"  {path.name}: {_size(text)}, goes along with the next prompt")
+        chat.files.append(path)
+        chat.say(f"  {path.name}: {_size(text)}, goes along with the next prompt")
     if not argument or argument == "-":
-        names = ", ".join(path.name for path in room.files)
-        room.say(f"  Attached: {names}" if names else "  Nothing is attached.")
+        names = ", ".join(path.name for path in chat.files)
+        chat.say(f"  Attached: {names}" if names else "  Nothing is attached.")
 
 
 @command("history", arguments="[N]")
-async def _history(room: Room, argument: str) -> None:
+async def _history(chat: ChatContext, argument: str) -> None:
     """List the latest conversations."""
     from bot.history import list_text
 
     limit = int(argument[:9]) if argument.isdecimal() else 15
-    rows = _store(room).list_conversations(limit)
-    room.say(
-        list_text(rows, room.terminal.width).rstrip("\n") if rows else "  No conversations are kept yet."
+    rows = _store(chat).list_conversations(limit)
+    chat.say(
+        list_text(rows, chat.terminal.width).rstrip("\n") if rows else "  No conversations are kept yet."
     )
 
 
 @command("search", arguments="WORDS")
-async def _search(room: Room, argument: str) -> None:
+async def _search(chat: ChatContext, argument: str) -> None:
     """Search all kept prompts and replies."""
     from bot.history import search_text
 
-    hits = _store(room).search(argument)
+    hits = _store(chat).search(argument)
     if not hits:
-        room.say("  Nothing found.")
+        chat.say("  Nothing found.")
         return
-    colour = room.streams.stderr_is_terminal and not (room.settings.plain or "NO_COLOR" in os.environ)
+    colour = chat.streams.stderr_is_terminal and not (chat.settings.plain or "NO_COLOR" in os.environ)
     # Sanitised there already; what codes are in it are the search's own.
-    room.streams.say(search_text(hits, room.terminal.width, colour=colour).rstrip("\n"))
+    chat.streams.say(search_text(hits, chat.terminal.width, colour=colour).rstrip("\n"))
 
 
 @command("resume", arguments="ID", completes="conversations")
-async def _resume(room: Room, argument: str) -> None:
+async def _resume(chat: ChatContext, argument: str) -> None:
     """Go on with another conversation, and with its settings."""
-    store = _store(room)
+    store = _store(chat)
     if not argument:
         raise UsageError("Which one? /history lists them; the first letters of an ID are enough.")
-    room.program.resume(store.conversation(argument))
-    room.session = room.program.session()
-    room.recall()
+    chat.app.resume(store.conversation(argument))
+    chat.session = chat.app.session()
+    chat.recall()
 
 
 @command("rename", arguments="TITLE")
-async def _rename(room: Room, argument: str) -> None:
+async def _rename(chat: ChatContext, argument: str) -> None:
     """Give this conversation another title."""
     if not argument:
         raise UsageError("What should it be called? /rename TITLE")
-    conversation = _store(room).rename(_current(room), argument)
-    room.session.conversation = conversation
-    room.say(f"  Now called: {conversation.title}")
+    conversation = _store(chat).rename(_current(chat), argument)
+    chat.session.conversation = conversation
+    chat.say(f"  Now called: {conversation.title}")
 
 
 @command("fork")
-async def _fork(room: Room, argument: str) -> None:  # noqa: ARG001
+async def _fork(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
     """Go on in a copy of this conversation; the original stays as it is."""
-    store, identifier = _store(room), _current(room)
+    store, identifier = _store(chat), _current(chat)
     original = store.conversation(identifier)
     copy = store.restore(replace(original, id=""), store.turns(identifier), store.all_calls(identifier))
-    room.session.conversation = copy
-    room.say(f"  {copy.id} goes on from here; {original.id} stays as it is.")
+    chat.session.conversation = copy
+    chat.say(f"  {copy.id} goes on from here; {original.id} stays as it is.")
 
 
 @command("export", arguments="[markdown|json|jsonl|html] [FILE]", completes="exports")
-async def _export(room: Room, argument: str) -> None:
+async def _export(chat: ChatContext, argument: str) -> None:
     """Write this conversation to a file, or show it as Markdown."""
     from bot.history.exports import FORM_OF, FORMS, exported
 
@@ -168,15 +168,15 @@ async def _export(room: Room, argument: str) -> None:
     form = said.pop(0) if said and said[0] in FORMS else ""
     path = Path(" ".join(said)).expanduser() if said else None
     form = form or FORM_OF.get(path.suffix.lower() if path else "", "markdown")
-    store, identifier = _store(room), _current(room)
+    store, identifier = _store(chat), _current(chat)
     text = exported(store, store.conversation(identifier), form)
     if path is None:
-        room.say(text.rstrip("\n"))
+        chat.say(text.rstrip("\n"))
     else:
-        write_file(room, path, text)
+        write_file(chat, path, text)
 
 
-def write_file(room: Room, path: Path, text: str) -> None:
+def write_file(chat: ChatContext, path: Path, text: str) -> None:
     """Write a file that does not exist yet, and say so; UsageError when it does, or cannot be written."""
     try:
         with path.open("x", encoding="utf-8", errors="replace") as file:
@@ -185,24 +185,24 @@ def write_file(room: Room, path: Path, text: str) -> None:
         raise UsageError(f"{path} exists already: choose another name.") from None
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None
-    room.say(f"  Written to {path} ({_size(text)})")
+    chat.say(f"  Written to {path} ({_size(text)})")
 
 
-def _store(room: Room) -> Store:
-    if room.program.store is None:
+def _store(chat: ChatContext) -> Store:
+    if chat.app.store is None:
         raise StoreError("Nothing is kept in this chat (--no_save, or the store cannot be used).")
-    return room.program.store
+    return chat.app.store
 
 
-def _current(room: Room) -> str:
-    identifier = room.session.conversation_id
+def _current(chat: ChatContext) -> str:
+    identifier = chat.session.conversation_id
     if identifier is None:
         raise UsageError("This conversation has not begun yet: ask something first.")
     return identifier
 
 
 def _size(text: str) -> str:
-    from bot.context import estimate_tokens
+    from bot.method.context import estimate_tokens
 
     lines = text.count("\n") + (not text.endswith("\n"))
     return f"{lines:,} line{'s' * (lines != 1)}, about {estimate_tokens(text):,} tokens"

@@ -8,103 +8,103 @@ from bot.errors import UsageError
 from bot.repl.commands import command
 
 if TYPE_CHECKING:
-    from bot.repl.room import Room
+    from bot.repl.chat_context import ChatContext
 
 
 @command("preset", arguments="[NAME]", completes="presets")
-async def _preset(room: Room, argument: str) -> None:
+async def _preset(chat: ChatContext, argument: str) -> None:
     """Change to another preset; alone: list them."""
     if argument:
         # What was chosen by hand for the mixture before does not belong to another preset.
-        room.change({"preset": argument, "aggregator": None, "reference_models": None, "rounds": None})
-        for notice in room.settings.notices():
-            room.say(f"  {notice}")
-        await _show_mixture(room)
+        chat.change({"preset": argument, "aggregator": None, "reference_models": None, "rounds": None})
+        for notice in chat.settings.notices():
+            chat.say(f"  {notice}")
+        await _show_mixture(chat)
         return
-    here = room.settings.preset.name
-    presets = room.settings.presets.all()
-    room.say_list([(_marked(preset.name, here), preset.description) for preset in presets])
+    here = chat.settings.preset.name
+    presets = chat.settings.presets.all()
+    chat.say_list([(_marked(preset.name, here), preset.description) for preset in presets])
 
 
 @command("model", "aggregator", arguments="[MODEL]", completes="models")
-async def _model(room: Room, argument: str) -> None:
+async def _model(chat: ChatContext, argument: str) -> None:
     """Choose the aggregator, the model that writes the reply; alone: name it."""
-    await _option(room, "aggregator", argument)
+    await _option(chat, "aggregator", argument)
 
 
 @command("references", arguments="[MODEL,MODEL*N …]", completes="models")
-async def _references(room: Room, argument: str) -> None:
+async def _references(chat: ChatContext, argument: str) -> None:
     """Choose the reference models; alone: name them."""
-    await _option(room, "reference_models", ",".join(argument.replace(",", " ").split()))
+    await _option(chat, "reference_models", ",".join(argument.replace(",", " ").split()))
 
 
 @command("rounds", arguments="[N]")
-async def _rounds(room: Room, argument: str) -> None:
+async def _rounds(chat: ChatContext, argument: str) -> None:
     """Choose how many rounds the reference models answer."""
-    await _option(room, "rounds", argument)
+    await _option(chat, "rounds", argument)
 
 
 @command("temperature", arguments="[T]")
-async def _temperature(room: Room, argument: str) -> None:
+async def _temperature(chat: ChatContext, argument: str) -> None:
     """Choose the temperature (0 to 2)."""
-    await _option(room, "temperature", argument)
+    await _option(chat, "temperature", argument)
 
 
 @command("max_tokens", arguments="[N]")
-async def _max_tokens(room: Room, argument: str) -> None:
+async def _max_tokens(chat: ChatContext, argument: str) -> None:
     """Choose the longest reply, in tokens."""
-    await _option(room, "max_tokens", argument)
+    await _option(chat, "max_tokens", argument)
 
 
 @command("system", arguments="[TEXT]")
-async def _system(room: Room, argument: str) -> None:
+async def _system(chat: ChatContext, argument: str) -> None:
     """Choose the system prompt; alone: show it; `-` takes it off."""
-    await _option(room, "system", argument)
+    await _option(chat, "system", argument)
 
 
 @command("theme", arguments="[NAME]", completes="themes")
-async def _theme(room: Room, argument: str) -> None:
+async def _theme(chat: ChatContext, argument: str) -> None:
     """Choose the colours of replies; alone: list them."""
     from bot.render.styles import THEMES
 
     if argument:
-        await _option(room, "theme", argument)
+        await _option(chat, "theme", argument)
         return
-    room.say_list([(_marked(name, room.settings.theme), what) for name, what in THEMES.items()])
+    chat.say_list([(_marked(name, chat.settings.theme), what) for name, what in THEMES.items()])
 
 
 @command("verbose")
-async def _verbose(room: Room, argument: str) -> None:  # noqa: ARG001 - every command takes one
+async def _verbose(chat: ChatContext, argument: str) -> None:  # noqa: ARG001 - every command takes one
     """Show the log of calls as they are made, or stop showing it."""
-    on = not room.settings.verbose
-    room.change({"verbose": on})
-    room.program.log.show(room.aside if on else None)
-    room.say(f"  The log is {'shown' if on else 'not shown'} from now on.")
+    on = not chat.settings.verbose
+    chat.change({"verbose": on})
+    chat.app.log.show(chat.log_sink if on else None)
+    chat.say(f"  The log is {'shown' if on else 'not shown'} from now on.")
 
 
 @command("set", arguments="NAME VALUE", completes="options")
-async def _set(room: Room, argument: str) -> None:
+async def _set(chat: ChatContext, argument: str) -> None:
     """Change any option from the next prompt on; `-` as VALUE takes it back."""
     name, _, value = argument.replace("=", " ", 1).partition(" ")
     if not name or not value.strip():
         raise UsageError("Which option, and to what? /set NAME VALUE; /show lists them.")
-    await _option(room, name.strip().lstrip("-").replace("-", "_"), value.strip())
+    await _option(chat, name.strip().lstrip("-").replace("-", "_"), value.strip())
 
 
 @command("show", arguments="[NAME]", completes="options")
-async def _show(room: Room, argument: str) -> None:
+async def _show(chat: ChatContext, argument: str) -> None:
     """Show the options in force and where each was said."""
     from bot.settings.show import config_show
 
     wanted = argument.lstrip("-").replace("-", "_")
-    rows = [row for row in config_show(room.settings) if wanted in ("", row.key)]
+    rows = [row for row in config_show(chat.settings) if wanted in ("", row.key)]
     if not rows:
         raise UsageError(f"There is no option {argument}.")
     shown = [row for row in rows if wanted or not row.key.startswith("endpoints.")]
-    room.say_list([(row.key, f"{row.value}  ({row.source})") for row in shown])
+    chat.say_list([(row.key, f"{row.value}  ({row.source})") for row in shown])
 
 
-async def _option(room: Room, name: str, value: str) -> None:
+async def _option(chat: ChatContext, name: str, value: str) -> None:
     """Change one option, or show it when there is no value."""
     from bot.settings.options import BY_NAME
     from bot.settings.values import WrongValue, from_text
@@ -115,7 +115,7 @@ async def _option(room: Room, name: str, value: str) -> None:
         near = get_close_matches(name, BY_NAME, n=1)
         raise UsageError(f"There is no option {name}." + (f" Did you mean {near[0]}?" if near else ""))
     if not value:
-        await _show(room, name)
+        await _show(chat, name)
         return
     if name in FIXED:
         raise UsageError(f"{name} is settled when the chat begins: start moa-bot with it.")
@@ -123,8 +123,8 @@ async def _option(room: Room, name: str, value: str) -> None:
         parsed = None if value == "-" else from_text(BY_NAME[name], value, "\n")
     except WrongValue as problem:
         raise UsageError(f"{name}: {problem}") from None
-    room.change({name: parsed})
-    await _show(room, name)
+    chat.change({name: parsed})
+    await _show(chat, name)
 
 
 def _marked(name: str, here: str) -> str:
@@ -132,12 +132,12 @@ def _marked(name: str, here: str) -> str:
     return f"{'▸' if name == here else ' '} {name}"
 
 
-async def _show_mixture(room: Room) -> None:
+async def _show_mixture(chat: ChatContext) -> None:
     from bot.settings.show import config_show
 
-    rows = {row.key: row for row in config_show(room.settings)}
+    rows = {row.key: row for row in config_show(chat.settings)}
     names = ("reference_models", "rounds", "aggregator")
-    room.say_list([(name, f"{rows[name].value}  ({rows[name].source})") for name in names if name in rows])
+    chat.say_list([(name, f"{rows[name].value}  ({rows[name].source})") for name in names if name in rows])
 
 
 FIXED = frozenset(

@@ -1,0 +1,228 @@
+"""The event loop behind the library: a program in a thread of its own, and work handed to it.
+
+    Mixture, Conversation (any thread, any event loop) ─► Job ═► Engine ─► Program
+
+`Runtime` opens the program with the first work and closes it when nobody needs it any more; a `Job`
+is one coroutine in its loop, waited for from plain code or from another loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import multiprocessing
+import threading
+import weakref
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from bot.errors import MoaError, UsageError
+from bot.workers.forkserver import warm
+
+if TYPE_CHECKING:
+    from bot.app.app import App
+    from bot.app.session import Session
+    from bot.settings.settings import Settings
+
+LOOK_EVERY = 0.5
+"""Seconds: on Windows a wait without an end cannot be interrupted."""
+
+T = TypeVar("T")
+Work = Callable[[], Coroutine[Any, Any, T]]
+
+
+class Job(Generic[T]):
+    """A coroutine running in an engine's loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, work: Work[T], tasks: set[asyncio.Task[Any]]) -> None:
+        self._loop = loop
+        self._tasks = tasks
+        self._task: asyncio.Task[T] | None = None
+        self._over: concurrent.futures.Future[T] = concurrent.futures.Future()
+        try:
+            loop.call_soon_threadsafe(self._begin, work)
+        except RuntimeError:
+            raise _closed() from None
+
+    def wait(self) -> T:
+        """Return the result, or raise what the coroutine raised. Ctrl-C cancels the job."""
+        try:
+            while not concurrent.futures.wait([self._over], LOOK_EVERY).done:
+                pass
+        except KeyboardInterrupt:
+            self.cancel()
+            self.wait_over()
+            raise
+        return self._over.result()
+
+    async def wait_async(self) -> T:
+        """Do as `wait`, in a coroutine; its cancellation cancels the job."""
+        waiting = asyncio.wrap_future(self._over)
+        try:
+            return await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            self.cancel()
+            await asyncio.wait({waiting})
+            _looked_at(waiting)
+            raise
+
+    def cancel(self) -> None:
+        """Cancel the coroutine; does nothing once it is over."""
+        with suppress(RuntimeError):  # the loop is closed, and everything in it over
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    def when_over(self, call: Callable[[], None]) -> None:
+        """Have `call` called when the coroutine has ended, or now if it has."""
+        self._over.add_done_callback(lambda _: call())
+
+    def wait_over(self) -> None:
+        """Wait until the coroutine has ended, however."""
+        concurrent.futures.wait([self._over])
+
+    async def wait_over_async(self) -> None:
+        """Do as `wait_over`, in a coroutine."""
+        waiting = asyncio.wrap_future(self._over)
+        await asyncio.wait({waiting})
+        _looked_at(waiting)
+
+    def _begin(self, work: Work[T]) -> None:
+        self._task = self._loop.create_task(work())
+        self._tasks.add(self._task)
+        self._task.add_done_callback(self._ended)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _ended(self, task: asyncio.Task[T]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            self._over.set_exception(MoaError("The turn was cancelled."))
+        elif error := task.exception():
+            self._over.set_exception(error)
+        else:
+            self._over.set_result(task.result())
+
+
+class Runtime:
+    """One program in one thread. `open` starts it, the first `start` of a job does so too."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._app: App | None = None
+        self._stop: asyncio.Event | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._ended = False
+
+    def open(self) -> asyncio.AbstractEventLoop:
+        """Start what is not started yet; returns the loop.
+
+        Raises UsageError after `close`, and whatever keeps the program from opening, such as
+        KeyMissingError.
+        """
+        with self._lock:
+            if self._ended:
+                raise _closed()
+            if self._loop is None:
+                _refuse_daemons()
+                warm()
+                _close_all_at_exit()
+                _OPEN.add(self)
+                ready: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
+                self._thread = threading.Thread(
+                    target=lambda: asyncio.run(self._live(ready)), name="moa-bot", daemon=True
+                )
+                self._thread.start()
+                self._loop = ready.result()
+            return self._loop
+
+    def start(self, work: Work[T]) -> Job[T]:
+        """Run a coroutine in the loop; `work` makes it there."""
+        return Job(self.open(), work, self._tasks)
+
+    def session(self) -> Session:
+        """Return a new session with the program's mixture (in the loop)."""
+        assert self._app is not None  # noqa: S101 - the loop runs only while it is open
+        return self._app.session()
+
+    def close(self) -> None:
+        """End everything; returns when it is gone. A second call does nothing."""
+        with self._lock:
+            self._ended = True
+            self.abandon()
+            if self._thread is not None:
+                self._thread.join()
+
+    def abandon(self) -> None:
+        """Let everything end; returns at once, and may be called from anywhere."""
+        if self._loop is not None and self._stop is not None:
+            with suppress(RuntimeError):  # closed already
+                self._loop.call_soon_threadsafe(self._stop.set)
+
+    async def _live(self, ready: concurrent.futures.Future[asyncio.AbstractEventLoop]) -> None:
+        """Keep the program open until `close`; jobs run meanwhile."""
+        from bot.app.app import App
+
+        self._stop = asyncio.Event()
+        try:
+            async with App(self._settings, logging.getLogger("moa_bot").warning) as app:
+                # A missing key is said before anything is asked.
+                app.mixture()
+                self._app = app
+                ready.set_result(asyncio.get_running_loop())
+                await self._stop.wait()
+                while tasks := list(self._tasks):
+                    for task in tasks:
+                        task.cancel()
+                    await asyncio.gather(*tasks, return_exceptions=True)
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+
+_OPEN: weakref.WeakSet[Runtime] = weakref.WeakSet()
+
+
+@cache
+def _close_all_at_exit() -> None:
+    """Have what is still open closed at the interpreter's end, as long as threads can be used.
+
+    That is before `atexit`, at the place where concurrent.futures waits for its own threads; where
+    Python has it no more, the workers end by themselves when this process does.
+    """
+    # What registers first is called last: closing needs the threads of asyncio's executor.
+    import_module("concurrent.futures.thread")
+    register = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        register(_close_all)
+
+
+def _close_all() -> None:
+    for runtime in list(_OPEN):
+        runtime.close()
+
+
+def _refuse_daemons() -> None:
+    if multiprocessing.current_process().daemon:
+        raise UsageError(
+            "A mixture needs worker processes, and a daemonic process may have none.",
+            hint="Ask in the main process or in a thread, not in a worker of multiprocessing.Pool.",
+        )
+
+
+def _closed() -> UsageError:
+    return UsageError("This mixture is closed.")
+
+
+def _looked_at(future: asyncio.Future[Any]) -> None:
+    """Take notice of an exception that nobody wants any more."""
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,1 @@
+"""What a conversation needs, opened and closed together: settings in, turns out."""

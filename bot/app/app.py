@@ -1,0 +1,270 @@
+"""Everything a conversation needs, opened together and closed together.
+
+    Settings ─► Program ─┬─ offline service (with --demo)
+                         ├─ Pool (workers start in the background, while a person types),
+                         │  with the engine's processes of models named local:…
+                         ├─ Store (unless nothing is to be kept)
+                         ├─ Log
+                         └─► Session ─► Mixture
+
+The command line, the prompt and the batch runners all begin here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from bot.app.log import Log, Shows
+from bot.app.opening import Opening
+from bot.app.session import Session
+from bot.client.retry import Retrier
+from bot.client.suggest import ModelSuggester
+from bot.errors import StoreDamagedError, StoreError, UsageError
+from bot.local.local_pool import LocalPool
+from bot.messages import Agent, Ask, Endpoint, Usage
+from bot.method.mixture import Mixture
+from bot.settings import paths
+from bot.settings.endpoints import LOCAL
+
+if TYPE_CHECKING:
+    from bot.app.make_plan import Plan
+    from bot.settings.settings import Settings
+    from bot.store import Conversation, Store
+
+
+class KnownModels:
+    """What the settings know of endpoints and models, in the form the mixture asks for it."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str] = os.environ) -> None:
+        self._settings, self._environ = settings, environ
+        self._endpoints: dict[str, Endpoint] = {}
+        self._learned: dict[tuple[str, str], int] = {}
+
+    def endpoint(self, name: str) -> Endpoint:
+        """Return the service of that name; KeyMissingError when its key is missing."""
+        if name not in self._endpoints:
+            self._endpoints[name] = self._settings.endpoint(name, self._environ)
+        return self._endpoints[name]
+
+    def context(self, agent: Agent) -> int | None:
+        """Return the context length in tokens: as the service named it, else as configured."""
+        learned = self._learned.get((agent.endpoint, agent.model))
+        if learned is not None:
+            return learned
+        if agent.endpoint == LOCAL:
+            from bot.local.model_files import context_of
+
+            return context_of(agent.model, self._settings.models_dir)
+        facts = self._settings.catalogue.facts(agent.model)
+        return facts.context if facts else None
+
+    def learn_context(self, agent: Agent, tokens: int) -> None:
+        """Remember the context length that a service has named."""
+        self._learned[agent.endpoint, agent.model] = tokens
+
+    def fields(self, agent: Agent) -> Mapping[str, object]:
+        """Return further fields of the request's body: how thinking is switched, usage in streams."""
+        from bot.settings.catalogue import reasoning_fields
+
+        facts = self._settings.catalogue.facts(agent.model)
+        config = self._settings.endpoints[agent.endpoint]
+        return {
+            **reasoning_fields(facts, agent.reasoning, config.quirks.thinking),
+            **config.stream_fields,
+        }
+
+    def cost(self, agent: Agent, usage: Usage) -> float | None:
+        """Return US dollars, None when price or tokens are unknown; a model of the engine inside is free."""
+        if agent.endpoint == LOCAL:
+            return 0.0
+        return self._settings.catalogue.cost(agent.model, usage, agent.endpoint)
+
+
+LOCK_SECONDS = 2.0
+"""How long to wait for another program's write: somebody is waiting for an answer here."""
+
+Resolve = Callable[[Mapping[str, object]], "Settings"]
+"""Makes settings with some options said anew, as if on the command line."""
+
+
+class App(Opening):
+    """An open program: `async with Program(settings, say) as program`.
+
+    `say` tells the user a line about the program itself; `verbose` is where the log goes as well.
+    `resolve` makes settings anew when options change while it is open. The workers start after
+    `start_after` seconds, or when they are first needed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        say: Callable[[str], None],
+        verbose: Shows | None = None,
+        resolve: Resolve | None = None,
+        *,
+        start_after: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.models = KnownModels(settings)
+        self.say = say
+        self._resolve = resolve
+        self._start_after = start_after
+        self._changed: dict[str, object] = {}
+        self._warned: set[str] = set()
+        self._demo_url = ""
+        self._plan: Plan | None = None
+        self.log = Log(paths.log_file(), verbose)
+        self.store: Store | None = None
+        self.resumed: Conversation | None = None
+        self.pool: LocalPool
+        self.ask: Ask
+
+    @property
+    def plan(self) -> Plan:
+        """What the mixture of the settings runs, made once for each change of them."""
+        if self._plan is None:
+            self._plan = self.settings.plan()
+        return self._plan
+
+    def session(self) -> Session:
+        """Return a session with the mixture of the settings; goes on with the one resumed."""
+        return Session(
+            self.mixture(),
+            store=self.store,
+            multi_turn=self.settings.multi_turn,
+            settings=self.settings.kept(),
+            conversation=self.resumed,
+        )
+
+    def mixture(self, changes: Mapping[str, object] | None = None) -> Mixture:
+        """Return the mixture of the settings, or of settings with some options changed for once.
+
+        Every key is looked up now: a missing one is better said before the prompt is sent.
+        """
+        settings = self._resolve_with(changes) if changes else self.settings
+        models = KnownModels(settings) if changes else self.models
+        plan = settings.plan() if changes else self.plan
+        for agent in plan.agents():
+            self._warn_of_plain_http(models.endpoint(agent.endpoint))
+        return Mixture(plan, self.ask, models)
+
+    def _warn_of_plain_http(self, endpoint: Endpoint) -> None:
+        """Say once that a key goes to another machine unencrypted."""
+        from bot.settings.endpoints import is_loopback
+
+        url = endpoint.base_url.lower()
+        if endpoint.key and url not in self._warned and url.startswith("http:") and not is_loopback(url):
+            self._warned.add(url)
+            self.say(
+                f"The key of {endpoint.name} and your prompts go unencrypted over the network: "
+                f"{url} is plain http."
+            )
+
+    def change(self, changes: Mapping[str, object]) -> None:
+        """Change options while the program is open; None takes an earlier change back.
+
+        Raises UsageError, and changes nothing, when they do not fit together.
+        """
+        settings = self._resolve_with(changes)
+        settings.plan()
+        self._changed.update(changes)
+        self._use(settings)
+
+    def resume(self, conversation: Conversation) -> None:
+        """Go on with a stored conversation, and with its mixture where nothing else was said."""
+        self.resumed = conversation
+        if self._resolve is not None:
+            self._changed = {}
+            self._use(self._resolve_with(resumed_options(conversation, self._resolve_with({}))))
+        turns = self.store.count_turns(conversation.id) if self.store else 0
+        self.say(f"Resumed {conversation.id}: {conversation.title} ({turns} turn{'s' * (turns != 1)})")
+
+    def _resolve_with(self, changes: Mapping[str, object]) -> Settings:
+        if self._resolve is None:
+            raise UsageError("Options cannot be changed here.")
+        said = {name: value for name, value in {**self._changed, **changes}.items() if value is not None}
+        settings = self._resolve(said)
+        return settings.with_endpoint("demo", self._demo_url) if self._demo_url else settings
+
+    def _use(self, settings: Settings) -> None:
+        self.settings = settings
+        self.models = KnownModels(settings)
+        self._plan = None
+
+    async def _open(self) -> None:
+        settings = self.settings
+        if not settings.demo:
+            # A missing key is better said now than when everything has been started.
+            for agent in self.plan.agents():
+                self.models.endpoint(agent.endpoint)
+        self.pool = LocalPool(settings.processes(), lambda: self.settings.models_dir, self.say)
+        asyncio.get_running_loop().call_later(self._start_after, self.pool.start)
+        self.ask = Retrier(ModelSuggester(self.pool.ask, self.pool.models), rate=settings.rate)
+        self._stack.push_async_callback(self.pool.close)
+        self._stack.callback(self.log.close)
+        if settings.demo:
+            from bot.demo.process import start_demo
+
+            demo = start_demo()
+            self._stack.callback(demo.stop)
+            self._demo_url = demo.base_url
+            self._use(settings.with_endpoint("demo", self._demo_url))
+        if settings.save:
+            self._open_store()
+        if settings.continue_ or settings.resume:
+            self._resume()
+        await self.pool.prepare(self.plan)
+
+    def _open_store(self) -> None:
+        """Open the store; one that cannot be used costs the saving, not the conversation."""
+        try:
+            self.store = self._opened_store()
+        except StoreError as error:
+            if self.settings.continue_ or self.settings.resume:
+                raise
+            self.say(f"Nothing of this conversation is kept: {error.message}.")
+            return
+        self._stack.callback(self.store.close)
+
+    def _opened_store(self) -> Store:
+        from bot.store import Store
+        from bot.store.database import set_aside
+
+        file = paths.store_file()
+        try:
+            return Store.open(file, timeout=LOCK_SECONDS)
+        except StoreDamagedError as error:
+            log_sink = set_aside(file)
+            self.say(f"Set aside as {log_sink.name}: {error.message}. A new one is begun.")
+            return Store.open(file, timeout=LOCK_SECONDS)
+
+    def _resume(self) -> None:
+        if self.store is None:
+            raise UsageError("--no_save leaves nothing to go on with: drop it, or --continue and --resume.")
+        wanted = self.settings.resume
+        conversation = self.store.conversation(wanted) if wanted else self.store.latest()
+        if conversation is None:
+            raise UsageError("There is no conversation to continue yet.")
+        self.resume(conversation)
+
+
+def resumed_options(conversation: Conversation, base: Settings) -> dict[str, object]:
+    """Return the options that a stored conversation had, where the user has said nothing nearer.
+
+    What stands on the command line or in the environment of this run wins over what was kept.
+    """
+    from bot.settings.settings import Level
+
+    kept = {name: value for name, value in conversation.settings.items() if name in base.sources}
+    if kept.get("preset") not in base.presets.names() or kept.get("preset") == "demo":
+        kept.pop("preset", None)
+    near = {Level.COMMAND, Level.OUTER, Level.ENVIRONMENT}
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in kept.items()
+        if base.sources[name].level not in near and value is not None
+    }

@@ -1,0 +1,195 @@
+"""The log: one line per call in a rotating file, and on stderr with --verbose.
+
+Lines hold models, rounds, seconds, tokens and kinds of failure; never prompts, answers or keys, and
+so nothing that a service said: it may quote the prompt. loguru takes 50 ms to import, so it is
+loaded in a thread while the models think. A log that cannot be written never stops the program.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from bot.errors import Failure, FailureKind
+from bot.events import CallFinished, CallRetrying, Event, Notice, TurnFinished
+
+if TYPE_CHECKING:
+    from loguru import Logger
+
+ROTATE_AT = "5 MB"
+KEEP_FILES = 3
+
+_OUR_WORDS = frozenset(
+    {
+        FailureKind.CONNECTION,
+        FailureKind.TIMEOUT,
+        FailureKind.CUT,
+        FailureKind.ENDLESS,
+        FailureKind.EMPTY,
+        FailureKind.THOUGHT_OUT,
+        FailureKind.WORKER,
+        FailureKind.CANCELLED,
+        FailureKind.LATE,
+    }
+)
+"""Kinds of failure whose message is not a service's."""
+
+
+class Shows(Protocol):
+    """Whatever the log can be shown on: a stream, or a place beside what a view redraws."""
+
+    def write(self, text: str, /) -> object:
+        """Take a line."""
+
+
+class Log:
+    """Writes what happens, once `start` has loaded the writer; till then lines wait. `file` None: no file."""
+
+    def __init__(self, file: Path | None, verbose: Shows | None = None) -> None:
+        self._file, self._verbose = file, verbose
+        self._loader: threading.Thread | None = None
+        self._logger: Logger | None = None
+        self._lock = threading.Lock()
+        self._waiting: list[str] = []
+        self._sinks: list[int] = []
+        self._shown: int | None = None
+
+    def start(self) -> None:
+        """Load the writer in the background; returns at once."""
+        if self._loader is None:
+            self._loader = threading.Thread(target=self._load, daemon=True)
+            self._loader.start()
+
+    def event(self, event: Event) -> None:
+        """Write the line that this event is worth, if it is worth one."""
+        if line := describe(event):
+            self.line(line)
+
+    def line(self, text: str) -> None:
+        """Write a line, or keep it until the writer is there."""
+        self.start()
+        with self._lock:
+            if self._logger is None:
+                self._waiting.append(text)
+            else:
+                self._write(self._logger, text)
+
+    def show(self, stream: Shows | None) -> None:
+        """Write to this stream as well from now on; None ends that."""
+        self._wait()
+        if self._shown is not None and self._logger is not None:
+            with suppress(ValueError):
+                self._logger.remove(self._shown)
+            self._sinks.remove(self._shown)
+            self._shown = None
+        if stream is not None and self._logger is not None:
+            self._add_stream(self._logger, stream)
+
+    def close(self) -> None:
+        """Write out and close the file."""
+        if self._loader is None:
+            return
+        self._wait()
+        logger, self._logger = self._logger, None
+        for sink in self._sinks:
+            with suppress(OSError, ValueError):
+                if logger is not None:
+                    logger.remove(sink)
+        self._sinks.clear()
+
+    def _wait(self) -> None:
+        self.start()
+        if self._loader is not None:
+            self._loader.join()
+
+    def _load(self) -> None:
+        from loguru import logger
+
+        with suppress(ValueError):
+            logger.remove(0)  # loguru's own handler, which writes to stderr
+        if self._file is not None:
+            # Another process may rotate the same file, a folder may be read-only: no log, then.
+            with suppress(OSError, ValueError):
+                self._add_file(logger, self._file)
+        if self._verbose is not None:
+            self._add_stream(logger, self._verbose)
+        with self._lock:
+            for line in self._waiting:
+                self._write(logger, line)
+            self._waiting.clear()
+            self._logger = logger
+
+    def _add_file(self, logger: Logger, file: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._sinks.append(
+            logger.add(
+                file,
+                format="{time:YYYY-MM-DD HH:mm:ss.SSS} {process} {message}",
+                rotation=ROTATE_AT,
+                retention=KEEP_FILES,
+                encoding="utf-8",
+                errors="replace",
+                catch=False,
+                backtrace=False,
+                diagnose=False,
+                opener=_private,
+            )
+        )
+
+    def _add_stream(self, logger: Logger, stream: Shows) -> None:
+        def put(line: str) -> None:
+            stream.write(line)
+
+        self._shown = logger.add(put, format="moa-bot: {message}", catch=False, diagnose=False)
+        self._sinks.append(self._shown)
+
+    @staticmethod
+    def _write(logger: Logger, text: str) -> None:
+        with suppress(OSError, ValueError):  # a full disk, a closed stderr
+            logger.log("INFO", text)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def describe(event: Event) -> str:
+    """Return the log's line for an event, "" for none: facts about the call, nothing that was said."""
+    match event:
+        case CallFinished(call):
+            slot, completion, failure = call.slot, call.completion, call.failure
+            parts = [f"round {slot.round}", slot.role, slot.agent.endpoint, slot.agent.model]
+            if failure:
+                parts.append(f"failed: {_told(failure)}")
+            elif completion and completion.partial:
+                parts.append(f"partial: {completion.truncation_kind or completion.partial}")
+            else:
+                parts.append("done")
+            if completion:
+                usage = completion.usage
+                parts.append(f"{completion.seconds:.2f} s")
+                parts.append(f"{_known(usage.prompt_tokens)} + {_known(usage.completion_tokens)} tokens")
+            return " | ".join(parts)
+        case CallRetrying(slot, failure, attempt, wait):
+            where = f"round {slot.round} | {slot.role} | {slot.agent.model}"
+            return f"{where} | again after try {attempt} in {wait:.1f} s: {_told(failure)}"
+        case Notice(text):
+            # What follows a colon may be a service's own words.
+            return f"notice | {text.partition(': ')[0]}"
+        case TurnFinished(result):
+            return f"turn {result.status} | {result.model} | {result.seconds:.2f} s"
+        case _:
+            return ""
+
+
+def _told(failure: Failure) -> str:
+    if failure.kind in _OUR_WORDS and failure.message:
+        return f"{failure.kind}: {failure.message}"
+    return f"{failure.kind}: HTTP {failure.status}" if failure.status else str(failure.kind)
+
+
+def _known(tokens: int | None) -> str:
+    return "?" if tokens is None else str(tokens)

@@ -1,0 +1,136 @@
+"""One turn in front of a person or a pipe: session, view and Ctrl-C brought together."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from bot.errors import ExitCode, FailureKind
+from bot.events import Event, TurnFinished, TurnResult
+from bot.method.mixture import CancelToken
+
+if TYPE_CHECKING:
+    from bot.app.app import App
+    from bot.app.log import Log
+    from bot.app.session import Session
+    from bot.app.streams import Streams
+    from bot.render.log_sink import LogSink
+    from bot.render.view import View
+    from bot.settings.settings import Settings
+
+TICK = 0.1
+"""Seconds between redraws of clocks and rates."""
+
+
+async def answer(
+    session: Session, prompt: str, app: App, streams: Streams, log_sink: LogSink | None = None
+) -> ExitCode:
+    """Answer one prompt in a view made for these streams; returns what the turn is worth as an exit code.
+
+    Ctrl-C stops the turn; what has come of the reply is kept. `aside` is where the log is shown,
+    if it is: what the view keeps redrawing makes room for it.
+    """
+    cancel_token = CancelToken()
+    view = view_for(app.settings, streams, session)
+    with interrupts(cancel_token.stop):
+        result = await show(session, prompt, view, app.log, cancel_token, log_sink=log_sink)
+    return exit_code(result, stopped=cancel_token.stopped)
+
+
+def view_for(settings: Settings, streams: Streams, session: Session, *, keep: bool = False) -> View:
+    """Return the view for what the settings ask and the streams are.
+
+    `keep` leaves the folded rounds and the line under the reply on the screen, as in a chat.
+    """
+    out, err, quiet = streams.stdout, streams.stderr, settings.quiet
+    if settings.json:
+        from bot.render.reply import JsonView
+
+        return JsonView(out, err, quiet=quiet, conversation=lambda: (session.conversation_id, session.turns))
+    if not (streams.stdout_is_terminal or streams.stderr_is_terminal):
+        from bot.render.reply import PipeView
+
+        return PipeView(out, err, stream=settings.stream, quiet=quiet)
+    from bot.render import styles
+    from bot.render.view import TerminalView
+
+    styles.use(settings.theme)
+    return TerminalView(out, err, plain=settings.plain, quiet=quiet, stream=settings.stream, keep=keep)
+
+
+async def show(
+    session: Session,
+    prompt: str,
+    view: View,
+    log: Log,
+    cancel_token: CancelToken,
+    *,
+    log_sink: LogSink | None = None,
+    follow: Callable[[Event], None] | None = None,
+) -> TurnResult:
+    """Run the turn and show it; returns its result.
+
+    What is written to `aside` has the view make room. `follow` is told every event as well.
+    """
+    result: TurnResult | None = None
+    if log_sink is not None:
+        log_sink.view = view
+    ticking = asyncio.create_task(_tick(view, log))
+    try:
+        async with aclosing(session.turn(prompt, cancel_token)) as events:
+            async for event in events:
+                if follow is not None:
+                    follow(event)
+                view.on(event)
+                log.event(event)
+                if isinstance(event, TurnFinished):
+                    result = event.result
+    finally:
+        ticking.cancel()
+        if log_sink is not None:
+            log_sink.view = None
+        view.close()
+    assert result is not None  # noqa: S101 - a turn's last event is TurnFinished
+    return result
+
+
+def exit_code(result: TurnResult, *, stopped: bool = False) -> ExitCode:
+    """Return what a turn's result means for the program's exit code."""
+    if stopped:
+        return ExitCode.INTERRUPTED
+    if result.status == "done":
+        return ExitCode.DONE
+    if result.failure is not None and result.failure.kind is FailureKind.KEY_REFUSED:
+        return ExitCode.NO_KEY
+    return ExitCode.FAILED
+
+
+@contextmanager
+def interrupts(
+    handler: Callable[[], None], names: Sequence[str] = ("SIGINT", "SIGTERM", "SIGHUP")
+) -> Iterator[None]:
+    """Have these signals (Ctrl-C's among them) call `handler` in the event loop while the block runs."""
+    loop = asyncio.get_running_loop()
+    before = {}
+    for name in names:
+        number = getattr(signal, name, None)
+        if number is None:
+            continue
+        with suppress(ValueError):  # not in the main thread: its owner decides
+            before[number] = signal.signal(number, lambda *_: loop.call_soon_threadsafe(handler))
+    try:
+        yield
+    finally:
+        for number, handled in before.items():
+            signal.signal(number, handled)
+
+
+async def _tick(view: View, log: Log) -> None:
+    while True:
+        await asyncio.sleep(TICK)
+        # The requests are on their way by now: the writer loads while the models think.
+        log.start()
+        view.tick()

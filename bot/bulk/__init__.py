@@ -1,0 +1,1 @@
+"""Many calls, resumable: what batches and evaluations share."""

@@ -1,0 +1,133 @@
+"""One item answered by a mixture, turn by turn, as in a chat; what evaluations and batches share.
+
+No store, no session: what is kept are the journal's calls, and the `ItemAnswer` made from them, which
+comes out the same each time it is made from the same calls.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+from bot.errors import Failure, FailureKind
+from bot.eval.tflops import tflops
+from bot.events import Call, TurnFinished, TurnResult
+from bot.messages import Ask, Message
+from bot.method.mixture import Mixture, total_usage
+from bot.method.model_call import Models
+from bot.method.round_timeout import RoundTimeout
+
+if TYPE_CHECKING:
+    from bot.app.make_plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class ItemAnswer:
+    """What a mixture made of an item: the replies to its turns, or why there are not all of them.
+
+    `seconds` is what the models took (per round the slowest), `missing` counts references that
+    failed and were left out. `cost` in US dollars and `tflops` are None when unknown.
+    """
+
+    id: str
+    turns: tuple[str, ...]
+    failure: str = ""
+    cost: float | None = 0.0
+    seconds: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    calls: int = 0
+    missing: int = 0
+    tflops: float | None = 0.0
+    notices: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether a turn has no reply."""
+        return bool(self.failure)
+
+    def row(self) -> dict[str, Any]:
+        """Return it as a line of a file."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Self:
+        """Make it from a line of a file."""
+        return cls(**{**row, "turns": tuple(row["turns"]), "notices": tuple(row["notices"])})
+
+
+def steady(plan: Plan) -> Plan:
+    """Return the plan without what helps a person who waits.
+
+    No straggler is cut off and no other model steps in: an answer is that of this mixture, or none.
+    """
+    return replace(plan, fallbacks=(), round_timeout=RoundTimeout(deadline=math.inf))
+
+
+async def converse(
+    identifier: str, prompts: Sequence[str], plan: Plan, ask: Ask, models: Models
+) -> tuple[ItemAnswer, TurnResult | None]:
+    """Answer the prompts as turns of one conversation; also returns the last turn's result."""
+    mixture = Mixture(plan, ask, models)
+    history: list[Message] = []
+    answer = ItemAnswer(identifier, ())
+    result: TurnResult | None = None
+    for prompt in prompts:
+        async with aclosing(mixture.run(history, prompt)) as events:
+            async for event in events:
+                if isinstance(event, TurnFinished):
+                    result = event.result
+        if result is None:
+            return replace(answer, failure="the turn ended without a result"), None
+        answer = _with(answer, result)
+        if answer.failure:
+            break
+        history += [Message("user", prompt), Message("assistant", result.reply)]
+    return answer, result
+
+
+def samples(prompts: Iterable[Sequence[str]]) -> list[str]:
+    """Return for each item which sample of its prompts it is: "" for the first, then "2", "3" and so on.
+
+    The same prompts twice in a file are asked twice.
+    """
+    seen: Counter[tuple[str, ...]] = Counter()
+    numbers = []
+    for each in prompts:
+        seen[tuple(each)] += 1
+        numbers.append("" if seen[tuple(each)] == 1 else str(seen[tuple(each)]))
+    return numbers
+
+
+def _with(answer: ItemAnswer, result: TurnResult) -> ItemAnswer:
+    """Return the answer with one turn more."""
+    layers: list[tuple[Call, ...]] = list(result.rounds)
+    if result.aggregator is not None:
+        layers.append((result.aggregator,))
+    calls = [call for layer in layers for call in layer]
+    usage, work = total_usage(calls), tflops(layers)
+    failure = ""
+    if result.status != "done":
+        said = result.failure or Failure(FailureKind.CUT, "the reply is not whole", result.model)
+        failure = str(said)
+    return replace(
+        answer,
+        turns=answer.turns if failure else (*answer.turns, result.reply),
+        failure=failure,
+        cost=None if answer.cost is None or result.cost is None else answer.cost + result.cost,
+        seconds=round(answer.seconds + sum(_slowest(layer) for layer in layers), 3),
+        prompt_tokens=answer.prompt_tokens + (usage.prompt_tokens or 0),
+        completion_tokens=answer.completion_tokens + (usage.completion_tokens or 0),
+        calls=answer.calls + len(calls),
+        missing=answer.missing + sum(not call.answer for layer in result.rounds for call in layer),
+        tflops=None if answer.tflops is None or work is None else answer.tflops + work,
+        notices=(*answer.notices, *result.notices),
+    )
+
+
+def _slowest(layer: Sequence[Call]) -> float:
+    return max((call.completion.seconds for call in layer if call.completion), default=0.0)

@@ -1,0 +1,1 @@
+"""One completion through the `together` SDK, and what services say when they refuse."""

@@ -1,0 +1,179 @@
+"""Reads what a service says when it refuses: status and body in, a `Failure` out.
+
+Pure, and free of the SDK. Services word the same refusal differently, so the body is searched
+for the few things worth telling apart; whatever is shown has the key taken out of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from math import isfinite
+from time import time
+
+from bot.errors import Failure, FailureKind
+from bot.messages import Request
+
+_CONTEXT = re.compile(
+    r"context.{0,20}(length|window|limit|size)|maximum.{0,20}(tokens|length)|too many (input )?tokens"
+    r"|prompt is too long|max_new_tokens|input.{0,20}too long|exceeds?.{0,40}tokens",
+    re.IGNORECASE | re.DOTALL,
+)
+_LIMIT = re.compile(
+    r"(?:context (?:length|window|size)|maximum|limit|must be <=|at most)"
+    r"\D{0,40}?(\d{1,3}(?:,\d{3})+|\d{3,8})",
+    re.IGNORECASE,
+)
+_FILTER = re.compile(r"content.?(filter|policy|management)|safety|moderation|flagged", re.IGNORECASE)
+_KEYISH = re.compile(r"\b(?:sk|tgp|gsk|key|pk|xai|fw|csk)[-_][\w-]{8,}|Bearer\s+\S+", re.IGNORECASE)
+_TAGS = re.compile(r"<(script|style).*?</\1>|<[^>]+>", re.DOTALL | re.IGNORECASE)
+_LONGEST = 300
+
+_BY_STATUS = {
+    400: FailureKind.BAD_REQUEST,
+    401: FailureKind.KEY_REFUSED,
+    402: FailureKind.FORBIDDEN,
+    403: FailureKind.FORBIDDEN,
+    404: FailureKind.NOT_FOUND,
+    408: FailureKind.TIMEOUT,
+    409: FailureKind.SERVICE,
+    413: FailureKind.CONTEXT_LENGTH,
+    422: FailureKind.BAD_REQUEST,
+    429: FailureKind.RATE_LIMITED,
+    503: FailureKind.OVERLOADED,
+    529: FailureKind.OVERLOADED,
+}
+_HINTS = {
+    FailureKind.KEY_REFUSED: "check the key for this endpoint",
+    FailureKind.FORBIDDEN: "this account may not use it: check plan, credit and region",
+    FailureKind.NOT_FOUND: "check the model's name; the service may no longer serve it",
+    FailureKind.RATE_LIMITED: "wait a moment, or ask fewer models at once",
+    FailureKind.CONNECTION: "check the network and the endpoint's base_url",
+    FailureKind.CONTEXT_LENGTH: "shorten the prompt, or choose a model with a longer context",
+}
+
+
+def redact(text: str, key: str | None = None) -> str:
+    """Return `text` without `key` and without anything else that looks like one."""
+    if key and len(key) > 3:  # noqa: PLR2004 - a key of three characters is nobody's secret
+        text = text.replace(key, "[key]")
+    return _KEYISH.sub("[key]", text)
+
+
+def failure(request: Request, kind: FailureKind, message: str, **more: object) -> Failure:
+    """Return a failure of this request with the hint that belongs to its kind."""
+    said = " ".join(redact(message, request.endpoint.key).split())
+    if len(said) > _LONGEST:
+        said = said[:_LONGEST] + "…"
+    return Failure(kind, said, request.model, hint=_HINTS.get(kind, ""), **more)  # type: ignore[arg-type]  # Failure's own fields
+
+
+def http_failure(request: Request, status: int, body: str, headers: Mapping[str, str]) -> Failure:
+    """Return what an HTTP status of 300 or more and its body mean.
+
+    `body` is the raw text; `headers` have lower-case names.
+    """
+    message, code = error_message(body)
+    kind = _BY_STATUS.get(status)
+    if kind is None:
+        kind = FailureKind.SERVICE if status >= 500 else FailureKind.BAD_REQUEST  # noqa: PLR2004 - HTTP's classes
+    about = f"{code} {message}"
+    limit = None
+    if status in {400, 413, 422} and _CONTEXT.search(about):
+        kind = FailureKind.CONTEXT_LENGTH
+        limit = context_limit(message)
+    elif status in {400, 403} and _FILTER.search(about):
+        kind = FailureKind.CONTENT_FILTER
+    if 300 <= status < 400:  # noqa: PLR2004 - HTTP's classes
+        kind = FailureKind.BAD_REQUEST
+        where = headers.get("location", "another address")
+        message = f"redirected to {where}, which is not followed: check base_url"
+    if not message:
+        message = f"HTTP {status}"
+    elif kind not in (FailureKind.KEY_REFUSED, FailureKind.NOT_FOUND):
+        message = f"HTTP {status}: {message}"
+    return failure(request, kind, message, status=status, retry_after=retry_after(headers), limit=limit)
+
+
+def stream_error(request: Request, error: object) -> Failure:
+    """Return what an `error` object in the middle of a stream means."""
+    message, code = error_message(json.dumps({"error": error}))
+    status = int(code) if code.isdigit() else 0
+    if status >= 400:  # noqa: PLR2004 - HTTP's classes
+        return http_failure(request, status, json.dumps({"error": error}), {})
+    about = f"{code} {message}"
+    kind = FailureKind.SERVICE
+    if _CONTEXT.search(about):
+        kind = FailureKind.CONTEXT_LENGTH
+    elif "rate" in code:
+        kind = FailureKind.RATE_LIMITED
+    elif _FILTER.search(about):
+        kind = FailureKind.CONTENT_FILTER
+    limit = context_limit(message) if kind is FailureKind.CONTEXT_LENGTH else None
+    return failure(request, kind, message or "the service broke off with an error", limit=limit)
+
+
+def error_message(body: str) -> tuple[str, str]:
+    """Return `(message, code)` of an error body: JSON in any of the usual forms, or a page's text."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return _TAGS.sub(" ", body).strip(), ""
+    if isinstance(data, list) and data:
+        data = data[0]
+    if isinstance(data, dict):
+        error = data.get("error", data)
+        if isinstance(error, dict):
+            message = error.get("message") or error.get("detail") or error.get("msg") or ""
+            code = error.get("code") or error.get("type") or ""
+            return (message if isinstance(message, str) else json.dumps(message)), str(code)
+        return str(error), ""
+    return (data if isinstance(data, str) else ""), ""
+
+
+def context_limit(message: str) -> int | None:
+    """Return the context length in tokens that a context-length error names, if it does."""
+    found = _LIMIT.search(message)
+    return int(found[1].replace(",", "")) if found else None
+
+
+def rate_limit_reset(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds for which this key may send nothing more, by the x-ratelimit headers of an answer.
+
+    OpenAI's form (`x-ratelimit-remaining-requests: 0`, `x-ratelimit-reset-requests: 1m2s`) and
+    Together's (`x-ratelimit-remaining`, `x-ratelimit-reset` in seconds). None when more may be sent.
+    """
+    for suffix in ("", "-requests", "-tokens"):
+        if headers.get(f"x-ratelimit-remaining{suffix}", "").strip() == "0":
+            seconds = duration(headers.get(f"x-ratelimit-reset{suffix}", ""))
+            if seconds:
+                return seconds
+    return None
+
+
+def duration(text: str) -> float | None:
+    """Return the seconds of "1.5", "20ms", "6m0s" or "1h2m"; None for anything else."""
+    text = text.strip()
+    units = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    seconds = sum(float(number) * units[unit] for number, unit in parts)
+    return seconds if isfinite(seconds) else None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that the service asks to wait (RFC 9110, 10.2.3), None if it does not say."""
+    in_ms, value = headers.get("retry-after-ms"), headers.get("retry-after")
+    if not (in_ms or value):
+        return rate_limit_reset(headers)
+    try:
+        seconds = float(in_ms) / 1000 if in_ms else float(value or "")
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value or "").timestamp() - time()
+        except (ValueError, OverflowError):
+            return None
+    return max(0.0, seconds) if isfinite(seconds) else None

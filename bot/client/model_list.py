@@ -1,0 +1,116 @@
+"""What a service says of the models that it serves: the answer to GET /models, read leniently.
+
+Services agree on `id` and on little else, so context and price are looked for under the names that
+are in use. Everything is text from outside: names lose what a terminal must not see. Asking for the
+list is `bot.client.provider`; what the program itself knows of models is `bot.settings.catalogue`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+
+MOST = 20_000
+"""Entries of one list that are read; no honest list is near it."""
+
+_CONTEXT = (
+    "context_length",
+    "max_model_len",
+    "context_window",
+    "max_context_length",
+    "context_size",
+    "loaded_context_length",
+)
+_CHAT = frozenset({"", "chat", "language", "code", "llm", "vlm", "model", "base"})
+_MILLION = 1_000_000.0
+_LONGEST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """One model as its service lists it; None and "" where the service does not say.
+
+    `context` in tokens, prices in US dollars per million tokens, `kind` such as "chat" or "image".
+    """
+
+    id: str
+    context: int | None = None
+    input_price: float | None = None
+    output_price: float | None = None
+    kind: str = ""
+
+    @property
+    def chats(self) -> bool:
+        """Whether it can hold a chat, as far as the service says."""
+        return self.kind in _CHAT
+
+
+@dataclass(frozen=True, slots=True)
+class ModelList:
+    """The models of a service, by their names' alphabet."""
+
+    models: tuple[ListedModel, ...]
+
+
+def read_model_list(answer: object) -> ModelList | None:
+    """Return the models in a service's answer, decoded from JSON; None when it is no list of models.
+
+    Together sends a bare list, others {"data": […]} or {"models": […]}.
+    """
+    entries = answer
+    if isinstance(answer, Mapping):
+        entries = next((answer[name] for name in ("data", "models") if name in answer), None)
+    if not isinstance(entries, list):
+        return None
+    models = [model for entry in entries[:MOST] if (model := _model(entry))]
+    if entries and not models:
+        return None
+    return ModelList(tuple(sorted({model.id: model for model in models}.values(), key=_order)))
+
+
+def _order(model: ListedModel) -> tuple[str, str]:
+    return model.id.casefold(), model.id
+
+
+def _model(entry: object) -> ListedModel | None:
+    # Only the workers read lists; whoever only passes them on need not load it.
+    from bot.text.sanitise import sanitise
+
+    if not isinstance(entry, Mapping):
+        return None
+    name = entry.get("id") or entry.get("name")
+    if not isinstance(name, str) or not (name := sanitise(name, newlines=False).strip()[:_LONGEST]):
+        return None
+    kind = entry.get("type")
+    inner = [entry, *(entry[key] for key in ("metadata", "meta") if isinstance(entry.get(key), Mapping))]
+    prices = next((p for part in inner if isinstance(p := part.get("pricing"), Mapping)), {})
+    return ListedModel(
+        name,
+        next(
+            (n for part in inner for key in (*_CONTEXT, "n_ctx_train") if (n := _whole(part.get(key)))), None
+        ),
+        _price(prices, "input", "prompt", "input_tokens"),
+        _price(prices, "output", "completion", "output_tokens"),
+        sanitise(kind, newlines=False)[:_LONGEST].casefold() if isinstance(kind, str) else "",
+    )
+
+
+def _whole(value: object) -> int | None:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return value if whole and isinstance(value, int) else None
+
+
+def _price(prices: Mapping[str, object], per_million: str, per_token: str, other: str) -> float | None:
+    """Return dollars per million tokens; "prompt" and "completion" are dollars for one, often as text."""
+    for name, factor in ((per_million, 1.0), (other, 1.0), (per_token, _MILLION)):
+        value = prices.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            continue
+        try:
+            price = float(value) * factor
+        except (ValueError, OverflowError):
+            continue
+        if isfinite(price) and price >= 0:
+            return price
+    return None

@@ -1,0 +1,101 @@
+"""Small questions to services outside a conversation: which models there are, does one answer.
+
+They go through the same workers as every other call. No store, no log, no session.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bot.errors import Failure, FailureKind, KeyMissingError
+from bot.messages import Completion, Message, Request
+
+if TYPE_CHECKING:
+    from bot.client.model_list import ModelList
+    from bot.messages import Agent, Endpoint
+    from bot.settings.settings import Settings
+    from bot.workers.pool import Pool
+
+LONGEST_SILENCE = 30.0
+LIST_SILENCE = 10.0
+QUESTION = "Say yes."
+
+
+class Services:
+    """Workers that are up, and with --demo the offline service; made by `open_services`.
+
+    `settings` are those given, with the offline service's address where it runs.
+    """
+
+    def __init__(self, settings: Settings, pool: Pool, environ: Mapping[str, str]) -> None:
+        from bot.app.app import KnownModels
+
+        self.settings = settings
+        self._pool = pool
+        self._known = KnownModels(settings, environ)
+
+    async def models(self, name: str) -> ModelList | Failure:
+        """Return the models that an endpoint lists.
+
+        KeyMissingError when its key is missing, UsageError for an unknown name.
+        """
+        return await self.models_at(self._known.endpoint(name))
+
+    async def models_at(self, endpoint: Endpoint) -> ModelList | Failure:
+        """Return the models of an endpoint that is connected already."""
+        return await self._pool.models(endpoint, min(LIST_SILENCE, self.settings.timeout))
+
+    async def call(self, agent: Agent) -> Completion | Failure:
+        """Have a model say one token; a `Completion` means that it can be asked."""
+        try:
+            endpoint = self._known.endpoint(agent.endpoint)
+        except KeyMissingError as error:
+            return Failure(FailureKind.KEY_REFUSED, error.message, agent.model)
+        request = Request(
+            endpoint,
+            agent.model,
+            (Message("user", QUESTION),),
+            temperature=0.0,
+            max_tokens=1,
+            extra=self._known.fields(agent),
+            timeout=min(LONGEST_SILENCE, self.settings.timeout),
+        )
+        last: Completion | Failure = Failure(FailureKind.INTERNAL, "no answer came", agent.model)
+        async for update in self._pool.ask(request):
+            if isinstance(update, Completion | Failure):
+                last = update
+        return last
+
+    def cost(self, agent: Agent, completion: Completion) -> float | None:
+        """Return what a call cost in US dollars, None when price or tokens are unknown."""
+        return self._known.cost(agent, completion.usage)
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, environ: Mapping[str, str] = os.environ, processes: int = 1
+) -> AsyncIterator[Services]:
+    """Start workers, and with --demo the offline service; both are gone afterwards."""
+    from bot.local.local_pool import LocalPool
+
+    async with AsyncExitStack() as stack:
+        pool = LocalPool(processes, lambda: settings.models_dir)
+        pool.start()
+        stack.push_async_callback(pool.close)
+        if settings.demo:
+            from bot.demo.process import start_demo
+
+            demo = start_demo()
+            stack.callback(demo.stop)
+            settings = settings.with_endpoint("demo", demo.base_url)
+        yield Services(settings, pool, environ)
+
+
+async def list_at(settings: Settings, endpoint: Endpoint) -> ModelList | Failure:
+    """Return the models of one endpoint, with workers of its own."""
+    async with open_services(replace(settings, demo=False)) as services:
+        return await services.models_at(endpoint)

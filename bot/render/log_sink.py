@@ -1,0 +1,43 @@
+"""Where the log is shown on a terminal, so that its lines do not land in the middle of what is redrawn."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from contextlib import suppress
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from bot.render.view import View
+
+
+class LogSink(io.TextIOBase):
+    """A text stream onto `out`; the rows that `view` keeps redrawing, while there is one, make room first.
+
+    It may be written to from any thread. Make it in the event loop.
+    """
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._loop = asyncio.get_running_loop()
+        self.view: View | None = None
+
+    def write(self, text: str) -> int:
+        """Write the text, in the event loop."""
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if here:
+            self._write(text)
+        else:
+            with suppress(RuntimeError):  # the loop is closed: the program is leaving
+                self._loop.call_soon_threadsafe(self._write, text)
+        return len(text)
+
+    def _write(self, text: str) -> None:
+        if self.view is not None:
+            self.view.hide()
+        with suppress(OSError, ValueError):  # nobody reads it any more
+            self._out.write(text)
+            self._out.flush()

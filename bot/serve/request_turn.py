@@ -1,0 +1,128 @@
+"""One request's turn: the mixture's events, ended where the client wants, and how it came out.
+
+It writes nothing to anybody: `chat` does, from what this yields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from bot.client.error_mapping import redact
+from bot.events import Event, ReplyDelta, TurnFinished, TurnResult
+from bot.serve.api_errors import ApiError, error_for, stopping
+
+if TYPE_CHECKING:
+    from bot.app.log import Log
+    from bot.method.mixture import CancelToken, Mixture
+    from bot.serve.request_schema import ChatRequest
+
+_ENDINGS = frozenset({"length", "content_filter"})
+
+
+class StopCutter:
+    """Ends a streamed text before the first of some texts, wherever its pieces are divided."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = stops
+        self._held = ""
+        self.cut = False
+
+    def feed(self, text: str) -> str:
+        """Return what is certainly in front of a stop text."""
+        if self.cut or not self._stops:
+            return "" if self.cut else text
+        text, self._held = self._held + text, ""
+        places = [place for stop in self._stops if (place := text.find(stop)) >= 0]
+        if places:
+            self.cut = True
+            return text[: min(places)]
+        length = self._beginning(text)
+        self._held = text[len(text) - length :]
+        return text[: len(text) - length]
+
+    def close(self) -> str:
+        """Return what was held back after all."""
+        held, self._held = self._held, ""
+        return held
+
+    def _beginning(self, text: str) -> int:
+        """Return how much of the text's end may be the beginning of a stop text."""
+        longest = max(map(len, self._stops)) - 1
+        return next(
+            (
+                length
+                for length in range(min(longest, len(text)), 0, -1)
+                if any(stop.startswith(text[-length:]) for stop in self._stops)
+            ),
+            0,
+        )
+
+
+class Turn:
+    """A turn in progress: iterate `events()` to its end, then ask for `finish_reason()` and `text()`."""
+
+    def __init__(
+        self, mixture: Mixture, chat_request: ChatRequest, log: Log, cancel_token: CancelToken
+    ) -> None:
+        self._mixture = mixture
+        self._wanted = chat_request
+        self._log = log
+        self._cancel_token = cancel_token
+        self._cutter = StopCutter(chat_request.stop)
+        self._pieces: list[str] = []
+        self._result: TurnResult | None = None
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """Yield the turn's events; of the reply only what the client shall read."""
+        running = self._mixture.run(self._wanted.history, self._wanted.prompt, self._cancel_token)
+        async with aclosing(running) as events:
+            async for event in events:
+                self._log.event(event)
+                if isinstance(event, ReplyDelta):
+                    yield self._kept(ReplyDelta(self._cutter.feed(event.text), event.reasoning))
+                    if self._cutter.cut:
+                        self._cancel_token.stop()
+                    continue
+                if isinstance(event, TurnFinished):
+                    self._result = event.result
+                    # What came in one piece, without deltas, has not been through the cutter yet.
+                    late = "" if any(self._pieces) or self._cutter.cut else event.result.reply
+                    if rest := self._cutter.feed(late) + self._cutter.close():
+                        yield self._kept(ReplyDelta(rest))
+                yield event
+
+    @property
+    def result(self) -> TurnResult:
+        """The whole turn, once it is over."""
+        assert self._result is not None  # noqa: S101 - a turn's last event is TurnFinished
+        return self._result
+
+    def text(self) -> str:
+        """Return the reply."""
+        return "".join(self._pieces) if self._cutter.cut else self.result.reply
+
+    def finish_reason(self) -> str:
+        """Return why the reply ends. ApiError when there is none, or only a part of one."""
+        result = self.result
+        if self._cutter.cut:
+            return "stop"
+        if result.status == "done":
+            completion = result.aggregator.completion if result.aggregator else None
+            reason = completion.finish_reason if completion else None
+            return reason if reason in _ENDINGS else "stop"
+        if self._cancel_token.stopped:
+            raise stopping()
+        if result.failure is not None:
+            raise error_for(result.failure)
+        completion = result.aggregator.completion if result.aggregator else None
+        if completion is None or completion.truncation_kind is not None:
+            why = completion.partial if completion else "nobody knows why"
+            raise ApiError(502, f"The reply broke off: {redact(why)}.", "reply_cut_off")
+        # A whole text in the reply's place (a proposal, when no aggregator answered): a notice says so.
+        return "stop"
+
+    def _kept(self, delta: ReplyDelta) -> ReplyDelta:
+        self._pieces.append(delta.text)
+        return delta

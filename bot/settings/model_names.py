@@ -1,0 +1,73 @@
+"""How models are named: "MODEL", "MODEL*N", "ENDPOINT:MODEL", with commas between several.
+
+Names only. What is known of a model is in `bot.settings.catalogue`, which service it belongs to
+by default is decided in `bot.app.make_plan`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+
+MAX_TIMES = 64
+
+
+def parse_model(text: str) -> str:
+    """Return the one model that `text` names, trimmed. ValueError says what was found instead."""
+    name = text.strip()
+    if not name:
+        raise ValueError("an empty model name")
+    if not name.isprintable():
+        raise ValueError("a model name with control characters")
+    if "," in name or "*" in name:
+        raise ValueError(f'"{name}"')
+    return name
+
+
+def parse_models(items: str | Iterable[str]) -> tuple[str, ...]:
+    """Return every listing of every model in order: "a, b*2" gives ("a", "b", "b").
+
+    `items` is a text with commas, or several such texts. ValueError says what was found.
+    """
+    texts = (items,) if isinstance(items, str) else items
+    return tuple(model for text in texts for item in text.split(",") for model in _times(item))
+
+
+def _times(item: str) -> tuple[str, ...]:
+    name, star, count = item.rpartition("*")
+    if not star:
+        return (parse_model(item),)
+    count = count.strip()
+    if not (count.isascii() and count.isdigit() and len(count) <= len(str(MAX_TIMES))):
+        count = "0"
+    if not 1 <= int(count) <= MAX_TIMES:
+        shown = item.strip() if item.isprintable() else "?"
+        raise ValueError(f'"{shown}" (MODEL*N takes an N from 1 to {MAX_TIMES})')
+    return (parse_model(name),) * int(count)
+
+
+def split_endpoint(spec: str, known: Container[str]) -> tuple[str, str]:
+    """Return (endpoint, model) of "ENDPOINT:MODEL"; the endpoint is "" unless `known` has it.
+
+    A colon alone proves nothing: "qwen3:8b" is a model's name. ValueError when a known endpoint
+    is followed by nothing.
+    """
+    prefix, colon, model = spec.partition(":")
+    if not colon or prefix not in known:
+        return "", spec
+    if not model.strip():
+        raise ValueError(f'"{prefix}:" without a model')
+    return prefix, model.strip()
+
+
+def fold(models: Iterable[str]) -> str:
+    """Write a list of models the short way, as `parse_models` reads it: "a, b*2"."""
+    runs: list[tuple[str, int]] = []
+    for model in models:
+        if runs and runs[-1][0] == model and runs[-1][1] < MAX_TIMES:
+            runs[-1] = (model, runs[-1][1] + 1)
+        else:
+            runs.append((model, 1))
+    return ", ".join(model if times == 1 else f"{model}*{times}" for model, times in runs)

@@ -1,0 +1,1 @@
+"""The multiprocessing pool that every call goes through."""

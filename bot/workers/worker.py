@@ -1,0 +1,201 @@
+"""A worker process: an event loop that holds any number of calls at once.
+
+                parent ══ pipe ══╗
+    ("ask", id, Request)         ╠═► event loop ─► one task a call ─► provider
+    ("models", id, Request)      ║                     │
+    ("cancel", id) ("ping")      ║                     │
+    (id, updates) ◄══════════════╩═════════════════════╛
+
+What goes back are values: deltas, retries, completions, lists, failures; all that one read of a
+stream has brought goes as one message. The worker ignores Ctrl-C (the parent decides what it
+means), and ends when its pipe does: however the parent died, its end of the pipe is closed then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import aclosing, suppress
+from functools import cache, partial
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from bot.errors import Failure, FailureKind
+from bot.messages import CallUpdate, Delta, Request
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
+    from bot.client.provider import Provider
+    from bot.workers.worker_handle import Command, Update
+
+READY = 0
+"""The call number of a worker's first message, and of its signs of life, which hold no updates."""
+
+
+@cache
+def tls() -> ssl.SSLContext:
+    """Return the process's TLS context, made once (it takes 20-40 ms).
+
+    The certificates are the system's where SSL_CERT_FILE or SSL_CERT_DIR name them, as with httpx.
+    """
+    import httpx
+
+    return httpx.create_ssl_context()
+
+
+def main(pipe: Connection) -> None:
+    """Serve the parent's orders until the pipe ends. Runs in the worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _leave_no_core()
+    try:
+        asyncio.run(Worker(pipe).serve())
+    finally:
+        # Nothing of value is left: skip the interpreter's slow goodbye (and its waiting threads).
+        os._exit(0)
+
+
+def _leave_no_core() -> None:
+    """Have no core file written if this process crashes: keys and prompts are in its memory."""
+    try:
+        import resource
+    except ImportError:  # Windows writes none
+        return
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+class Worker:
+    """The worker's side of the pool."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._over = asyncio.Event()
+        self.provider: Provider
+
+    async def serve(self) -> None:
+        """Run until the parent is gone."""
+        from bot.client.provider import Provider
+
+        self.provider = Provider(tls())
+        self._listen(asyncio.get_running_loop())
+        self._send(READY)
+        await self._over.wait()
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take orders from the pipe until the parent is gone."""
+        parent = parent_process()
+        try:
+            loop.add_reader(self._pipe.fileno(), self._receive)
+            if parent is not None:
+                loop.add_reader(parent.sentinel, self._over.set)
+        except NotImplementedError:  # Windows: its event loop watches no pipes
+            threading.Thread(target=self._listen_blocking, args=(loop, parent), daemon=True).start()
+
+    def _receive(self) -> None:
+        """Take an order (in the event loop, which calls again for the next)."""
+        try:
+            self._run_command(self._pipe.recv())
+        except (EOFError, OSError):
+            self._over.set()
+            asyncio.get_running_loop().remove_reader(self._pipe.fileno())
+
+    def _listen_blocking(self, loop: asyncio.AbstractEventLoop, parent: BaseProcess | None) -> None:
+        """Hand orders to the event loop (in a thread: reading blocks)."""
+        watched: list[Connection | int] = [self._pipe]
+        if parent is not None:
+            watched.append(parent.sentinel)
+        try:
+            while self._pipe in wait(watched):
+                loop.call_soon_threadsafe(self._run_command, self._pipe.recv())
+        except (EOFError, OSError):
+            pass
+        with suppress(RuntimeError):  # the loop is closed: it was told to quit
+            loop.call_soon_threadsafe(self._over.set)
+
+    def _send(self, number: int, *updates: Update) -> None:
+        # With the parent gone nobody is left to be told; that ends this process.
+        with suppress(OSError):
+            self._pipe.send((number, updates))
+
+    def _run_command(self, command: Command) -> None:
+        verb, number, request = command
+        if request is not None:
+            work = self._list if verb == "models" else self._call
+            self._tasks[number] = asyncio.ensure_future(work(number, request))
+        elif verb == "quit":
+            self._over.set()
+        elif verb == "ping":
+            self._send(READY)
+        elif task := self._tasks.get(number):
+            task.cancel()
+
+    async def _list(self, number: int, request: Request) -> None:
+        try:
+            self._send(number, await self.provider.models(request))
+        except Exception as error:  # noqa: BLE001 - the boundary, as below
+            self._send(number, Failure(FailureKind.INTERNAL, f"{type(error).__name__}: {error}"))
+        finally:
+            del self._tasks[number]
+
+    async def _call(self, number: int, request: Request) -> None:
+        batcher = _UpdateBatcher(partial(self._send, number), request.delta_interval)
+        try:
+            async with aclosing(self.provider.complete(request)) as updates:
+                async for update in updates:
+                    batcher.add(update)
+        except Exception as error:  # noqa: BLE001 - the boundary: an exception must not cross processes
+            batcher.add(Failure(FailureKind.INTERNAL, f"{type(error).__name__}: {error}", request.model))
+        finally:
+            del self._tasks[number]
+
+
+class _UpdateBatcher:
+    """Sends the updates that come together as one message.
+
+    With `every`, deltas are joined and go no oftener than every so many seconds: the first at once,
+    the others with the next that is due, or with whatever comes that is no delta.
+    """
+
+    def __init__(self, send: Callable[..., None], delta_interval: float) -> None:
+        self._send_updates, self._delta_interval = send, delta_interval
+        self._updates: list[CallUpdate] = []
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._next = 0.0
+        self._sending: asyncio.Handle | None = None
+
+    def add(self, update: CallUpdate) -> None:
+        """Take an update in; it goes before the event loop waits for more, or with a later one."""
+        now = monotonic()
+        if isinstance(update, Delta) and self._delta_interval:
+            self._text.append(update.text)
+            self._reasoning.append(update.reasoning)
+            due = now >= self._next
+        else:
+            self._join()
+            self._updates.append(update)
+            due = True
+        if due and self._sending is None:
+            self._next = now + self._delta_interval
+            self._sending = asyncio.get_running_loop().call_soon(self._send)
+
+    def _send(self) -> None:
+        self._sending = None
+        self._join()
+        updates, self._updates = self._updates, []
+        self._send_updates(*updates)
+
+    def _join(self) -> None:
+        """Make one delta of those that wait."""
+        if self._text:
+            self._updates.append(Delta("".join(self._text), "".join(self._reasoning)))
+            self._text.clear()
+            self._reasoning.clear()
