@@ -94,7 +94,7 @@ class Attribution:
     notes: tuple[str, ...] = ()
 
 
-def trace(reply: str, proposals: Sequence[tuple[str, str]], near: float = NEAR) -> Attribution:
+def attribute(reply: str, proposals: Sequence[tuple[str, str]], near: float = NEAR) -> Attribution:
     """Compare a reply with its proposals, given as (name, text). `near`: see `NEAR`.
 
     The same texts always give the same trace, and it does not depend on the proposals' order.

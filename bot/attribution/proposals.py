@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from bot.attribution.attribution import Attribution, trace
+from bot.attribution.attribution import Attribution, attribute
 from bot.text.phrases import short_name
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Answer = tuple[str, str]
 def from_result(result: TurnResult, min_references: int = 1) -> Attribution:
     """Trace the reply of a turn that has just ended; see `from_calls` for `min_references`."""
     rounds = [[(call.slot.agent.model, call.answer) for call in calls] for calls in result.rounds]
-    return trace(result.reply, named(read_round(rounds, min_references)))
+    return attribute(result.reply, named(read_round(rounds, min_references)))
 
 
 def from_calls(turn: Turn, calls: Iterable[StoredCall], min_references: int = 1) -> Attribution:
@@ -39,7 +39,7 @@ def from_calls(turn: Turn, calls: Iterable[StoredCall], min_references: int = 1)
     for call in sorted(of_turn, key=lambda call: (call.round, call.slot)):
         failed = call.status == "failed" or call.error_kind is not None
         rounds.setdefault(call.round, []).append((call.model, "" if failed else call.text))
-    return trace(turn.reply, named(read_round(list(rounds.values()), min_references)))
+    return attribute(turn.reply, named(read_round(list(rounds.values()), min_references)))
 
 
 def references_needed(settings: Mapping[str, object]) -> int:

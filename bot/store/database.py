@@ -211,13 +211,14 @@ def _enter_wal(connection: sqlite3.Connection, timeout: float) -> None:
 def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:
     """Run the migrations that the file has not seen, each in a transaction of its own."""
     newest = len(migrations)
+    is_new = _version(connection, path, newest) == 0
     while _version(connection, path, newest) < newest:
         with transaction(connection):
             # Another process may have got here first; what it did is not done again.
             version = _version(connection, path, newest)
             if version == newest:
                 return
-            if version > 0:
+            if version > 0 and not is_new:
                 _copy(path, version)
             migrations[version](connection)
             # A pragma takes no parameters; both values are integers of ours.

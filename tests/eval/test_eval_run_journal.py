@@ -98,7 +98,9 @@ def test_keys_tell_apart_what_decides_an_answer() -> None:
     ]
     keys = {key_of(each, "") for each in [REQUEST, *others]} | {key_of(REQUEST, "2")}
     assert len(keys) == len(others) + 2
-    same = replace(REQUEST, timeout=1.0, every=3.0, endpoint=replace(REQUEST.endpoint, key="another"))
+    same = replace(
+        REQUEST, timeout=1.0, delta_interval=3.0, endpoint=replace(REQUEST.endpoint, key="another")
+    )
     assert key_of(same, "") == key_of(REQUEST, "")
 
 
@@ -113,8 +115,8 @@ def test_a_service_on_this_computer_is_known_by_its_name() -> None:
 def test_a_second_process_is_refused(tmp_path: Path, tagged: dict[str, str]) -> None:
     """Two runs never write into one folder; the end of the first, however it ends, frees it."""
     code = (
-        "import sys; from pathlib import Path; from bot.bulk.journal import Folder\n"
-        "folder = Folder(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from bot.bulk.journal import RunFolder\n"
+        "folder = RunFolder(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)],

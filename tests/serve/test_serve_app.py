@@ -170,7 +170,9 @@ def test_a_failed_turn(make: Make) -> None:
 
 def test_a_reply_that_breaks_off(make: Make) -> None:
     """A part of a reply is never passed off as the whole: an error, in the stream after what came."""
-    broken = Completion("half a", partial="stream cut", truncation_kind=FailureKind.CONTENT_FILTER, usage=Usage(1, 1))
+    broken = Completion(
+        "half a", partial="stream cut", truncation_kind=FailureKind.CONTENT_FILTER, usage=Usage(1, 1)
+    )
     answer = run(post(make({"judge": broken})))
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "reply_cut_off")
 

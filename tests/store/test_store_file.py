@@ -107,8 +107,8 @@ def test_migrating_keeps_a_copy(path: Path) -> None:
     with closing(Database.open(path, migrations=(*MIGRATIONS, add_mood))) as database:
         row = database.connection.execute("SELECT title, mood FROM conversations").fetchone()
     assert tuple(row) == ("old", "calm")
-    copy = path.with_name(path.name + ".v1")
-    assert (version(path), version(copy)) == (2, 1)
+    copy = path.with_name(path.name + f".v{len(MIGRATIONS)}")
+    assert (version(path), version(copy)) == (len(MIGRATIONS) + 1, len(MIGRATIONS))
     with closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("SELECT title FROM conversations").fetchall() == [("old",)]
     if os.name == "posix":
@@ -122,18 +122,24 @@ def test_a_failed_migration_changes_nothing(path: Path) -> None:
         store.create_conversation({}, None, "kept")
     with pytest.raises(StoreError, match="failed"):
         Database.open(path, migrations=(*MIGRATIONS, add_mood, fail_half_way))
-    assert version(path) == 2
+    assert version(path) == len(MIGRATIONS) + 1
     with closing(sqlite3.connect(path)) as connection:
         names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
     assert "half" not in names
-    assert {file.name for file in path.parent.iterdir()} == {path.name, path.name + ".v1", path.name + ".v2"}
+    assert {file.name for file in path.parent.iterdir()} == {
+        path.name,
+        *(f"{path.name}.v{len(MIGRATIONS) + more}" for more in (0, 1)),
+    }
 
 
 def test_a_newer_file_is_left_alone(path: Path) -> None:
     """A file of a newer version is refused by name and version, and stays as it was, byte for byte."""
     Database.open(path, migrations=(*MIGRATIONS, add_mood)).close()
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"newer moa-bot \(version 2, this one knows 1\)") as refused:
+    with pytest.raises(
+        StoreError,
+        match=rf"newer moa-bot \(version {len(MIGRATIONS) + 1}, this one knows {len(MIGRATIONS)}\)",
+    ) as refused:
         Store.open(path)
     assert str(path) in refused.value.message
     assert "update" in refused.value.hint

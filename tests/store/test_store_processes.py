@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WRITE = """
 import sys
 from pathlib import Path
-from bot.events import Call, Seat, TurnResult
+from bot.events import Call, Slot, TurnResult
 from bot.messages import Agent, Completion
 from bot.store import Store
 
@@ -33,7 +33,7 @@ for part in range(3):  # opening and closing meets the others' opening and closi
     with Store.open(path, timeout=60) as store:
         for number in range(4):
             turn = store.begin_turn(shared, f"{name} {part} {number}")
-            store.save_calls(turn, Call(Seat(1, 0, Agent(name)), Completion("answer " * 50)))
+            store.save_calls(turn, Call(Slot(1, 0, Agent(name)), Completion("answer " * 50)))
             store.finish_turn(turn, TurnResult("done", f"reply to {name}", "", name))
 print("written", flush=True)
 """
@@ -53,14 +53,14 @@ print("written", flush=True)
 BEGIN_AND_WAIT = """
 import sys
 from pathlib import Path
-from bot.events import Call, Seat
+from bot.events import Call, Slot
 from bot.messages import Agent, Completion
 from bot.store import Store
 
 store = Store.open(Path(sys.argv[1]))
 conversation = store.create_conversation({"rounds": 2}, None, "killed")
 turn = store.begin_turn(conversation.id, "what I typed")
-store.save_calls(turn, Call(Seat(1, 0, Agent("a")), Completion("an answer")))
+store.save_calls(turn, Call(Slot(1, 0, Agent("a")), Completion("an answer")))
 store._database.connection.execute("BEGIN IMMEDIATE")  # killed in the middle of the next write
 store._database.connection.execute("UPDATE turns SET prompt = 'half written'")
 print("begun", flush=True)

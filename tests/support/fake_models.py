@@ -112,7 +112,9 @@ class FakeAsk:
             self.cancelled.append(request.model)
             raise
         if isinstance(reply, CutAfter):
-            reply = Completion(str(reply), partial="stream cut: the line went dead", truncation_kind=FailureKind.CUT)
+            reply = Completion(
+                str(reply), partial="stream cut: the line went dead", truncation_kind=FailureKind.CUT
+            )
         elif isinstance(reply, str):
             reply = Completion(reply, usage=Usage(10, len(words)), finish_reason="stop")
         yield reply

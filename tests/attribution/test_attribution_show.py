@@ -11,8 +11,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from bot.attribution import Attribution, attribution, attribution_json, attribution_lines, attribution_text
-from bot.render.attribution import ALONE, HONEST
+from bot.attribution import Attribution, attribute
+from bot.render.attribution import ALONE, HONEST, attribution_json, attribution_lines, attribution_text
 
 PURR = "Purring is a self-regulating behaviour that calms the cat."
 HURT = "It is not always a good sign, because hurt cats purr as well."
@@ -23,11 +23,13 @@ PROPOSALS = [
     ("GLM-5.2", HURT),
     ("gpt-oss-120b", "```\npurr(cat)\nsleep()\n```"),
 ]
-TRACE = trace(REPLY, PROPOSALS)
+TRACE = attribute(REPLY, PROPOSALS)
 HOSTILE = "a\x1b[2Jb\x07 \x9b31mc\td\re \x1b]52;c;AAAA\x07[bold]f[/abc] end of it"
-WIDE = trace("東京の天気はどうですか。" * 3, [("東京モデル" * 9, "東京の天気はどうですか。"), ("b", "雨")])
-MANY = trace(REPLY, [(f"model-{number}", f"{PURR} {number}") for number in range(64)])
-EVIL = trace(f"{HOSTILE}\n\n```\n{HOSTILE}\n{HOSTILE}\n```", [(HOSTILE, HOSTILE), ("[red]b[/red]", HURT)])
+WIDE = attribute(
+    "東京の天気はどうですか。" * 3, [("東京モデル" * 9, "東京の天気はどうですか。"), ("b", "雨")]
+)
+MANY = attribute(REPLY, [(f"model-{number}", f"{PURR} {number}") for number in range(64)])
+EVIL = attribute(f"{HOSTILE}\n\n```\n{HOSTILE}\n{HOSTILE}\n```", [(HOSTILE, HOSTILE), ("[red]b[/red]", HURT)])
 
 
 def test_a_window_of_80_cells() -> None:
@@ -122,23 +124,25 @@ def test_a_pipe_gets_fields() -> None:
 
 def test_an_aggregator_alone() -> None:
     """Without proposals the trace says so, and nothing else."""
-    assert attribution_lines(trace(REPLY, []), 100) == [f"  {ALONE}"]
+    assert attribution_lines(attribute(REPLY, []), 100) == [f"  {ALONE}"]
 
 
 def test_one_two_and_all() -> None:
     """One proposal, both of two, and all of three are worded as such."""
-    lines = "\n".join(attribution_lines(trace(PURR, [("a", PURR)]), 100))
+    lines = "\n".join(attribution_lines(attribute(PURR, [("a", PURR)]), 100))
     assert "a says the same" in lines
     assert "themselves" not in lines
-    assert "both say the same" in "\n".join(attribution_lines(trace(PURR, [("a", PURR), ("b", PURR)]), 100))
-    three = trace(PURR, [(name, PURR) for name in "abc"])
+    assert "both say the same" in "\n".join(
+        attribution_lines(attribute(PURR, [("a", PURR), ("b", PURR)]), 100)
+    )
+    three = attribute(PURR, [(name, PURR) for name in "abc"])
     assert "all 3 say the same" in "\n".join(attribution_lines(three, 100))
 
 
 def test_many_models_are_counted() -> None:
     """As many models as fit are named, the others counted; the matrix gives way to its extremes."""
     proposals = [(f"model-{number}", PURR if number < 20 else HURT) for number in range(30)]
-    lines = attribution_lines(trace(PURR, proposals), 80)
+    lines = attribution_lines(attribute(PURR, proposals), 80)
     assert any(line.endswith("  model-0, model-1 and 18 more say the same") for line in lines)
     assert any(line.startswith("  most alike  1.0  model-0, model-1") for line in lines)
     assert any(line.startswith("  least alike") and "model-20" in line for line in lines)
