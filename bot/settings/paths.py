@@ -62,7 +62,7 @@ def store_file(environ: Mapping[str, str] = os.environ) -> Path:
 
 def log_file(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the current log; older ones lie beside it."""
-    return data_dir(environ) / "logs" / "moa-bot.app.log"
+    return data_dir(environ) / "logs" / "moa-bot.log"
 
 
 def prompt_history_file(environ: Mapping[str, str] = os.environ) -> Path:

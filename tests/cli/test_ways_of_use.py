@@ -301,7 +301,7 @@ def test_history_commands(bot: Bot, tmp_path: Path) -> None:
 def test_the_log_has_a_line_per_call_and_no_secrets(bot: Bot, tmp_path: Path) -> None:
     """Model, round, status, seconds, tokens; never prompt, answer or key, which is in no file at all."""
     assert bot("ask", "a private matter").returncode == 0
-    log = tmp_path / "home" / "logs" / "moa-bot.app.log"
+    log = tmp_path / "home" / "logs" / "moa-bot.log"
     lines = log.read_text(encoding="utf-8").splitlines()
     calls = [line for line in lines if "| done |" in line]
     assert len(calls) == 3

@@ -51,7 +51,7 @@ def test_no_space_for_the_log(environment: dict[str, str], tmp_path: Path) -> No
     """A log on a full disk costs nothing: no word about it, no other exit code, the turn is kept."""
     logs = tmp_path / "home" / "logs"
     logs.mkdir(parents=True)
-    (logs / "moa-bot.app.log").symlink_to("/dev/full")
+    (logs / "moa-bot.log").symlink_to("/dev/full")
     done = run(environment, "-m", "bot", stdin="one\ntwo\n")
     assert (done.returncode, done.stdout, done.stderr) == (0, "the reply\n" * 2, "")
     assert "one" in run(environment, "-m", "bot", "history", "list").stdout

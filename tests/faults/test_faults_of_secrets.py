@@ -90,7 +90,7 @@ def test_a_service_that_repeats_what_it_got(
     assert done.stdout.strip()
     assert KEY not in shown
     assert KEY.encode() not in everything(tmp_path / "home")
-    log = (tmp_path / "home" / "logs" / "moa-bot.app.log").read_text(encoding="utf-8")
+    log = (tmp_path / "home" / "logs" / "moa-bot.log").read_text(encoding="utf-8")
     assert "round 1 | reference" in log
     assert PROMPT not in log
     assert PROMPT not in "\n".join(line for line in done.stderr.splitlines() if " | " in line)

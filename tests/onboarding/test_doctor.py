@@ -180,10 +180,10 @@ def test_the_store(tmp_path: Path) -> None:
 
 def test_the_log(tmp_path: Path) -> None:
     """It can be written, also where its folder is still to be made; where it cannot, that is a note."""
-    assert log(tmp_path / "logs" / "moa-bot.app.log").verdict is Verdict.FINE
+    assert log(tmp_path / "logs" / "moa-bot.log").verdict is Verdict.FINE
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "logs").write_text("", encoding="utf-8")
-    assert log(tmp_path / "logs" / "moa-bot.app.log").verdict is Verdict.NOTE
+    assert log(tmp_path / "logs" / "moa-bot.log").verdict is Verdict.NOTE
     (tmp_path / "folder.log").mkdir()
     assert log(tmp_path / "folder.log").verdict is Verdict.NOTE
 

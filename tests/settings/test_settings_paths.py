@@ -22,7 +22,7 @@ def test_one_folder_for_everything(tmp_path: Path) -> None:
     assert paths.config_file(environ) == home / "config.toml"
     assert paths.config_dir(environ) == paths.data_dir(environ) == home
     assert paths.store_file(environ) == home / "conversations.db"
-    assert paths.log_file(environ) == home / "logs" / "moa-bot.app.log"
+    assert paths.log_file(environ) == home / "logs" / "moa-bot.log"
     assert paths.prompt_history_file(environ) == home / "prompt_history"
     assert not home.exists()
 
