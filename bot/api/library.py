@@ -24,13 +24,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
 from bot.api.runtime import Job, Runtime
+from bot.app.make_plan import make_plan
 from bot.errors import TurnFailedError, UsageError
 from bot.events import Event, TurnFinished, TurnResult
 from bot.messages import Message
 
 if TYPE_CHECKING:
-    from bot.app.make_plan import Plan
     from bot.app.session import Session
+    from bot.method.plan import Plan
     from bot.settings.settings import Settings
 
 
@@ -85,7 +86,7 @@ class Mixture:
         **options: Unpack[Options],
     ) -> None:
         self._settings = _settle(preset, api_key, base_url, dict(options))
-        self._plan = self._settings.plan()
+        self._plan = make_plan(self._settings)
         self._runtime = Runtime(self._settings)
         weakref.finalize(self, self._runtime.abandon).atexit = False
 
@@ -252,12 +253,12 @@ def _reply(result: TurnResult) -> TurnResult:
 def _settle(
     preset: str | None, api_key: str | None, base_url: str | None, options: dict[str, object]
 ) -> Settings:
-    from bot.settings.resolve import resolve
+    from bot.app.load_settings import load_settings
 
     for name in options:
         if name not in Options.__annotations__:
             raise TypeError(f"Mixture() got an unexpected keyword argument {name!r}")
-    settings = resolve({"save": False, **options, "preset": preset})
+    settings = load_settings({"save": False, **options, "preset": preset})
     if api_key is None and base_url is None:
         return settings
     name = settings.default_endpoint

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from bot.app.log import Log, Shows
+from bot.app.make_plan import make_plan
 from bot.app.opening import Opening
 from bot.app.session import Session
 from bot.client.retry import Retrier
@@ -30,7 +31,7 @@ from bot.settings import paths
 from bot.settings.endpoints import LOCAL
 
 if TYPE_CHECKING:
-    from bot.app.make_plan import Plan
+    from bot.method.plan import Plan
     from bot.settings.settings import Settings
     from bot.store import Conversation, Store
 
@@ -127,7 +128,7 @@ class App(Opening):
     def plan(self) -> Plan:
         """What the mixture of the settings runs, made once for each change of them."""
         if self._plan is None:
-            self._plan = self.settings.plan()
+            self._plan = make_plan(self.settings)
         return self._plan
 
     def session(self) -> Session:
@@ -147,7 +148,7 @@ class App(Opening):
         """
         settings = self._resolve_with(changes) if changes else self.settings
         models = KnownModels(settings) if changes else self.models
-        plan = settings.plan() if changes else self.plan
+        plan = make_plan(settings) if changes else self.plan
         for agent in plan.agents():
             self._warn_of_plain_http(models.endpoint(agent.endpoint))
         return Mixture(plan, self.ask, models)
@@ -170,7 +171,7 @@ class App(Opening):
         Raises UsageError, and changes nothing, when they do not fit together.
         """
         settings = self._resolve_with(changes)
-        settings.plan()
+        make_plan(settings)
         self._changed.update(changes)
         self._use(settings)
 

@@ -1,74 +1,30 @@
-"""The plan: what the mixture runs, with every question settled.
+"""Makes the plan that a mixture runs from the settings.
 
-Made from `Settings` once per change of them. It knows models and endpoints by name only; it makes
-no call and looks up no key.
+Models and endpoints are known by name only here: no call is made and no key is looked up.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bot.errors import ConfigError, UsageError
 from bot.messages import Agent
 from bot.method.early_stop import EarlyStop
+from bot.method.plan import Plan
 from bot.method.round_timeout import RoundTimeout
 from bot.settings.endpoints import DEMO, LOCAL, unknown_endpoint
 from bot.settings.files import read_text
 from bot.settings.model_names import split_endpoint
-from bot.settings.paths import shipped
+from bot.settings.paths import INSTRUCTION, RANKING, shipped
 from bot.settings.settings import Level
 
 if TYPE_CHECKING:
     from bot.settings.settings import Settings
 
-INSTRUCTION = "aggregate.md"
-RANKING = "rank.md"
 IN_TURN_SECONDS = 3600.0
 """The longest round of models that wait for one another: the last one is no straggler."""
 _NO_TEMPERATURE = 1e-4
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A mixture ready to run.
-
-    `layers[r]` are the reference models of round r + 1, in order; there are as many as rounds,
-    or none when there are no reference models at all. An agent's None means the mixture's value:
-    `temperature`, and `max_tokens` for the aggregator, `reference_max_tokens` for the others.
-    `instruction` is the aggregate-and-synthesize text, `system` the user's system prompt.
-    `fallbacks` are turned to when the aggregator fails, `patience` says when a round's
-    stragglers are cut off. `ranking` is the instruction of an aggregator that picks one of the
-    answers; None: it writes the reply.
-    """
-
-    layers: tuple[tuple[Agent, ...], ...]
-    aggregator: Agent
-    temperature: float
-    max_tokens: int
-    reference_max_tokens: int
-    min_references: int
-    seed: int | None
-    timeout: float
-    instruction: str
-    system: str | None = None
-    fallbacks: tuple[Agent, ...] = ()
-    round_timeout: RoundTimeout = field(default_factory=RoundTimeout)
-    early_stop: EarlyStop = field(default_factory=EarlyStop)
-    light_aggregator: Agent | None = None
-    ranking: str | None = None
-
-    @property
-    def rounds(self) -> int:
-        """The number of rounds of reference models."""
-        return len(self.layers)
-
-    def agents(self) -> tuple[Agent, ...]:
-        """Return every different agent, in order, the aggregator last."""
-        references = (agent for layer in self.layers for agent in layer)
-        light = (self.light_aggregator,) if self.light_aggregator and self.early_stop.adaptive else ()
-        everyone = (*references, *light, *self.fallbacks, self.aggregator)
-        return tuple(dict.fromkeys(everyone))
 
 
 def make_plan(settings: Settings) -> Plan:

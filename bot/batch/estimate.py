@@ -14,8 +14,8 @@ from bot.messages import Agent, Usage
 from bot.method.context import MESSAGE_TOKENS, estimate_tokens
 
 if TYPE_CHECKING:
-    from bot.app.make_plan import Plan
     from bot.batch.rows import PromptRow
+    from bot.method.plan import Plan
 
 LIKELY_TOKENS = 500
 _FRAME_TOKENS = 40

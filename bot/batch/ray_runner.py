@@ -36,8 +36,8 @@ from bot.eval.extras import needs_extra
 from bot.messages import Agent, Completion, Endpoint, Request, Usage
 
 if TYPE_CHECKING:
-    from bot.app.make_plan import Plan
-    from bot.batch.run import Batch
+    from bot.batch.batch import Batch
+    from bot.method.plan import Plan
 
 _MILLION = 1_000_000
 _QUIET = {

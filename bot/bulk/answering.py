@@ -13,8 +13,8 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
+from bot.bulk.tflops import tflops
 from bot.errors import Failure, FailureKind
-from bot.eval.tflops import tflops
 from bot.events import Call, TurnFinished, TurnResult
 from bot.messages import Ask, Message
 from bot.method.mixture import Mixture, total_usage
@@ -22,7 +22,7 @@ from bot.method.model_call import Models
 from bot.method.round_timeout import RoundTimeout
 
 if TYPE_CHECKING:
-    from bot.app.make_plan import Plan
+    from bot.method.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from bot.errors import MoaError, UsageError
 
 if TYPE_CHECKING:
-    from bot.app.make_plan import Plan
+    from bot.method.plan import Plan
 
 FILE = "manifest.json"
 _LIBRARIES = ("together", "datasets", "scikit-learn", "scipy")

@@ -10,11 +10,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
 from bot.cli.boundary import converse, finish, guarded
 from bot.cli.options import SPELLINGS, Given, Panels, QuickCommand, taken_as_they_come, with_options
 from bot.errors import ExitCode, UsageError
-from bot.settings.resolve import resolve
 from bot.settings.settings import Settings
 
 
@@ -97,7 +97,7 @@ def ask(
     given: Given,
 ) -> None:
     """Ask one question; what is piped in or attached goes along with it."""
-    settings = resolve(given, ctx.obj)
+    settings = load_settings(given, ctx.obj)
     streams = Streams.of_process()
     from bot.cli.ask import ask_once
 

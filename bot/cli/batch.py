@@ -51,10 +51,11 @@ def batch(
     given: Given,
 ) -> None:
     """Answer every prompt of a file; killed at any moment, the same command goes on."""
+    from bot.app.load_settings import load_settings
     from bot.app.streams import Streams
-    from bot.batch.run import Options, run_batch
+    from bot.batch.batch import Options
+    from bot.batch.run import run_batch
     from bot.cli.app import leave
-    from bot.settings.resolve import resolve
 
     options = Options(
         source=source,
@@ -69,6 +70,6 @@ def batch(
         dry_run=dry_run,
         engine=engine,
     )
-    settings = resolve(given, ctx.find_root().obj)
+    settings = load_settings(given, ctx.find_root().obj)
     streams = Streams.of_process()
     leave(streams, settings, lambda: run_batch(settings, streams, options))

@@ -15,9 +15,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
 from bot.errors import ExitCode, MoaError
-from bot.settings.resolve import resolve
 from bot.settings.settings import Settings
 
 SETTLED = 1.0
@@ -43,14 +43,14 @@ def guarded(work: Callable[[], int], arguments: Sequence[str]) -> int:
 
 def converse(given: Mapping[str, Any]) -> int:
     """Chat on a terminal, or answer what is piped in; returns the exit code."""
-    settings = resolve(given)
+    settings = load_settings(given)
     streams = Streams.of_process()
     if streams.stdin_is_terminal:
         from bot.onboarding import guided
         from bot.repl import chat
 
         def again(changes: Mapping[str, Any]) -> Settings:
-            return resolve({**given, **changes})
+            return load_settings({**given, **changes})
 
         way = guided(settings, again, streams)
         known = settings if way is again else None

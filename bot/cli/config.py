@@ -46,10 +46,10 @@ def show(
     given: Given,
 ) -> None:
     """Show every setting, its value and where it was said. Options are taken into account."""
-    from bot.settings.resolve import resolve
+    from bot.app.load_settings import load_settings
     from bot.settings.show import config_json, config_show
 
-    settings = resolve(given, ctx.obj)
+    settings = load_settings(given, ctx.obj)
     if settings.json:
         put_json(config_json(settings))
         return
@@ -128,7 +128,8 @@ def unset(
 @app.command()
 def edit() -> None:
     """Open config.toml in your editor ($VISUAL, $EDITOR), and check it afterwards."""
-    from bot.settings.edit import problem_with, read_config, replace_file
+    from bot.settings.edit import problem_with, read_config
+    from bot.settings.files import replace_file
 
     file = paths.config_file()
     if not file.exists():

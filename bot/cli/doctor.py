@@ -35,11 +35,11 @@ def doctor(
     given: Given,
 ) -> None:
     """Check key, endpoints, models, terminal, store and more; says what to do. 1 if something is broken."""
-    from bot.settings.resolve import resolve
+    from bot.app.load_settings import load_settings
 
     settings: Settings | MoaError
     try:
-        settings = resolve(given, ctx.obj)
+        settings = load_settings(given, ctx.obj)
     except ConfigError as error:
         settings = error
     as_json = bool(given.get("json") or (ctx.obj or {}).get("json"))

@@ -90,11 +90,11 @@ def _score_file(benchmark: str, file: Path, data_dir: Path | None, *, as_json: b
 
 
 def _leave(ctx: typer.Context, given: Given, work: Callable[[Settings, Streams], Any]) -> None:
+    from bot.app.load_settings import load_settings
     from bot.app.streams import Streams
     from bot.cli.app import leave
-    from bot.settings.resolve import resolve
 
-    settings = resolve(given, ctx.find_root().obj)
+    settings = load_settings(given, ctx.find_root().obj)
     streams = Streams.of_process()
     leave(streams, settings, lambda: work(settings, streams))
 

@@ -72,9 +72,9 @@ def set_(
 @app.command("list")
 def list_(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the services, and where the key of each is found. No key is shown."""
-    from bot.settings.resolve import resolve
+    from bot.app.load_settings import load_settings
 
-    settings = resolve({})
+    settings = load_settings({})
     rows = [_row(config) for name, config in settings.endpoints.items() if name != DEMO]
     rows += [_Row(name, "kept", "no such endpoint any more") for name in _strays(settings)]
     if as_json:
@@ -91,9 +91,9 @@ def remove(
     *, endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="The service.", show_default=False)]
 ) -> None:
     """Forget a key that was kept."""
-    from bot.settings.resolve import resolve
+    from bot.app.load_settings import load_settings
 
-    settings = resolve({})
+    settings = load_settings({})
     config = settings.endpoints.get(endpoint)
     # A key may outlive its endpoint.
     if config is None and endpoint not in _strays(settings):
@@ -111,9 +111,9 @@ def remove(
 
 
 def _settings(given: Given, ctx: typer.Context) -> Settings:
-    from bot.settings.resolve import resolve
+    from bot.app.load_settings import load_settings
 
-    return resolve(given, ctx.obj)
+    return load_settings(given, ctx.obj)
 
 
 def _endpoint(settings: Settings, name: str) -> EndpointConfig:

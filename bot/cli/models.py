@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.app.make_plan import make_plan
 from bot.cli.options import Given, with_options
 from bot.cli.output import count, put, put_json, tabbed, table, window
 from bot.errors import ExitCode, Failure, FailureKind, KeyMissingError, MoaError, TurnFailedError
@@ -69,9 +70,9 @@ def models(
 
     With --endpoint only that one's and the mixture's.
     """
-    from bot.settings.resolve import resolve
+    from bot.app.load_settings import load_settings
 
-    settings = resolve(given, ctx.obj)
+    settings = load_settings(given, ctx.obj)
     lists, failed = asyncio.run(_ask(settings, everywhere=everywhere))
     rows = [row for name, model_list in lists.items() for row in _rows(settings, name, model_list)]
     wanted = [word.casefold() for word in words or []]
@@ -136,7 +137,7 @@ async def _names(settings: Settings, *, everywhere: bool) -> list[str]:
     from bot.settings.settings import Level
 
     home = settings.default_endpoint
-    used = [agent.endpoint for agent in settings.plan().agents()]
+    used = [agent.endpoint for agent in make_plan(settings).agents()]
     named = settings.sources["endpoint"].level < Level.PRESET
     if named:
         used.insert(0, home)
@@ -168,7 +169,7 @@ def _has_key(settings: Settings, name: str) -> bool:
 
 
 def _rows(settings: Settings, name: str, model_list: ModelList) -> list[Row]:
-    used = dict.fromkeys(agent.model for agent in settings.plan().agents() if agent.endpoint == name)
+    used = dict.fromkeys(agent.model for agent in make_plan(settings).agents() if agent.endpoint == name)
     rows = [_row(settings, name, model, "preset" if model.id in used else "") for model in model_list.models]
     there = {row.id for row in rows}
     if name == LOCAL:

@@ -11,7 +11,7 @@ from bot.cli.output import put, put_json, tabbed, table, window
 
 if TYPE_CHECKING:
     from bot.messages import Agent
-    from bot.settings.presets import Preset
+    from bot.settings.preset import Preset
     from bot.settings.settings import Settings
 
 
@@ -23,9 +23,9 @@ def presets(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the presets, or show one in full."""
-    from bot.settings.resolve import resolve
+    from bot.app.load_settings import load_settings
 
-    settings = resolve({})
+    settings = load_settings({})
     shown = settings.presets.all() if name is None else (settings.presets.get(name),)
     if as_json:
         values = [_as_json(settings, preset) for preset in shown]

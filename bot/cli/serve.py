@@ -95,14 +95,14 @@ def serve(
 
 def _resolve(given: Given, outer: Given, changes: Mapping[str, object]) -> Settings:
     """Return the settings with some options said anew; a preset leaves the mixture's options out."""
-    from bot.settings.resolve import resolve
+    from bot.app.load_settings import load_settings
 
     dropped = MIXTURE if "preset" in changes else ()
 
     def rest(options: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in options.items() if name not in dropped}
 
-    return resolve({**rest(given), **changes, "save": False}, rest(outer))
+    return load_settings({**rest(given), **changes, "save": False}, rest(outer))
 
 
 def _key(key_env: str | None) -> str | None:

@@ -1,6 +1,7 @@
 """The evaluations of the Mixture-of-Agents paper: AlpacaEval 2.0, MT-Bench, FLASK, and its analyses.
 
-    benchmark     what the three have in common; `open_benchmark(name)`
+    benchmark     what the three have in common
+    registry      the three by name; `open_benchmark(name)`
     alpaca_eval/, mt_bench/, flask/
                   each one's data, judge prompts, reading of judgments, scores
     score         the figures of a recorded judgments file

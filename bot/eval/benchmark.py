@@ -14,17 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from bot.errors import UsageError
 from bot.messages import Completion, Message
 
 Stage = Literal["generate", "judge", "score"]
 Row = dict[str, Any]
 """One line of an official file, as JSON."""
-
-NAMES = ("alpaca_eval", "mt_bench", "flask")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,28 +112,3 @@ class Benchmark(Protocol):
 def known_as(judge: str, official: str) -> str:
     """Return the official judge's name for it at any endpoint (`x:gpt-4`, `openai/gpt-4`), else `judge`."""
     return official if judge.endswith((f":{official}", f"/{official}")) else judge
-
-
-def open_benchmark(name: str, data_dir: Path | None = None, *, accept_altered: bool = False) -> Benchmark:
-    """Return the benchmark of that name over the official data, or over that in `data_dir`.
-
-    With `accept_altered` files in `data_dir` need not be the official ones; scores made with such
-    files say so and are not called comparable. Raises UsageError for a name that is none. Reads
-    nothing yet.
-    """
-    from bot.eval.official_data import Data
-
-    data = Data(data_dir, accept_altered=accept_altered)
-    if name == "alpaca_eval":
-        from bot.eval.alpaca_eval.benchmark import AlpacaEval
-
-        return AlpacaEval(data)
-    if name == "mt_bench":
-        from bot.eval.mt_bench.benchmark import MtBench
-
-        return MtBench(data)
-    if name == "flask":
-        from bot.eval.flask.benchmark import Flask
-
-        return Flask(data)
-    raise UsageError(f"No benchmark is called {name!r}.", hint=f"there are {', '.join(NAMES)}")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bot.app.app import App, KnownModels
+from bot.app.make_plan import make_plan
 from bot.app.opening import Opening
 from bot.bulk import manifest
 from bot.bulk.budget import Budget, Price
@@ -25,15 +26,16 @@ from bot.bulk.journal import Journal, RunFolder
 from bot.bulk.progress import Progress
 from bot.client.retry import Retrier
 from bot.errors import UsageError
-from bot.eval.benchmark import Stage, open_benchmark
+from bot.eval.benchmark import Stage
+from bot.eval.registry import open_benchmark
 from bot.eval.stages import Bench, Variant, not_asked
 from bot.messages import Agent, Ask, Endpoint, Request, Usage
 from bot.settings.model_names import split_endpoint
 from bot.settings.settings import Level
 
 if TYPE_CHECKING:
-    from bot.app.make_plan import Plan
     from bot.app.streams import Streams
+    from bot.method.plan import Plan
     from bot.settings.settings import Settings
 
 CONCURRENCY = 32
@@ -171,7 +173,7 @@ class EvalContext(Opening):
             "options": {name: str(value) for name, value in asdict(options).items() if value is not None},
             "endpoints": {
                 name: settings.endpoints[name].base_url
-                for name in {judge.endpoint, *(agent.endpoint for agent in settings.plan().agents())}
+                for name in {judge.endpoint, *(agent.endpoint for agent in make_plan(settings).agents())}
             },
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from bot.app.make_plan import make_plan
 from bot.bulk import manifest
 from bot.bulk.runner import Outcome, describe
 from bot.errors import ExitCode
@@ -26,7 +27,7 @@ async def evaluate(
     """
     async with EvalContext(settings, streams, options, stages) as work:
         # To make figures anew only the judge's journal matters; the mixture is in the manifest.
-        plan = work.settings.plan()
+        plan = make_plan(work.settings)
         if work.stages != SCORE_ONLY:
             work.claim(plan)
         variant = work.variant(plan)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bot.eval.benchmark import open_benchmark
 from bot.eval.files import read_rows
+from bot.eval.registry import open_benchmark
 
 
 def score_file(

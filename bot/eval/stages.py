@@ -27,7 +27,7 @@ from bot.messages import Agent, CallUpdate, Request
 from bot.method.model_call import Models
 
 if TYPE_CHECKING:
-    from bot.app.make_plan import Plan
+    from bot.method.plan import Plan
 
 RESULTS = "results.jsonl"
 SCORES = "scores.json"

@@ -17,18 +17,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bot.app.make_plan import RANKING, instruction
+from bot.app.make_plan import instruction, make_plan
 from bot.bulk.manifest import write_json
 from bot.bulk.runner import Outcome
 from bot.errors import ExitCode, UsageError
 from bot.eval.eval_context import EvalContext, Options
 from bot.eval.evaluation import finish
 from bot.eval.stages import SCORES, Variant, generate, judge
+from bot.settings.paths import RANKING
 
 if TYPE_CHECKING:
-    from bot.app.make_plan import Plan
     from bot.app.streams import Streams
     from bot.messages import Agent
+    from bot.method.plan import Plan
     from bot.settings.settings import Settings
 
 NUMBERS = (1, 2, 3, 6)
@@ -97,7 +98,7 @@ def variants_of(plan: Plan, settings: Settings, kinds: Sequence[str]) -> dict[st
 async def sweep(settings: Settings, streams: Streams, options: Options, kinds: Sequence[str]) -> ExitCode:
     """Run all points one after the other, and print one table of them."""
     async with EvalContext(settings, streams, options, ("generate", "judge", "score")) as work:
-        plan = work.settings.plan()
+        plan = make_plan(work.settings)
         work.claim(plan)
         for agent in plan.agents():
             work.bench.models.endpoint(agent.endpoint)

@@ -20,8 +20,8 @@ from bot.settings.endpoints import LOCAL
 from bot.workers.pool import LIST_SECONDS, Pool
 
 if TYPE_CHECKING:
-    from bot.app.make_plan import Plan
     from bot.local.engine_cache import Engines
+    from bot.method.plan import Plan
     from bot.workers.forkserver import StartMethod
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from bot.errors import MoaError, UsageError
 from bot.messages import Agent
 from bot.settings.endpoints import LOCAL, EndpointConfig
-from bot.settings.presets import Preset
+from bot.settings.preset import Preset
 
 if TYPE_CHECKING:
     from bot.local.discovery import LocalService

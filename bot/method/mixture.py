@@ -39,7 +39,7 @@ from bot.method.model_call import ModelCall, Models, TurnContext
 from bot.method.ranking import Ranking
 
 if TYPE_CHECKING:
-    from bot.app.make_plan import Plan
+    from bot.method.plan import Plan
 
 __all__ = ["CancelToken", "Mixture", "total_usage"]
 

@@ -20,7 +20,7 @@ from bot.method import prompts
 from bot.method.context import Fitted, fit
 
 if TYPE_CHECKING:
-    from bot.app.make_plan import Plan
+    from bot.method.plan import Plan
 
 CallEvent = CallStarted | CallDelta | CallRetrying | CallFinished | Notice
 

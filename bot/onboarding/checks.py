@@ -13,6 +13,7 @@ import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from bot.app.make_plan import make_plan
 from bot.errors import Failure, FailureKind, KeyMissingError, MoaError, UsageError
 from bot.onboarding.machine import Check, Verdict, broken, fine, machine_checks, note, proxies, versions
 from bot.onboarding.services import open_services
@@ -59,7 +60,7 @@ def _configuration(settings: Settings) -> Iterator[Check]:
     yield fine("configuration", str(file) if file.exists() else f"the defaults; {file} is not there")
     name = f"preset {settings.preset.name}"
     try:
-        plan = settings.plan()
+        plan = make_plan(settings)
     except UsageError as error:
         yield broken("mixture", f"{name}: {error.message}", error.hint or "Change it: moa-bot config show")
         return
@@ -106,7 +107,7 @@ async def _nearby(settings: Settings) -> Check:
 
 def _different(settings: Settings) -> list[Agent]:
     """Return every model of the mixture once, whatever slots it has."""
-    agents = settings.plan().agents()
+    agents = make_plan(settings).agents()
     return list({(agent.endpoint, agent.model): agent for agent in agents}.values())
 
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from bot.app.make_plan import make_plan
 from bot.errors import Failure, FailureKind, KeyMissingError, MoaError
 from bot.settings.endpoints import KEYS_PAGES, TOGETHER, connect
 
@@ -74,7 +75,7 @@ def is_wanted(settings: Settings, streams: Streams, environ: Mapping[str, str]) 
             return False
     except KeyMissingError:
         return False  # there is one, and something is wrong with it: that is for the error to say
-    return any(agent.endpoint == config.name for agent in settings.plan().agents())
+    return any(agent.endpoint == config.name for agent in make_plan(settings).agents())
 
 
 class _Key(NamedTuple):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from bot import __version__
+from bot.app.make_plan import make_plan
 from bot.errors import StoreError
 from bot.settings import paths
 
@@ -171,7 +172,7 @@ def proxies(settings: Settings, environ: Mapping[str, str]) -> Check:
             )
     said = ", ".join(f"{name} {_without_password(value)}" for name, value in given.items())
     excepted = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
-    near = {agent.endpoint for agent in settings.plan().agents()}
+    near = {agent.endpoint for agent in make_plan(settings).agents()}
     local = [name for name in near if settings.endpoints[name].on_this_computer]
     if local and not any(host in excepted for host in ("*", "localhost", "127.0.0.1")):
         return note(

@@ -11,7 +11,8 @@ from bot.app.turn import interrupts
 from bot.errors import ExitCode, MoaError
 from bot.render.log_sink import LogSink
 from bot.repl.chat_context import ChatContext, say
-from bot.repl.commands import Quit, is_command, run_command
+from bot.repl.command_syntax import is_command
+from bot.repl.commands import Quit, run_command
 from bot.repl.completion import CommandCompleter
 from bot.repl.line_editor import Line, without_codes
 from bot.repl.status_bar import bar

@@ -15,7 +15,7 @@ from bot.app.attachments import attach
 from bot.app.turn import interrupts, show, view_for
 from bot.errors import FailureKind, MoaError, UsageError
 from bot.method.mixture import CancelToken
-from bot.repl.commands import is_command
+from bot.repl.command_syntax import is_command
 from bot.repl.layout import columns, fitted
 from bot.repl.turn_keyboard import Keyboard
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
 
-from bot.repl.commands import load, spelled, unspelled
+from bot.repl.command_syntax import quote_argument, unquote_argument
+from bot.repl.commands import COMMANDS
 
 if TYPE_CHECKING:
     from bot.repl.chat_context import ChatContext
@@ -44,7 +45,7 @@ class CommandCompleter(Completer):
         if not space:
             yield from self._commands(name)
             return
-        entry = next((entry for entry in load().values() if name in entry.names), None)
+        entry = next((entry for entry in COMMANDS.values() if name in entry.names), None)
         if entry is None:
             return
         what = entry.completes
@@ -57,7 +58,7 @@ class CommandCompleter(Completer):
             yield from self._files(rest, complete_event)
 
     def _commands(self, typed: str) -> Iterator[Completion]:
-        for entry in load().values():
+        for entry in COMMANDS.values():
             for name in entry.names:
                 if name.startswith(typed):
                     yield Completion(f"/{name}", -len(typed) - 1, display_meta=entry.help)
@@ -73,8 +74,8 @@ class CommandCompleter(Completer):
         """Yield paths; blanks in them are written as a shell writes them."""
         found = _LAST_WORD.search(rest)
         word = found[0] if found else ""
-        for path in self._paths.get_completions(Document(unspelled(word)), event):
-            yield Completion(spelled(path.text), path.start_position, display=path.display)
+        for path in self._paths.get_completions(Document(unquote_argument(word)), event):
+            yield Completion(quote_argument(path.text), path.start_position, display=path.display)
 
     def _values(self, name: str, typed: str) -> Iterator[Completion]:
         """Yield what an option may be set to."""
@@ -90,7 +91,7 @@ class CommandCompleter(Completer):
             yield from (Completion(value, -len(typed)) for value in ("on", "off") if value.startswith(typed))
 
     def _names(self) -> Choices:
-        return [(entry.name, entry.help) for entry in load().values()]
+        return [(entry.name, entry.help) for entry in COMMANDS.values()]
 
     def _models(self) -> Choices:
         catalogue = self._chat.settings.catalogue

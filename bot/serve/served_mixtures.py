@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bot.app.app import KnownModels
+from bot.app.make_plan import make_plan
 from bot.errors import MoaError, UsageError
 from bot.serve.api_errors import ApiError, wrong
 from bot.serve.request_schema import MAX_REFERENCES, ChatRequest, MoaOptions
@@ -22,8 +23,8 @@ from bot.settings.endpoints import LOCAL
 from bot.settings.model_names import parse_models
 
 if TYPE_CHECKING:
-    from bot.app.make_plan import Plan
     from bot.messages import Agent
+    from bot.method.plan import Plan
     from bot.settings.settings import Settings
 
 SERVED = "moa"
@@ -107,7 +108,7 @@ class ServedMixtures:
             self._made.move_to_end(key)
             return self._made[key]
         settings = self._settle(changes)
-        made = ServedMixture(settings.plan(), KnownModels(settings))
+        made = ServedMixture(make_plan(settings), KnownModels(settings))
         self._check_local(made.plan)
         for agent in made.plan.agents():
             made.models.endpoint(agent.endpoint)
@@ -131,7 +132,7 @@ class ServedMixtures:
 
         They are files: a client must not have the service open, or fetch, any that it names.
         """
-        served = {agent.model for agent in self._settings.plan().agents() if agent.endpoint == LOCAL}
+        served = {agent.model for agent in make_plan(self._settings).agents() if agent.endpoint == LOCAL}
         if any(agent.endpoint == LOCAL and agent.model not in served for agent in plan.agents()):
             raise UsageError("Models of the engine inside are served only if the service began with them.")
 
@@ -139,7 +140,7 @@ class ServedMixtures:
         """Return a preset's description, "" when it cannot run here. The keyring stays shut."""
         try:
             settings = self._settle({"preset": name})
-            plan = settings.plan()
+            plan = make_plan(settings)
             self._check_local(plan)
             for agent in plan.agents():
                 endpoint = settings.endpoints[agent.endpoint]

@@ -167,7 +167,7 @@ class KeyFile:
     def _write(self, name: str, entry: dict[str, object] | None) -> None:
         import tomlkit
 
-        from bot.settings.edit import replace_file
+        from bot.settings.files import replace_file
 
         try:
             document = tomlkit.parse(self.path.read_text(encoding="utf-8"))

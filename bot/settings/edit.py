@@ -9,16 +9,12 @@ settings, unless it was stopped before. What the values mean is known by the rea
 
 from __future__ import annotations
 
-import os
 import re
-import stat
-import tempfile
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bot.errors import ConfigError, UsageError
-from bot.settings.files import bare, reason
+from bot.settings.files import bare, reason, replace_file, temporary_beside
 from bot.settings.paths import HOME_VARIABLE
 
 if TYPE_CHECKING:
@@ -81,7 +77,7 @@ def problem_with(file: Path, text: str) -> UsageError | None:
     from bot.settings.resolve import resolve
 
     # In the same folder, because files beside config.toml belong to the settings as well.
-    with _beside(file) as trial:
+    with temporary_beside(file) as trial:
         trial.write_text(text, encoding="utf-8")
         try:
             resolve({}, None, {HOME_VARIABLE: str(file.parent)}, trial)
@@ -95,43 +91,6 @@ def is_set(file: Path, key: Key) -> bool:
     import tomllib
 
     return _holds(tomllib.loads(read_config(file)), key)
-
-
-def replace_file(path: Path, text: str, *, private: bool = False) -> None:
-    """Put a text in a file's place in one step; its mode stays, a new one is 0600 in a folder of 0700.
-
-    A link stays a link: what it leads to is replaced. With `private`, the mode becomes 0600.
-    UsageError when it cannot be done.
-    """
-    path = Path(os.path.realpath(path))
-    try:
-        mode = 0o600 if private or not path.exists() else stat.S_IMODE(path.stat().st_mode)
-        with _beside(path) as fresh:
-            with fresh.open("w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.chmod(mode)
-            fresh.replace(path)
-    except OSError as problem:
-        raise UsageError(f"{path}: cannot be written: {reason(problem)}") from None
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """Lend a new empty file (0600) beside another, whose folder is made if need be; gone afterwards."""
-    folder = path.parent
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=folder)
-    except OSError as problem:
-        raise UsageError(f"{folder}: cannot be written to: {reason(problem)}") from None
-    os.close(descriptor)
-    try:
-        yield Path(name)
-    finally:
-        with suppress(OSError):
-            Path(name).unlink()
 
 
 def _changed(text: str, key: Key, value: object) -> str:

@@ -1,19 +1,25 @@
-"""Reading files strictly: every mistake becomes one line that names file, key and expectation.
+"""Files read strictly, and replaced in one step.
+
+Every mistake in a file becomes one line that names file, key and expectation.
 
 Says nothing about what the keys mean; that is known by those who read a `Section`.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import stat
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.errors import ConfigError, UsageError
 from bot.settings.values import WrongValue, check, describe, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping
 
     from bot.settings.option import Option
 
@@ -193,3 +199,40 @@ class Section:
             return {}
         inner = {key: outer.section(key) for key in outer.table}
         return {key: section for key, section in inner.items() if section is not None}
+
+
+@contextmanager
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """Lend a new empty file (0600) beside another, whose folder is made if need be; gone afterwards."""
+    folder = path.parent
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=folder)
+    except OSError as problem:
+        raise UsageError(f"{folder}: cannot be written to: {reason(problem)}") from None
+    os.close(descriptor)
+    try:
+        yield Path(name)
+    finally:
+        with suppress(OSError):
+            Path(name).unlink()
+
+
+def replace_file(path: Path, text: str, *, private: bool = False) -> None:
+    """Put a text in a file's place in one step; its mode stays, a new one is 0600 in a folder of 0700.
+
+    A link stays a link: what it leads to is replaced. With `private`, the mode becomes 0600.
+    UsageError when it cannot be done.
+    """
+    path = Path(os.path.realpath(path))
+    try:
+        mode = 0o600 if private or not path.exists() else stat.S_IMODE(path.stat().st_mode)
+        with temporary_beside(path) as fresh:
+            with fresh.open("w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.chmod(mode)
+            fresh.replace(path)
+    except OSError as problem:
+        raise UsageError(f"{path}: cannot be written: {reason(problem)}") from None

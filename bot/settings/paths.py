@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HOME_VARIABLE = "MOA_BOT_HOME"
+INSTRUCTION = "aggregate.md"
+"""The aggregate-and-synthesize instruction: shipped in `config/`, or the user's own beside config.toml."""
+RANKING = "rank.md"
+"""The instruction of an aggregator that picks one of the answers; as above."""
 _NAME = "moa-bot"
 
 

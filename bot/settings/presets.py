@@ -1,21 +1,20 @@
 """Presets: whole mixtures by name, shipped or the user's own.
 
 A preset is a file presets/NAME.toml, or a table [presets.NAME] in config.toml; the user's replace
-shipped ones of the same name. `bot.settings.preset_reader` reads them; what the command line
+shipped ones of the same name. `bot.settings.preset` reads them; what the command line
 changes of one is decided in `bot.app.make_plan`.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bot.errors import UsageError
-from bot.messages import Agent
 from bot.settings import paths
 from bot.settings.endpoints import DEMO, read_endpoints
 from bot.settings.files import Section, nearest, read_toml
+from bot.settings.preset import Preset, read_preset
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -24,42 +23,6 @@ if TYPE_CHECKING:
     from bot.settings.catalogue import Catalogue
     from bot.settings.endpoints import EndpointConfig
     from bot.settings.user_file import UserFile
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Preset:
-    """A mixture. An agent's endpoint is "" where it is left to the default endpoint.
-
-    `layers` holds at least one layer; `agents` what belongs to a model wherever it sits, by
-    "MODEL" or "ENDPOINT:MODEL"; `values` options by name; `source` the file it comes from.
-    """
-
-    name: str
-    description: str
-    note: str
-    aggregator: Agent
-    layers: tuple[tuple[Agent, ...], ...]
-    agents: Mapping[str, Agent] = field(default_factory=dict)
-    values: Mapping[str, object] = field(default_factory=dict)
-    source: str = ""
-
-    def slot(self, agent: Agent) -> Agent:
-        """Fill in what the preset says of this agent's model and the agent itself does not."""
-        known = self.agents.get(f"{agent.endpoint}:{agent.model}") or self.agents.get(agent.model)
-        if known is None:
-            return agent
-        return Agent(
-            agent.model,
-            agent.endpoint or known.endpoint,
-            known.system if agent.system is None else agent.system,
-            known.temperature if agent.temperature is None else agent.temperature,
-            known.max_tokens if agent.max_tokens is None else agent.max_tokens,
-            known.reasoning if agent.reasoning is None else agent.reasoning,
-        )
-
-    def everyone(self) -> tuple[Agent, ...]:
-        """Return all slots, layer by layer, the aggregator last."""
-        return (*(agent for layer in self.layers for agent in layer), self.aggregator)
 
 
 class Presets:
@@ -82,8 +45,6 @@ class Presets:
         UsageError, with the nearest name and the list, for one that is not there; ConfigError for
         a mistake in it.
         """
-        from bot.settings.preset_reader import read_preset
-
         if name in self._own:
             return read_preset(name, self._own[name], self._endpoints)
         for folder in (self._folder, paths.shipped("presets")):

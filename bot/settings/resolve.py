@@ -12,6 +12,7 @@ models that are found on this computer then.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +22,8 @@ from bot.settings.catalogue import Catalogue
 from bot.settings.endpoints import DEMO, EndpointConfig, read_endpoints, unknown_endpoint
 from bot.settings.files import Section, read_toml
 from bot.settings.options import BY_NAME, EXCLUSIVE, OPTIONS
-from bot.settings.presets import Preset, Presets, load_presets
+from bot.settings.preset import Preset
+from bot.settings.presets import Presets, load_presets
 from bot.settings.settings import Level, Settings, Source
 from bot.settings.user_file import UserFile, read_user_file
 from bot.settings.values import WrongValue, check, from_text
@@ -44,17 +46,23 @@ class _Said(NamedTuple):
 _Place = dict[str, _Said]
 """What was said in one place, by the option's name."""
 
+FindLocal = Callable[["Mapping[str, EndpointConfig]", "Path | None"], Preset]
+"""Makes a mixture of the models on this computer, of the services' or of a folder's."""
+
 
 def resolve(
     cli: Mapping[str, object],
     outer: Mapping[str, object] | None = None,
     environ: Mapping[str, str] = os.environ,
     config_file: Path | None = None,
+    find_local: FindLocal | None = None,
 ) -> Settings:
     """Return the settings in force.
 
     `cli` and `outer` hold the options of the subcommand and those before it, by name; None means
     not given, and so do an empty list and False where nothing switches the option off.
+    `find_local` makes a mixture of the models on this computer, for --local; without it --local
+    changes nothing.
     UsageError for a wrong value, ConfigError for a mistake in a file.
     """
     user = read_user_file(config_file or paths.config_file(environ))
@@ -72,9 +80,9 @@ def resolve(
     if demo is not None:
         endpoints[DEMO] = EndpointConfig(DEMO, "", source=str(places[demo]["demo"].source))
         preset, chosen = _with_demo(places, demo, presets)
-    elif local is not None:
+    elif local is not None and find_local is not None:
         folder = _nearest(places, "models_dir")
-        found = _on_this_computer(endpoints, None if folder is None else places[folder]["models_dir"].value)
+        found = find_local(endpoints, None if folder is None else places[folder]["models_dir"].value)
         preset, chosen = _with_local(places, local, presets, found)
     else:
         at = _nearest(places, "preset")
@@ -111,12 +119,6 @@ def _with_demo(places: list[_Place], at: int, presets: Presets) -> tuple[Preset,
         places.insert(at + 1, {"endpoint": _Said(DEMO, source)})
         places.append(_from_preset(preset))
     return preset, chosen
-
-
-def _on_this_computer(endpoints: Mapping[str, EndpointConfig], folder: Path | None) -> Preset:
-    from bot.local.local_preset import mixture_here
-
-    return mixture_here(endpoints, folder)
 
 
 def _with_local(places: list[_Place], at: int, presets: Presets, found: Preset) -> tuple[Preset, _Said]:

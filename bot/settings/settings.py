@@ -1,7 +1,7 @@
 """Settings: every option's value, typed, and where it was said.
 
-Made by `bot.settings.resolve`; nothing is decided here. `plan()` turns them into what the mixture
-runs, `endpoint()` into a service with its key.
+Made by `bot.settings.resolve`; nothing is decided here. `endpoint()` gives a service with its key;
+`bot.app.make_plan` makes of them what the mixture runs.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from bot.app.make_plan import Plan
     from bot.messages import Endpoint
     from bot.settings.catalogue import Catalogue
-    from bot.settings.presets import Preset, Presets
+    from bot.settings.preset import Preset
+    from bot.settings.presets import Presets
 
 
 _KEPT = (
@@ -68,8 +68,8 @@ class Settings:
 
     Two are not called as the option is: `continue_` (--continue) and `default_endpoint`
     (--endpoint). `preset` is the whole preset, its name is `preset.name`. `reference_models`
-    lists every call of the first layer; the layers themselves are in `plan()`. `sources` knows
-    every option by its name. `folder` is the configuration folder.
+    lists every call of the first layer; the layers themselves are in the plan (`bot.app.make_plan`).
+    `sources` knows every option by its name. `folder` is the configuration folder.
     """
 
     preset: Preset
@@ -172,9 +172,3 @@ class Settings:
 
     def _from_preset(self, name: str) -> bool:
         return self.sources[name].level is Level.PRESET
-
-    def plan(self) -> Plan:
-        """Return what the mixture runs. UsageError when the settings do not fit together."""
-        from bot.app.make_plan import make_plan
-
-        return make_plan(self)

@@ -9,11 +9,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bot.app.make_plan import INSTRUCTION
 from bot.errors import KeyMissingError
 from bot.settings.model_names import fold
 from bot.settings.option import Kind
 from bot.settings.options import OPTIONS
+from bot.settings.paths import INSTRUCTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

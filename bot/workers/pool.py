@@ -7,7 +7,7 @@
 The workers stay up for the whole conversation and keep their connections. Each holds as many
 calls at once as it is given, so `num_proc` is about processes, not about how many models think at
 the same time. The event loop never waits for a worker: not while it starts, not when it is stuck
-(`bot.workers.worker_handle` sees to that). A worker that dies is replaced, and the calls it held are asked again
+(see `bot.workers.worker_handle`). A worker that dies is replaced, and the calls it held are asked again
 once.
 """
 

@@ -19,10 +19,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bot.app.app import App
+from bot.app.load_settings import load_settings
 from bot.demo.process import DemoProcess
 from bot.events import TurnFinished
 from bot.messages import Endpoint, Message, Request
-from bot.settings.resolve import resolve
 
 REFERENCES = ("one", "two", "three", "four", "five", "straggler")
 JUDGE = "judge"
@@ -105,7 +105,7 @@ async def ours(service: DemoProcess, rounds: int, options: Mapping[str, object])
     }
     environ = {"TOGETHER_BASE_URL": service.base_url, "TOGETHER_API_KEY": "none"}
     os.environ.update(environ)
-    settings = resolve({**given, **options})
+    settings = load_settings({**given, **options})
     async with App(settings, lambda text: print(text, file=sys.stderr)) as app:
         endpoint = Endpoint("warm", service.base_url)
         async for _ in app.pool.ask(Request(endpoint, WARM, (Message("user", "hi"),), 0.0, 100)):

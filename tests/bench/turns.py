@@ -16,9 +16,9 @@ import psutil
 from common import MODELS, ROOT, Row, environment, home, simulated
 
 from bot.app.app import App
+from bot.app.load_settings import load_settings
 from bot.demo.process import DemoProcess
 from bot.events import TurnFinished
-from bot.settings.resolve import resolve
 
 ROUNDS = 2
 THINKS, FIRST, TOKENS, EACH = 1.0, 0.3, 50, 0.01
@@ -108,7 +108,7 @@ def with_program(
     """Run `work` with an open program whose models are the simulated six and their judge."""
     with home() as folder:
         os.environ.update(MOA_BOT_HOME=folder, TOGETHER_BASE_URL=service.base_url, TOGETHER_API_KEY="x")
-        settings = resolve(
+        settings = load_settings(
             {
                 "reference_models": list(MODELS),
                 "aggregator": "judge",

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
 from bot.cli import boundary
 from bot.errors import ExitCode
-from bot.settings.resolve import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ def test_garbage_is_collected_once_the_start_is_over(monkeypatch: pytest.MonkeyP
     (gc.enable if begun else gc.disable)()
     frozen = gc.get_freeze_count()
     streams = Streams(None, io.StringIO(), io.StringIO(), False, False, False)  # noqa: FBT003 - no terminals
-    assert boundary.finish(streams, resolve({"quiet": True}), work) == 0
+    assert boundary.finish(streams, load_settings({"quiet": True}), work) == 0
     assert seen == [begun, True]
     assert (gc.get_freeze_count() > frozen) == (not begun)
 

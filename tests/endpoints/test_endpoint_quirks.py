@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from services import start_service
 
+from bot.app.load_settings import load_settings
+from bot.app.make_plan import make_plan
 from bot.client.retry import Retrier
 from bot.demo.process import DemoProcess
 from bot.errors import ConfigError, Failure, FailureKind
 from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, Reasoning, Request
 from bot.settings.catalogue import ModelFacts, Thinking, reasoning_fields
 from bot.settings.quirks import Quirks, Switch
-from bot.settings.resolve import resolve
 from bot.settings.settings import Settings
 
 
@@ -29,7 +30,7 @@ def settle(tmp_path: Path) -> Callable[..., Settings]:
 
     def run(config: str = "", **options: object) -> Settings:
         (tmp_path / "config.toml").write_text(config, encoding="utf-8")
-        return resolve(options, None, {"MOA_BOT_HOME": str(tmp_path)})
+        return load_settings(options, None, {"MOA_BOT_HOME": str(tmp_path)})
 
     return run
 
@@ -121,7 +122,7 @@ def test_where_a_model_without_endpoint_belongs(settle: Callable[..., Settings])
     asked = {"reference_models": ["own:8b", "other:8b", "groq:own:8b"], "aggregator": "own:8b"}
 
     def endpoints(config: str, **more: object) -> list[str]:
-        plan = settle(config, **asked, **more).plan()
+        plan = make_plan(settle(config, **asked, **more))
         return [agent.endpoint for agent in (*plan.layers[0], plan.aggregator)]
 
     assert endpoints(config) == ["mine", "together", "groq", "mine"]
@@ -132,9 +133,9 @@ def test_where_a_model_without_endpoint_belongs(settle: Callable[..., Settings])
 def test_models_in_turn_are_not_cut_off(settle: Callable[..., Settings]) -> None:
     """Where models wait for one another, the last is no straggler; what the user says still holds."""
     asked = {"reference_models": ["ollama:a", "ollama:b"], "aggregator": "ollama:a"}
-    assert settle(**asked).plan().round_timeout.deadline == 3600
-    assert settle(**asked, deadline=5).plan().round_timeout.deadline == 5
-    assert settle("[endpoints.ollama]\nparallel = 0", **asked).plan().round_timeout.deadline is None
+    assert make_plan(settle(**asked)).round_timeout.deadline == 3600
+    assert make_plan(settle(**asked, deadline=5)).round_timeout.deadline == 5
+    assert make_plan(settle("[endpoints.ollama]\nparallel = 0", **asked)).round_timeout.deadline is None
 
 
 class Service:

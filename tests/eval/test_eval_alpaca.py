@@ -16,9 +16,9 @@ import pytest
 from bot.eval.alpaca_eval.benchmark import AlpacaEval
 from bot.eval.alpaca_eval.data import BASELINE, PROMPT, QUESTIONS, questions
 from bot.eval.alpaca_eval.judge import messages, preference, swapped
-from bot.eval.benchmark import open_benchmark
 from bot.eval.files import DataError, MissingDataError, read_rows, write_rows
 from bot.eval.official_data import Data
+from bot.eval.registry import open_benchmark
 from bot.eval.score import score_alpaca
 from bot.messages import Completion, Message
 

@@ -18,10 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import UsageError
-from bot.eval.benchmark import NAMES, known_as, open_benchmark
+from bot.eval.benchmark import known_as
 from bot.eval.extras import needs_extra, require
 from bot.eval.files import DataError, MissingDataError, read_rows, write_rows
 from bot.eval.official_data import Data, Source
+from bot.eval.registry import BENCHMARKS, open_benchmark
 from bot.eval.statistics import figure
 from bot.eval.templates import fill
 
@@ -178,7 +179,7 @@ def test_what_cannot_be_fetched_says_what_to_do(tmp_path: Path, url: str) -> Non
 
 def test_benchmarks_open_by_name(tmp_path: Path) -> None:
     """Each name opens its benchmark without reading anything, and no other name does."""
-    assert [open_benchmark(name, tmp_path).name for name in NAMES] == list(NAMES)
+    assert [open_benchmark(name, tmp_path).name for name in BENCHMARKS] == list(BENCHMARKS)
     with pytest.raises(UsageError, match="No benchmark is called 'x'"):
         open_benchmark("x")
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.eval.benchmark import open_benchmark
 from bot.eval.files import DataError, read_rows, write_rows
 from bot.eval.flask import data as official
 from bot.eval.flask.benchmark import Flask
 from bot.eval.flask.judge import messages, read_scores, skill_key
 from bot.eval.official_data import Data
+from bot.eval.registry import open_benchmark
 from bot.eval.score import score_flask
 from bot.messages import Completion
 

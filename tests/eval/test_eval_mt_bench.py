@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from bot.eval.benchmark import open_benchmark
 from bot.eval.files import DataError, read_rows, write_rows
 from bot.eval.mt_bench import data as official
 from bot.eval.mt_bench.benchmark import MtBench
 from bot.eval.mt_bench.judge import messages, prompt_name, read_score
 from bot.eval.mt_bench.score import score
 from bot.eval.official_data import Data
+from bot.eval.registry import open_benchmark
 from bot.eval.score import score_mt_bench
 from bot.messages import Completion
 

@@ -11,13 +11,13 @@ import pytest
 from fake_models import layers
 from services import start_service
 
-from bot.app.make_plan import Plan
+from bot.app.load_settings import load_settings
+from bot.bulk.tflops import active_parameters
 from bot.demo.process import DemoProcess
 from bot.errors import UsageError
 from bot.eval.sweep import variants_of
-from bot.eval.tflops import active_parameters
 from bot.messages import Agent
-from bot.settings.resolve import resolve
+from bot.method.plan import Plan
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -61,7 +61,7 @@ def environment(service: DemoProcess) -> dict[str, str]:
 
 def test_points_of_a_sweep() -> None:
     """Numbers of proposers as far as there are any, rounds, roles, and each mixture once."""
-    settings = resolve({})
+    settings = load_settings({})
     found = variants_of(plan("a", "b", "c"), settings, ("proposers", "single", "rounds", "roles"))
     assert [name for name in found if name.startswith("proposers")] == [
         "proposers-1",

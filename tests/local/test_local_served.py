@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from bot.app.load_settings import load_settings
 from bot.serve.api_errors import RefusalError
 from bot.serve.request_schema import MoaOptions
 from bot.serve.served_mixtures import ServedMixtures
-from bot.settings.resolve import resolve
 from bot.settings.settings import Settings
 
 
@@ -21,7 +21,7 @@ def mixtures(tmp_path: Path) -> ServedMixtures:
     own = {"reference_models": ["local:own.gguf", "ollama:a"], "aggregator": "local:own.gguf"}
 
     def make(changes: Mapping[str, object]) -> Settings:
-        return resolve({**(own if "preset" not in changes else {}), **changes}, None, environ)
+        return load_settings({**(own if "preset" not in changes else {}), **changes}, None, environ)
 
     return ServedMixtures(make({}), make)
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
 from bot.demo.process import DemoProcess
 from bot.onboarding.machine import Verdict, log, proxies, store, terminal, versions
-from bot.settings.resolve import resolve
 from bot.store import Store
 
 KEY = "a-secret-key-0815"
@@ -202,8 +202,8 @@ def test_the_terminal() -> None:
 
 def test_proxies(home: Path) -> None:
     """They are named without passwords; one in the way of this computer is told, and one that is none."""
-    far = resolve({}, None, {"MOA_BOT_HOME": str(home)})
-    near = resolve(
+    far = load_settings({}, None, {"MOA_BOT_HOME": str(home)})
+    near = load_settings(
         {"aggregator": "ollama:x", "reference_models": ["ollama:y"]}, None, {"MOA_BOT_HOME": str(home)}
     )
     proxy = {"https_proxy": f"http://me:{KEY}@proxy.example:3128"}

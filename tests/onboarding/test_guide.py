@@ -15,12 +15,13 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from bot.app.app import Resolve
+from bot.app.load_settings import load_settings
+from bot.app.make_plan import make_plan
 from bot.app.streams import Streams
 from bot.demo.process import DemoProcess
 from bot.errors import KeyMissingError
 from bot.onboarding.guide import guided, is_wanted
 from bot.onboarding.questions import Questions
-from bot.settings.resolve import resolve
 
 if TYPE_CHECKING:
     from pty_window import PtyWindow
@@ -53,8 +54,8 @@ class Person:
         self.home = home
         self.heard = ""
 
-    def resolve(self, changes: Mapping[str, object]) -> Any:
-        return resolve({**self.given, **changes}, None, self.environ)
+    def load_settings(self, changes: Mapping[str, object]) -> Any:
+        return load_settings({**self.given, **changes}, None, self.environ)
 
     def answers(self, *answers: str) -> Resolve:
         said = streams()
@@ -188,7 +189,7 @@ def test_another_service(person: Person, away: str) -> None:
         encoding="utf-8",
     )
     again = person.answers("2", "groq", KEY, "", "a, b*2", "judge")
-    plan = again({}).plan()
+    plan = make_plan(again({}))
     assert [(agent.endpoint, agent.model) for agent in plan.layers[0]] == [
         ("groq", "a"),
         ("groq", "b"),
@@ -226,12 +227,12 @@ def test_a_service_on_this_computer(person: Person, service: DemoProcess) -> Non
     again = person.answers("ollama", "", "qwen3:8b")
     assert f"found at {service.base_url}" in person.heard
     assert "nomic" not in person.heard
-    plan = again({}).plan()
+    plan = make_plan(again({}))
     assert [agent.model for agent in plan.layers[0]] == ["llama3.2", "qwen3:8b"]
     assert {agent.endpoint for agent in plan.agents()} == {"ollama"}
     assert plan.aggregator.model == "qwen3:8b"
     assert person.config()["preset"] == "local"
-    assert person.resolve({}).plan() == plan
+    assert make_plan(person.resolve({})) == plan
     assert not is_wanted(person.resolve({}), streams(), person.environ)
 
 
@@ -243,7 +244,7 @@ def test_a_service_with_a_single_model(person: Person, service: DemoProcess) -> 
         "[presets.local]\naggregator = 'old'\nreference_models = ['old']\nrounds = 3\n",
         encoding="utf-8",
     )
-    plan = person.answers("ollama", "", "")({}).plan()
+    plan = make_plan(person.answers("ollama", "", "")({}))
     assert [[agent.model for agent in layer] for layer in plan.layers] == [["only"] * 3]
 
 
@@ -263,7 +264,7 @@ def test_models_are_chosen_again_after_a_mistake(person: Person, service: DemoPr
     (person.home / "config.toml").write_text(
         f"[endpoints.ollama]\nbase_url = '{service.base_url}'\n", encoding="utf-8"
     )
-    plan = person.answers("ollama", "tw", "three", "two*99", "two*2", "1,2", "1")({}).plan()
+    plan = make_plan(person.answers("ollama", "tw", "three", "two*99", "two*2", "1,2", "1")({}))
     assert "Those with tw in their name: two" in person.heard
     assert "There is no model three" in person.heard
     assert "One model, please." in person.heard

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.app.load_settings import load_settings
 from bot.errors import ConfigError, ExitCode, KeyMissingError
 from bot.settings.credentials import Found, KeyFile, clean_key
-from bot.settings.resolve import resolve
 from bot.settings.settings import Settings
 
 SECRET = "tgp-secret-4711"
@@ -23,7 +23,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
 
 
 def settings(home: Path) -> Settings:
-    return resolve({}, None, {"MOA_BOT_HOME": str(home)})
+    return load_settings({}, None, {"MOA_BOT_HOME": str(home)})
 
 
 def test_a_kept_key_is_found(home: Path) -> None:

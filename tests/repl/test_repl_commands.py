@@ -10,7 +10,7 @@ import pytest
 from chat_service import Service
 from chatting import chatting, in_loop
 
-from bot.repl.commands import load
+from bot.repl.commands import COMMANDS
 
 
 def test_every_command_has_a_test() -> None:
@@ -18,12 +18,12 @@ def test_every_command_has_a_test() -> None:
     tests = "".join(
         file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("test_repl_commands_*.py")
     )
-    assert set(re.findall(r"def test_command_(\w+)\(", tests)) == set(load())
+    assert set(re.findall(r"def test_command_(\w+)\(", tests)) == set(COMMANDS)
 
 
 def test_every_command_says_what_it_does() -> None:
     """Each has a help text of one sentence, and no name stands for two commands."""
-    table = load().values()
+    table = COMMANDS.values()
     assert all(entry.help.endswith(".") and len(entry.help) < 90 for entry in table)
     names = [name for entry in table for name in entry.names]
     assert len(names) == len(set(names))

@@ -14,13 +14,13 @@ import pytest
 from fake_models import FakeAsk
 from services import start_service
 
+from bot.app.load_settings import load_settings
 from bot.app.log import Log
 from bot.demo.process import DemoProcess
 from bot.serve.app import make_app
 from bot.serve.auth import Limits, Turns
 from bot.serve.chat_completions import Chat
 from bot.serve.served_mixtures import ServedMixtures
-from bot.settings.resolve import resolve
 
 UPSTREAM_KEY = "very-secret-key-4711"
 SAYS = {
@@ -88,7 +88,7 @@ class App:
         said = {"reference_models": ["a", "b"], "aggregator": "judge", "system": "Be kind."}
 
         def again(changes: Mapping[str, object]) -> Any:
-            return resolve({**({} if "preset" in changes else said), **changes})
+            return load_settings({**({} if "preset" in changes else said), **changes})
 
         self.ask = ask
         self.limits = limits or Limits()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bot.app.make_plan import make_plan
 from bot.errors import ExitCode, KeyMissingError, UsageError
 from bot.messages import Endpoint
 from bot.settings.endpoints import is_loopback
@@ -119,7 +120,7 @@ def test_the_offline_service(home: Home) -> None:
         settings.endpoint("demo", {})
     running = settings.with_endpoint("demo", "http://127.0.0.1:4000/v1")
     assert running.endpoint("demo", {}) == Endpoint("demo", "http://127.0.0.1:4000/v1", None)
-    assert running.plan() == settings.plan()
+    assert make_plan(running) == make_plan(settings)
 
 
 def test_an_address_given_in_the_program(home: Home) -> None:
@@ -161,4 +162,4 @@ def test_settings_can_be_sent_to_a_process(home: Home) -> None:
     """Settings and plan survive pickling, whichever way a process is started."""
     settings = home.resolve({"rounds": 2})
     again = pickle.loads(pickle.dumps(settings))
-    assert again.plan() == pickle.loads(pickle.dumps(settings.plan())) == settings.plan()
+    assert make_plan(again) == pickle.loads(pickle.dumps(make_plan(settings))) == make_plan(settings)

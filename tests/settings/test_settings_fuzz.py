@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
+from bot.app.make_plan import make_plan
 from bot.errors import ConfigError, MoaError, UsageError
 from bot.settings.options import FILE_OPTIONS, OPTIONS, PRESET_OPTIONS
 from bot.settings.resolve import resolve
@@ -108,7 +109,7 @@ def _settings_or_one_line(content: bytes) -> None:
         assert all(len(row.value.splitlines()) <= 1 for row in config_show(settings, environ))
         # Well-formed settings need not fit together: a file that is not there, too few references.
         with suppress(UsageError):
-            settings.plan()
+            make_plan(settings)
 
 
 @limits(deadline=None)

@@ -65,7 +65,7 @@ def test_settings_import_nothing_heavy() -> None:
     code = (
         "import sys\n"
         "from bot.settings.resolve import resolve\n"
-        "resolve({}, environ={'MOA_BOT_HOME': sys.argv[1]}).plan()\n"
+        "make_plan(resolve({}, environ={'MOA_BOT_HOME': sys.argv[1]}))\n"
         "heavy = {'together', 'typer', 'rich', 'prompt_toolkit', 'loguru', 'markdown_it', 'platformdirs',"
         " 'difflib', 'json', 'bot.settings.show'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bot.app.make_plan import make_plan
 from bot.errors import ConfigError, UsageError
 from bot.messages import Agent
 from bot.settings.paths import shipped
@@ -14,7 +15,7 @@ from bot.settings.paths import shipped
 if TYPE_CHECKING:
     from conftest import Home
 
-    from bot.app.make_plan import Plan
+    from bot.method.plan import Plan
 
 _PRESET = """
 aggregator = "agg"
@@ -40,16 +41,16 @@ def _models(plan: Plan) -> list[list[str]]:
 def test_layers_of_their_own(home: Home) -> None:
     """A preset's layers make its rounds; fewer rounds take the first, more repeat the last."""
     home.preset("p", _PRESET)
-    assert _models(home.resolve({"preset": "p"}).plan()) == [["a", "b"], ["c"]]
-    assert _models(home.resolve({"preset": "p", "rounds": 1}).plan()) == [["a", "b"]]
-    assert _models(home.resolve({"preset": "p", "rounds": 4}).plan()) == [["a", "b"], ["c"], ["c"], ["c"]]
+    assert _models(make_plan(home.resolve({"preset": "p"}))) == [["a", "b"], ["c"]]
+    assert _models(make_plan(home.resolve({"preset": "p", "rounds": 1}))) == [["a", "b"]]
+    assert _models(make_plan(home.resolve({"preset": "p", "rounds": 4}))) == [["a", "b"], ["c"], ["c"], ["c"]]
     settings = home.resolve({"preset": "p"})
     assert (settings.rounds, str(settings.sources["rounds"])) == (2, "preset p")
 
 
 def test_rounds_repeat_one_layer(home: Home) -> None:
     """Without layers of their own, every round has the same slots."""
-    plan = home.resolve({"rounds": 3, "reference_models": ["a*2,b"]}).plan()
+    plan = make_plan(home.resolve({"rounds": 3, "reference_models": ["a*2,b"]}))
     assert _models(plan) == [["a", "a", "b"]] * 3
     assert plan.rounds == 3
 
@@ -57,24 +58,24 @@ def test_rounds_repeat_one_layer(home: Home) -> None:
 def test_named_models_override_all_layers(home: Home) -> None:
     """--reference_models replaces every layer; what the preset says of a model by name still holds."""
     home.preset("p", _PRESET)
-    plan = home.resolve({"preset": "p", "reference_models": ["c", "a"]}).plan()
+    plan = make_plan(home.resolve({"preset": "p", "reference_models": ["c", "a"]}))
     a = Agent("a", "together", temperature=0.2, max_tokens=300, reasoning="off")
     assert plan.layers == ((Agent("c", "together"), a), (Agent("c", "together"), a))
-    aggregated = home.resolve({"preset": "p", "aggregator": "a"}).plan().aggregator
+    aggregated = make_plan(home.resolve({"preset": "p", "aggregator": "a"})).aggregator
     assert aggregated == a
 
 
 def test_what_the_user_says_overrides_what_an_agent_has(home: Home) -> None:
     """An explicit temperature or length holds for all agents; reasoning stays the agent's own."""
     home.preset("p", _PRESET)
-    plan = home.resolve({"preset": "p", "temperature": 0.9}).plan()
+    plan = make_plan(home.resolve({"preset": "p", "temperature": 0.9}))
     assert plan.temperature == 0.9
     assert {agent.temperature for agent in plan.agents()} == {None}
     assert plan.layers[0][0].max_tokens == 300
-    plan = home.resolve({"preset": "p", "max_tokens": 50}).plan()
+    plan = make_plan(home.resolve({"preset": "p", "max_tokens": 50}))
     assert {agent.max_tokens for agent in plan.agents()} == {None}
     assert (plan.max_tokens, plan.reference_max_tokens) == (50, 50)
-    plan = home.resolve({"preset": "p", "reference_max_tokens": 60}).plan()
+    plan = make_plan(home.resolve({"preset": "p", "reference_max_tokens": 60}))
     assert {agent.max_tokens for layer in plan.layers for agent in layer} == {None}
     assert (plan.aggregator.max_tokens, plan.max_tokens, plan.reference_max_tokens) == (700, 100, 60)
     assert plan.layers[0][0].reasoning == "off"
@@ -83,15 +84,15 @@ def test_what_the_user_says_overrides_what_an_agent_has(home: Home) -> None:
 @pytest.mark.parametrize(("given", "sent"), [(0, 0.0), (0.00009, 0.0), (1e-4, 1e-4), (0.7, 0.7)])
 def test_a_temperature_of_almost_nothing_is_nothing(given: float, sent: float, home: Home) -> None:
     """Below 1e-4 the temperature is 0, the mixture's and an agent's own."""
-    assert home.resolve({"temperature": given}).plan().temperature == sent
+    assert make_plan(home.resolve({"temperature": given})).temperature == sent
     home.preset("p", f"aggregator = {{model = 'a', temperature = {given}}}\nreference_models = ['b']")
-    assert home.resolve({"preset": "p"}).plan().aggregator.temperature == sent
+    assert make_plan(home.resolve({"preset": "p"})).aggregator.temperature == sent
 
 
 def test_endpoints_of_agents(home: Home) -> None:
     """A known prefix is an endpoint, any other colon part of the name; the rest goes to the default."""
     cli = {"reference_models": ["ollama:qwen3:8b", "qwen3:8b", "openrouter:v/m:free"], "aggregator": "groq:x"}
-    plan = home.resolve({**cli, "endpoint": "vllm"}).plan()
+    plan = make_plan(home.resolve({**cli, "endpoint": "vllm"}))
     assert [(agent.endpoint, agent.model) for agent in plan.agents()] == [
         ("ollama", "qwen3:8b"),
         ("vllm", "qwen3:8b"),
@@ -103,12 +104,12 @@ def test_endpoints_of_agents(home: Home) -> None:
 def test_an_endpoint_without_a_model(home: Home) -> None:
     """ "ollama:" alone is refused, with where it was said."""
     with pytest.raises(UsageError, match=r'option --aggregator: expected ENDPOINT:MODEL, found "ollama:"'):
-        home.resolve({"aggregator": "ollama:"}).plan()
+        make_plan(home.resolve({"aggregator": "ollama:"}))
 
 
 def test_an_endpoint_moves_a_whole_preset(home: Home) -> None:
     """--endpoint asks another service for the preset's models; an agent's own endpoint stays."""
-    plan = home.resolve({"preset": "moa-gpt4o", "endpoint": "openrouter"}).plan()
+    plan = make_plan(home.resolve({"preset": "moa-gpt4o", "endpoint": "openrouter"}))
     assert {agent.endpoint for agent in plan.layers[0]} == {"openrouter"}
     assert plan.aggregator.endpoint == "openai"
 
@@ -130,14 +131,14 @@ def test_unknown_endpoints(home: Home) -> None:
 def test_enough_references(home: Home) -> None:
     """More references asked for than there are, or none at all, is said before anything is asked."""
     with pytest.raises(UsageError) as caught:
-        home.resolve({"reference_models": ["a", "b"], "min_references": 3}).plan()
+        make_plan(home.resolve({"reference_models": ["a", "b"], "min_references": 3}))
     assert caught.value.message == (
         "option --min_references: at least 3 references are asked for,"
         " but there are only 2 (option --reference_models)."
     )
     home.config("reference_models = []")
     with pytest.raises(UsageError, match="no reference models") as none:
-        home.resolve().plan()
+        make_plan(home.resolve())
     assert "--min_references 0" in none.value.hint
 
 
@@ -145,22 +146,22 @@ def test_the_aggregator_alone(home: Home) -> None:
     """With min_references 0 an empty list is a mixture without rounds."""
     home.config("reference_models = []\nmin_references = 0\nrounds = 3")
     settings = home.resolve()
-    assert settings.plan().layers == ()
+    assert make_plan(settings).layers == ()
     assert settings.processes() == 1
 
 
 def test_the_aggregators_instruction(home: Home) -> None:
     """The shipped instruction is used until the user has one; an empty one is none."""
     text = shipped("aggregate.md").read_text(encoding="utf-8").strip()
-    assert home.resolve().plan().instruction == text
+    assert make_plan(home.resolve()).instruction == text
     own = home.folder / "aggregate.md"
     own.write_text("\n", encoding="utf-8")
-    assert home.resolve().plan().instruction == text
+    assert make_plan(home.resolve()).instruction == text
     own.write_text("Pick the best.\n", encoding="utf-8")
-    assert home.resolve().plan().instruction == "Pick the best."
+    assert make_plan(home.resolve()).instruction == "Pick the best."
     own.write_bytes(b"\xff")
     with pytest.raises(ConfigError, match=r"aggregate\.md: expected UTF-8 text"):
-        home.resolve().plan()
+        make_plan(home.resolve())
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,7 @@ def test_a_system_file_that_cannot_be_read(content: bytes | None, reason: str, h
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(UsageError) as caught:
-        home.resolve({"system_file": file}).plan()
+        make_plan(home.resolve({"system_file": file}))
     assert caught.value.message == f"option --system_file: {file}: {reason}"
 
 
@@ -181,7 +182,7 @@ def test_demo_brings_its_mixture_along(home: Home) -> None:
     """--demo beats the models, presets and endpoints said further away, and keeps the rest."""
     home.config("aggregator = 'x'\nreference_models = ['y']\npreset = 'moa'\nendpoint = 'groq'\nrounds = 3")
     settings = home.resolve({"demo": True}, MOA_BOT_PRESET="fast")
-    plan = settings.plan()
+    plan = make_plan(settings)
     assert {agent.endpoint for agent in plan.agents()} == {"demo"}
     assert all(agent.model.startswith("demo/") for agent in plan.agents())
     assert (settings.preset.name, str(settings.sources["preset"]), plan.rounds) == (
@@ -194,15 +195,15 @@ def test_demo_brings_its_mixture_along(home: Home) -> None:
 
 def test_what_is_as_near_as_demo_still_wins(home: Home) -> None:
     """A model or preset named beside --demo is taken; one that is not offline is said to be missing."""
-    plan = home.resolve({"demo": True, "reference_models": ["demo/sceptic*2"]}).plan()
+    plan = make_plan(home.resolve({"demo": True, "reference_models": ["demo/sceptic*2"]}))
     assert _models(plan) == [["demo/sceptic", "demo/sceptic"]]
     for cli in ({"aggregator": "Qwen/X"}, {"preset": "moa"}):
         settings = home.resolve({"demo": True, **cli})
         with pytest.raises(UsageError, match=r"the offline service has only demonstration models"):
-            settings.plan()
+            make_plan(settings)
     settings = home.resolve({"aggregator": "demo/aggregator"}, MOA_BOT_DEMO="1")
     assert str(settings.sources["aggregator"]) == "option --aggregator"
-    assert settings.plan().aggregator == Agent("demo/aggregator", "demo")
+    assert make_plan(settings).aggregator == Agent("demo/aggregator", "demo")
 
 
 def test_demo_switched_off_nearer(home: Home) -> None:
@@ -234,6 +235,6 @@ def test_what_a_stored_conversation_remembers(home: Home) -> None:
 
 def test_the_plan_cannot_be_changed(home: Home) -> None:
     """A plan is one value for a whole turn."""
-    plan = home.resolve().plan()
+    plan = make_plan(home.resolve())
     with pytest.raises(dataclasses.FrozenInstanceError):
         plan.seed = 1  # type: ignore[misc]  # that is the point

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from bot.app.make_plan import make_plan
 from bot.errors import ConfigError, UsageError
 from bot.settings.options import BY_NAME, OPTIONS, Kind, Option
 from bot.settings.settings import Level
@@ -270,8 +271,8 @@ def test_system_texts_exclude_each_other(home: Home, tmp_path: Path) -> None:
     """Of --system and --system_file the nearer wins; said in one place they are refused."""
     text = tmp_path / "system.txt"
     text.write_text("from the file\n", encoding="utf-8")
-    assert home.resolve({"system_file": text}, {"system": "outer"}).plan().system == "from the file"
-    assert home.resolve({"system": "near"}, MOA_BOT_SYSTEM_FILE=str(text)).plan().system == "near"
+    assert make_plan(home.resolve({"system_file": text}, {"system": "outer"})).system == "from the file"
+    assert make_plan(home.resolve({"system": "near"}, MOA_BOT_SYSTEM_FILE=str(text))).system == "near"
     with pytest.raises(UsageError, match="option --system and option --system_file: expected either"):
         home.resolve({"system": "x", "system_file": text})
     home.config('system = "x"\nsystem_file = "y"')
@@ -285,8 +286,8 @@ def test_system_texts_exclude_each_other(home: Home, tmp_path: Path) -> None:
 def test_an_empty_system_prompt_takes_one_back(home: Home) -> None:
     """--system "" switches off the system prompt of config.toml."""
     home.config('system = "always be brief"')
-    assert home.resolve().plan().system == "always be brief"
-    assert home.resolve({"system": ""}).plan().system is None
+    assert make_plan(home.resolve()).system == "always be brief"
+    assert make_plan(home.resolve({"system": ""})).system is None
 
 
 def test_continue_and_resume_exclude_each_other(home: Home) -> None:
@@ -301,4 +302,4 @@ def test_paths_in_the_file_start_at_the_file(home: Home) -> None:
     """A relative path in config.toml is relative to its folder, wherever the program is started."""
     (home.folder / "role.md").write_text("You are terse.", encoding="utf-8")
     home.config('system_file = "role.md"')
-    assert home.resolve().plan().system == "You are terse."
+    assert make_plan(home.resolve()).system == "You are terse."

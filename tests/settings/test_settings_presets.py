@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bot.app.make_plan import make_plan
 from bot.demo import DEMO_AGGREGATOR, DEMO_REFERENCES
 from bot.errors import ConfigError, UsageError
 from bot.messages import Agent
@@ -89,7 +90,7 @@ def test_the_default_is_diverse(home: Home) -> None:
 )
 def test_the_papers_mixtures(name: str, layers: int, aggregator: str, endpoint: str, home: Home) -> None:
     """The paper's presets are the paper's: six models, layers, aggregator, temperature, length."""
-    plan = home.resolve({"preset": name}).plan()
+    plan = make_plan(home.resolve({"preset": name}))
     assert [_models(layer) for layer in plan.layers] == [PAPER] * layers
     assert (plan.aggregator.model, plan.aggregator.endpoint) == (aggregator, endpoint)
     assert (plan.temperature, plan.max_tokens, plan.reference_max_tokens) == (0.7, 2048, 2048)
@@ -97,7 +98,7 @@ def test_the_papers_mixtures(name: str, layers: int, aggregator: str, endpoint: 
 
 def test_the_demo_of_2024(home: Home) -> None:
     """The original demo's four models, one round, 512 tokens."""
-    plan = home.resolve({"preset": "demo-2024"}).plan()
+    plan = make_plan(home.resolve({"preset": "demo-2024"}))
     assert [_models(layer) for layer in plan.layers] == [
         ("Qwen/Qwen2-72B-Instruct", "Qwen/Qwen1.5-72B-Chat", PAPER[4], PAPER[5])
     ]
@@ -106,7 +107,7 @@ def test_the_demo_of_2024(home: Home) -> None:
 
 def test_self_moa_asks_one_model_six_times(home: Home) -> None:
     """Self-MoA is six calls of the model that also aggregates."""
-    plan = home.resolve({"preset": "self-moa"}).plan()
+    plan = make_plan(home.resolve({"preset": "self-moa"}))
     assert _models(plan.layers[0]) == (plan.aggregator.model,) * 6
 
 
@@ -237,6 +238,6 @@ def test_an_unknown_preset_says_where_it_was_named(home: Home) -> None:
 def test_catalogue_is_not_read_for_presets(home: Home) -> None:
     """Settings and plan are made without reading the catalogue of models."""
     settings = home.resolve()
-    settings.plan()
+    make_plan(settings)
     assert settings.catalogue._shipped is None
     assert isinstance(settings.catalogue, Catalogue)

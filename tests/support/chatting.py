@@ -21,10 +21,10 @@ from prompt_toolkit.data_structures import Size
 from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output.vt100 import Vt100_Output
 
+from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
 from bot.errors import ExitCode
 from bot.repl import chat
-from bot.settings.resolve import resolve
 
 
 def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -177,7 +177,7 @@ async def chatting(
         talk.out = out
         talk.task = asyncio.ensure_future(
             chat(
-                lambda changes: resolve({**(given or {}), **changes}),
+                lambda changes: load_settings({**(given or {}), **changes}),
                 streams,
                 terminal_in=keys,
                 terminal_out=screen,

@@ -46,7 +46,7 @@ def alpaca_data(recorded: Path, folder: Path) -> Path:
 def alpaca_behaviour(recorded: Path, data: Path, folder: Path) -> dict[str, Any]:
     """References and claude-2 as recorded, and the real judge's log probabilities of claude-2."""
     from bot.eval.alpaca_eval.judge import swapped
-    from bot.eval.benchmark import open_benchmark
+    from bot.eval.registry import open_benchmark
 
     benchmark = open_benchmark("alpaca_eval", data, accept_altered=True)
     rows = {

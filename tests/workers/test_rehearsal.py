@@ -8,8 +8,6 @@ import sys
 
 import pytest
 
-from bot.workers import forkserver
-
 LEFT = """
 import gc, json, sys, threading
 usual = gc.get_threshold()

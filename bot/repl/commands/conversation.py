@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from bot.app.attachments import read_text
 from bot.errors import StoreError, UsageError
-from bot.repl.commands import KEYS, Quit, command, find, load, words
+from bot.repl.command_syntax import split_arguments
+from bot.repl.commands.registry import COMMANDS, KEYS, Quit, command, find
 
 if TYPE_CHECKING:
     from bot.repl.chat_context import ChatContext
@@ -27,7 +28,7 @@ async def _help(chat: ChatContext, argument: str) -> None:
         for line in cleandoc(entry.run.__doc__ or "").splitlines():
             chat.say(f"    {line}".rstrip())
         return
-    chat.say_list([(f"{entry.name} {entry.arguments}".rstrip(), entry.help) for entry in load().values()])
+    chat.say_list([(f"{entry.name} {entry.arguments}".rstrip(), entry.help) for entry in COMMANDS.values()])
     chat.say("")
     chat.say_list(KEYS)
 
@@ -92,7 +93,7 @@ async def _file(chat: ChatContext, argument: str) -> None:
     """Attach text files to the next prompt; alone: list them; `-` takes them off."""
     if argument == "-":
         chat.files.clear()
-    for name in words(argument) if argument != "-" else []:
+    for name in split_arguments(argument) if argument != "-" else []:
         path = Path(name).expanduser()
         text = read_text(path)
         chat.files.append(path)
@@ -164,7 +165,7 @@ async def _export(chat: ChatContext, argument: str) -> None:
     """Write this conversation to a file, or show it as Markdown."""
     from bot.history.exports import FORM_OF, FORMS, exported
 
-    said = words(argument)
+    said = split_arguments(argument)
     form = said.pop(0) if said and said[0] in FORMS else ""
     path = Path(" ".join(said)).expanduser() if said else None
     form = form or FORM_OF.get(path.suffix.lower() if path else "", "markdown")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.errors import UsageError
-from bot.repl.commands import command
+from bot.repl.commands.registry import command
 
 if TYPE_CHECKING:
     from bot.repl.chat_context import ChatContext

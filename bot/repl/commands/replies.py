@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.errors import UsageError
-from bot.repl.commands import command, number, words
+from bot.repl.command_syntax import parse_number, split_arguments
 from bot.repl.commands.conversation import write_file
+from bot.repl.commands.registry import command
 
 if TYPE_CHECKING:
     from bot.events import Call, TurnResult
@@ -23,7 +24,7 @@ async def _refs(chat: ChatContext, argument: str) -> None:
     if not result.rounds:
         raise UsageError("No reference model was asked for this reply.")
     rounds = len(result.rounds)
-    which = number(argument, rounds, "round") if argument else rounds
+    which = parse_number(argument, rounds, "round") if argument else rounds
     plain = chat.settings.plain or chat.terminal.bare
     show_proposals(chat.console(), result.rounds[which - 1], which, rounds, plain=plain)
 
@@ -81,9 +82,9 @@ async def _code(chat: ChatContext, argument: str) -> None:
             lines = phrases.plural(code.count("\n"), "line")
             chat.say(f"  {index}  {phrases.one_line(language) or 'text':<10} {lines}: {_first_line(code)}")
         return
-    code = blocks[number(which, len(blocks), "code block") - 1][1]
+    code = blocks[parse_number(which, len(blocks), "code block") - 1][1]
     if name.strip():
-        write_file(chat, Path(" ".join(words(name))).expanduser(), code)
+        write_file(chat, Path(" ".join(split_arguments(name))).expanduser(), code)
         return
     chat.streams.say(sanitise(code).rstrip("\n"))
     copy_text(chat, code)
@@ -94,7 +95,7 @@ async def _save(chat: ChatContext, argument: str) -> None:
     """Write the last reply to a file."""
     if not argument:
         raise UsageError("Where to? /save FILE")
-    write_file(chat, Path(" ".join(words(argument))).expanduser(), chat.last_reply())
+    write_file(chat, Path(" ".join(split_arguments(argument))).expanduser(), chat.last_reply())
 
 
 @command("expand")

@@ -13,7 +13,7 @@ Finding presets is `bot.settings.presets`.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -22,11 +22,10 @@ from bot.messages import Agent
 from bot.settings.files import Section, nearest
 from bot.settings.model_names import parse_models, split_endpoint
 from bot.settings.options import BY_NAME, MAX_ROUNDS, PRESET_OPTIONS
-from bot.settings.presets import Preset
 from bot.settings.values import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from bot.messages import Reasoning
 
@@ -34,6 +33,42 @@ _REASONING: tuple[Reasoning, ...] = ("off", "low", "medium", "high")
 _OWN_KEYS = ("endpoint", "system", "temperature", "max_tokens", "reasoning")
 _KEYS = ("description", "note", "aggregator", "reference_models", "layers", "agents", *PRESET_OPTIONS)
 _MODEL = 'a model (a name, or a table such as {model = "NAME", temperature = 0.3})'
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Preset:
+    """A mixture. An agent's endpoint is "" where it is left to the default endpoint.
+
+    `layers` holds at least one layer; `agents` what belongs to a model wherever it sits, by
+    "MODEL" or "ENDPOINT:MODEL"; `values` options by name; `source` the file it comes from.
+    """
+
+    name: str
+    description: str
+    note: str
+    aggregator: Agent
+    layers: tuple[tuple[Agent, ...], ...]
+    agents: Mapping[str, Agent] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict)
+    source: str = ""
+
+    def slot(self, agent: Agent) -> Agent:
+        """Fill in what the preset says of this agent's model and the agent itself does not."""
+        known = self.agents.get(f"{agent.endpoint}:{agent.model}") or self.agents.get(agent.model)
+        if known is None:
+            return agent
+        return Agent(
+            agent.model,
+            agent.endpoint or known.endpoint,
+            known.system if agent.system is None else agent.system,
+            known.temperature if agent.temperature is None else agent.temperature,
+            known.max_tokens if agent.max_tokens is None else agent.max_tokens,
+            known.reasoning if agent.reasoning is None else agent.reasoning,
+        )
+
+    def everyone(self) -> tuple[Agent, ...]:
+        """Return all slots, layer by layer, the aggregator last."""
+        return (*(agent for layer in self.layers for agent in layer), self.aggregator)
 
 
 def read_preset(name: str, section: Section, endpoints: Collection[str]) -> Preset:

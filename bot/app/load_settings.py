@@ -1,0 +1,34 @@
+"""The settings in force, with the models on this computer for --local."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bot.settings.resolve import resolve
+
+if TYPE_CHECKING:
+    from bot.settings.endpoints import EndpointConfig
+    from bot.settings.preset import Preset
+    from bot.settings.settings import Settings
+
+
+def load_settings(
+    cli: Mapping[str, object],
+    outer: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] = os.environ,
+    config_file: Path | None = None,
+) -> Settings:
+    """Return the settings in force; parameters and errors as those of `bot.settings.resolve.resolve`.
+
+    With --local also MoaError, when no service on this computer answers.
+    """
+    return resolve(cli, outer, environ, config_file, _local_preset)
+
+
+def _local_preset(endpoints: Mapping[str, EndpointConfig], folder: Path | None) -> Preset:
+    from bot.local.local_preset import mixture_here  # imports asyncio, which the start goes without
+
+    return mixture_here(endpoints, folder)

@@ -1,0 +1,54 @@
+"""The plan: what a mixture runs, with every question settled.
+
+Made from settings by `bot.app.make_plan`. It knows models and endpoints by name only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bot.messages import Agent
+from bot.method.early_stop import EarlyStop
+from bot.method.round_timeout import RoundTimeout
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A mixture ready to run.
+
+    `layers[r]` are the reference models of round r + 1, in order; there are as many as rounds,
+    or none when there are no reference models at all. An agent's None means the mixture's value:
+    `temperature`, and `max_tokens` for the aggregator, `reference_max_tokens` for the others.
+    `instruction` is the aggregate-and-synthesize text, `system` the user's system prompt.
+    `fallbacks` are turned to when the aggregator fails, `patience` says when a round's
+    stragglers are cut off. `ranking` is the instruction of an aggregator that picks one of the
+    answers; None: it writes the reply.
+    """
+
+    layers: tuple[tuple[Agent, ...], ...]
+    aggregator: Agent
+    temperature: float
+    max_tokens: int
+    reference_max_tokens: int
+    min_references: int
+    seed: int | None
+    timeout: float
+    instruction: str
+    system: str | None = None
+    fallbacks: tuple[Agent, ...] = ()
+    round_timeout: RoundTimeout = field(default_factory=RoundTimeout)
+    early_stop: EarlyStop = field(default_factory=EarlyStop)
+    light_aggregator: Agent | None = None
+    ranking: str | None = None
+
+    @property
+    def rounds(self) -> int:
+        """The number of rounds of reference models."""
+        return len(self.layers)
+
+    def agents(self) -> tuple[Agent, ...]:
+        """Return every different agent, in order, the aggregator last."""
+        references = (agent for layer in self.layers for agent in layer)
+        light = (self.light_aggregator,) if self.light_aggregator and self.early_stop.adaptive else ()
+        everyone = (*references, *light, *self.fallbacks, self.aggregator)
+        return tuple(dict.fromkeys(everyone))

@@ -1,0 +1,92 @@
+"""The table of slash commands; the modules beside this one add to it.
+
+A command is an async function of the chat's context and of what follows its name; the first line
+of its docstring is its help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from bot.errors import UsageError
+from bot.repl.chat_context import ChatContext
+
+Run = Callable[[ChatContext, str], Awaitable[None]]
+
+
+class Quit(Exception):  # noqa: N818 - not an error: the user leaves
+    """The user leaves the chat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A slash command: its names (the first is the one to teach), what follows, what it does.
+
+    `completes` says what may be completed after it: "commands", "models", "presets", "options",
+    "files", "exports", "conversations", "themes" or "".
+    """
+
+    names: tuple[str, ...]
+    arguments: str
+    help: str
+    run: Run
+    completes: str = ""
+
+    @property
+    def name(self) -> str:
+        """The first name, with its slash."""
+        return f"/{self.names[0]}"
+
+
+COMMANDS: dict[str, Command] = {}
+"""Commands by their first name, in the order of the help page."""
+
+
+def command(*names: str, arguments: str = "", completes: str = "") -> Callable[[Run], Run]:
+    """Add a function to the table."""
+
+    def add(function: Run) -> Run:
+        summary = (function.__doc__ or "").partition("\n")[0]
+        COMMANDS[names[0]] = Command(names, arguments, summary, function, completes)
+        return function
+
+    return add
+
+
+def find(name: str) -> Command:
+    """Return the command of that name (without its slash).
+
+    Raises UsageError for an unknown one, naming the nearest.
+    """
+    known = {alias: entry for entry in COMMANDS.values() for alias in entry.names}
+    if name in known:
+        return known[name]
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    raise UsageError(
+        f"There is no command /{name}." + (f" Did you mean /{near[0]}?" if near else ""),
+        hint="/help lists them. A prompt that begins with a slash is typed with two: //…",
+    )
+
+
+async def run_command(chat: ChatContext, line: str) -> None:
+    """Run the command of a line that begins with a slash; Quit when the user leaves."""
+    name, _, argument = line[1:].strip().partition(" ")
+    await find(name).run(chat, argument.strip())
+
+
+KEYS: tuple[tuple[str, str], ...] = (
+    ('"""', "begin and end a prompt of several lines"),
+    ("Alt-Enter, Ctrl-J", "a new line in the prompt"),
+    ("Ctrl-X Ctrl-E", "write the prompt in your editor"),
+    ("Ctrl-R, ↑ ↓", "search earlier prompts, go through them"),
+    ("→", "take the suggestion"),
+    ("Tab", "complete commands, options, models, presets, files"),
+    ("Ctrl-C", "while models think: go on with what is there; again, or in the reply: stop"),
+    ("Ctrl-O", "while models think: show their answers as they come"),
+    ("Ctrl-Z", "put moa-bot into the background"),
+    ("Ctrl-D", "leave"),
+    ("//", "begins a prompt that begins with a slash"),
+)
+"""Keys at the prompt, for the help page."""
