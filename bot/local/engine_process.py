@@ -1,6 +1,6 @@
 """One model in a process of its own, which serves it on a free port of this computer.
 
-    EngineProcess ─► python child.py ◄─ one line of orders ─► one line: where it listens, or why not
+    EngineProcess ─► python engine_server.py ◄─ one line of orders ─► one line: where it listens, or why not
          └ holds its stdin: when this process is gone, however it died, the pipe ends and so does it
 
 Which model is loaded, when, and for how long is decided in `bot.local.engine_cache`.
@@ -46,7 +46,7 @@ class EngineProcess:
         self._ended = False
         self._process = subprocess.Popen(
             # -P keeps the folder of this file off the path; nothing of the program is imported there.
-            [sys.executable, "-P", str(Path(__file__).with_name("child.py"))],
+            [sys.executable, "-P", str(Path(__file__).with_name("engine_server.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -210,7 +210,7 @@ def test_an_endpoints_own_rate_wins() -> None:
 
     async def waits(general: float | None, own: float | None) -> float:
         ask = Retrier(Service(), rate=general)
-        gate = ask._gate(request(rate=own).endpoint)
+        gate = ask._limiter(request(rate=own).endpoint)
         gate.wait()
         return gate.wait()
 

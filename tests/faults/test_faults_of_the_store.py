@@ -109,7 +109,7 @@ def test_a_lock_that_stays(store: Store, other: sqlite3.Connection) -> None:
 
 
 @pytest.mark.parametrize(
-    "patience", [RoundTimeout(quorum=0.5, grace=0.05), RoundTimeout(quorum=2, grace=0.05)]
+    "round_timeout", [RoundTimeout(quorum=0.5, grace=0.05), RoundTimeout(quorum=2, grace=0.05)]
 )
 def test_a_quorum_is_of_those_that_may_still_answer(round_timeout: RoundTimeout) -> None:
     """Three of six fail: half of the others are two, and then the last is not waited for any longer."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.app.load_settings import load_settings
-from bot.serve.api_errors import RefusalError
+from bot.serve.api_errors import ApiError
 from bot.serve.request_schema import MoaOptions
 from bot.serve.served_mixtures import ServedMixtures
 from bot.settings.settings import Settings
@@ -36,8 +36,8 @@ def test_its_own_are_served(mixtures: ServedMixtures) -> None:
 def test_a_client_names_no_files(mixtures: ServedMixtures) -> None:
     """Neither by a path or a name on the hub, nor by a preset, which is not listed either."""
     for name in ("local:/etc/passwd", "local:maker/repo/file.gguf"):
-        with pytest.raises(RefusalError, match="served only if the service began with them"):
+        with pytest.raises(ApiError, match="served only if the service began with them"):
             mixtures.find("moa", MoaOptions(references=(name,)))
-    with pytest.raises(RefusalError, match="served only if the service began with them"):
+    with pytest.raises(ApiError, match="served only if the service began with them"):
         mixtures.find("local", MoaOptions())
     assert "local" not in [name for name, _ in mixtures.listed()]

@@ -54,7 +54,7 @@ class Person:
         self.home = home
         self.heard = ""
 
-    def load_settings(self, changes: Mapping[str, object]) -> Any:
+    def resolve(self, changes: Mapping[str, object]) -> Any:
         return load_settings({**self.given, **changes}, None, self.environ)
 
     def answers(self, *answers: str) -> Resolve:

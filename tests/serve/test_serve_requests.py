@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bot.errors import Failure, FailureKind
 from bot.messages import Message
-from bot.serve.api_errors import ApiError, refusal_of
+from bot.serve.api_errors import ApiError, error_for
 from bot.serve.auth import is_loopback
 from bot.serve.request_schema import ChatRequest, MoaOptions, parse_request
 from bot.serve.request_turn import StopCutter
@@ -179,7 +179,7 @@ def test_what_is_this_computer_alone(host: str, *, ours: bool) -> None:
 )
 def test_what_a_failure_is_for_the_client(kind: FailureKind, status: int, code: str) -> None:
     """The status says whose fault it was; what looks like a key is not repeated."""
-    refused = refusal_of(Failure(kind, "Incorrect key sk-abcdefgh12345678", "a", retry_after=2.5))
+    refused = error_for(Failure(kind, "Incorrect key sk-abcdefgh12345678", "a", retry_after=2.5))
     assert (refused.status, refused.code) == (status, code)
     assert "sk-abc" not in refused.message
     assert refused.headers == ({"Retry-After": "3"} if status == 429 else {})
