@@ -1,14 +1,15 @@
 """moa-bot as a service: any client of the OpenAI API becomes a client of a Mixture of Agents.
 
-    client ─► server (uvicorn) ─► app ─► gate      who may ask, how much at once
-                                   └─► chat ─► wanted      what a request asks for
-                                         ├─► mixtures      which mixture answers it
-                                         ├─► turn          the turn, ended where the client wants
-                                         └─► forms         what is sent back; refusal: what is refused
+    client ─► server (uvicorn) ─► app ─► auth                who may ask
+                                   └─► chat_completions
+                                         ├─► request_schema    what a request asks for
+                                         ├─► served_mixtures   which mixture answers it
+                                         ├─► request_turn      the turn, ended where the client wants
+                                         ├─► responses         what is sent back
+                                         └─► api_errors        what is sent instead
 
-One program is open for all requests: one pool of workers, one log. Nothing is kept; a
-conversation's history is what each request brings along. This package is not the offline service
-(`bot.demo`), whose models are programs.
+All requests share one `App`: one pool of workers, one log. Nothing is stored: each request brings
+its history. This package is not the offline service (`bot.demo`), whose models are small programs.
 
 Nothing is imported here: Starlette and uvicorn belong to the extra `serve`.
 """

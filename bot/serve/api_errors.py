@@ -1,9 +1,11 @@
-"""What the service refuses, and what it says of a turn that failed: statuses and bodies of the OpenAI API."""
+"""Errors in the form of the OpenAI API: of requests that are refused, and of turns that failed."""
 
 from __future__ import annotations
 
 from math import ceil
 from typing import TYPE_CHECKING, Any
+
+from starlette.responses import JSONResponse
 
 from bot.client.error_mapping import redact
 from bot.errors import FailureKind
@@ -18,9 +20,9 @@ _TYPES = {
     404: "invalid_request_error",
     429: "rate_limit_error",
 }
-_SERVERS_FAULT = 500
-# What a client can do something about keeps a status of its own; that the key or the name of a model
-# behind this service is wrong is nothing its client did, and must not read as if its own key were.
+_INTERNAL_SERVER_ERROR = 500
+# Only what the client can act on has a status of its own. A wrong key or model name behind this service
+# is a 502: a 401 would read as if the client's own key were wrong.
 _STATUSES = {
     FailureKind.CONTEXT_LENGTH: (400, "context_length_exceeded"),
     FailureKind.CONTENT_FILTER: (400, "content_filter"),
@@ -33,9 +35,9 @@ _STATUSES = {
 
 
 class ApiError(Exception):
-    """A request that gets an error: HTTP status, and a body in the API's form.
+    """An HTTP status, and a body in the API's form.
 
-    `code` is for programs, `param` names the field that is wrong, `headers` go along.
+    `code` is for programs, `param` names the field that is wrong, `headers` are sent with it.
     """
 
     def __init__(
@@ -56,40 +58,39 @@ class ApiError(Exception):
     @property
     def body(self) -> dict[str, Any]:
         """The body: {"error": {message, type, param, code}}."""
-        usual = "api_error" if self.status >= _SERVERS_FAULT else "invalid_request_error"
+        default = "api_error" if self.status >= _INTERNAL_SERVER_ERROR else "invalid_request_error"
         error = {
             "message": self.message,
-            "type": _TYPES.get(self.status, usual),
+            "type": _TYPES.get(self.status, default),
             "param": self.param,
             "code": self.code,
         }
         return {"error": error}
 
+    def response(self) -> JSONResponse:
+        """Return the HTTP response."""
+        return JSONResponse(self.body, self.status, self.headers)
 
-def wrong(message: str, param: str | None, code: str = "invalid_value") -> ApiError:
-    """Return the refusal of a request that is wrong in itself."""
+
+def bad_request(message: str, param: str | None, code: str = "invalid_value") -> ApiError:
+    """Return the error for a request that is wrong in itself (400)."""
     return ApiError(400, message, code, param)
 
 
-def unsupported(message: str, param: str) -> ApiError:
-    """Return the refusal of something that the API has and a mixture has not."""
-    return wrong(message, param, "unsupported_parameter")
-
-
-def busy(message: str, code: str, seconds: float) -> ApiError:
-    """Return the refusal of what can be asked again after so many seconds."""
+def rate_limited(message: str, code: str, seconds: float) -> ApiError:
+    """Return the error for a request that may be sent again after so many seconds (429)."""
     return ApiError(429, message, code, headers={"Retry-After": str(max(1, ceil(seconds)))})
 
 
-def stopping() -> ApiError:
-    """Return the refusal of a service that is about to end."""
+def service_stopping() -> ApiError:
+    """Return the error of a service that is shutting down (503)."""
     return ApiError(503, "The service is stopping.", "service_stopping", headers={"Retry-After": "5"})
 
 
 def error_for(failure: Failure) -> ApiError:
-    """Return what a failed turn is in terms of the API."""
+    """Return the error for a turn that failed."""
     status, code = _STATUSES.get(failure.kind, (502, "upstream_error"))
     message = redact(str(failure))
     if failure.kind is FailureKind.RATE_LIMITED:
-        return busy(message, code, failure.retry_after or 1)
+        return rate_limited(message, code, failure.retry_after or 1)
     return ApiError(status, message, code)

@@ -1,9 +1,9 @@
-"""Who may ask, and how much at once: the bearer key, the Host header, and the turns under way.
+"""Who may ask, and how much at once: the bearer key, the Host header, and the turns in progress.
 
-The gate stands before every route but /healthz. On this computer's own address no key is needed;
-then a page in a browser must not be able to ask either, so the Host header has to name this
-computer (a rebound name does not), and the body has to be declared as JSON (`app` sees to that),
-which no page can send to another origin without being asked first.
+Every route but /healthz is checked. On a loopback address no key is needed, but a web page in a
+browser must not be able to ask either. So the Host header has to name this computer, which stops
+DNS rebinding, and the body has to be declared as JSON (`chat_completions` checks that), which a
+page cannot send to another origin without a CORS preflight.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bot.method.mixture import CancelToken
-from bot.serve.api_errors import ApiError, busy, stopping
+from bot.serve.api_errors import ApiError, rate_limited, service_stopping
 
-OPEN = frozenset({"/healthz"})
+_PUBLIC_PATHS = frozenset({"/healthz"})
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the service takes: bytes of a body, turns at once; and its times in seconds.
+    """The largest body in bytes, the most turns at once, and two times in seconds.
 
-    `keep_alive` is the longest silence of a stream, `grace` the time that turns get to end when
-    the service stops.
+    `keep_alive` is the longest silence of a stream; `grace` is how long turns may go on when the
+    service stops.
     """
 
     body: int = 8 * 2**20
@@ -39,7 +39,7 @@ class Limits:
 
 
 class AuthMiddleware:
-    """ASGI middleware: refuses who has not the key or asks under another name."""
+    """ASGI middleware: answers 401 without the right key, and 403 under another host name."""
 
     def __init__(self, app: ASGIApp, *, key: str | None, host: str) -> None:
         self._app = app
@@ -47,21 +47,27 @@ class AuthMiddleware:
         self._host = host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request through or raise ApiError."""
-        if scope["type"] == "http" and scope["path"] not in OPEN:
-            headers = Headers(scope=scope)
-            if self._key is not None:
-                self._check_key(headers.get("authorization", ""), self._key)
-            else:
-                self._check_host(headers.get("host", ""))
-        await self._app(scope, receive, send)
+        """Pass the request on, or answer with an error."""
+        try:
+            if scope["type"] == "http" and scope["path"] not in _PUBLIC_PATHS:
+                self._check(Headers(scope=scope))
+        except ApiError as error:
+            await error.response()(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _check(self, headers: Headers) -> None:
+        if self._key is not None:
+            self._check_key(headers.get("authorization", ""), self._key)
+        else:
+            self._check_host(headers.get("host", ""))
 
     def _check_key(self, authorization: str, key: str) -> None:
         scheme, _, token = authorization.partition(" ")
         same = hmac.compare_digest(token.strip().encode(), key.encode())
         if scheme.lower() != "bearer" or not same:
-            said = "The API key is not valid." if authorization else "No API key was sent."
-            raise ApiError(401, said, "invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
+            message = "The API key is not valid." if authorization else "No API key was sent."
+            raise ApiError(401, message, "invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
 
     def _check_host(self, header: str) -> None:
         name = header.rsplit(":", 1)[0] if not header.endswith("]") else header
@@ -71,26 +77,26 @@ class AuthMiddleware:
 
 
 class Turns:
-    """The turns under way: no more than so many, and none once the service stops."""
+    """The turns in progress: a limited number, and no new ones once the service stops."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._running: set[CancelToken] = set()
         self._closing = False
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def idle(self) -> None:
-        """Return when none is under way."""
+    async def wait_idle(self) -> None:
+        """Return when no turn is in progress."""
         await self._idle.wait()
 
     @contextmanager
-    def one(self) -> Iterator[CancelToken]:
-        """Count a turn while the block runs. ApiError: 429 when there are too many, 503 at the end."""
+    def start(self) -> Iterator[CancelToken]:
+        """Count a turn while the block runs. ApiError: 429 at the limit, 503 once the service stops."""
         if self._closing:
-            raise stopping()
-        if len(self._running) >= self._most:
-            raise busy(f"More than {self._most} requests at once.", "too_many_requests", 1)
+            raise service_stopping()
+        if len(self._running) >= self._limit:
+            raise rate_limited(f"More than {self._limit} requests at once.", "too_many_requests", 1)
         cancel_token = CancelToken()
         self._running.add(cancel_token)
         self._idle.clear()
@@ -102,11 +108,11 @@ class Turns:
                 self._idle.set()
 
     def close(self) -> None:
-        """Take no more turns."""
+        """Start no more turns."""
         self._closing = True
 
-    def cut(self) -> None:
-        """End the turns that are under way."""
+    def cancel_all(self) -> None:
+        """Cancel the turns in progress."""
         for cancel_token in self._running:
             cancel_token.stop()
 

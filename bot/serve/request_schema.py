@@ -1,65 +1,187 @@
-"""What a request to /v1/chat/completions asks for, read and checked (ApiError otherwise).
+"""The body of a request to /v1/chat/completions, checked with pydantic.
 
-One rule for fields that a mixture has no use for: what the form of the answer depends on (tools,
-several choices, a JSON schema, log probabilities, sound) is refused, because the client would wait
-for it in vain; what only nudges the sampling or is for bookkeeping (top_p, penalties, user, …) is
-ignored. `moa` is this service's own field, and strict: it has no clients of long standing.
+One rule for fields that a mixture cannot honour: what changes the form of the answer (tools,
+several choices, a JSON schema, log probabilities, audio) is refused, because the client would wait
+for it in vain; what only tunes the sampling or is for bookkeeping (top_p, penalties, user, …) is
+ignored. `moa` is this service's own field, and refuses keys that it does not know.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from math import isfinite
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
-from bot.messages import Message, Role
-from bot.serve.api_errors import unsupported, wrong
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from bot.messages import Message
+from bot.serve.api_errors import ApiError, bad_request
 from bot.settings.options import MAX_ROUNDS, MAX_TOKENS
 
 MAX_STOPS = 4
 MAX_REFERENCES = 32
-HOTTEST = 2
+MAX_TEMPERATURE = 2
 _INT64 = 2**63
-_ROLES: dict[str, Role] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-}
+_UNSUPPORTED = "unsupported_parameter"
 
 
-@dataclass(frozen=True, slots=True)
-class MoaOptions:
-    """The field `moa`: another mixture for this one request, and what to tell of it."""
+def _only(supported: str, is_supported: Callable[[Any], bool]) -> BeforeValidator:
+    """Return a validator that refuses what the API has and a mixture has not."""
 
-    references: tuple[str, ...] | None = None
-    rounds: int | None = None
-    aggregator: str | None = None
-    reference_max_tokens: int | None = None
+    def check(value: Any) -> Any:
+        if not is_supported(value):
+            raise PydanticCustomError(
+                _UNSUPPORTED, "A mixture writes text only: {supported}", {"supported": supported}
+            )
+        return value
+
+    return BeforeValidator(check)
+
+
+_Unsupported = Annotated[Any, _only("this field is not supported", lambda value: not value)]
+_NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+_Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
+
+
+class _Object(BaseModel):
+    """A JSON object in which null is as good as absent, as in the OpenAI API."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {name: value for name, value in data.items() if value is not None}
+
+
+class _Part(_Object):
+    type: Annotated[Any, _only("parts have to be of type text", lambda value: value == "text")] = Field(
+        default=None, validate_default=True
+    )
+    text: str
+
+
+class _Message(_Object):
+    role: Annotated[
+        Literal["system", "developer", "user", "assistant"],
+        _only("it uses no tools", lambda value: value not in ("tool", "function")),
+        AfterValidator(lambda role: "system" if role == "developer" else role),
+    ]
+    content: list[_Part] = Field(default=None, validate_default=True)
+    tool_calls: _Unsupported = None
+    function_call: _Unsupported = None
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _as_parts(cls, content: Any, info: ValidationInfo) -> Any:
+        if content is None and info.data.get("role") == "assistant":
+            return []
+        return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+    def message(self) -> Message:
+        return Message(self.role, "".join(part.text for part in self.content))  # type: ignore[arg-type]  # no developer
+
+
+class _StreamOptions(_Object):
+    include_usage: bool = False
+
+
+class MoaOptions(_Object):
+    """The field `moa`: another mixture for this one request, and what else to send back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    references: Annotated[list[str], Field(min_length=1, max_length=MAX_REFERENCES)] | None = None
+    rounds: Annotated[int, Field(ge=1, le=MAX_ROUNDS)] | None = None
+    aggregator: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] | None = None
+    reference_max_tokens: _Tokens | None = None
     include_references: bool = False
     progress: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """One request: what was said so far, the prompt, and how the answer is wanted.
+class ChatRequest(_Object):
+    """One request. `max_tokens` is the limit of the reply alone."""
 
-    `system` joins the request's system messages, None when it has none. `max_tokens` is the limit
-    of the reply alone.
-    """
-
-    model: str
-    history: tuple[Message, ...]
-    prompt: str
-    system: str | None = None
+    model: _NonEmpty
+    messages: Annotated[list[_Message], Field(min_length=1)]
     stream: bool = False
-    include_usage: bool = False
-    temperature: float | None = None
-    max_tokens: int | None = None
-    seed: int | None = None
-    stop: tuple[str, ...] = ()
+    stream_options: _StreamOptions = _StreamOptions()
+    temperature: Annotated[float, Field(ge=0, le=MAX_TEMPERATURE)] | None = None
+    max_tokens: _Tokens | None = Field(
+        default=None, validation_alias=AliasChoices("max_completion_tokens", "max_tokens")
+    )
+    seed: Annotated[int, Field(ge=-_INT64, lt=_INT64)] | None = None
+    stop: Annotated[
+        list[_NonEmpty],
+        Field(max_length=MAX_STOPS),
+        BeforeValidator(lambda stop: [stop] if isinstance(stop, str) else stop),
+    ] = []
     moa: MoaOptions = MoaOptions()
+
+    n: Annotated[Any, _only("n has to be 1", lambda n: n == 1 and n is not True)] = None
+    tools: _Unsupported = None
+    functions: _Unsupported = None
+    logprobs: _Unsupported = None
+    top_logprobs: _Unsupported = None
+    audio: _Unsupported = None
+    web_search_options: _Unsupported = None
+    response_format: Annotated[
+        Any,
+        _only(
+            'it has to be {"type": "text"}',
+            lambda form: isinstance(form, dict) and form.get("type") == "text",
+        ),
+    ] = None
+    modalities: Annotated[Any, _only('it has to be ["text"]', lambda value: value == ["text"])] = None
+
+    @field_validator("messages")
+    @classmethod
+    def _ends_with_a_prompt(cls, messages: list[_Message]) -> list[_Message]:
+        dialogue = [message.message() for message in messages if message.role != "system"]
+        if not dialogue or dialogue[-1].role != "user":
+            raise PydanticCustomError("last_message", "The last message has to be the user's")
+        if not dialogue[-1].content.strip():
+            raise PydanticCustomError("last_message", "The user's last message is empty")
+        return messages
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream ends with a chunk of the tokens."""
+        return self.stream_options.include_usage
+
+    @property
+    def history(self) -> tuple[Message, ...]:
+        """The messages before the prompt, without system messages and empty ones."""
+        return tuple(message for message in self._dialogue()[:-1] if message.content)
+
+    @property
+    def prompt(self) -> str:
+        """The user's last message."""
+        return self._dialogue()[-1].content
+
+    @property
+    def system(self) -> str | None:
+        """The system messages, joined; None when there are none."""
+        texts = [each.message().content for each in self.messages if each.role == "system"]
+        return "\n\n".join(text for text in texts if text.strip()) or None
+
+    def _dialogue(self) -> list[Message]:
+        return [each.message() for each in self.messages if each.role != "system"]
 
 
 def parse_request(content: bytes) -> ChatRequest:
@@ -67,154 +189,23 @@ def parse_request(content: bytes) -> ChatRequest:
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
-        raise wrong("The body is not valid JSON.", None, "invalid_json") from None
+        raise bad_request("The body is not valid JSON.", None, "invalid_json") from None
     if not isinstance(body, dict):
-        raise wrong("The body has to be a JSON object.", None, "invalid_json")
-    _refuse_unsupported(body)
-    model = body.get("model")
-    if not (isinstance(model, str) and model):
-        raise wrong("model is required: a text.", "model")
-    systems, history, prompt = _conversation(body.get("messages"))
-    limit = "max_tokens" if body.get("max_completion_tokens") is None else "max_completion_tokens"
-    options = body.get("stream_options")
-    return ChatRequest(
-        model=model,
-        history=history,
-        prompt=prompt,
-        system="\n\n".join(systems) or None,
-        stream=_flag(body, "stream"),
-        include_usage=_flag(_table(options, "stream_options"), "include_usage", "stream_options."),
-        temperature=_temperature(body),
-        max_tokens=_whole(body, limit, 1, MAX_TOKENS),
-        seed=_whole(body, "seed", -_INT64, _INT64 - 1),
-        stop=_stop(body.get("stop")),
-        moa=_moa(body.get("moa")),
-    )
+        raise bad_request("The body has to be a JSON object.", None, "invalid_json")
+    try:
+        return ChatRequest.model_validate(body)
+    except ValidationError as error:
+        raise _api_error(error) from None
 
 
-def _refuse_unsupported(body: dict[str, Any]) -> None:
-    if body.get("n") not in (None, 1) or body.get("n") is True:
-        raise unsupported("A mixture writes one reply: n has to be 1.", "n")
-    for name in ("tools", "functions", "logprobs", "top_logprobs", "audio", "web_search_options"):
-        if body.get(name):
-            raise unsupported(f"A mixture writes text only: {name} is not supported.", name)
-    form = body.get("response_format")
-    if form is not None and not (isinstance(form, dict) and form.get("type") == "text"):
-        raise unsupported(
-            'A mixture writes text only: response_format has to be {"type": "text"}.', "response_format"
-        )
-    if body.get("modalities") not in (None, ["text"]):
-        raise unsupported('A mixture writes text only: modalities has to be ["text"].', "modalities")
-
-
-def _conversation(messages: object) -> tuple[list[str], tuple[Message, ...], str]:
-    """Return the system messages, the history and the prompt, which is the user's last message."""
-    if not (isinstance(messages, list) and messages):
-        raise wrong("messages is required: a list with at least one message.", "messages")
-    read = [_message(message, f"messages[{index}]") for index, message in enumerate(messages)]
-    systems = [message.content for message in read if message.role == "system" and message.content.strip()]
-    said = [message for message in read if message.role != "system"]
-    if not said or said[-1].role != "user":
-        raise wrong("The last message has to be the user's.", "messages")
-    if not said[-1].content.strip():
-        raise wrong("Nothing is asked: the user's last message is empty.", "messages")
-    return systems, tuple(message for message in said[:-1] if message.content), said[-1].content
-
-
-def _message(message: object, where: str) -> Message:
-    if not isinstance(message, dict):
-        raise wrong(f"{where} has to be an object.", where)
-    role = message.get("role")
-    if role in ("tool", "function") or message.get("tool_calls") or message.get("function_call"):
-        raise unsupported(f"{where}: a mixture uses no tools.", f"{where}.role")
-    if not isinstance(role, str) or role not in _ROLES:
-        raise wrong(f"{where}.role has to be one of {', '.join(_ROLES)}.", f"{where}.role")
-    content = message.get("content")
-    if content is None and role == "assistant":
-        return Message("assistant", "")
-    if isinstance(content, str):
-        return Message(_ROLES[role], content)
-    if not isinstance(content, list):
-        raise wrong(f"{where}.content has to be a text or a list of parts.", f"{where}.content")
-    parts = [_part(part, f"{where}.content[{index}]") for index, part in enumerate(content)]
-    return Message(_ROLES[role], "".join(parts))
-
-
-def _part(part: object, where: str) -> str:
-    if not isinstance(part, dict):
-        raise wrong(f"{where} has to be an object.", where)
-    if part.get("type") != "text":
-        raise unsupported(f"{where}: a mixture reads parts of type text only.", f"{where}.type")
-    text = part.get("text")
-    if not isinstance(text, str):
-        raise wrong(f"{where}.text has to be a text.", f"{where}.text")
-    return text
-
-
-def _moa(options: object) -> MoaOptions:
-    table = _table(options, "moa")
-    for name in table:
-        if name not in MoaOptions.__slots__:
-            known = ", ".join(MoaOptions.__slots__)
-            raise wrong(f"moa.{name} is unknown; there are {known}.", f"moa.{name}", "unknown_parameter")
-    references = table.get("references")
-    if references is not None:
-        texts = isinstance(references, list) and all(isinstance(each, str) for each in references)
-        if not (texts and 0 < len(references) <= MAX_REFERENCES):
-            raise wrong(f"moa.references has to be a list of 1 to {MAX_REFERENCES} models.", "moa.references")
-    aggregator = table.get("aggregator")
-    if aggregator is not None and not (isinstance(aggregator, str) and aggregator.strip()):
-        raise wrong("moa.aggregator has to be a model.", "moa.aggregator")
-    return MoaOptions(
-        references=None if references is None else tuple(references),
-        rounds=_whole(table, "rounds", 1, MAX_ROUNDS, "moa."),
-        aggregator=aggregator,
-        reference_max_tokens=_whole(table, "reference_max_tokens", 1, MAX_TOKENS, "moa."),
-        include_references=_flag(table, "include_references", "moa."),
-        progress=_flag(table, "progress", "moa."),
-    )
-
-
-def _table(value: object, name: str) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise wrong(f"{name} has to be an object.", name)
-    return value
-
-
-def _flag(table: dict[str, Any], name: str, where: str = "") -> bool:
-    value = table.get(name)
-    if value is None:
-        return False
-    if not isinstance(value, bool):
-        raise wrong(f"{where}{name} has to be true or false.", where + name)
-    return value
-
-
-def _whole(table: dict[str, Any], name: str, least: int, most: int, where: str = "") -> int | None:
-    value = table.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise wrong(f"{where}{name} has to be a whole number from {least} to {most}.", where + name)
-    return value
-
-
-def _temperature(body: dict[str, Any]) -> float | None:
-    value = body.get("temperature")
-    if value is None:
-        return None
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (number and isfinite(value) and 0 <= value <= HOTTEST):
-        raise wrong(f"temperature has to be a number from 0 to {HOTTEST}.", "temperature")
-    return float(value)
-
-
-def _stop(value: object) -> tuple[str, ...]:
-    texts = [value] if isinstance(value, str) else [] if value is None else value
-    if not (isinstance(texts, list) and len(texts) <= MAX_STOPS):
-        raise wrong(f"stop has to be a text or a list of at most {MAX_STOPS}.", "stop")
-    if not all(isinstance(text, str) and text for text in texts):
-        raise wrong("stop has to hold texts that are not empty.", "stop")
-    return tuple(texts)
+def _api_error(invalid: ValidationError) -> ApiError:
+    """Return the first error in the API's form."""
+    error = invalid.errors(include_url=False, include_input=False)[0]
+    path, kind, message = error["loc"], error["type"], error["msg"]
+    if kind == "model_type":  # pydantic's message names our class
+        message = "Input should be an object"
+    elif isinstance(path[-1], int):  # of a list of strings, the list is named
+        path = path[:-1]
+    param = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)[1:]
+    code = {"extra_forbidden": "unknown_parameter", _UNSUPPORTED: _UNSUPPORTED}.get(kind, "invalid_value")
+    return bad_request(f"{param}: {message}.", param, code)

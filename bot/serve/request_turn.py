@@ -1,6 +1,6 @@
-"""One request's turn: the mixture's events, ended where the client wants, and how it came out.
+"""One request's turn: the mixture's events, the reply ended at a stop text, and the finish reason.
 
-It writes nothing to anybody: `chat` does, from what this yields.
+Sends nothing: `chat_completions` does, from what this yields.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bot.client.error_mapping import redact
 from bot.events import Event, ReplyDelta, TurnFinished, TurnResult
-from bot.serve.api_errors import ApiError, error_for, stopping
+from bot.serve.api_errors import ApiError, error_for, service_stopping
 
 if TYPE_CHECKING:
     from bot.app.log import Log
@@ -22,7 +22,7 @@ _ENDINGS = frozenset({"length", "content_filter"})
 
 
 class StopCutter:
-    """Ends a streamed text before the first of some texts, wherever its pieces are divided."""
+    """Ends a streamed text before the first stop text, also one that is divided between pieces."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = stops
@@ -30,7 +30,7 @@ class StopCutter:
         self.cut = False
 
     def feed(self, text: str) -> str:
-        """Return what is certainly in front of a stop text."""
+        """Return the part of the text so far, not returned yet, that no stop text can begin in."""
         if self.cut or not self._stops:
             return "" if self.cut else text
         text, self._held = self._held + text, ""
@@ -38,17 +38,17 @@ class StopCutter:
         if places:
             self.cut = True
             return text[: min(places)]
-        length = self._beginning(text)
+        length = self._possible_stop(text)
         self._held = text[len(text) - length :]
         return text[: len(text) - length]
 
     def close(self) -> str:
-        """Return what was held back after all."""
+        """Return what was held back, once the text is complete."""
         held, self._held = self._held, ""
         return held
 
-    def _beginning(self, text: str) -> int:
-        """Return how much of the text's end may be the beginning of a stop text."""
+    def _possible_stop(self, text: str) -> int:
+        """Return how many characters at the text's end may be the beginning of a stop text."""
         longest = max(map(len, self._stops)) - 1
         return next(
             (
@@ -67,7 +67,7 @@ class Turn:
         self, mixture: Mixture, chat_request: ChatRequest, log: Log, cancel_token: CancelToken
     ) -> None:
         self._mixture = mixture
-        self._wanted = chat_request
+        self._request = chat_request
         self._log = log
         self._cancel_token = cancel_token
         self._cutter = StopCutter(chat_request.stop)
@@ -75,22 +75,22 @@ class Turn:
         self._result: TurnResult | None = None
 
     async def events(self) -> AsyncGenerator[Event, None]:
-        """Yield the turn's events; of the reply only what the client shall read."""
-        running = self._mixture.run(self._wanted.history, self._wanted.prompt, self._cancel_token)
+        """Yield the turn's events, the reply's only up to a stop text."""
+        running = self._mixture.run(self._request.history, self._request.prompt, self._cancel_token)
         async with aclosing(running) as events:
             async for event in events:
                 self._log.event(event)
                 if isinstance(event, ReplyDelta):
-                    yield self._kept(ReplyDelta(self._cutter.feed(event.text), event.reasoning))
+                    yield self._record(ReplyDelta(self._cutter.feed(event.text), event.reasoning))
                     if self._cutter.cut:
                         self._cancel_token.stop()
                     continue
                 if isinstance(event, TurnFinished):
                     self._result = event.result
-                    # What came in one piece, without deltas, has not been through the cutter yet.
+                    # A reply that came without deltas has not been through the cutter yet.
                     late = "" if any(self._pieces) or self._cutter.cut else event.result.reply
                     if rest := self._cutter.feed(late) + self._cutter.close():
-                        yield self._kept(ReplyDelta(rest))
+                        yield self._record(ReplyDelta(rest))
                 yield event
 
     @property
@@ -104,7 +104,7 @@ class Turn:
         return "".join(self._pieces) if self._cutter.cut else self.result.reply
 
     def finish_reason(self) -> str:
-        """Return why the reply ends. ApiError when there is none, or only a part of one."""
+        """Return why the reply ended. ApiError when there is none, or only a part of one."""
         result = self.result
         if self._cutter.cut:
             return "stop"
@@ -113,16 +113,16 @@ class Turn:
             reason = completion.finish_reason if completion else None
             return reason if reason in _ENDINGS else "stop"
         if self._cancel_token.stopped:
-            raise stopping()
+            raise service_stopping()
         if result.failure is not None:
             raise error_for(result.failure)
         completion = result.aggregator.completion if result.aggregator else None
         if completion is None or completion.truncation_kind is not None:
-            why = completion.partial if completion else "nobody knows why"
+            why = completion.partial if completion else "the reason is unknown"
             raise ApiError(502, f"The reply broke off: {redact(why)}.", "reply_cut_off")
-        # A whole text in the reply's place (a proposal, when no aggregator answered): a notice says so.
+        # A whole text stands in for the reply (a proposal, when no aggregator answered); a notice says so.
         return "stop"
 
-    def _kept(self, delta: ReplyDelta) -> ReplyDelta:
+    def _record(self, delta: ReplyDelta) -> ReplyDelta:
         self._pieces.append(delta.text)
         return delta

@@ -1,7 +1,4 @@
-"""What is sent back, as plain JSON values: completions, chunks of them, usage, and the field `moa`.
-
-Forms only; what is in them is decided elsewhere.
-"""
+"""The JSON of responses: completions, their chunks, usage, and the field `moa`."""
 
 from __future__ import annotations
 
@@ -19,18 +16,18 @@ if TYPE_CHECKING:
 
 DONE = b"data: [DONE]\n\n"
 COMMENT = b": the models are thinking\n\n"
-"""A line that clients skip: it only keeps the connection from looking dead."""
+"""A comment, which clients skip; it keeps proxies and clients from closing a silent connection."""
 
 Json = dict[str, Any]
 
 
 def server_sent(value: Json) -> bytes:
-    """Return an event of a stream. In ASCII: no text in it, whatever it holds, can end a line."""
+    """Return an event of a stream, in ASCII, so that no text in it can end a line."""
     return b"data: " + json.dumps(value, separators=(",", ":")).encode("ascii") + b"\n\n"
 
 
 def usage_json(usage: Usage) -> Json | None:
-    """Return the tokens of all calls of a turn together, None when no service counted."""
+    """Return the tokens of all calls of a turn, None when no service reported any."""
     if usage.prompt_tokens is None and usage.completion_tokens is None:
         return None
     prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
@@ -45,14 +42,14 @@ def usage_json(usage: Usage) -> Json | None:
 
 
 def moa_json(result: TurnResult) -> Json:
-    """Return what the field `moa` tells: `references[r][i]` is slot i of round r + 1."""
+    """Return the field `moa`: `references[r][i]` is slot i of round r + 1."""
     turn = turn_json(result, conversation_id=None, turn=None)
-    told = {name: turn[name] for name in ("references", "cost", "seconds", "first_token", "notices")}
-    return {"rounds": len(result.rounds), "aggregator": result.model, **told}
+    fields = {name: turn[name] for name in ("references", "cost", "seconds", "first_token", "notices")}
+    return {"rounds": len(result.rounds), "aggregator": result.model, **fields}
 
 
 def progress_json(event: Event) -> Json | None:
-    """Return what a client that follows the turn is told of an event, None when it is nothing new."""
+    """Return an event as `moa.progress` reports it, None for events that it leaves out."""
     match event:
         case RoundStarted(number, rounds, slots):
             return {"event": "round", "round": number, "rounds": rounds, "models": len(slots)}
@@ -73,14 +70,14 @@ def _slot(slot: Slot) -> Json:
 
 
 class ResponseBuilder:
-    """The forms of one answer, which share its id, time and model."""
+    """Makes the responses to one request, which share id, time and model."""
 
     def __init__(self, model: str, *, include_usage: bool = False) -> None:
         self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
         self._usage = include_usage
 
     def completion(self, text: str, result: TurnResult, finish_reason: str, moa: Json | None) -> Json:
-        """Return a whole answer."""
+        """Return a whole response."""
         message: Json = {"role": "assistant", "content": text}
         if result.reasoning:
             message["reasoning_content"] = result.reasoning
@@ -89,15 +86,16 @@ class ResponseBuilder:
         return {**body, "usage": usage_json(result.usage), **({} if moa is None else {"moa": moa})}
 
     def chunk(self, delta: Json, finish_reason: str | None = None, moa: Json | None = None) -> bytes:
-        """Return a chunk of a streamed answer."""
+        """Return a chunk of a stream."""
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         return self._chunk([choice], None, moa)
 
     def usage_chunk(self, usage: Usage) -> bytes:
-        """Return the last chunk of a stream whose client wants the tokens: no choice, all tokens."""
+        """Return the last chunk of a stream with `include_usage`: no choices, all tokens."""
         return self._chunk([], usage_json(usage), None)
 
     def _chunk(self, choices: list[Json], usage: Json | None, moa: Json | None) -> bytes:
         body = {"object": "chat.completion.chunk", **self._head, "choices": choices}
-        counted = {"usage": usage} if self._usage else {}
-        return server_sent({**body, **counted, **({} if moa is None else {"moa": moa})})
+        # With `include_usage` every chunk has the field, null in all but the last.
+        tokens = {"usage": usage} if self._usage else {}
+        return server_sent({**body, **tokens, **({} if moa is None else {"moa": moa})})

@@ -1,23 +1,22 @@
-"""Which mixtures the service has: the served one, called `moa`, and the presets by their names.
+"""Which mixtures are served: the one the service was started with, called `moa`, and the presets.
 
-A preset is asked as `moa-bot --preset NAME` would ask it here: the environment and config.toml
-hold, what the service's own command line says of the mixture does not. Making settings reads
-files, so every mixture is made once; what a single request says of temperature and lengths
-changes only its plan.
+A preset runs as with `moa-bot --preset NAME`: environment and config.toml count, the mixture options
+of the service's own command line do not. Resolving settings reads files, so mixtures are cached; a
+request's temperature and token limits change only its plan.
 """
 
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from bot.app.app import KnownModels
 from bot.app.make_plan import make_plan
 from bot.errors import MoaError, UsageError
-from bot.serve.api_errors import ApiError, wrong
+from bot.serve.api_errors import ApiError, bad_request
 from bot.serve.request_schema import MAX_REFERENCES, ChatRequest, MoaOptions
 from bot.settings.endpoints import LOCAL
 from bot.settings.model_names import parse_models
@@ -30,48 +29,47 @@ if TYPE_CHECKING:
 SERVED = "moa"
 PREFIX = "preset:"
 """In front of a preset's name where the served mixture has that name."""
-MOST_KEPT = 64
+MAX_CACHED = 64
 THIS_RUN = "this run"
 """The source of an address that `Settings.with_endpoint` has set."""
 
 Resolve = Callable[[Mapping[str, object]], "Settings"]
-"""Makes settings anew. With a preset in the mapping, the command line's own mixture is left out."""
+"""Resolves settings with some options changed; `preset` drops the command line's mixture options."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServedMixture:
-    """A mixture's plan, and what is known of its models."""
+    """A mixture's plan, and the endpoints and prices of its models."""
 
     plan: Plan
     models: KnownModels
 
 
 class ServedMixtures:
-    """The mixtures of one service. `settings` are those of the open program, demo address and all."""
+    """The mixtures of one service. `settings` are those of the open `App`, with the demo's address."""
 
     def __init__(self, settings: Settings, resolve: Resolve) -> None:
         self._settings = settings
         self._resolve = resolve
-        self._made: OrderedDict[tuple[tuple[str, object], ...], ServedMixture] = OrderedDict()
-        self._listed: list[tuple[str, str]] | None = None
+        self._cached = lru_cache(MAX_CACHED)(self._make)
+        self._listed: list[tuple[str, str]] = []
 
-    def listed(self) -> list[tuple[str, str]]:
-        """Return (id, description) of what can be asked here: the served mixture, then the presets.
+    def entries(self) -> list[tuple[str, str]]:
+        """Return (id, description) of the served mixture and the presets.
 
-        A preset that cannot run here, for want of a key or of its service, is not listed.
+        A preset that cannot run, because its key or its service is missing, is left out.
         """
-        if self._listed is None:
-            served = f"The served mixture ({self._settings.preset.name})"
-            rest = [
-                (name, text) for name in self._settings.presets.names() if (text := self._described(name))
-            ]
-            self._listed = [(SERVED, served), *((_id(name), text) for name, text in rest)]
+        if not self._listed:
+            self._listed = [(SERVED, f"The served mixture ({self._settings.preset.name})")]
+            for name in self._settings.presets.names():
+                if description := self._description(name):
+                    self._listed.append((f"{PREFIX}{name}" if name == SERVED else name, description))
         return self._listed
 
-    def find(self, model: str, options: MoaOptions) -> ServedMixture:
-        """Return the mixture that a request names and changes.
+    def get(self, model: str, options: MoaOptions) -> ServedMixture:
+        """Return the mixture that a request names, with its changes.
 
-        ApiError: 404 for a model that is not served here, 400 for changes that make no sense.
+        ApiError: 404 for a model that is not served here, 400 for changes that are not possible.
         """
         changes: dict[str, object] = {}
         if model != SERVED:
@@ -79,67 +77,56 @@ class ServedMixtures:
             if name not in self._settings.presets.names():
                 raise _unknown(model, "GET /v1/models lists those that are")
             changes["preset"] = name
-        base = self._get(changes, model)
-        named = {
-            "reference_models": options.references,
-            "rounds": options.rounds,
-            "aggregator": options.aggregator,
-        }
-        said = {name: value for name, value in named.items() if value is not None}
-        if not said:
-            return base
         try:
-            if len(parse_models(options.references or ())) > MAX_REFERENCES:
-                raise wrong(f"moa.references: more than {MAX_REFERENCES} models.", "moa.references")
-            return self._make({**changes, **said})
-        except (MoaError, ValueError) as problem:
-            raise wrong(f"moa: {_words(problem)}", "moa") from None
-
-    def _get(self, changes: dict[str, object], model: str) -> ServedMixture:
-        try:
-            return self._make(changes)
+            self._cached(tuple(changes.items()))
         except MoaError as problem:
             raise _unknown(model, f"it cannot run here: {problem.message}") from None
+        if options.references is not None:
+            changes["reference_models"] = tuple(options.references)
+        if options.rounds is not None:
+            changes["rounds"] = options.rounds
+        if options.aggregator is not None:
+            changes["aggregator"] = options.aggregator
+        try:
+            if len(parse_models(options.references or ())) > MAX_REFERENCES:
+                raise bad_request(f"moa.references: more than {MAX_REFERENCES} models.", "moa.references")
+            return self._cached(tuple(changes.items()))
+        except (MoaError, ValueError) as problem:
+            hint = problem.hint if isinstance(problem, MoaError) else ""
+            raise bad_request(f"moa: {problem} {hint}".rstrip(), "moa") from None
 
-    def _make(self, changes: dict[str, object]) -> ServedMixture:
-        """Return the mixture with these options changed. MoaError when there can be none."""
-        key = tuple(changes.items())
-        if key in self._made:
-            self._made.move_to_end(key)
-            return self._made[key]
-        settings = self._settle(changes)
-        made = ServedMixture(make_plan(settings), KnownModels(settings))
-        self._check_local(made.plan)
-        for agent in made.plan.agents():
-            made.models.endpoint(agent.endpoint)
-        self._made[key] = made
-        if len(self._made) > MOST_KEPT:
-            self._made.popitem(last=False)
-        return made
+    def _make(self, changes: tuple[tuple[str, object], ...]) -> ServedMixture:
+        """Return the mixture with these options changed. MoaError when it cannot run."""
+        settings = self._resolved(dict(changes))
+        mixture = ServedMixture(make_plan(settings), KnownModels(settings))
+        self._check_local(mixture.plan)
+        for agent in mixture.plan.agents():
+            mixture.models.endpoint(agent.endpoint)
+        return mixture
 
-    def _settle(self, changes: Mapping[str, object]) -> Settings:
+    def _resolved(self, changes: Mapping[str, object]) -> Settings:
         if not changes:
             return self._settings
         settings = self._resolve(changes)
-        # Services that the program itself has started are known to its own settings alone.
+        # The addresses of services that this program started are in its own settings only.
         for name, endpoint in self._settings.endpoints.items():
             if endpoint.source == THIS_RUN:
                 settings = settings.with_endpoint(name, endpoint.base_url, endpoint.key)
         return settings
 
     def _check_local(self, plan: Plan) -> None:
-        """Refuse models of the engine inside that the service was not started with.
+        """Raise UsageError for local models that the service was not started with.
 
-        They are files: a client must not have the service open, or fetch, any that it names.
+        They are files: a client must not make the service open or download any that it names.
         """
         served = {agent.model for agent in make_plan(self._settings).agents() if agent.endpoint == LOCAL}
         if any(agent.endpoint == LOCAL and agent.model not in served for agent in plan.agents()):
-            raise UsageError("Models of the engine inside are served only if the service began with them.")
+            raise UsageError("Local models are served only if the service was started with them.")
 
-    def _described(self, name: str) -> str:
-        """Return a preset's description, "" when it cannot run here. The keyring stays shut."""
+    def _description(self, name: str) -> str:
+        """Return a preset's description, "" when it cannot run. Does not open the keyring."""
         try:
-            settings = self._settle({"preset": name})
+            settings = self._resolved({"preset": name})
             plan = make_plan(settings)
             self._check_local(plan)
             for agent in plan.agents():
@@ -152,10 +139,10 @@ class ServedMixtures:
 
 
 def with_overrides(plan: Plan, chat_request: ChatRequest) -> Plan:
-    """Return the plan with what the request says of temperature, lengths, seed and system prompt.
+    """Return the plan with the request's temperature, token limits, seed and system prompt.
 
-    The request's `max_tokens` is about the reply, as in the API; the reference models keep their own.
-    The service's system prompt stays first, the request's follows it.
+    `max_tokens` limits the reply alone, as in the API; reference models keep their own limit. The
+    request's system prompt follows the service's own.
     """
     layers, light = plan.layers, () if plan.light_aggregator is None else (plan.light_aggregator,)
     writers = (plan.aggregator, *light, *plan.fallbacks)
@@ -181,12 +168,8 @@ def with_overrides(plan: Plan, chat_request: ChatRequest) -> Plan:
 
 
 def _without(agents: tuple[Agent, ...], own: str) -> tuple[Agent, ...]:
-    """Return the agents without a value of their own, so that the mixture's holds."""
+    """Return the agents without a value of their own, so that the mixture's is used."""
     return tuple(replace(agent, **{own: None}) for agent in agents)  # type: ignore[arg-type]  # both may be None
-
-
-def _id(preset: str) -> str:
-    return f"{PREFIX}{preset}" if preset == SERVED else preset
 
 
 def _unknown(model: str, why: str) -> ApiError:
@@ -194,8 +177,3 @@ def _unknown(model: str, why: str) -> ApiError:
     return ApiError(
         404, f"The model `{shown}` is not served here; {why.rstrip('.')}.", "model_not_found", "model"
     )
-
-
-def _words(problem: Exception) -> str:
-    hint = problem.hint if isinstance(problem, MoaError) else ""
-    return f"{problem} {hint}".strip()

@@ -1,8 +1,9 @@
-"""Listens, serves until a signal says stop, and then ends gracefully.
+"""Listens, serves until a signal, and shuts down gracefully.
 
-The first SIGTERM or Ctrl-C: no new requests; what is under way gets some seconds to finish, then
-its stream is cut with an error. The second: cut at once. uvicorn speaks HTTP; signals, sockets and
-the log are not left to it, because the program has its own way with each.
+After the first SIGTERM or Ctrl-C no new requests are accepted, and those in progress get some
+seconds to finish; then they are cancelled and end with an error. The second signal cancels them at
+once. uvicorn handles HTTP; signals, the socket and the log are handled here, because uvicorn's own
+signal handlers would close streams without an error, and its log would mix with the program's.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from bot.app.turn import interrupts
 from bot.errors import ExitCode, MoaError, UsageError
 from bot.serve.app import make_app
 from bot.serve.auth import Limits, Turns, is_loopback
-from bot.serve.chat_completions import Chat
+from bot.serve.chat_completions import ChatCompletions
 from bot.serve.served_mixtures import SERVED, Resolve, ServedMixtures
 
 if TYPE_CHECKING:
@@ -32,19 +33,19 @@ if TYPE_CHECKING:
 
 BACKLOG = 512
 GOODBYE_SECONDS = 2.0
-"""For connections to close once their turns are cut."""
+"""How long connections may take to close once their turns are cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """Where to listen, and the bearer key that is asked for (None: none)."""
+    """Where to listen, and the bearer key that is required (None: none)."""
 
     host: str
     port: int
     key: str | None = field(default=None, repr=False)
 
     def check(self) -> None:
-        """Raise UsageError when it would be open to others without a key."""
+        """Raise UsageError for an address beyond this computer without a key."""
         if self.key is None and not is_loopback(self.host):
             raise UsageError(
                 f"{self.host} can be reached from other computers: that needs a key.",
@@ -53,7 +54,7 @@ class ListenAddress:
             )
 
     def listen(self) -> socket.socket:
-        """Return a listening socket. MoaError when there can be none."""
+        """Return a listening socket. MoaError when the address cannot be used."""
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(
                 self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -62,7 +63,7 @@ class ListenAddress:
         except OSError as error:
             raise self._cannot(error) from None
         try:
-            # On Windows the option of this name would let two programs share the port.
+            # On Windows SO_REUSEADDR would let two programs share the port.
             option = "SO_EXCLUSIVEADDRUSE" if sys.platform == "win32" else "SO_REUSEADDR"
             listening.setsockopt(socket.SOL_SOCKET, getattr(socket, option), 1)
             listening.bind(address)
@@ -74,7 +75,7 @@ class ListenAddress:
         return listening
 
     def url(self, port: int) -> str:
-        """Return the base URL that clients are given."""
+        """Return the base URL for clients."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - read, not bound
         return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
 
@@ -86,46 +87,45 @@ class ListenAddress:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, without its own handling of signals; `up` is set once it serves."""
+    """uvicorn's server without its signal handlers; `ready` is set once it serves."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.up = asyncio.Event()
+        self.ready = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve."""
+        """Start to serve."""
         await super().startup(sockets)
-        self.up.set()
+        self.ready.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the signals alone."""
+        """Install no handlers."""
         yield
 
 
 async def serve(
     settings: Settings,
     resolve: Resolve,
-    place: ListenAddress,
+    address: ListenAddress,
     limits: Limits,
     *,
     say: Callable[[str], None],
     verbose: TextIO | None = None,
 ) -> ExitCode:
-    """Serve until a signal; returns when every turn is over and every worker gone.
+    """Serve until a signal; returns when all turns and workers have ended.
 
-    Raises MoaError when it cannot listen, UsageError and KeyMissingError when the mixture cannot
-    run at all.
+    Raises MoaError when it cannot listen, UsageError and KeyMissingError when the mixture cannot run.
     """
-    place.check()
-    with place.listen() as listening:
+    address.check()
+    with address.listen() as listening:
         async with App(settings, say, verbose) as app:
             app.mixture()
             turns = Turns(limits.turns)
             service = make_app(
-                Chat(ServedMixtures(app.settings, resolve), app.ask, app.log, turns, limits),
-                key=place.key,
-                host=place.host,
+                ChatCompletions(ServedMixtures(app.settings, resolve), app.ask, app.log, turns, limits),
+                key=address.key,
+                host=address.host,
             )
             config = uvicorn.Config(
                 service,
@@ -137,7 +137,7 @@ async def serve(
                 server_header=False,
                 timeout_graceful_shutdown=int(limits.grace + GOODBYE_SECONDS) + 1,
             )
-            url = place.url(listening.getsockname()[1])
+            url = address.url(listening.getsockname()[1])
             await _until_stopped(
                 _Server(config),
                 listening,
@@ -149,31 +149,30 @@ async def serve(
 
 
 async def _until_stopped(
-    server: _Server, listening: socket.socket, turns: Turns, grace: float, ready: Callable[[], None]
+    server: _Server, listening: socket.socket, turns: Turns, grace: float, on_ready: Callable[[], None]
 ) -> None:
-    asked = asyncio.Event()
-    hurry = asyncio.Event()
+    stop, stop_at_once = asyncio.Event(), asyncio.Event()
 
-    def signalled() -> None:
-        (hurry if asked.is_set() else asked).set()
+    def on_signal() -> None:
+        (stop_at_once if stop.is_set() else stop).set()
 
-    with interrupts(signalled):
+    with interrupts(on_signal):
         serving = asyncio.create_task(server.serve(sockets=[listening]))
-        await _first(serving, server.up.wait())
+        await _first(serving, server.ready.wait())
         if not serving.done():
-            ready()
-            await _first(serving, asked.wait())
+            on_ready()
+            await _first(serving, stop.wait())
         turns.close()
         server.should_exit = True
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
-                await _first(asyncio.create_task(turns.idle()), hurry.wait())
-        turns.cut()
+                await _first(asyncio.create_task(turns.wait_idle()), stop_at_once.wait())
+        turns.cancel_all()
         await serving
 
 
 async def _first(task: asyncio.Task[None], other: Coroutine[Any, Any, object]) -> None:
-    """Wait until one of the two is over; of the task nothing is taken away."""
+    """Wait until one of the two has ended; the task's result is left to the caller."""
     waiting = asyncio.ensure_future(other)
     try:
         await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Models of the engine inside behind `moa-bot serve`: only those that it was started with."""
+"""Local models behind `moa-bot serve`: only those that it was started with."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def mixtures(tmp_path: Path) -> ServedMixtures:
 
 def test_its_own_are_served(mixtures: ServedMixtures) -> None:
     """The served mixture runs, and so does another of the same models."""
-    assert mixtures.find("moa", MoaOptions()).plan.aggregator.model == "own.gguf"
-    changed = mixtures.find("moa", MoaOptions(references=("local:own.gguf", "local:own.gguf")))
+    assert mixtures.get("moa", MoaOptions()).plan.aggregator.model == "own.gguf"
+    changed = mixtures.get("moa", MoaOptions(references=["local:own.gguf", "local:own.gguf"]))
     assert [agent.model for agent in changed.plan.layers[0]] == ["own.gguf", "own.gguf"]
 
 
 def test_a_client_names_no_files(mixtures: ServedMixtures) -> None:
     """Neither by a path or a name on the hub, nor by a preset, which is not listed either."""
     for name in ("local:/etc/passwd", "local:maker/repo/file.gguf"):
-        with pytest.raises(ApiError, match="served only if the service began with them"):
-            mixtures.find("moa", MoaOptions(references=(name,)))
-    with pytest.raises(ApiError, match="served only if the service began with them"):
-        mixtures.find("local", MoaOptions())
-    assert "local" not in [name for name, _ in mixtures.listed()]
+        with pytest.raises(ApiError, match="served only if the service was started with them"):
+            mixtures.get("moa", MoaOptions(references=[name]))
+    with pytest.raises(ApiError, match="served only if the service was started with them"):
+        mixtures.get("local", MoaOptions())
+    assert "local" not in [name for name, _ in mixtures.entries()]

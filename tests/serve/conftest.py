@@ -19,7 +19,7 @@ from bot.app.log import Log
 from bot.demo.process import DemoProcess
 from bot.serve.app import make_app
 from bot.serve.auth import Limits, Turns
-from bot.serve.chat_completions import Chat
+from bot.serve.chat_completions import ChatCompletions
 from bot.serve.served_mixtures import ServedMixtures
 
 UPSTREAM_KEY = "very-secret-key-4711"
@@ -94,7 +94,7 @@ class App:
         self.limits = limits or Limits()
         self.turns = Turns(self.limits.turns)
         mixtures = ServedMixtures(again({}), again)
-        self.chat = Chat(mixtures, ask, Log(None), self.turns, self.limits)
+        self.chat = ChatCompletions(mixtures, ask, Log(None), self.turns, self.limits)
         self.asgi = make_app(self.chat, key=key, host="127.0.0.1")
 
     def client(self, **more: Any) -> httpx.AsyncClient:

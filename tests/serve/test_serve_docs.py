@@ -27,7 +27,7 @@ def test_its_options_are_the_commands() -> None:
 
 def test_its_request_options_are_those_that_are_read() -> None:
     """The table of `moa` has every key."""
-    assert re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE) == list(MoaOptions.__slots__)
+    assert re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE) == list(MoaOptions.model_fields)
 
 
 def test_its_example_runs(serve: Callable[..., Any], tagged: dict[str, str]) -> None:

@@ -23,7 +23,7 @@ def read(**fields: Any) -> ChatRequest:
     return parse_request(json.dumps({"model": "moa", "messages": [USER], **fields}).encode())
 
 
-def test_a_conversation_is_taken_apart() -> None:
+def test_a_conversation_is_divided() -> None:
     """System messages go together, the last user message is the prompt, the rest is history in order."""
     chat_request = read(
         messages=[
@@ -59,9 +59,15 @@ def test_what_is_asked_for() -> None:
         top_p=0.3,
         user="me",
     )
-    assert (chat_request.stream, chat_request.include_usage, chat_request.temperature) == (True, True, 0.0)
-    assert (chat_request.max_tokens, chat_request.seed, chat_request.stop) == (9, -1, ("END",))
-    assert chat_request.moa == MoaOptions(("a*2",), 2, "c", None, include_references=True)
+    assert (chat_request.stream, chat_request.stream_options.include_usage, chat_request.temperature) == (
+        True,
+        True,
+        0.0,
+    )
+    assert (chat_request.max_tokens, chat_request.seed, chat_request.stop) == (9, -1, ["END"])
+    assert chat_request.moa == MoaOptions(
+        references=["a*2"], rounds=2, aggregator="c", include_references=True
+    )
     assert read(temperature=None, max_tokens=None, stop=None, stream=None, moa=None) == read()
 
 
