@@ -4,7 +4,7 @@ As a library: `from bot import Mixture`. What is named in `__all__` is public, a
 it is first used: `import bot` itself costs nothing.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["Conversation", "Mixture", "errors", "events"]
 

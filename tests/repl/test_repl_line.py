@@ -13,6 +13,7 @@ from chatting import Chat, chatting, in_loop
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
+from bot import __version__
 from bot.repl.completion import CommandCompleter
 
 PASTE, PASTED = "\x1b[200~", "\x1b[201~"
@@ -35,7 +36,7 @@ async def test_a_whole_transcript(service: Service) -> None:
         await talk.enter("/nonesuch")
         seen = [row for row in talk.text.split("\n") if " of 2 " not in row and "first word" not in row]
         assert seen == [
-            "moa-bot 0.1.0 · default: 2 models × 2 → judge · /help",
+            f"moa-bot {__version__} · default: 2 models × 2 → judge · /help",
             ">>> why?",
             "",
             "",
