@@ -36,9 +36,11 @@ def presets_table() -> str:
 
 
 def commands_table() -> str:
-    from bot.repl.commands import KEYS, load
+    from bot.repl.commands import COMMANDS, KEYS
 
-    rows = [f"| `{f'{entry.name} {entry.arguments}'.rstrip()}` | {entry.help} |" for entry in load().values()]
+    rows = [
+        f"| `{f'{entry.name} {entry.arguments}'.rstrip()}` | {entry.help} |" for entry in COMMANDS.values()
+    ]
     keys = [f"| {keys.replace('|', '')} | {what} |" for keys, what in KEYS]
     escaped = [re.sub(r"(?<=\w)\|(?=\w)", r"\\|", row) for row in rows]
     return "\n".join(["| command or key | what it does |", "|---|---|", *escaped, *keys])
