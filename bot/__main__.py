@@ -7,7 +7,6 @@ asked, the fork server should begin its imports before this process begins its o
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 
@@ -34,12 +33,10 @@ def _run(arguments: list[str]) -> int:
         print(f"moa-bot {__version__}")
         return 0
     if _asks_at_once(arguments):
-        from bot.workers.forkserver import warm
+        from bot.workers.forkserver import start_forkserver
 
-        warm(hurry=True)
+        start_forkserver()
     if not arguments and COMPLETION not in os.environ:
-        # Nothing that is imported becomes garbage: looking for it would cost the prompt 10 ms.
-        gc.disable()
         from bot.cli.boundary import converse, guarded
 
         return guarded(lambda: converse({}), arguments)

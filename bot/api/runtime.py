@@ -21,7 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bot.errors import MoaError, UsageError
-from bot.workers.forkserver import warm
+from bot.workers.forkserver import start_forkserver
 
 if TYPE_CHECKING:
     from bot.app.app import App
@@ -132,7 +132,7 @@ class Runtime:
                 raise _closed()
             if self._loop is None:
                 _refuse_daemons()
-                warm()
+                start_forkserver()
                 _close_all_at_exit()
                 _OPEN.add(self)
                 ready: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()

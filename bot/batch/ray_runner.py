@@ -136,14 +136,11 @@ class Answerer:
 
     def __init__(self, orders: Orders) -> None:
         from bot.client.provider import Provider
-        from bot.workers.worker import tls
 
         self._orders = orders
         self._runner = asyncio.Runner()
         self._runner.get_loop()
-        self._ask = Retrier(
-            Provider(tls()).complete, tries=TRIES, rate=orders.rate, longest_wait=LONGEST_WAIT
-        )
+        self._ask = Retrier(Provider().complete, tries=TRIES, rate=orders.rate, longest_wait=LONGEST_WAIT)
         self._concurrency = AdaptiveConcurrency(orders.concurrency)
         self._spent = 0.0
 

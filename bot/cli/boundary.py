@@ -7,7 +7,6 @@ code. No Typer here: `moa-bot` alone, which is how most conversations begin, doe
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -19,9 +18,6 @@ from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
 from bot.errors import ExitCode, MoaError
 from bot.settings.settings import Settings
-
-SETTLED = 1.0
-"""Seconds after which the program has been started."""
 
 
 def guarded(work: Callable[[], int], arguments: Sequence[str]) -> int:
@@ -66,7 +62,7 @@ def finish(streams: Streams, settings: Settings, work: Callable[[], Coroutine[An
         if not settings.quiet:
             streams.say(f"moa-bot: {notice}")
     try:
-        return int(asyncio.run(_settling(work)))
+        return int(asyncio.run(work()))
     except KeyboardInterrupt:
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
@@ -74,19 +70,6 @@ def finish(streams: Streams, settings: Settings, work: Callable[[], Coroutine[An
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, sys.stdout.fileno())
         return int(ExitCode.DONE)
-
-
-async def _settling(work: Callable[[], Coroutine[Any, Any, ExitCode]]) -> ExitCode:
-    """Do the work, and have the garbage collector begin its own once the start is over."""
-    asyncio.get_running_loop().call_later(SETTLED, _collect_garbage)
-    return await work()
-
-
-def _collect_garbage() -> None:
-    if not gc.isenabled():
-        # What was imported stays: never to be looked through again.
-        gc.freeze()
-        gc.enable()
 
 
 def tell(error: MoaError) -> None:

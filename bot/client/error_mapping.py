@@ -1,7 +1,7 @@
-"""Reads what a service says when it refuses: status and body in, a `Failure` out.
+"""Maps what a service answers when it refuses to a `Failure`: status, headers and body in.
 
 Pure, and free of the SDK. Services word the same refusal differently, so the body is searched
-for the few things worth telling apart; whatever is shown has the key taken out of it.
+for the few causes worth distinguishing. Keys are removed from every message.
 """
 
 from __future__ import annotations
@@ -57,20 +57,20 @@ _HINTS = {
 
 def redact(text: str, key: str | None = None) -> str:
     """Return `text` without `key` and without anything else that looks like one."""
-    if key and len(key) > 3:  # noqa: PLR2004 - a key of three characters is nobody's secret
+    if key and len(key) > 3:  # noqa: PLR2004 - three characters protect nothing
         text = text.replace(key, "[key]")
     return _KEYISH.sub("[key]", text)
 
 
-def failure(request: Request, kind: FailureKind, message: str, **more: object) -> Failure:
-    """Return a failure of this request with the hint that belongs to its kind."""
+def request_failure(request: Request, kind: FailureKind, message: str, **more: object) -> Failure:
+    """Return a failure of this request: its message without keys, and the hint for its kind."""
     said = " ".join(redact(message, request.endpoint.key).split())
     if len(said) > _LONGEST:
         said = said[:_LONGEST] + "…"
     return Failure(kind, said, request.model, hint=_HINTS.get(kind, ""), **more)  # type: ignore[arg-type]  # Failure's own fields
 
 
-def http_failure(request: Request, status: int, body: str, headers: Mapping[str, str]) -> Failure:
+def failure_from_response(request: Request, status: int, body: str, headers: Mapping[str, str]) -> Failure:
     """Return what an HTTP status of 300 or more and its body mean.
 
     `body` is the raw text; `headers` have lower-case names.
@@ -94,15 +94,17 @@ def http_failure(request: Request, status: int, body: str, headers: Mapping[str,
         message = f"HTTP {status}"
     elif kind not in (FailureKind.KEY_REFUSED, FailureKind.NOT_FOUND):
         message = f"HTTP {status}: {message}"
-    return failure(request, kind, message, status=status, retry_after=retry_after(headers), limit=limit)
+    return request_failure(
+        request, kind, message, status=status, retry_after=retry_after(headers), limit=limit
+    )
 
 
-def stream_error(request: Request, error: object) -> Failure:
+def failure_from_stream_error(request: Request, error: object) -> Failure:
     """Return what an `error` object in the middle of a stream means."""
     message, code = error_message(json.dumps({"error": error}))
     status = int(code) if code.isdigit() else 0
     if status >= 400:  # noqa: PLR2004 - HTTP's classes
-        return http_failure(request, status, json.dumps({"error": error}), {})
+        return failure_from_response(request, status, json.dumps({"error": error}), {})
     about = f"{code} {message}"
     kind = FailureKind.SERVICE
     if _CONTEXT.search(about):
@@ -112,7 +114,7 @@ def stream_error(request: Request, error: object) -> Failure:
     elif _FILTER.search(about):
         kind = FailureKind.CONTENT_FILTER
     limit = context_limit(message) if kind is FailureKind.CONTEXT_LENGTH else None
-    return failure(request, kind, message or "the service broke off with an error", limit=limit)
+    return request_failure(request, kind, message or "the service broke off with an error", limit=limit)
 
 
 def error_message(body: str) -> tuple[str, str]:

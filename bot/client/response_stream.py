@@ -31,7 +31,9 @@ async def read(
     if kind not in {"text/event-stream", "application/json", ""}:
         page = (await response.aread()).decode("utf-8", "replace")
         said = error_mapping.error_message(page)[0] or "nothing readable"
-        yield error_mapping.failure(request, FailureKind.GARBLED, f"not a chat completion but {kind}: {said}")
+        yield error_mapping.request_failure(
+            request, FailureKind.GARBLED, f"not a chat completion but {kind}: {said}"
+        )
         return
     body = response.aiter_bytes()
     broken: Failure | None = None
@@ -47,7 +49,7 @@ async def read(
         yield delta
     if broken is None and answer.finish == "content_filter":
         said = "the service's filter ended the answer"
-        broken = error_mapping.failure(request, FailureKind.CONTENT_FILTER, said)
+        broken = error_mapping.request_failure(request, FailureKind.CONTENT_FILTER, said)
     if broken is None:
         yield answer.completion()
         await _drain(body)
@@ -64,24 +66,26 @@ async def _guarded(
     try:
         async for chunk in chunks:
             if chunk.get("error"):
-                yield error_mapping.stream_error(request, chunk["error"])
+                yield error_mapping.failure_from_stream_error(request, chunk["error"])
                 return
             yield chunk
     except httpx.TimeoutException as error:
-        yield error_mapping.failure(request, FailureKind.TIMEOUT, describe_timeout(request, error))
+        yield error_mapping.request_failure(request, FailureKind.TIMEOUT, describe_timeout(request, error))
     except httpx.TransportError as error:
         # An answer that has said it is over is whole, however rudely the connection ends.
         if not answer.ended:
-            yield error_mapping.failure(
+            yield error_mapping.request_failure(
                 request, FailureKind.CUT, f"the stream broke off: {describe_error(error)}"
             )
     except (GarbledError, TooLargeError) as error:
-        yield error_mapping.failure(request, FailureKind.GARBLED, describe_error(error))
+        yield error_mapping.request_failure(request, FailureKind.GARBLED, describe_error(error))
     except EndlessError as error:
-        yield error_mapping.failure(request, FailureKind.ENDLESS, describe_error(error))
+        yield error_mapping.request_failure(request, FailureKind.ENDLESS, describe_error(error))
     else:
         if not (answer.ended or answer.done):
-            yield error_mapping.failure(request, FailureKind.CUT, "the stream ended before the answer did")
+            yield error_mapping.request_failure(
+                request, FailureKind.CUT, "the stream ended before the answer did"
+            )
 
 
 class GarbledError(Exception):

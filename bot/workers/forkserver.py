@@ -1,7 +1,8 @@
-"""How processes of ours are started; cheap to import, for the program's first milliseconds.
+"""How worker processes are started: by a fork server where the platform has one, else by spawn.
 
-The fork server is the quickest way where there is one: it imports the SDK once, while the main
-process does its own imports, and workers are forked from it.
+The fork server imports the SDK once (`bot.workers.preload`), while the main process does its own
+imports; workers are forked from it. It never copies our threads and locks, as a plain fork would.
+This module is imported early, so it imports little.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Literal
 
 StartMethod = Literal["forkserver", "spawn"]
 
-_STARTING = threading.Lock()
+_LOCK = threading.Lock()
 
 
 def start_method() -> StartMethod:
@@ -34,34 +35,29 @@ def start_method() -> StartMethod:
     return "forkserver"
 
 
-def warm(*, hurry: bool = False) -> None:
-    """Let the fork server begin its imports now; returns at once, does nothing where there is none.
+def start_forkserver() -> None:
+    """Start the fork server, which begins its imports; returns at once.
 
-    With `hurry` somebody waits for an answer already, and there is no time for a rehearsal (which
-    was tried on Linux only). What the first of several calls says holds.
+    Does nothing where there is no fork server, or where it runs already.
     """
     if start_method() != "forkserver":
         return
     from multiprocessing import forkserver
 
-    with starting():
-        rehearsed = sys.platform == "linux" and not hurry
-        multiprocessing.set_forkserver_preload(
-            ["bot.workers.rehearsal" if rehearsed else "bot.workers.preload"]
-        )
+    with starting_processes():
+        multiprocessing.set_forkserver_preload(["bot.workers.preload"])
         forkserver.ensure_running()
 
 
 @contextmanager
-def starting() -> Iterator[None]:
-    """Start processes in this block.
+def starting_processes() -> Iterator[None]:
+    """Start processes in this block, one thread at a time.
 
-    Ctrl-C is blocked for them: one that comes while they still import is not theirs. And they do
-    not import the parent's main module, as multiprocessing has it: our workers need nothing of it,
-    and a script that uses moa-bot as a library need not protect its lines with
-    `if __name__ == "__main__"`.
+    SIGINT is blocked in them: Ctrl-C must not end a process that still imports. And multiprocessing
+    does not import the parent's main module into them: workers need nothing of it, and a script that
+    uses moa-bot as a library needs no `if __name__ == "__main__"` around its lines.
     """
-    with _STARTING:
+    with _LOCK:
         main = sys.modules.get("__main__")
         sys.modules["__main__"] = ModuleType("__main__")
         mask = getattr(signal, "pthread_sigmask", None)

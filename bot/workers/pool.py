@@ -1,14 +1,17 @@
 """A persistent pool of worker processes through which every call goes.
 
-      main process                                   worker processes (num_proc of them)
-    ask(request) ─► hand of a worker ══════ pipe ══► event loop ─► calls ─► services
-    updates ◄─ queue a call ◄─ hand ◄══════ pipe ═══╛        (and a sign of life when asked)
+    main process                                         num_proc worker processes
+    ask(request) ─► WorkerHandle ─► writer thread ══ Command ═► event loop ─► a task per call
+                                                                                │         ▲
+    updates ◄─ queue of the call ◄─ reader thread ◄═ Reply ════ event loop ◄────┘         ▼
+                                                                                       service
+    watcher ─► "ping" to busy workers; a silent one is killed
 
 The workers stay up for the whole conversation and keep their connections. Each holds as many
-calls at once as it is given, so `num_proc` is about processes, not about how many models think at
-the same time. The event loop never waits for a worker: not while it starts, not when it is stuck
-(see `bot.workers.worker_handle`). A worker that dies is replaced, and the calls it held are asked again
-once.
+calls at once as it is given, so `num_proc` sets processes, not how many models can think at the
+same time. The event loop never waits for a worker: not while it starts, not when it is stuck
+(`bot.workers.worker_handle` has threads for that). A worker that dies is replaced, and the calls
+that it held are asked once more. `bot.workers.protocol` has what goes through the pipes.
 """
 
 from __future__ import annotations
@@ -25,11 +28,12 @@ from bot.client.model_list import ModelList
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Completion, Delta, Endpoint, Request, Retrying
 from bot.workers.forkserver import StartMethod, start_method
-from bot.workers.worker_handle import PendingCall, Update, Verb, WorkerHandle
+from bot.workers.protocol import CallVerb, Update
+from bot.workers.worker_handle import PendingCall, WorkerHandle
 
 HEARTBEAT_SECONDS = 1.0
 FROZEN_SECONDS = 6.0
-"""A worker with calls that has said nothing for so long, not even that it lives, is replaced."""
+"""A worker with calls that sends nothing for so long, not even a reply to "ping", is replaced."""
 LIST_SECONDS = 20.0
 
 _LAST = (Completion, ModelList, Failure)
@@ -42,9 +46,9 @@ class Pool:
     """
 
     def __init__(
-        self, num_proc: int, *, method: StartMethod | None = None, frozen: float = FROZEN_SECONDS
+        self, num_proc: int, *, method: StartMethod | None = None, frozen_seconds: float = FROZEN_SECONDS
     ) -> None:
-        self._frozen = frozen
+        self._frozen_seconds = frozen_seconds
         self._watcher: asyncio.Task[None] | None = None
         self._num_proc = max(1, num_proc)
         self._context = multiprocessing.get_context(method or start_method())
@@ -52,7 +56,7 @@ class Pool:
         self._numbers = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
-        self._why = ""
+        self._exit_reason = ""
 
     @property
     def pids(self) -> list[int]:
@@ -62,7 +66,7 @@ class Pool:
     def start(self) -> None:
         """Start the workers in the background; returns at once."""
         self._loop = asyncio.get_running_loop()
-        if not (self._workers or self._closed or self._why):
+        if not (self._workers or self._closed or self._exit_reason):
             self._workers = [WorkerHandle(self, self._context) for _ in range(self._num_proc)]
             self._watcher = self._loop.create_task(self._watch_workers())
 
@@ -83,11 +87,11 @@ class Pool:
                     return update
         return Failure(FailureKind.INTERNAL, "the list of models did not come")
 
-    async def _follow(self, verb: Verb, request: Request) -> AsyncGenerator[Update, None]:
+    async def _follow(self, verb: CallVerb, request: Request) -> AsyncGenerator[Update, None]:
         self.start()
         if not self._workers:
-            why = "the pool is closed" if self._closed else self._why
-            yield Failure(FailureKind.WORKER, why, request.model)
+            reason = "the pool is closed" if self._closed else self._exit_reason
+            yield Failure(FailureKind.WORKER, reason, request.model)
             return
         call = PendingCall(next(self._numbers), verb, request, asyncio.Queue())
         self._assign(call)
@@ -112,8 +116,8 @@ class Pool:
         await asyncio.gather(*(asyncio.to_thread(worker.join) for worker in workers))
 
     async def _watch_workers(self) -> None:
-        """Ask busy workers for a sign of life; one that gives none is killed, and so replaced."""
-        beat = min(HEARTBEAT_SECONDS, self._frozen / 4)
+        """Send "ping" to busy workers; one that stays silent is killed, and so replaced."""
+        beat = min(HEARTBEAT_SECONDS, self._frozen_seconds / 4)
         while True:
             before = monotonic()
             await asyncio.sleep(beat)
@@ -122,7 +126,7 @@ class Pool:
             for worker in self._workers:
                 if stopped or not (worker.calls and worker.up):
                     worker.last_heard = monotonic()
-                elif monotonic() - worker.last_heard > self._frozen:
+                elif monotonic() - worker.last_heard > self._frozen_seconds:
                     worker.kill()
                 else:
                     worker.send(("ping", 0, None))
@@ -138,42 +142,42 @@ class Pool:
             if worker.calls.pop(call.number, None):
                 worker.send(("cancel", call.number, None))
 
-    def on_updates(self, worker: WorkerHandle, number: int, updates: Sequence[Update]) -> None:
+    def on_updates(self, handle: WorkerHandle, number: int, updates: Sequence[Update]) -> None:
         """Pass updates from a worker on to their call (in the event loop)."""
-        call = worker.calls.get(number)
+        call = handle.calls.get(number)
         if call is None:
             return
         for update in updates:
             if isinstance(update, _LAST):
-                del worker.calls[number]
+                del handle.calls[number]
             call.begun = call.begun or isinstance(update, Delta)
             call.updates.put_nowait(update)
 
-    def on_exit(self, worker: WorkerHandle, why: str) -> None:
+    def on_exit(self, handle: WorkerHandle, reason: str) -> None:
         """Replace a worker that has ended, and ask its calls again (in the event loop)."""
-        if self._closed or worker not in self._workers:
+        if self._closed or handle not in self._workers:
             return
-        self._why = why
-        calls = list(worker.calls.values())
-        worker.calls.clear()
-        worker.shut_down()
-        self._workers.remove(worker)
+        self._exit_reason = reason
+        calls = list(handle.calls.values())
+        handle.calls.clear()
+        handle.shut_down()
+        self._workers.remove(handle)
         # One that never came up gets a second try and no third: what stops it will stop all.
-        tries = worker.tries if worker.up else worker.tries - 1
-        if tries > 0:
-            self._workers.append(WorkerHandle(self, self._context, tries))
+        attempts = handle.start_attempts if handle.up else handle.start_attempts - 1
+        if attempts > 0:
+            self._workers.append(WorkerHandle(self, self._context, attempts))
         for call in calls:
-            failure = Failure(FailureKind.WORKER, why, call.request.model)
-            if call.asked > 1 or not self._workers or (call.begun and not call.request.retry_partial):
+            failure = Failure(FailureKind.WORKER, reason, call.request.model)
+            if call.attempts > 1 or not self._workers or (call.begun and not call.request.retry_partial):
                 call.updates.put_nowait(failure)
                 continue
-            call.updates.put_nowait(Retrying(failure, call.asked, 0.0))
-            call.asked += 1
+            call.updates.put_nowait(Retrying(failure, call.attempts, 0.0))
+            call.attempts += 1
             call.begun = False
             self._assign(call)
 
-    def call_in_loop(self, what: Any, *arguments: Any) -> None:
-        """Have the event loop call a method of ours; called from the hands' threads."""
+    def call_in_loop(self, method: Any, *arguments: Any) -> None:
+        """Have the event loop call a method of ours; called from the handles' threads."""
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed: the program is leaving
-                self._loop.call_soon_threadsafe(what, *arguments)
+                self._loop.call_soon_threadsafe(method, *arguments)

@@ -1,14 +1,14 @@
 """A worker process: an event loop that holds any number of calls at once.
 
-                parent ══ pipe ══╗
-    ("ask", id, Request)         ╠═► event loop ─► one task a call ─► provider
-    ("models", id, Request)      ║                     │
-    ("cancel", id) ("ping")      ║                     │
-    (id, updates) ◄══════════════╩═════════════════════╛
+                 pool ══ pipe ══╗
+    ("ask", number, Request)    ╠═► event loop ─► one task a call ─► provider
+    ("models", number, Request) ║                     │
+    ("cancel", number, None)    ║                     │
+    (number, updates) ◄═════════╩═════════════════════╛
 
-What goes back are values: deltas, retries, completions, lists, failures; all that one read of a
-stream has brought goes as one message. The worker ignores Ctrl-C (the parent decides what it
-means), and ends when its pipe does: however the parent died, its end of the pipe is closed then.
+What goes back are values, never exceptions; the updates that one read of a stream brings go as
+one reply. The worker ignores SIGINT (the parent decides what it means), and ends when its pipe
+does: however the parent died, its end of the pipe is closed then.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import ssl
 import threading
 from collections.abc import Callable
 from contextlib import aclosing, suppress
-from functools import cache, partial
+from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from time import monotonic
@@ -28,36 +27,22 @@ from typing import TYPE_CHECKING
 
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Delta, Request
+from bot.workers.protocol import READY, Command, Update
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
     from bot.client.provider import Provider
-    from bot.workers.worker_handle import Command, Update
-
-READY = 0
-"""The call number of a worker's first message, and of its signs of life, which hold no updates."""
-
-
-@cache
-def tls() -> ssl.SSLContext:
-    """Return the process's TLS context, made once (it takes 20-40 ms).
-
-    The certificates are the system's where SSL_CERT_FILE or SSL_CERT_DIR name them, as with httpx.
-    """
-    import httpx
-
-    return httpx.create_ssl_context()
 
 
 def main(pipe: Connection) -> None:
-    """Serve the parent's orders until the pipe ends. Runs in the worker process."""
+    """Run the parent's commands until the pipe ends. Runs in the worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _leave_no_core()
     try:
         asyncio.run(Worker(pipe).serve())
     finally:
-        # Nothing of value is left: skip the interpreter's slow goodbye (and its waiting threads).
+        # Nothing of value is left: skip the interpreter's slow shutdown, which waits for threads.
         os._exit(0)
 
 
@@ -72,7 +57,7 @@ def _leave_no_core() -> None:
 
 
 class Worker:
-    """The worker's side of the pool."""
+    """The worker's end of the pipe, and the calls it holds."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
@@ -82,15 +67,16 @@ class Worker:
 
     async def serve(self) -> None:
         """Run until the parent is gone."""
+        # The main process, which never imports the SDK, imports this module as well.
         from bot.client.provider import Provider
 
-        self.provider = Provider(tls())
+        self.provider = Provider()
         self._listen(asyncio.get_running_loop())
         self._send(READY)
         await self._over.wait()
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Take orders from the pipe until the parent is gone."""
+        """Have commands run as they come, until the parent is gone."""
         parent = parent_process()
         try:
             loop.add_reader(self._pipe.fileno(), self._receive)
@@ -100,7 +86,7 @@ class Worker:
             threading.Thread(target=self._listen_blocking, args=(loop, parent), daemon=True).start()
 
     def _receive(self) -> None:
-        """Take an order (in the event loop, which calls again for the next)."""
+        """Run one command (in the event loop, which calls again for the next)."""
         try:
             self._run_command(self._pipe.recv())
         except (EOFError, OSError):
@@ -108,7 +94,7 @@ class Worker:
             asyncio.get_running_loop().remove_reader(self._pipe.fileno())
 
     def _listen_blocking(self, loop: asyncio.AbstractEventLoop, parent: BaseProcess | None) -> None:
-        """Hand orders to the event loop (in a thread: reading blocks)."""
+        """Pass commands to the event loop (in a thread: reading blocks)."""
         watched: list[Connection | int] = [self._pipe]
         if parent is not None:
             watched.append(parent.sentinel)
@@ -117,11 +103,11 @@ class Worker:
                 loop.call_soon_threadsafe(self._run_command, self._pipe.recv())
         except (EOFError, OSError):
             pass
-        with suppress(RuntimeError):  # the loop is closed: it was told to quit
+        with suppress(RuntimeError):  # the loop is closed already, after "quit"
             loop.call_soon_threadsafe(self._over.set)
 
     def _send(self, number: int, *updates: Update) -> None:
-        # With the parent gone nobody is left to be told; that ends this process.
+        # The pipe breaks when the parent is gone, which ends this process.
         with suppress(OSError):
             self._pipe.send((number, updates))
 
@@ -158,10 +144,10 @@ class Worker:
 
 
 class _UpdateBatcher:
-    """Sends the updates that come together as one message.
+    """Sends the updates that come together as one reply.
 
-    With `every`, deltas are joined and go no oftener than every so many seconds: the first at once,
-    the others with the next that is due, or with whatever comes that is no delta.
+    With a `delta_interval` above 0, deltas are joined and sent at most once per so many seconds: the
+    first at once, the others with the next that is due, or with the next update that is no delta.
     """
 
     def __init__(self, send: Callable[..., None], delta_interval: float) -> None:
@@ -173,7 +159,7 @@ class _UpdateBatcher:
         self._sending: asyncio.Handle | None = None
 
     def add(self, update: CallUpdate) -> None:
-        """Take an update in; it goes before the event loop waits for more, or with a later one."""
+        """Add an update; it is sent before the event loop waits for more, or with a later one."""
         now = monotonic()
         if isinstance(update, Delta) and self._delta_interval:
             self._text.append(update.text)
@@ -194,7 +180,7 @@ class _UpdateBatcher:
         self._send_updates(*updates)
 
     def _join(self) -> None:
-        """Make one delta of those that wait."""
+        """Make one delta of those that were held back."""
         if self._text:
             self._updates.append(Delta("".join(self._text), "".join(self._reasoning)))
             self._text.clear()

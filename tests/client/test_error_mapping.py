@@ -16,7 +16,7 @@ REQUEST = Request(Endpoint("x", "http://x/v1", KEY), "maker/model", (Message("us
 
 def http_failure(status: int, body: object, **headers: str) -> object:
     text = body if isinstance(body, str) else json.dumps(body)
-    return error_mapping.http_failure(REQUEST, status, text, headers)
+    return error_mapping.failure_from_response(REQUEST, status, text, headers)
 
 
 @pytest.mark.parametrize(

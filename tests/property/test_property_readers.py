@@ -54,7 +54,7 @@ bounded = settings(deadline=None, max_examples=200)
 @given(st.integers(300, 599), BODIES, HEADERS)
 def test_any_refusal_is_one_line_without_the_key(status: int, body: str, headers: dict[str, str]) -> None:
     """Whatever a service says when it refuses is a short line, a kind, and a time to wait that is one."""
-    said = error_mapping.http_failure(REQUEST, status, body, headers)
+    said = error_mapping.failure_from_response(REQUEST, status, body, headers)
     assert isinstance(said, Failure)
     assert len(str(said)) < 600
     assert len(str(said).splitlines()) <= 1
@@ -66,7 +66,7 @@ def test_any_refusal_is_one_line_without_the_key(status: int, body: str, headers
 @given(JSON)
 def test_any_error_in_a_stream_is_one_line(error: Any) -> None:
     """The same of an error object in the middle of a stream."""
-    said = error_mapping.stream_error(REQUEST, error)
+    said = error_mapping.failure_from_stream_error(REQUEST, error)
     assert len(str(said).splitlines()) <= 1
     assert KEY not in str(said)
 

@@ -15,7 +15,7 @@ from chat_service import SAYS, Service
 from services import start_service
 
 from bot.demo.process import DemoProcess
-from bot.workers.forkserver import warm
+from bot.workers.forkserver import start_forkserver
 
 if TYPE_CHECKING:
     from pty_window import PtyWindow
@@ -83,7 +83,7 @@ def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def _fork_server() -> None:
     """One fork server for all chats of this process, with its imports done."""
-    warm()
+    start_forkserver()
 
 
 @pytest.fixture(autouse=True)

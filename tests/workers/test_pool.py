@@ -194,7 +194,7 @@ def test_a_frozen_worker_is_replaced(service: DemoProcess) -> None:
         os.kill(frozen, signal.SIGSTOP)
         return await asking, frozen
 
-    got, frozen = with_pool(scenario, frozen=0.8)
+    got, frozen = with_pool(scenario, frozen_seconds=0.8)
     assert isinstance(got[-1], Completion)
     assert got[-1].text == "second try"
     assert not psutil.pid_exists(frozen)
@@ -203,7 +203,7 @@ def test_a_frozen_worker_is_replaced(service: DemoProcess) -> None:
 def test_a_busy_worker_is_not_taken_for_frozen(service: DemoProcess) -> None:
     """A model that thinks for longer than the limit is waited for: its worker still gives signs of life."""
     service.programme(models(a={"reply": "slow but there", "delay": 2.0}))
-    got = with_pool(lambda pool: updates(pool.ask(request(service))), frozen=0.8)
+    got = with_pool(lambda pool: updates(pool.ask(request(service))), frozen_seconds=0.8)
     assert [type(update) for update in got][-1] is Completion
     assert not any(isinstance(update, Retrying) for update in got)
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import httpx
-import pytest
 
 from bot.client.provider import Provider
 from bot.messages import Completion, Endpoint, Message, Request
@@ -45,22 +43,3 @@ def test_cookies_are_not_kept() -> None:
     first, second = requests(times=2)
     assert "cookie" not in first.headers
     assert "cookie" not in second.headers
-
-
-@pytest.mark.parametrize(
-    ("platform", "said"),
-    [("linux", "Linux"), ("darwin", "MacOS"), ("win32", "Windows"), ("plan9", "Unknown")],
-)
-def test_the_platform_is_said_without_a_look(
-    monkeypatch: pytest.MonkeyPatch, platform: str, said: str
-) -> None:
-    """The SDK's header is there, and no thread was started to find out what to put into it."""
-    monkeypatch.setattr(sys, "platform", platform)
-
-    def forbidden(*_: object, **__: object) -> None:
-        raise AssertionError("a thread was started")
-
-    monkeypatch.setattr(asyncio.BaseEventLoop, "run_in_executor", forbidden)
-    [request] = requests(times=1)
-    assert request.headers["X-Stainless-OS"] == said
-    assert request.headers["Authorization"] == "Bearer a-key"

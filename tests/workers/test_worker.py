@@ -15,7 +15,8 @@ from services import models, start_service
 
 from bot.demo.process import DemoProcess
 from bot.messages import Completion, Delta, Endpoint, Message, Request
-from bot.workers.worker import READY, Worker
+from bot.workers.protocol import READY
+from bot.workers.worker import Worker
 
 
 @pytest.fixture
