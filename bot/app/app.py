@@ -155,10 +155,10 @@ class App(Opening):
 
     def _warn_of_plain_http(self, endpoint: Endpoint) -> None:
         """Say once that a key goes to another machine unencrypted."""
-        from bot.settings.endpoints import is_loopback
+        from bot.settings.endpoints import is_loopback_url
 
         url = endpoint.base_url.lower()
-        if endpoint.key and url not in self._warned and url.startswith("http:") and not is_loopback(url):
+        if endpoint.key and url not in self._warned and url.startswith("http:") and not is_loopback_url(url):
             self._warned.add(url)
             self.say(
                 f"The key of {endpoint.name} and your prompts go unencrypted over the network: "

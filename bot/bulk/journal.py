@@ -262,10 +262,10 @@ def key_of(request: Request, sample: str) -> str:
 
     A service on this computer is known by its name alone: its port may be another tomorrow.
     """
-    from bot.settings.endpoints import is_loopback
+    from bot.settings.endpoints import is_loopback_url
 
     endpoint = request.endpoint
-    where = "" if is_loopback(endpoint.base_url) else endpoint.base_url
+    where = "" if is_loopback_url(endpoint.base_url) else endpoint.base_url
     messages = [[message.role, message.content] for message in request.messages]
     return digest([endpoint.name, where, request.model, messages, parameters_of(request), sample])
 

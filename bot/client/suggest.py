@@ -13,11 +13,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
-from difflib import get_close_matches
 
 from bot.client.model_list import ModelList
 from bot.errors import Failure, FailureKind
 from bot.messages import Ask, CallUpdate, Endpoint, Request
+from bot.text.nearest import nearest_model
 
 SECONDS = 2.0
 """How long a failure waits for the list."""
@@ -63,22 +63,3 @@ class ModelSuggester:
         if isinstance(model_list, Failure):
             return ()
         return tuple(model.id for model in model_list.models if model.chats)
-
-
-def nearest_model(name: str, names: tuple[str, ...]) -> str:
-    """Return the one of `names` that is most like `name`, "" when none is; the maker counts for little."""
-    known: dict[str, str] = {}
-    for each in names:
-        # One that is on the list and yet not served is no help.
-        if each != name:
-            known.setdefault(_bare(each), each)
-            known[each.lower()] = each
-    for wanted in (name.lower(), _bare(name)):
-        if close := get_close_matches(wanted, known, n=1, cutoff=0.6):
-            return known[close[0]]
-    return ""
-
-
-def _bare(name: str) -> str:
-    """Return a model's name without its maker's, in small letters."""
-    return name.rpartition("/")[2].lower()

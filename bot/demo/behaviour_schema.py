@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bot.errors import ConfigError
+from bot.text.nearest import expected_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -81,18 +82,10 @@ def read_table(
     """
     for key, value in table.items():
         if key not in wants:
-            raise ConfigError(f"{source}: {where}{key}: unknown key; {_known(key, wants)}")
+            raise ConfigError(f"{source}: {where}{key}: unknown key; {expected_names(key, sorted(wants))}")
         if not wants[key].holds(value):
             raise ConfigError(f"{source}: {where}{key}: expected {wants[key].said}, not {_short(value)}")
     return dict(table)
-
-
-def _known(key: str, wants: Mapping[str, Want]) -> str:
-    # Costs milliseconds and is needed only for this message.
-    from difflib import get_close_matches
-
-    near = get_close_matches(key, wants, n=1)
-    return f"did you mean {near[0]}?" if near else "expected one of " + ", ".join(sorted(wants))
 
 
 def _short(value: object) -> str:

@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Final
 
 from bot.demo.chat_reader import words_of
+from bot.text.numbers import plural
 
 _LOOKED_AT: Final = 5_000
 _MOST: Final = 10**30
@@ -62,9 +63,7 @@ def size_of(prompt: str) -> str:
     lines = prompt.count("\n") + 1
     longest = max(words, key=len, default="")
     told = f", the longest of them “{longest[:40]}”" if longest else ""
-    return (
-        f"The prompt has {_many(len(words), 'word')} in {_many(lines, 'line')} and {letters:,} letters{told}."
-    )
+    return f"The prompt has {plural(len(words), 'word')} in {plural(lines, 'line')} and {letters:,} letters{told}."
 
 
 def _sums(text: str) -> Iterator[str]:
@@ -118,13 +117,13 @@ def _shown(value: Fraction) -> str:
 def _letters(text: str) -> Iterator[str]:
     for letter, word in _LETTER.findall(text):
         count = word.casefold().count(letter.casefold())
-        yield f"“{word}” holds the letter “{letter}” {_many(count, 'time')} among its {len(word)} letters."
+        yield f"“{word}” holds the letter “{letter}” {plural(count, 'time')} among its {len(word)} letters."
 
 
 def _dates(text: str) -> Iterator[str]:
     days = list(dict.fromkeys(day for match in _DATE.finditer(text) if (day := _date_of(match))))
     if len(days) == 2:  # noqa: PLR2004 - a distance has two ends
-        yield f"From {min(days)} to {max(days)} it is {_many(abs((days[1] - days[0]).days), 'day')}."
+        yield f"From {min(days)} to {max(days)} it is {plural(abs((days[1] - days[0]).days), 'day')}."
     for day in days:
         yield f"{day} is a {_DAYS[day.weekday()]}."
 
@@ -137,7 +136,3 @@ def _date_of(match: re.Match[str]) -> date | None:
         return date(int(match["year"] or match["year2"]), month, int(match["day"] or match["day2"]))
     except ValueError:
         return None
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -14,6 +14,7 @@ from typing import Final
 from bot.demo.chat_reader import Reading, content_words, quoted, words_of
 from bot.demo.exact import exact_facts, size_of
 from bot.demo.points import NOT_A_MODEL, Point, merge, points_of
+from bot.text.numbers import plural
 
 App = Callable[[Reading], str]
 
@@ -89,8 +90,7 @@ def reader(reading: Reading) -> str:
     if reading.earlier:
         turns = len(reading.earlier)
         seen.append(
-            f"It follows {turns} earlier {'prompt' if turns == 1 else 'prompts'}, "
-            f"the last of them {quoted(reading.earlier[-1])}."
+            f"It follows {plural(turns, 'earlier prompt')}, the last of them {quoted(reading.earlier[-1])}."
         )
     if reading.system:
         seen.append(f"The system prompt says {quoted(reading.system)}; a program can repeat it, not obey it.")
@@ -206,7 +206,7 @@ def _revision(model: str, answer: str, references: tuple[str, ...]) -> str:
         for point in merge(references)
         if len(point.text) <= _LONG_POINT and not any(mine.same_as(point.words) for mine in own)
     ]
-    read = f"{len(references)} {'answer' if len(references) == 1 else 'answers'}"
+    read = plural(len(references), "answer")
     if not lacked:
         return (
             f"\n\n### Second look\n\nRevised: of the {read} I have read, none holds a point that mine lacked."

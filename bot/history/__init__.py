@@ -16,7 +16,7 @@ from bot.history.documents import document_of, export_json, export_jsonl, list_j
 from bot.history.import_json import import_json
 from bot.history.markdown import export_markdown
 from bot.history.terminal import list_text, search_text, show_text
-from bot.text.ages import parse_age
+from bot.text.dates import parse_age
 
 __all__ = [
     "document_of",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bot.settings.files import nearest
+from bot.text.nearest import nearest_name
 
 if TYPE_CHECKING:
     from prompt_toolkit.input import Input
@@ -57,6 +57,6 @@ class Questions:
                 return default
             if answer.isdecimal() and 1 <= int(answer) <= len(names):
                 return names[int(answer) - 1]
-            if answer in names or (answer := nearest(answer, names)):
+            if answer in names or (answer := nearest_name(answer, names)):
                 return answer
             self.say(f"A number from 1 to {len(names)}, please; Ctrl-D leaves.")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.style import Style
 
-    from bot.render.live import Row
+    from bot.text.wrap import Row
 
 QUOTE_BAR = "▌"
 # Indentation stops where less than this would be left for text.

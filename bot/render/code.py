@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bot.render.styles import style, syntax_style
 
 if TYPE_CHECKING:
-    from bot.render.live import Row
+    from bot.text.wrap import Row
 
 TAB = 4
 # Some lexers take quadratic time over one very long line; such a line is data, not code to read.

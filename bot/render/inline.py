@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
     from rich.style import Style
 
-    from bot.render.live import Run
+    from bot.text.wrap import Run
 
 # Characters still shown as themselves that later text could turn into markup: an opening mark
 # without its end so far. Finding one too many only delays a row's becoming final.

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.color import ColorSystem
     from rich.console import Console
-    from rich.style import Style
 
-Run = tuple[str, "Style | None"]
-Row = list[Run]
+    from bot.text.wrap import Row
 
 _CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _REFLOWING_TERMS = ("kitty", "alacritty", "foot", "wezterm", "ghostty", "tmux", "contour")

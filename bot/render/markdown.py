@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from bot.render.live import Row
+    from bot.text.wrap import Row
 
 INTERVAL = 1 / 25
 """Seconds between two redraws at least."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bot.events import Event, Slot
-    from bot.render.live import Row
+    from bot.text.wrap import Row
 
 INTERVAL = 0.1
 """Seconds between two redraws at least."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
     from rich.console import Console, JustifyMethod
 
-    from bot.render.live import Row, Run
+    from bot.text.wrap import Row, Run
 
 # A column narrower than this many cells is a column nobody can read.
 _NARROWEST = 6

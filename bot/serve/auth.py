@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import ipaddress
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bot.method.mixture import CancelToken
 from bot.serve.api_errors import ApiError, rate_limited, service_stopping
+from bot.settings.endpoints import is_loopback
 
 _PUBLIC_PATHS = frozenset({"/healthz"})
 
@@ -115,14 +115,3 @@ class Turns:
         """Cancel the turns in progress."""
         for cancel_token in self._running:
             cancel_token.stop()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host's name or address is this computer's own, reachable from nowhere else."""
-    name = host.strip("[]").rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

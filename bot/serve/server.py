@@ -22,9 +22,10 @@ from bot.app.app import App
 from bot.app.turn import interrupts
 from bot.errors import ExitCode, MoaError, UsageError
 from bot.serve.app import make_app
-from bot.serve.auth import Limits, Turns, is_loopback
+from bot.serve.auth import Limits, Turns
 from bot.serve.chat_completions import ChatCompletions
 from bot.serve.served_mixtures import SERVED, Resolve, ServedMixtures
+from bot.settings.endpoints import is_loopback
 
 if TYPE_CHECKING:
     from typing import TextIO

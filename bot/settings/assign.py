@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.errors import UsageError
-from bot.settings.files import nearest
 from bot.settings.option import Group, Kind, Option
 from bot.settings.options import BY_NAME, FILE_OPTIONS, PRESET_OPTIONS
 from bot.settings.values import WrongValue, from_text
+from bot.text.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from bot.settings.edit import Key
@@ -47,8 +47,7 @@ def read_name(name: str) -> Key:
     if not dot:
         option = BY_NAME.get(name.replace("-", "_"))
         if option is None:
-            near = nearest(name, (*FILE_OPTIONS, *_TABLES))
-            hint = f"Did you mean {near}? " if near else ""
+            hint = did_you_mean(name, (*FILE_OPTIONS, *_TABLES))
             raise UsageError(
                 f"There is no setting {_shown(name)}.",
                 hint=f"{hint}The options by name are settings, and so are {_FORMS}.",

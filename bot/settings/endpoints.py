@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from bot.errors import KeyMissingError, UsageError
 from bot.messages import Endpoint
 from bot.settings.credentials import FILE_NAME, Found, KeyFile, clean_key
-from bot.settings.files import Section, nearest, read_toml
+from bot.settings.files import Section, read_toml
 from bot.settings.key_command import key_from, split_command
 from bot.settings.paths import config_dir, shipped
 from bot.settings.quirks import KEYS as QUIRKS
 from bot.settings.quirks import Quirks, read_quirks
+from bot.text.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +41,6 @@ KEYS_PAGES = {TOGETHER: "https://api.together.ai/settings/api-keys"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
 _KEY_ENV = re.compile(r"[A-Z][A-Z0-9_]{0,60}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,80}")
-_LOOPBACK = re.compile(r"localhost|.+\.localhost|127(\.\d{1,3}){3}|\[::1\]", re.IGNORECASE)
 _ADDRESS = re.compile(
     r"https?://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:(?P<port>[0-9]{1,5}))?(/[!-~]*)?", re.IGNORECASE
 )
@@ -74,7 +74,7 @@ class EndpointConfig:
     @property
     def on_this_computer(self) -> bool:
         """Whether the address is this computer's own, so that no key is needed."""
-        return is_loopback(self.base_url)
+        return is_loopback_url(self.base_url)
 
     @property
     def needs_key(self) -> bool:
@@ -120,10 +120,25 @@ class EndpointConfig:
         return None
 
 
-def is_loopback(base_url: str) -> bool:
-    """Whether an address leads to this computer itself."""
+def is_loopback_url(base_url: str) -> bool:
+    """Whether a service's address leads to this computer itself."""
     address = _ADDRESS.fullmatch(base_url)
-    return address is not None and _LOOPBACK.fullmatch(address["host"]) is not None
+    return address is not None and is_loopback(address["host"])
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address is this computer's own, reachable from nowhere else."""
+    name = host.strip("[]").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    if not (name[:1].isdigit() or ":" in name):
+        return False
+    import ipaddress  # takes 5 ms of the start, which a service with a name does not need
+
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def read_endpoints(own: Mapping[str, Section], environ: Mapping[str, str]) -> dict[str, EndpointConfig]:
@@ -197,8 +212,7 @@ def unknown_endpoint(name: str, endpoints: Mapping[str, EndpointConfig], said: s
     where = f"{said}: " if said else ""
     if name == DEMO:
         return UsageError(f"{where}{DEMO} is the offline service, which is not running.", hint="Use --demo.")
-    near = nearest(name, endpoints)
-    hint = f"Did you mean {near}? " if near else ""
+    hint = did_you_mean(name, endpoints)
     known = ", ".join(key for key in endpoints if key != DEMO)
     shown = name if name.isprintable() else "?"
     return UsageError(f'{where}no endpoint "{shown}".', hint=f"{hint}Endpoints: {known}.")

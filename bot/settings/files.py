@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from bot.errors import ConfigError, UsageError
 from bot.settings.values import WrongValue, check, describe, quote
+from bot.text.nearest import expected_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 4_000_000
 _BARE = re.compile(r"[A-Za-z0-9_-]{1,60}")
-_KEY_SHOWN = 60
 
 
 def read_toml(path: Path, *, optional: bool = False) -> dict[str, object]:
@@ -90,13 +90,6 @@ def bare(key: str) -> str:
     return key if _BARE.fullmatch(key) else quote(key)
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return the one of `names` that `name` was probably meant to be, or ""."""
-    from difflib import get_close_matches
-
-    return next(iter(get_close_matches(name[:_KEY_SHOWN], list(names), n=1)), "")
-
-
 class Section:
     """One table of a TOML file: where it stands, and typed ways to take values from it.
 
@@ -131,9 +124,7 @@ class Section:
         allowed = list(names)
         for key in self.table:
             if key not in allowed:
-                near = nearest(key, allowed)
-                hint = f"did you mean {near}?" if near else "expected one of " + ", ".join(allowed)
-                raise self.error(key, f"unknown key; {hint}")
+                raise self.error(key, f"unknown key; {expected_names(key, allowed)}")
 
     def text(self, name: str) -> str | None:
         """Return a text that is not empty, None when the key is absent."""

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, cast
 
 from bot.errors import ConfigError
 from bot.messages import Agent
-from bot.settings.files import Section, nearest
+from bot.settings.files import Section
 from bot.settings.model_names import parse_models, split_endpoint
 from bot.settings.options import BY_NAME, MAX_ROUNDS, PRESET_OPTIONS
 from bot.settings.values import describe
+from bot.text.nearest import expected_names
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -172,8 +173,7 @@ class _Reader:
         section.only(("model", *_OWN_KEYS) if "model" in section else _OWN_KEYS)
         endpoint = section.text("endpoint") or ""
         if endpoint and endpoint not in self.endpoints:
-            near = nearest(endpoint, self.endpoints)
-            hint = f"did you mean {near}?" if near else "expected one of " + ", ".join(self.endpoints)
+            hint = expected_names(endpoint, list(self.endpoints))
             raise section.error("endpoint", f"no such endpoint; {hint}")
         checked = {
             key: section.option(BY_NAME[key]) for key in ("temperature", "max_tokens") if key in section

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from bot.errors import UsageError
 from bot.settings import paths
 from bot.settings.endpoints import DEMO, read_endpoints
-from bot.settings.files import Section, nearest, read_toml
+from bot.settings.files import Section, read_toml
 from bot.settings.preset import Preset, read_preset
+from bot.text.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -52,9 +53,8 @@ class Presets:
             if name in _stems(folder):
                 file = folder / f"{name}.toml"
                 return read_preset(name, Section(file, read_toml(file)), self._endpoints)
-        near = nearest(name, self.names())
         shown = name if name.isprintable() else "?"
-        hint = f"Did you mean {near}? " if near else ""
+        hint = did_you_mean(name, self.names())
         raise UsageError(f'no preset "{shown}".', hint=f"{hint}Presets: {', '.join(self.names())}.")
 
     def all(self) -> tuple[Preset, ...]:

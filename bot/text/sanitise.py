@@ -43,6 +43,11 @@ def sanitise(text: str, *, newlines: bool = True) -> str:
     return text if newlines else text.translate(_BLANKS)
 
 
+def one_line(text: str) -> str:
+    """Return `text` sanitised, on one line, without runs of blanks."""
+    return " ".join(sanitise(text, newlines=False).split())
+
+
 def mend(text: str) -> str:
     """Return `text` with surrogate pairs joined and lone surrogates as U+FFFD: it can be encoded."""
     return _SURROGATE.sub(lambda m: _join(m[0]) if len(m[0]) == 2 else "\ufffd", text)  # noqa: PLR2004 - a pair is two

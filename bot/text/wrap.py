@@ -9,7 +9,13 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bot.render.live import Row, Run
+    from rich.style import Style
+
+Run = tuple[str, "Style | None"]
+"""A piece of text and how it looks."""
+
+Row = list[Run]
+"""One line on a terminal."""
 
 # Scripts written without spaces. A closing mark stays with what it closes, an opening mark with
 # what it opens, and a variation mark with its character.
@@ -96,15 +102,24 @@ def fold_runs(runs: Row, width: int) -> list[Row]:
 
 
 def cut_cells(text: str, width: int) -> str:
-    """Return `text`, or its beginning and an ellipsis, in at most `width` cells."""
-    from rich.cells import cell_len, chop_cells
+    """Return `text`, or its beginning and an ellipsis, in at most `width` cells.
+
+    A character of two cells is never halved.
+    """
+    from rich.cells import cell_len, set_cell_size
 
     if cell_len(text) <= width:
         return text
     if width <= 1:
         return "…"[:width]
-    pieces = chop_cells(text, width - 1)
-    return (pieces[0] if pieces else "") + "…"
+    return set_cell_size(text, width - 1).rstrip() + "…"
+
+
+def fit_cells(text: str, width: int) -> str:
+    """Return `text` in exactly `width` cells: cut as by `cut_cells`, or with blanks after it."""
+    from rich.cells import set_cell_size
+
+    return set_cell_size(cut_cells(text, width), width)
 
 
 def last_cells(text: str, width: int) -> str:

@@ -12,9 +12,10 @@ import pytest
 from services import start_service
 
 from bot.client.model_list import ListedModel, ModelList
-from bot.client.suggest import ModelSuggester, nearest_model
+from bot.client.suggest import ModelSuggester
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Completion, Endpoint, Message, Request
+from bot.text.nearest import nearest_model
 
 NAMES = ("openai/gpt-oss-120b", "openai/gpt-oss-20b", "Qwen/Qwen3-235B-A22B-Instruct", "zai-org/GLM-5.2")
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from bot.errors import Failure, FailureKind
 from bot.messages import Message
 from bot.serve.api_errors import ApiError, error_for
-from bot.serve.auth import is_loopback
 from bot.serve.request_schema import ChatRequest, MoaOptions, parse_request
 from bot.serve.request_turn import StopCutter
+from bot.settings.endpoints import is_loopback
 
 USER = {"role": "user", "content": "why?"}
 

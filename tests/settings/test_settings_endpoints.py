@@ -11,7 +11,7 @@ import pytest
 from bot.app.make_plan import make_plan
 from bot.errors import ExitCode, KeyMissingError, UsageError
 from bot.messages import Endpoint
-from bot.settings.endpoints import is_loopback
+from bot.settings.endpoints import is_loopback_url
 from bot.settings.show import config_json, config_show
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def test_token_counts_are_asked_for_where_that_is_understood(home: Home) -> None
 )
 def test_this_computer(url: str, local: bool, home: Home) -> None:  # noqa: FBT001 - a row of the table
     """Only loopback addresses count as this computer, however they are written."""
-    assert is_loopback(url) is local
+    assert is_loopback_url(url) is local
     del home
 
 

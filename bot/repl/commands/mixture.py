@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bot.errors import UsageError
 from bot.repl.commands.registry import command
+from bot.text.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from bot.repl.chat_context import ChatContext
@@ -110,10 +111,7 @@ async def _option(chat: ChatContext, name: str, value: str) -> None:
     from bot.settings.values import WrongValue, from_text
 
     if name not in BY_NAME:
-        from difflib import get_close_matches
-
-        near = get_close_matches(name, BY_NAME, n=1)
-        raise UsageError(f"There is no option {name}." + (f" Did you mean {near[0]}?" if near else ""))
+        raise UsageError(f"There is no option {name}. {did_you_mean(name, BY_NAME)}".rstrip())
     if not value:
         await _show(chat, name)
         return

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from bot.errors import UsageError
 from bot.repl.chat_context import ChatContext
+from bot.text.nearest import nearest_name
 
 Run = Callable[[ChatContext, str], Awaitable[None]]
 
@@ -63,9 +63,9 @@ def find(name: str) -> Command:
     known = {alias: entry for entry in COMMANDS.values() for alias in entry.names}
     if name in known:
         return known[name]
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    near = nearest_name(name, known)
     raise UsageError(
-        f"There is no command /{name}." + (f" Did you mean /{near[0]}?" if near else ""),
+        f"There is no command /{name}." + (f" Did you mean /{near}?" if near else ""),
         hint="/help lists them. A prompt that begins with a slash is typed with two: //…",
     )
 
