@@ -33,6 +33,13 @@ class Usage:
     completion_tokens: int | None = None
     reasoning_tokens: int | None = None
 
+    @property
+    def total_tokens(self) -> int | None:
+        """Tokens of prompt and answer, None where one of them is not known."""
+        if self.prompt_tokens is None or self.completion_tokens is None:
+            return None
+        return self.prompt_tokens + self.completion_tokens
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:

@@ -29,6 +29,7 @@ from bot.messages import Agent, Ask, Endpoint, Usage
 from bot.method.mixture import Mixture
 from bot.settings import paths
 from bot.settings.endpoints import LOCAL
+from bot.text.numbers import plural
 
 if TYPE_CHECKING:
     from bot.method.plan import Plan
@@ -182,7 +183,7 @@ class App(Opening):
             self._changed = {}
             self._use(self._resolve_with(resumed_options(conversation, self._resolve_with({}))))
         turns = self.store.count_turns(conversation.id) if self.store else 0
-        self.say(f"Resumed {conversation.id}: {conversation.title} ({turns} turn{'s' * (turns != 1)})")
+        self.say(f"Resumed {conversation.id}: {conversation.title} ({plural(turns, 'turn')})")
 
     def _resolve_with(self, changes: Mapping[str, object]) -> Settings:
         if self._resolve is None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from bot.errors import Failure, FailureKind
 from bot.events import CallFinished, CallRetrying, Event, Notice, TurnFinished
+from bot.text.numbers import duration
 
 if TYPE_CHECKING:
     from loguru import Logger
@@ -170,17 +171,17 @@ def describe(event: Event) -> str:
                 parts.append("done")
             if completion:
                 usage = completion.usage
-                parts.append(f"{completion.seconds:.2f} s")
+                parts.append(duration(completion.seconds))
                 parts.append(f"{_known(usage.prompt_tokens)} + {_known(usage.completion_tokens)} tokens")
             return " | ".join(parts)
         case CallRetrying(slot, failure, attempt, wait):
             where = f"round {slot.round} | {slot.role} | {slot.agent.model}"
-            return f"{where} | again after try {attempt} in {wait:.1f} s: {_told(failure)}"
+            return f"{where} | again after try {attempt} in {duration(wait)}: {_told(failure)}"
         case Notice(text):
             # What follows a colon may be a service's own words.
             return f"notice | {text.partition(': ')[0]}"
         case TurnFinished(result):
-            return f"turn {result.status} | {result.model} | {result.seconds:.2f} s"
+            return f"turn {result.status} | {result.model} | {duration(result.seconds)}"
         case _:
             return ""
 

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from bot.attribution.attribution import Attribution, attribute
-from bot.text.phrases import short_name
+from bot.text.names import short_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

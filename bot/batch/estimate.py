@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bot.messages import Agent, Usage
 from bot.method.context import MESSAGE_TOKENS, estimate_tokens
+from bot.text.numbers import money, plural
 
 if TYPE_CHECKING:
     from bot.batch.rows import PromptRow
@@ -36,16 +37,14 @@ class Estimate:
 
     def text(self) -> str:
         """Say it in a sentence or two."""
-        head = f"{self.prompts:,} prompts, {self.calls:,} calls"
+        head = f"{plural(self.prompts, 'prompt')}, {plural(self.calls, 'call')}"
+        likely, most = money(self.likely), money(self.most)
         if self.unpriced:
             return (
                 f"{head}. The prices of {', '.join(sorted(self.unpriced))} are not known;"
-                f" the others cost about ${self.likely:.2f}, at most ${self.most:.2f}."
+                f" the others cost about {likely}, at most {most}."
             )
-        return (
-            f"{head}: about ${self.likely:.2f} if answers take {LIKELY_TOKENS} tokens each,"
-            f" at most ${self.most:.2f}."
-        )
+        return f"{head}: about {likely} if answers take {LIKELY_TOKENS} tokens each, at most {most}."
 
 
 def estimate(rows: Iterable[PromptRow], plan: Plan, cost: Cost) -> Estimate:

@@ -12,7 +12,7 @@ from bot.batch.batch import Batch, Done, Options
 from bot.batch.estimate import Estimate, estimate
 from bot.batch.rows import PromptRow
 from bot.bulk.answering import converse, samples
-from bot.bulk.progress import money
+from bot.bulk.progress import cost_text
 from bot.bulk.runner import Outcome, Runner, describe
 from bot.errors import ExitCode
 
@@ -87,5 +87,5 @@ def _finish(batch: Batch, outcome: Outcome) -> ExitCode:
         why = describe(tally)
         say(f"moa-bot: {missing:,} rows have no reply{f' ({why})' if why else ''}. {again}")
     if not batch.settings.quiet:
-        say(f"moa-bot: {batch.out}, {money(tally.spent, tally.unpriced)}")
+        say(f"moa-bot: {batch.out}, {cost_text(tally)}")
     return outcome.code(missing, batch.options.max_errors)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from bot.errors import MoaError
 from bot.messages import Request, Usage
 from bot.method.context import MESSAGE_TOKENS, estimate_tokens
+from bot.text.numbers import money
 
 Price = Callable[[Request, Usage], float | None]
 """US dollars of a call with this usage, None when its price or its tokens are unknown."""
@@ -47,7 +48,7 @@ class Budget:
         while self.spent + self._aside + most > self.cap:
             if self._aside <= 0:
                 raise BudgetSpentError(
-                    f"The budget of ${self.cap:.2f} is used up (${self.spent:.4f} spent).",
+                    f"The budget of {money(self.cap)} is used up ({money(self.spent)} spent).",
                     hint="The same command with a higher --max_cost goes on from here.",
                 )
             self._changed.clear()

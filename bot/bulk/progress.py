@@ -11,12 +11,13 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, TextIO
 
+from bot.text.numbers import duration, money, plural
+
 if TYPE_CHECKING:
     from bot.bulk.cached_client import Tally
 
 REDRAW_SECONDS = 0.5
 PLAIN_SECONDS = 30.0
-_MINUTE, _HOUR = 60, 3600
 
 
 class Progress:
@@ -77,14 +78,14 @@ class Progress:
             parts.append(f"{fresh / seconds:.2g}/s" if fresh / seconds < 10 else f"{fresh / seconds:.0f}/s")  # noqa: PLR2004 - two digits are enough
         if tally is not None:
             if tally.retries:
-                parts.append(f"{tally.retries:,} retries")
+                parts.append(plural(tally.retries, "retry", "retries"))
             if tally.in_flight:
                 parts.append(f"{tally.in_flight} under way")
-            parts.append(money(tally.spent, tally.unpriced))
+            parts.append(cost_text(tally))
         if fresh and self._total is not None and done < self._total:
-            parts.append(f"{duration((self._total - done) * seconds / fresh)} left")
+            parts.append(f"{duration(round((self._total - done) * seconds / fresh))} left")
         else:
-            parts.append(duration(seconds))
+            parts.append(duration(round(seconds)))
         return " · ".join(parts)
 
     def _write(self, text: str) -> None:
@@ -98,18 +99,9 @@ class Progress:
             self._stream.flush()
 
 
-def money(spent: float, unpriced: int = 0) -> str:
-    """Write an amount of US dollars, and of how many calls the price is unknown."""
-    if not unpriced:
-        return f"${spent:.2f}" if spent >= 1 or not spent else f"${spent:.4f}"
-    calls = f"{unpriced:,} {'call' if unpriced == 1 else 'calls'} of unknown price"
-    return f"${spent:.4f} + {calls}" if spent else calls
-
-
-def duration(seconds: float) -> str:
-    """Write seconds as a person would."""
-    if seconds < _MINUTE:
-        return f"{seconds:.0f} s"
-    if seconds < _HOUR:
-        return f"{seconds / _MINUTE:.0f} min"
-    return f"{seconds / _HOUR:.1f} h"
+def cost_text(tally: Tally) -> str:
+    """Write what was spent, and of how many calls the price is unknown."""
+    if not tally.unpriced:
+        return money(tally.spent)
+    calls = f"{plural(tally.unpriced, 'call')} of unknown price"
+    return f"{money(tally.spent)} + {calls}" if tally.spent else calls

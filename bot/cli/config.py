@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.cli.options import Given, with_options
-from bot.cli.output import cut, put, put_json, tabbed, window
+from bot.cli.output import put, put_json, window
 from bot.errors import ConfigError, MoaError, UsageError
 from bot.settings import paths
+from bot.text.table import tab_separated
+from bot.text.wrap import cut_cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,7 +57,7 @@ def show(
         return
     rows = config_show(settings)
     if window() is None:
-        put(tabbed(rows))
+        put(tab_separated(rows))
         return
     key = max(len(row.key) for row in rows)
     value = min(_WIDEST_VALUE, max(len(row.value) for row in rows))
@@ -85,8 +87,9 @@ def set_(
     from bot.settings.edit import change_config
 
     if len(pairs) % 2:
+        name = cut_cells(pairs[-1], 40) if pairs[-1].isprintable() else "The last name"
         raise UsageError(
-            f"{cut(pairs[-1], 40) if pairs[-1].isprintable() else 'The last name'}: a value is missing.",
+            f"{name}: a value is missing.",
             hint="moa-bot config set NAME VALUE, and again NAME VALUE",
         )
     keys = [read_name(name) for name in pairs[::2]]

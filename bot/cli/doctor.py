@@ -99,15 +99,8 @@ def _show(console: Console, check: Check) -> None:
     from bot.text.sanitise import sanitise
 
     look = {"FINE": "good", "BROKEN": "bad", "NOTE": "busy"}[check.verdict.name]
-    line = Text.assemble(
-        (check.verdict.value, style(look)), " ", (check.name, style("name")), "  ", _one_line(check.found)
-    )
+    found = sanitise(check.found, newlines=False)
+    line = Text.assemble((check.verdict.value, style(look)), " ", (check.name, style("name")), "  ", found)
     console.print(line, soft_wrap=True)
     if check.advice:
         console.print(Text(f"    → {sanitise(check.advice, newlines=False)}"), soft_wrap=True)
-
-
-def _one_line(text: str) -> str:
-    from bot.text.sanitise import sanitise
-
-    return sanitise(text, newlines=False)

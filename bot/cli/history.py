@@ -163,7 +163,8 @@ def delete(
     ] = None,
 ) -> None:
     """Delete one conversation, or all that are older."""
-    from bot.history import parse_age
+    from bot.text.dates import parse_age
+    from bot.text.numbers import plural
     from bot.text.sanitise import sanitise
 
     if (identifier is None) == (older_than is None):
@@ -176,7 +177,7 @@ def delete(
             )
         elif older_than is not None:
             count = store.delete_older_than(parse_age(older_than))
-            print(f"Deleted {count} conversation{'s' * (count != 1)}.", file=sys.stderr)
+            print(f"Deleted {plural(count, 'conversation')}.", file=sys.stderr)
 
 
 @contextmanager

@@ -13,11 +13,12 @@ from typing import Annotated, NamedTuple
 import typer
 
 from bot.cli.options import Given, with_options
-from bot.cli.output import put, put_json, tabbed, table, window
+from bot.cli.output import put, put_json, window
 from bot.errors import KeyMissingError, UsageError
 from bot.settings.credentials import LONGEST, KeyFile, clean_key
 from bot.settings.endpoints import DEMO, EndpointConfig, unknown_endpoint
 from bot.settings.settings import Settings
+from bot.text.table import tab_separated, table
 
 app = typer.Typer(help="Keep the keys of services, in the system keyring or a file.", no_args_is_help=True)
 
@@ -80,7 +81,7 @@ def list_(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
     if as_json:
         put_json([row._asdict() for row in rows])
     elif (width := window()) is None:
-        put(tabbed(rows))
+        put(tab_separated(rows))
     else:
         columns = {name: [getattr(row, name) for row in rows] for name in _Row._fields}
         put(table(columns, width, flexible="place"))

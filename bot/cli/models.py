@@ -14,9 +14,11 @@ import typer
 
 from bot.app.make_plan import make_plan
 from bot.cli.options import Given, with_options
-from bot.cli.output import count, put, put_json, tabbed, table, window
+from bot.cli.output import put, put_json, window
 from bot.errors import ExitCode, Failure, FailureKind, KeyMissingError, MoaError, TurnFailedError
 from bot.settings.endpoints import LOCAL
+from bot.text.numbers import compact, money, plural
+from bot.text.table import tab_separated, table
 
 if TYPE_CHECKING:
     from bot.client.model_list import ListedModel, ModelList
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 _OPTIONS = (
     "preset", "aggregator", "reference_models", "endpoint", "timeout", "json", "demo", "local", "models_dir",
 )  # fmt: skip
-_THOUSAND, _MILLION = 1000, 1_000_000
-_CENT = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def models(
         errors = {name: str(failure) for name, failure in failed.items()}
         put_json({"models": [asdict(row) for row in rows], "failed": errors})
     elif (width := window()) is None:
-        put(tabbed(_cells(row) for row in rows))
+        put(tab_separated(_cells(row) for row in rows))
     else:
         put(_table(rows, width, len(lists)))
     _footnotes(settings, rows, lists)
@@ -214,16 +214,16 @@ def _table(rows: list[Row], width: int, endpoints: int) -> str:
         "model": [row.id for row in rows],
         "endpoint": [row.endpoint if endpoints > 1 else "" for row in rows],
         "kind": [row.kind for row in rows],
-        "context": [_tokens(row.context) for row in rows],
-        "in $": [_dollars(row.input_price) for row in rows],
-        "out $": [_dollars(row.output_price) for row in rows],
+        "context": ["" if row.context is None else compact(row.context) for row in rows],
+        "in": [_price(row.input_price) for row in rows],
+        "out": [_price(row.output_price) for row in rows],
         "thinks": ["gone" if row.used == "gone" else row.reasoning or "" for row in rows],
     }
-    dispensable = ("thinks", "kind", "context", "out $", "in $", "endpoint")
+    dispensable = ("thinks", "kind", "context", "out", "in", "endpoint")
     # Half a name is no name: where even that is too wide, the window may fold the line.
     least = max((len(row.id) for row in rows), default=0) + len("✓") + 2
     columns = _without(columns, dispensable, max(width, least))
-    return table(columns, max(width, least), flexible="model", right=("context", "in $", "out $"))
+    return table(columns, max(width, least), flexible="model", right=("context", "in", "out"))
 
 
 def _without(columns: dict[str, list[str]], dispensable: tuple[str, ...], width: int) -> dict[str, list[str]]:
@@ -237,16 +237,8 @@ def _without(columns: dict[str, list[str]], dispensable: tuple[str, ...], width:
     return kept
 
 
-def _tokens(number: int | None) -> str:
-    if number is None:
-        return ""
-    return f"{round(number / _THOUSAND):,}k" if number >= _THOUSAND else str(number)
-
-
-def _dollars(price: float | None) -> str:
-    if price is None:
-        return ""
-    return f"{price:.2f}" if price >= _CENT or price == 0 else f"{price:.2g}"
+def _price(dollars: float | None) -> str:
+    return "" if dollars is None else money(dollars)
 
 
 def _footnotes(settings: Settings, rows: list[Row], lists: dict[str, ModelList]) -> None:
@@ -260,7 +252,7 @@ def _footnotes(settings: Settings, rows: list[Row], lists: dict[str, ModelList])
     served = len(rows) - len(gone)
     used = sum(row.used == "preset" for row in rows)
     print(
-        f"{count(served, 'model')} of {', '.join(lists)} · ✓ {used} of {mixture} ·"
+        f"{plural(served, 'model')} of {', '.join(lists)} · ✓ {used} of {mixture} ·"
         " prices in US dollars per million tokens",
         file=sys.stderr,
     )

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bot.cli.output import put, put_json, tabbed, table, window
+from bot.cli.output import put, put_json, window
+from bot.text.names import short_name
+from bot.text.sanitise import one_line
+from bot.text.table import tab_separated, table
 
 if TYPE_CHECKING:
     from bot.messages import Agent
@@ -40,13 +43,13 @@ def _put_table(settings: Settings, shown: tuple[Preset, ...]) -> None:
     columns = {
         "name": [preset.name for preset in shown],
         "": [_mark(settings, preset) for preset in shown],
-        "description": [_line(preset.description) for preset in shown],
-        "aggregator": [_short(preset.aggregator.model) for preset in shown],
+        "description": [one_line(preset.description) for preset in shown],
+        "aggregator": [short_name(preset.aggregator.model) for preset in shown],
         "references": [_references(preset) for preset in shown],
     }
     width = window()
     if width is None:
-        put(tabbed(zip(*columns.values(), strict=True)))
+        put(tab_separated(zip(*columns.values(), strict=True)))
         return
     put(table(columns, width, flexible="description", dispensable=("references", "aggregator")))
 
@@ -67,24 +70,14 @@ def _retired(settings: Settings, preset: Preset) -> tuple[tuple[str, ...], str]:
 def _references(preset: Preset) -> str:
     from bot.settings.model_names import fold
 
-    return " | ".join(fold(_short(agent.model) for agent in layer) for layer in preset.layers)
-
-
-def _short(model: str) -> str:
-    return _line(model.rpartition("/")[2])
-
-
-def _line(text: str) -> str:
-    from bot.text.sanitise import sanitise
-
-    return " ".join(sanitise(text, newlines=False).split())
+    return " | ".join(fold(short_name(agent.model) for agent in layer) for layer in preset.layers)
 
 
 def _in_full(settings: Settings, preset: Preset) -> Iterator[str]:
     yield preset.name
     for text in (preset.description, preset.note):
         if text:
-            yield f"  {_line(text)}"
+            yield f"  {one_line(text)}"
     gone, sentence = _retired(settings, preset)
     if gone:
         yield f"  {sentence}"
@@ -97,7 +90,7 @@ def _in_full(settings: Settings, preset: Preset) -> Iterator[str]:
     yield f"  {_agent(preset.aggregator, gone)}"
     if preset.values:
         yield "options"
-        yield from (f"  {name} = {_line(str(value))}" for name, value in preset.values.items())
+        yield from (f"  {name} = {one_line(str(value))}" for name, value in preset.values.items())
     yield ""
     yield f"from {preset.source}"
 
@@ -112,7 +105,7 @@ def _agent(agent: Agent, gone: tuple[str, ...]) -> str:
     parts = [f"{agent.endpoint}:{agent.model}" if agent.endpoint else agent.model]
     parts += [f"{name} {value}" for name, value in own.items() if value is not None]
     parts += ["no longer served"] if agent.model in gone and agent.endpoint in {"", "together"} else []
-    return _line(" · ".join(parts))
+    return one_line(" · ".join(parts))
 
 
 def _as_json(settings: Settings, preset: Preset) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from bot.client.logprobs import TopLogprobs, top_logprobs
 from bot.client.thinking import ThinkSplitter, split_thinking
 from bot.errors import Failure
 from bot.messages import Completion, Delta, Usage
+from bot.text.numbers import duration
 
 LONGEST_CALL = 1800.0
 """Seconds after which an answer that still comes is cut off: some models never stop."""
@@ -61,7 +62,7 @@ class CompletionBuilder:
         if self._characters > max_tokens * CHARACTERS_PER_TOKEN + SPARE_CHARACTERS:
             return f"{self._characters:,} characters came, more than {max_tokens:,} tokens can be"
         if monotonic() - self._started > self._longest:
-            return f"it was not over after {self._longest / 60:.0f} minutes"
+            return f"it was not over after {duration(self._longest)}"
         return ""
 
     @property

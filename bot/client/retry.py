@@ -23,6 +23,7 @@ from time import monotonic
 
 from bot.errors import Failure, FailureKind
 from bot.messages import Ask, CallUpdate, Completion, Delta, Endpoint, RateLimitHint, Request, Retrying
+from bot.text.numbers import duration
 
 TRIES = 3
 FIRST_WAIT = 0.5
@@ -122,7 +123,7 @@ def _nothing(request: Request) -> Failure:
 
 
 def _asks_too_long(failure: Failure, wait: float) -> Failure:
-    return replace(failure, hint=f"the service asks to wait {wait:.0f} s")
+    return replace(failure, hint=f"the service asks to wait {duration(round(wait))}")
 
 
 def _whole(completion: Completion, attempt: int, before: float) -> Completion:

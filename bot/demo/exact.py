@@ -63,7 +63,8 @@ def size_of(prompt: str) -> str:
     lines = prompt.count("\n") + 1
     longest = max(words, key=len, default="")
     told = f", the longest of them “{longest[:40]}”" if longest else ""
-    return f"The prompt has {plural(len(words), 'word')} in {plural(lines, 'line')} and {letters:,} letters{told}."
+    size = f"{plural(len(words), 'word')} in {plural(lines, 'line')}"
+    return f"The prompt has {size} and {letters:,} letters{told}."
 
 
 def _sums(text: str) -> Iterator[str]:

@@ -15,6 +15,8 @@ from typing import Any
 from bot.errors import UsageError
 from bot.eval import published
 from bot.eval.stages import SCORES
+from bot.text.numbers import duration, money
+from bot.text.table import aligned
 
 Summary = dict[str, Any]
 Table = list[list[str]]
@@ -78,7 +80,7 @@ def text_report(summaries: Sequence[Summary]) -> str:
 def table(benchmark: str, runs: Sequence[Summary]) -> Table:
     """Return the table of runs and of published figures, the best first in each."""
     more = {"alpaca_eval": ["raw win rate, %"], "mt_bench": ["turn 1", "turn 2"], "flask": []}[benchmark]
-    head = ["", MAIN[benchmark], *more, "scored", "$ a query", "tflops a query", "s a query"]
+    head = ["", MAIN[benchmark], *more, "scored", "cost a query", "tflops a query", "time a query"]
     rows = [_row(run) for run in sorted(runs, key=lambda run: -(main_figure(run)[0] or 0))]
     width = len(head)
     for name, values in _published(benchmark):
@@ -99,9 +101,9 @@ def _row(run: Summary) -> list[str]:
         _with_error(*main_figure(run)),
         *more,
         f"{run['n']:,} of {run['n_expected']:,}",
-        "?" if cost is None else f"{cost:.5f}",
+        "?" if cost is None else money(cost),
         "?" if work is None else f"{work:,.0f}",
-        "?" if seconds is None else f"{seconds:.1f}",
+        "?" if seconds is None else duration(seconds),
     ]
 
 
@@ -179,14 +181,7 @@ def frontier(runs: Sequence[Summary], against: str) -> list[Dot]:
 
 def layout(rows: Table) -> str:
     """Align a table's columns: the first to the left, numbers to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
+    lines = aligned(rows, right=range(1, len(rows[0])))
     return "\n".join([lines[0], "-" * min(100, max(map(len, lines))), *lines[1:]])
 
 

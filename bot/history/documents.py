@@ -17,7 +17,7 @@ import json
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from bot.history.phrases import by_round, by_turn
+from bot.history.facts import by_round, by_turn
 from bot.store.rows import stamp
 
 if TYPE_CHECKING:

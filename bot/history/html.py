@@ -16,17 +16,9 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import unescapeAll
 
 from bot import __version__
-from bot.history.phrases import (
-    by_round,
-    by_turn,
-    call_facts,
-    date,
-    dollars,
-    ending,
-    mixture,
-    number,
-    turn_facts,
-)
+from bot.history.facts import by_round, by_turn, call_facts, ending, mixture, turn_facts
+from bot.text.dates import local_time
+from bot.text.numbers import money, plural
 from bot.text.sanitise import sanitise
 
 if TYPE_CHECKING:
@@ -146,9 +138,10 @@ def markdown_to_html(text: str) -> str:
 
 
 def _facts(conversation: Conversation, turns: Sequence[Turn]) -> str:
-    parts = [date(conversation.created), mixture(conversation.settings), number(len(turns), "turn")]
+    parts = [local_time(conversation.created), mixture(conversation.settings), plural(len(turns), "turn")]
     costs = [turn.cost for turn in turns if turn.cost is not None]
-    parts.append(dollars(sum(costs) if costs else None, len(turns) - len(costs)))
+    if costs:
+        parts.append(money(sum(costs), len(turns) - len(costs)))
     return " · ".join(part for part in parts if part)
 
 
@@ -172,8 +165,8 @@ def _references(calls: Sequence[StoredCall]) -> Iterator[str]:
         return
     asked = [call for of_round in rounds.values() for call in of_round]
     failed = sum(call.status == "failed" for call in asked)
-    said = f"{number(len(asked) - failed, 'answer')} of the reference models"
-    said += f" in {number(len(rounds), 'round')}" + (f", {failed} failed" if failed else "")
+    said = f"{plural(len(asked) - failed, 'answer')} of the reference models"
+    said += f" in {plural(len(rounds), 'round')}" + (f", {failed} failed" if failed else "")
     yield f'<details class="references"><summary>{said}</summary>'
     for round_number, of_round in rounds.items():
         yield f"<h3>Round {round_number}</h3>"

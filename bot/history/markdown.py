@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bot.history.phrases import by_round, by_turn, call_facts, date, ending, mixture, number, turn_facts
+from bot.history.facts import by_round, by_turn, call_facts, ending, mixture, turn_facts
+from bot.text.dates import local_time
+from bot.text.numbers import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,7 +29,7 @@ def export_markdown(
     references: bool = True,
 ) -> str:
     """Write a conversation as one document; `references` adds every proposal under its turn."""
-    facts = [f"`{conversation.id}`", date(conversation.created), number(len(turns), "turn")]
+    facts = [f"`{conversation.id}`", local_time(conversation.created), plural(len(turns), "turn")]
     facts += [said] if (said := mixture(conversation.settings)) else []
     blocks = [f"# {conversation.title}", " · ".join(facts)]
     if conversation.system:

@@ -8,19 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.history.phrases import (
-    by_round,
-    by_turn,
-    call_facts,
-    date,
-    dollars,
-    ending,
-    mixture,
-    number,
-    turn_facts,
-)
+from bot.history.facts import by_round, by_turn, call_facts, ending, mixture, turn_facts
 from bot.store.rows import stamp
+from bot.text.dates import local_time
+from bot.text.numbers import money, plural
 from bot.text.sanitise import sanitise
+from bot.text.table import tab_separated, table
+from bot.text.wrap import cut_cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,7 +25,6 @@ _GAP = "  "
 _INDENT = "    "
 # The columns that a narrow window does without: the first of these go first.
 _DISPENSABLE = ("cost", "turns", "updated")
-_LEAST_TITLE = 16
 _FOUND, _RESET = "\x1b[1;36m", "\x1b[0m"
 
 
@@ -41,12 +34,12 @@ def list_text(rows: Sequence[Summary], width: int | None) -> str:
     None means a pipe: a line each of id, time (UTC), turns, cost and title, tab between them.
     """
     if width is None:
-        return _tab_separated(
+        return tab_separated(
             (
                 row.conversation.id,
                 stamp(row.conversation.updated),
                 str(row.turns),
-                dollars(row.cost, row.uncosted),
+                "" if row.cost is None else money(row.cost, row.uncosted),
                 row.conversation.title,
             )
             for row in rows
@@ -55,12 +48,12 @@ def list_text(rows: Sequence[Summary], width: int | None) -> str:
         return ""
     columns = {
         "id": [row.conversation.id for row in rows],
-        "updated": [date(row.conversation.updated) for row in rows],
+        "updated": [local_time(row.conversation.updated) for row in rows],
         "turns": [str(row.turns) for row in rows],
-        "cost": [dollars(row.cost, row.uncosted) or "unknown" for row in rows],
-        "title": [_line(row.conversation.title) for row in rows],
+        "cost": ["unknown" if row.cost is None else money(row.cost, row.uncosted) for row in rows],
+        "title": [row.conversation.title for row in rows],
     }
-    return _table(columns, width, right=("turns", "cost"))
+    return table(columns, width, flexible="title", dispensable=_DISPENSABLE, right=("turns", "cost"))
 
 
 def search_text(hits: Sequence[Hit], width: int | None, *, colour: bool = False) -> str:
@@ -70,14 +63,14 @@ def search_text(hits: Sequence[Hit], width: int | None, *, colour: bool = False)
     With `colour` the found words stand out on a terminal, by codes of ours that end with them.
     """
     if width is None:
-        return _tab_separated(
+        return tab_separated(
             (hit.conversation, str(hit.turn), stamp(hit.created), hit.title, hit.snippet) for hit in hits
         )
     lines = []
     for hit in hits:
-        head = _GAP.join((hit.conversation, date(hit.created), f"turn {hit.turn}", _line(hit.title)))
-        snippet = _cut(_INDENT + _line(hit.snippet), width)
-        lines += [_cut(head, width), _highlighted(snippet, hit) if colour else snippet]
+        head = _GAP.join((hit.conversation, local_time(hit.created), f"turn {hit.turn}", _line(hit.title)))
+        snippet = cut_cells(_INDENT + _line(hit.snippet), width)
+        lines += [cut_cells(head, width), _highlighted(snippet, hit) if colour else snippet]
     return _lines(lines)
 
 
@@ -108,7 +101,7 @@ def show_text(
     `references` adds every reference model's answer before the reply; `reasoning` the thinking
     of those that thought.
     """
-    head = [conversation.id, date(conversation.created), number(len(turns), "turn")]
+    head = [conversation.id, local_time(conversation.created), plural(len(turns), "turn")]
     head += [said] if (said := _line(mixture(conversation.settings))) else []
     lines = [_line(conversation.title), " · ".join(head)]
     if conversation.system:
@@ -154,42 +147,3 @@ def _line(text: str) -> str:
 
 def _lines(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
-
-
-def _tab_separated(rows: Iterable[tuple[str, ...]]) -> str:
-    return _lines("\t".join(_line(cell) for cell in row) for row in rows)
-
-
-def _table(columns: dict[str, list[str]], width: int, right: tuple[str, ...]) -> str:
-    """Align columns by their width in cells; the last one gets what room is left."""
-    from rich.cells import cell_len
-
-    columns = dict(columns)
-    *_, last = columns
-
-    def room() -> int:
-        return width - sum(sizes[name] + len(_GAP) for name in columns if name != last)
-
-    sizes = {name: max(cell_len(cell) for cell in (name, *cells)) for name, cells in columns.items()}
-    for name in _DISPENSABLE:
-        if room() >= min(_LEAST_TITLE, sizes[last]):
-            break
-        del columns[name]
-    sizes[last] = min(sizes[last], max(1, room()))
-    lines = []
-    for row in ((*columns,), *zip(*columns.values(), strict=True)):
-        cells = []
-        for name, cell in zip(columns, row, strict=True):
-            padding = " " * (sizes[name] - cell_len(cell))
-            cells.append(padding + cell if name in right else cell + padding)
-        lines.append(_cut(_GAP.join(cells).rstrip(), width))
-    return _lines(lines)
-
-
-def _cut(text: str, width: int) -> str:
-    """Cut a line to `width` cells, saying so with "…"; a wide character is never halved."""
-    from rich.cells import cell_len, set_cell_size
-
-    if cell_len(text) <= width:
-        return text
-    return set_cell_size(text, max(0, width - 1)).rstrip() + "…"

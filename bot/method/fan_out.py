@@ -11,6 +11,7 @@ from bot.errors import FailureKind
 from bot.events import CallFinished
 from bot.method.model_call import CallEvent, ModelCall
 from bot.method.round_timeout import RoundTimeout
+from bot.text.numbers import duration
 
 
 class CancelToken:
@@ -64,7 +65,7 @@ async def fan_out(
                     event = await queue.get()
             except TimeoutError:
                 for call in waiting.values():
-                    yield CallFinished(call.cut(f"cut off after {limit:.1f} s", FailureKind.LATE))
+                    yield CallFinished(call.cut(f"cut off after {duration(limit or 0)}", FailureKind.LATE))
                 return
             if isinstance(event, Exception):
                 raise event

@@ -37,6 +37,7 @@ from bot.method.early_stop import Decision, decide
 from bot.method.fan_out import CancelToken, fan_out
 from bot.method.model_call import ModelCall, Models, TurnContext
 from bot.method.ranking import Ranking
+from bot.text.numbers import plural
 
 if TYPE_CHECKING:
     from bot.method.plan import Plan
@@ -120,7 +121,7 @@ class _Turn:
         plan = self._turn.plan
         answers = [call for call in self._rounds[-1] if call.answer]
         if number > 1 and len(answers) < max(1, plan.min_references):
-            few = _count(len(answers), "answer")
+            few = plural(len(answers), "answer") if answers else "no answers"
             return (
                 True,
                 f"Round {number} gave {few}, too few to use: the reply is made from round {number - 1}.",
@@ -253,7 +254,3 @@ def total_usage(calls: Sequence[Call]) -> Usage:
         total([usage.completion_tokens for usage in usages]),
         total([usage.reasoning_tokens for usage in usages]),
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"

@@ -18,6 +18,7 @@ from bot.errors import Failure, FailureKind, KeyMissingError, MoaError, UsageErr
 from bot.onboarding.machine import Check, Verdict, broken, fine, machine_checks, note, proxies, versions
 from bot.onboarding.services import open_services
 from bot.settings.endpoints import LOCAL
+from bot.text.numbers import duration, money, plural
 
 if TYPE_CHECKING:
     from bot.app.streams import Streams
@@ -99,7 +100,8 @@ async def _nearby(settings: Settings) -> Check:
     if not found:
         return fine("this computer", "no service of models answers here")
     said = [
-        f"{service.endpoint.name} at {service.endpoint.base_url}, {len(service.model_list.models)} models"
+        f"{service.endpoint.name} at {service.endpoint.base_url},"
+        f" {plural(len(service.model_list.models), 'model')}"
         for service in found
     ]
     return fine("this computer", "; ".join(said))
@@ -131,7 +133,7 @@ def _endpoint(settings: Settings, name: str, answer: ModelList | Failure, agents
         return broken(title, f"{url}: {answer.kind}: {answer.message}", answer.hint)
     there = {model.id for model in answer.models}
     gone = [agent.model for agent in agents if agent.endpoint == name and agent.model not in there]
-    said = f"{url}, {len(there):,} model{'s' * (len(there) != 1)}"
+    said = f"{url}, {plural(len(there), 'model')}"
     if gone:
         advice = f"See what is served: moa-bot models --endpoint {name}"
         return note(title, f"{said}; not among them: {', '.join(gone)}", advice)
@@ -166,18 +168,14 @@ async def _models(services: Services, agents: list[Agent]) -> AsyncIterator[Chec
             task.cancel()
     if tasks:
         more = f", and {unknown} of unknown price" if unknown else ""
-        yield fine("calls", f"{len(tasks)} side by side, {_dollars(total)}{more}")
+        yield fine("calls", f"{len(tasks)} side by side, {money(total)}{more}")
 
 
 def _answered(completion: Completion) -> str:
     usage = completion.usage
-    parts = [f"{completion.seconds:.1f} s"]
-    if usage.prompt_tokens is not None and usage.completion_tokens is not None:
-        parts.append(f"{usage.prompt_tokens + usage.completion_tokens} tokens")
+    parts = [duration(completion.seconds)]
+    if usage.total_tokens is not None:
+        parts.append(plural(usage.total_tokens, "token"))
     if completion.retries:
         parts.append(f"after {completion.retries + 1} tries")
     return ", ".join(parts)
-
-
-def _dollars(cost: float) -> str:
-    return "$0" if not cost else f"${cost:.2g}" if cost >= 1e-6 else "less than $0.000001"  # noqa: PLR2004 - a line's room

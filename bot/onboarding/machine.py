@@ -21,6 +21,7 @@ from bot import __version__
 from bot.app.make_plan import make_plan
 from bot.errors import StoreError
 from bot.settings import paths
+from bot.text.numbers import plural
 
 if TYPE_CHECKING:
     from bot.app.streams import Streams
@@ -127,7 +128,7 @@ def store(file: Path) -> Check:
     if said != "ok":
         advice = "Export what can still be read (moa-bot history export), then move it away."
         return broken("store", f"{file} is damaged: {said}", advice)
-    size = f"{kept:,} conversation{'s' * (kept != 1)}, {file.stat().st_size / 1e6:.1f} MB, {file}"
+    size = f"{plural(kept, 'conversation')}, {file.stat().st_size / 1e6:.1f} MB, {file}"
     if os.name == "posix" and mode & _OTHERS:
         return note("store", f"{size}: other users could read it", f"If they still can: chmod 600 {file}")
     return fine("store", size)

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bot.render.styles import style
-from bot.text.phrases import one_line
-from bot.text.sanitise import sanitise
+from bot.text.sanitise import one_line, sanitise
 from bot.text.wrap import break_points, cut_cells
 
 if TYPE_CHECKING:

@@ -128,6 +128,18 @@ def write_text(console: Console, text: str) -> None:
     file.flush()
 
 
+_PLAIN_SIGNS = str.maketrans(dict(zip("✓▸∙✗…·×—", "+>.x~|x-", strict=True)) | {"→": "->"})
+
+
+def plain_signs(text: str, encoding: str) -> str:
+    """Return `text` with ASCII in the place of our signs where that encoding has none of them."""
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return text.translate(_PLAIN_SIGNS)
+    return text
+
+
 def _goes_on(old: str, new: str) -> bool:
     return new.startswith(old) and "\x1b" not in old
 

@@ -7,6 +7,7 @@ no threads, no timers, and nothing is written while nothing changed.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,10 +21,12 @@ from bot.events import (
     RoundFinished,
     RoundStarted,
 )
-from bot.render.live import LiveRows
+from bot.render.live import LiveRows, plain_signs
 from bot.render.progress_row import ProgressRow
 from bot.render.styles import style
-from bot.text import phrases
+from bot.render.turn_text import failure_text, round_summary
+from bot.text.names import short_name, slot_names
+from bot.text.numbers import duration, plural
 from bot.text.wrap import break_points, cut_cells, cut_runs, last_cells
 
 if TYPE_CHECKING:
@@ -96,9 +99,9 @@ class RoundBlock:
             case AggregatorStarted(slot, references):
                 self._slots.clear()
                 self._since = now
-                name = phrases.short_name(slot.agent.model)
+                name = short_name(slot.agent.model)
                 self._title = name
-                self._reading = f"{name} reads {phrases.plural(references, 'answer')}" if references else ""
+                self._reading = f"{name} reads {plural(references, 'answer')}" if references else ""
                 self._reading = self._reading or f"{name} was asked"
             case ReplyDelta(text, reasoning):
                 if text:
@@ -136,7 +139,7 @@ class RoundBlock:
         self._rows.clear()
 
     def _start(self, event: RoundStarted, now: float) -> None:
-        names = phrases.slot_names([slot.agent for slot in event.slots])
+        names = slot_names([slot.agent for slot in event.slots])
         self._slots = {_key(slot): ProgressRow(name) for slot, name in zip(event.slots, names, strict=True)}
         self._title = f"round {event.round} of {event.rounds}"
         self._since = now
@@ -147,7 +150,7 @@ class RoundBlock:
         slot = event.call.slot if isinstance(event, CallFinished) else event.slot
         if slot.role == "aggregator":
             if isinstance(event, CallRetrying):
-                again = f"{event.failure.kind}, asking again in {phrases.wait(event.wait)}"
+                again = f"{event.failure.kind}, asking again in {duration(math.ceil(event.wait))}"
                 self._reading = f"{self._title}: {again}"
             return
         line = self._slots.get(_key(slot))
@@ -163,14 +166,14 @@ class RoundBlock:
                 line.first, line.characters, line.tail = None, 0, ""
             case CallFinished(call):
                 if call.failure is not None:
-                    line.state, line.said = "failed", phrases.reason(call.failure)
+                    line.state, line.said = "failed", failure_text(call.failure)
                 elif call.completion is not None:
                     line.state, line.tokens = "done", call.completion.usage.completion_tokens
                     line.seconds, line.first = call.completion.seconds, call.completion.first_token
 
     def _fold(self, event: RoundFinished) -> None:
         self._slots.clear()
-        head, failures = phrases.fold(event)
+        head, failures = round_summary(event)
         if self._keep:
             joined = "   ".join([head, ", ".join(failures)]) if failures else head
             fits = len(MARGIN + joined) <= self._console.width
@@ -185,7 +188,7 @@ class RoundBlock:
         if self._slots:
             rows += self._block(now)
         elif self._reading:
-            spent = phrases.seconds(max(now - self._since, 0))
+            spent = duration(max(now - self._since, 0))
             rows.append(self._row([(f"{MARGIN}{self._reading}   {spent}", "dim")]))
         room = max(self._console.height - 2, 1)
         if len(rows) > room:
@@ -195,7 +198,7 @@ class RoundBlock:
 
     def _block(self, now: float) -> list[str]:
         width = self._console.width
-        spent = phrases.seconds(max(now - self._since, 0))
+        spent = duration(max(now - self._since, 0))
         title = MARGIN + self._title + self._awaited()
         if len(title) + len(spent) + 3 > width:
             title = MARGIN + self._title
@@ -238,7 +241,7 @@ class RoundBlock:
 
     def _wrapped(self, text: str, look: str) -> list[str]:
         """Return the rows of a line that stays, all of it."""
-        text = phrases.spell(text, self._console.encoding)
+        text = plain_signs(text, self._console.encoding)
         room = max(self._console.width - len(MARGIN), 1)
         rows = cut_runs([(text, style(look))], break_points(text, room))
         return [self._rows.ansi([(MARGIN, None), *row]) for row in rows]
@@ -251,7 +254,7 @@ class RoundBlock:
         left = self._console.width
         row: Row = []
         for text, look in cells:
-            shown = phrases.spell(cut_cells(phrases.spell(text, encoding), left), encoding)
+            shown = plain_signs(cut_cells(plain_signs(text, encoding), left), encoding)
             left -= cell_len(shown)
             row.append((shown, style(look) if look else None))
         return self._rows.ansi(row)
@@ -266,7 +269,7 @@ class PlainProgress:
     def on(self, event: Event) -> None:
         """Take in one event."""
         if isinstance(event, RoundFinished):
-            head, failures = phrases.fold(event)
+            head, failures = round_summary(event)
             self.say(head)
             for failure in failures:
                 self.say(failure)
@@ -278,7 +281,7 @@ class PlainProgress:
         """Print one line."""
         from bot.render.live import write_text
 
-        write_text(self._console, phrases.spell(MARGIN + text, self._console.encoding) + "\n")
+        write_text(self._console, plain_signs(MARGIN + text, self._console.encoding) + "\n")
 
     def hide(self) -> None:
         """Do nothing: nothing here is in the way."""

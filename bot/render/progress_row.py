@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bot.text import phrases
+from bot.text.numbers import duration
+from bot.text.sanitise import sanitise
 
 if TYPE_CHECKING:
     from bot.events import CallDelta
 
 CHARACTERS_PER_TOKEN = 4
 """The rule of thumb by which tokens are reckoned until the service says their number."""
+
+
+_BLANKS = re.compile(r"\s+")
+_TAIL = 200  # characters of an answer that are kept to be shown
 
 
 @dataclass(slots=True)
@@ -45,8 +51,8 @@ class ProgressRow:
             return "", "", "", self.said
         if self.state == "retrying":
             left = math.ceil(max(self.until - now, 0))
-            return "", "", "", f"{self.said}, asking again" + (f" in {left} s" if left else "")
-        spent = phrases.clock(self.seconds if self.state == "done" else max(now - self.since, 0))
+            return "", "", "", f"{self.said}, asking again" + (f" in {duration(left)}" if left else "")
+        spent = duration(self.seconds if self.state == "done" else max(now - self.since, 0))
         if self.state == "queued":
             return "queued", "", "", ""
         if self.state == "done":
@@ -70,7 +76,12 @@ class ProgressRow:
                 self.state, self.characters, self.tail = "writing", 0, ""
                 self.first = now - self.since
             self.characters += len(event.text)
-            self.tail = phrases.add_words(self.tail, event.text)
+            self.tail = _appended(self.tail, event.text)
         elif event.reasoning and self.state != "writing":
             self.state = "thinking"
-            self.tail = phrases.add_words(self.tail, event.reasoning)
+            self.tail = _appended(self.tail, event.reasoning)
+
+
+def _appended(tail: str, text: str) -> str:
+    """Return the last characters of what a model wrote, on one line."""
+    return _BLANKS.sub(" ", tail + sanitise(text[-_TAIL:], newlines=False))[-_TAIL:]

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.render.styles import style
-from bot.text import phrases
+from bot.render.turn_text import failure_text
+from bot.text.names import slot_names
+from bot.text.numbers import duration
 from bot.text.sanitise import sanitise
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ def show_proposals(
     console: Console, calls: Sequence[Call], number: int, rounds: int, *, plain: bool = False
 ) -> None:
     """Print the answers of a round, side by side where the window is wide enough for two or more."""
-    names = phrases.slot_names([call.slot.agent for call in calls])
+    names = slot_names([call.slot.agent for call in calls])
     if rounds > 1:
         console.print(f"  round {number} of {rounds}", style=style("dim"))
     across = 1 if plain else min(len(calls), (console.width + len(GAP)) // (COLUMN + len(GAP)))
@@ -83,8 +85,8 @@ def _facts(call: Call) -> str:
     tokens = done.usage.completion_tokens
     parts = [f"{tokens:,} tok"] if tokens is not None else []
     if done.first_token is not None:
-        parts.append(f"first token {phrases.seconds(done.first_token)}")
-    parts.append(phrases.seconds(done.seconds))
+        parts.append(f"first token {duration(done.first_token)}")
+    parts.append(duration(done.seconds))
     if done.partial:
         parts.append("cut")
     return " · ".join(parts)
@@ -92,7 +94,7 @@ def _facts(call: Call) -> str:
 
 def _said(call: Call) -> str:
     if call.failure is not None:
-        return f"*{phrases.reason(call.failure)}*"
+        return f"*{failure_text(call.failure)}*"
     return call.answer
 
 

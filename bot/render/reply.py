@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from bot.events import CallFinished, Notice, ReplyDelta, TurnFinished
-from bot.text import phrases
-from bot.text.sanitise import mend
+from bot.render.turn_text import call_failure, failure_text, partial_reason, turn_failure
+from bot.text.sanitise import mend, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,13 +72,13 @@ class Reports:
         """Say what this event has to say, if anything."""
         match event:
             case CallFinished(call) if call.failure is not None and call.slot.role == "reference":
-                self._say(phrases.call_failure(call))
+                self._say(call_failure(call))
             case Notice(text):
-                self._say(phrases.one_line(text))
+                self._say(one_line(text))
             case TurnFinished(result) if result.status == "failed":
-                self._say(phrases.turn_failure(result), always=True)
+                self._say(turn_failure(result), always=True)
             case TurnFinished(result) if result.status == "partial":
-                self._say(f"the reply is {phrases.cut_off(result)}")
+                self._say(f"the reply is {partial_reason(result)}")
 
     def _say(self, text: str, *, always: bool = False) -> None:
         if self._err is None or (self._quiet and not always):
@@ -183,7 +183,7 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
         "model": result.model,
         "references": [[_reference(call) for call in calls] for calls in result.rounds],
         "status": result.status,
-        "error": phrases.turn_failure(result) if failed else phrases.cut_off(result) or None,
+        "error": turn_failure(result) if failed else partial_reason(result) or None,
         "usage": {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total},
         "cost": result.cost,
         "seconds": result.seconds,
@@ -201,7 +201,7 @@ def _reference(call: Call) -> dict[str, Any]:
         "endpoint": agent.endpoint,
         "text": done.text if done else None,
         "reasoning": done.reasoning if done else None,
-        "error": phrases.reason(call.failure) if call.failure else None,
+        "error": failure_text(call.failure) if call.failure else None,
         "tokens": done.usage.completion_tokens if done else None,
         "prompt_tokens": done.usage.prompt_tokens if done else None,
         "seconds": done.seconds if done else None,

@@ -12,8 +12,9 @@ from typing import IO, TYPE_CHECKING, Protocol
 from bot.events import CallFinished, Notice, ReplyDelta, TurnFinished
 from bot.render.progress import MARGIN
 from bot.render.reply import RawReply, Reports
-from bot.text import phrases
-from bot.text.sanitise import Sanitiser
+from bot.render.turn_text import partial_reason, turn_failure, turn_summary
+from bot.text.names import short_name
+from bot.text.sanitise import Sanitiser, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +121,7 @@ class TerminalView:
                 if text and self._stream:
                     self._feed(text)
             case Notice(text) if self._person:
-                self._notices.append(phrases.one_line(text))
+                self._notices.append(one_line(text))
                 if self._reply is None and self._thinking is None:
                     self._say_notices()
             case TurnFinished(result):
@@ -166,7 +167,7 @@ class TerminalView:
         if calls:
             self._progress.hide()
         for call in calls:
-            name = f"{phrases.short_name(call.slot.agent.model)}, round {call.slot.round}"
+            name = f"{short_name(call.slot.agent.model)}, round {call.slot.round}"
             show_proposal(self._err, call, name, plain=self._plain)
 
     def _feed(self, text: str) -> None:
@@ -188,15 +189,15 @@ class TerminalView:
         elif self._person and replied and self._keep:
             self._gap()
             self._say_notices()
-            for line in phrases.summary(result, self._err.width - len(MARGIN)):
+            for line in turn_summary(result, self._err.width - len(MARGIN)):
                 self._say(line)
         elif self._person and partial:
-            self._say(phrases.cut_off(result))
+            self._say(partial_reason(result))
         self._say_notices()
 
     def _failed(self, result: TurnResult) -> None:
         if self._err.is_terminal:
-            self._say(f"✗ {phrases.turn_failure(result)}", "bad")
+            self._say(f"✗ {turn_failure(result)}", "bad")
 
     def _end_of_progress(self) -> None:
         if self._progress:

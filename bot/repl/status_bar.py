@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.method.context import estimate_tokens
-from bot.text import phrases
+from bot.text.names import short_name
+from bot.text.numbers import compact, money
+from bot.text.sanitise import one_line
 
 if TYPE_CHECKING:
     from prompt_toolkit.formatted_text import StyleAndTextTuples
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 HELP = "/help"
 _BETWEEN = " · "
 _TITLE, _SHORTEST_TITLE = 24, 6
-_THOUSAND = 1000
 _WIDE = 60
 """Cells from which on there is always room for the way to the help."""
 
@@ -62,12 +63,12 @@ def _by_weight(chat: ChatContext) -> list[tuple[int, str]]:
     used = sum(estimate_tokens(message.content) for message in chat.session.history)
     context = chat.app.models.context(plan.aggregator)
     parts = [
-        (_MIXTURE, f"{phrases.short_name(plan.aggregator.model)} ← {slots}{rounds}"),
+        (_MIXTURE, f"{short_name(plan.aggregator.model)} ← {slots}{rounds}"),
         (_FILES, f"{len(chat.files)} attached" if chat.files else ""),
-        (_CONTEXT, f"{_short(used)} of {_short(context)}" if context else f"{_short(used)} tokens"),
+        (_CONTEXT, f"{compact(used)} of {compact(context)}" if context else f"{compact(used)} tokens"),
         (_COST, _cost(chat)),
         (_PRESET, settings.preset.name),
-        (_CONVERSATION, phrases.one_line(conversation.title) if conversation else "new conversation"),
+        (_CONVERSATION, one_line(conversation.title) if conversation else "new conversation"),
     ]
     return [(place, text) for place, text in parts if text]
 
@@ -78,14 +79,4 @@ def _cost(chat: ChatContext) -> str:
         return ""
     if spent.unpriced and not spent.dollars:
         return "cost unknown"
-    return phrases.money(spent.dollars) + ("+" if spent.unpriced else "")
-
-
-def _short(tokens: int) -> str:
-    """Return "640", "12k" or "1M"."""
-    if tokens < _THOUSAND:
-        return str(tokens)
-    thousands = round(tokens / _THOUSAND)
-    if thousands < _THOUSAND:
-        return f"{thousands}k"
-    return f"{tokens / _THOUSAND**2:.1f}".removesuffix(".0") + "M"
+    return money(spent.dollars, spent.unpriced)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bot.errors import ConfigError, KeyMissingError
+from bot.text.numbers import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -234,7 +235,7 @@ def _within(work: Callable[[], Any]) -> Any:
     thread.start()
     thread.join(_PATIENCE)
     if not outcome:
-        raise KeyringError(f"it gave no answer for {_PATIENCE:.0f} s")
+        raise KeyringError(f"it gave no answer for {duration(_PATIENCE)}")
     done, value = outcome
     if not done:
         raise KeyringError(value)

@@ -11,6 +11,7 @@ import subprocess
 from functools import cache
 
 from bot.errors import KeyMissingError
+from bot.text.numbers import duration
 
 SECONDS = 10.0
 """How long a command may take; one that waits for somebody to unlock something needs some."""
@@ -47,7 +48,7 @@ def key_from(command: tuple[str, ...], name: str, seconds: float = SECONDS) -> s
     try:
         printed, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        raise _failed(name, command, f"was not done after {seconds:.0f} s") from None
+        raise _failed(name, command, f"was not done after {duration(seconds)}") from None
     finally:
         process.kill()
         if process.stdout is not None:

@@ -88,7 +88,7 @@ def test_a_wait_that_is_too_long_is_told() -> None:
     """A service that asks for minutes is a failed one, and how long it asks for is said."""
     [failure] = ask(Scripted(fails(FailureKind.RATE_LIMITED, 300.0)))
     assert isinstance(failure, Failure)
-    assert "300 s" in failure.hint
+    assert "5 min 00 s" in failure.hint
 
 
 def test_a_limit_holds_everyone_at_the_same_service() -> None:

@@ -157,11 +157,11 @@ def test_everything_is_in_it() -> None:
     """Title, facts, prompts, replies, what went wrong and the folded references are all there."""
     text = Reader(export_html(CONVERSATION, TURNS, CALLS)).text
     for said in (
-        f"{LOCAL} · preset fast · 3 turns · $0.0200+",
+        f"{LOCAL} · preset fast · 3 turns · $0.02+",
         "Be kind.",
         "Why?\n  # not <b>a</b> heading",
         "They really do",
-        "2 of 3 references in 2 rounds → j · 2.0 s · $0.0200",
+        "2 of 3 references in 2 rounds → j · 2.0 s · $0.02",
         "2 answers of the reference models in 2 rounds, 1 failed",
         "v/a · 9 tokens · 3.6 s",
         "They purr.",

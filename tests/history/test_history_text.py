@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from rich.cells import cell_len
 
-from bot.errors import UsageError
-from bot.history import list_json, list_text, parse_age, search_json, search_text, show_text
+from bot.history import list_json, list_text, search_json, search_text, show_text
 from bot.store import Conversation, Hit, StoredCall, Summary, Turn
 
 WHEN = datetime(2026, 7, 2, 9, 31, 12, 345_000, tzinfo=UTC)
@@ -200,44 +199,3 @@ def test_json_of_lists() -> None:
             "marks": [[5, 9]],
         }
     ]
-
-
-@pytest.mark.parametrize(
-    ("text", "age"),
-    [
-        ("30d", timedelta(days=30)),
-        ("12h", timedelta(hours=12)),
-        (" 8 W ", timedelta(weeks=8)),
-        ("0d", timedelta()),
-        ("2026-01-31", WHEN - datetime(2026, 1, 31).astimezone()),
-        ("2026-01-31t12:30", WHEN - datetime(2026, 1, 31, 12, 30).astimezone()),
-        ("2026-01-31T12:30Z", WHEN - datetime(2026, 1, 31, 12, 30, tzinfo=UTC)),
-    ],
-)
-def test_ages(text: str, age: timedelta) -> None:
-    """Ages count back from now; dates are midnight, in local time unless they say otherwise."""
-    assert parse_age(text, WHEN) == WHEN - age
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "30",
-        "d",
-        "-3d",
-        "3x",
-        "1.5d",
-        "٣d",
-        "999999999w",
-        "2026-02-30",
-        "2026-13-01",
-        "yesterday",
-        "2026-07-03",
-    ],
-)
-def test_nonsense_is_no_age(text: str) -> None:
-    """What is no age or date, or lies in the future, is refused with examples."""
-    with pytest.raises(UsageError) as refused:
-        parse_age(text, WHEN)
-    assert '"30d"' in refused.value.hint

@@ -31,7 +31,6 @@ from bot.events import (
 from bot.messages import Agent, Completion, Usage
 from bot.render.reply import JsonView, PipeView, turn_json
 from bot.render.view import TerminalView
-from bot.text.phrases import money, seconds, slot_names
 
 MakeScreen = Callable[..., Any]
 
@@ -458,34 +457,6 @@ def test_partial_json() -> None:
     """A reply that was cut says why."""
     record = turn_json(result("partial"), conversation_id=None, turn=None)
     assert (record["reply"], record["status"], record["error"]) == (REPLY, "partial", "partial: stopped")
-
-
-@pytest.mark.parametrize(
-    ("agents", "names"),
-    [
-        (["a/x", "b/y"], ["x", "y"]),
-        (["a/x", "b/x", "c/z"], ["a/x", "b/x", "z"]),
-        (["a/x", "a/x", "b/y"], ["x ×1", "x ×2", "y"]),
-        (["plain"], ["plain"]),
-    ],
-)
-def test_names_are_short_and_different(agents: list[str], names: list[str]) -> None:
-    """No two slots look alike."""
-    assert slot_names([Agent(model) for model in agents]) == names
-
-
-def test_the_same_model_at_two_services() -> None:
-    """The endpoint tells them apart."""
-    agents = [Agent("a/x"), Agent("a/x", endpoint="local")]
-    assert slot_names(agents) == ["a/x @ together", "a/x @ local"]
-
-
-def test_numbers_as_people_read_them() -> None:
-    """Money, times and unknown costs."""
-    assert [money(value) for value in (None, 0.0, 0.00001, 0.0183, 3.2)] == [
-        "cost unknown", "$0", "<$0.0001", "$0.0183", "$3.20",
-    ]  # fmt: skip
-    assert [seconds(value) for value in (0.04, 59.94, 125.2)] == ["0.0 s", "59.9 s", "2 min 05 s"]
 
 
 def test_signs_on_a_terminal_that_has_none() -> None:

@@ -153,7 +153,9 @@ FAULTS: tuple[Fault, ...] = (
     ),
     *_passing("429", {"status": 429}, K.RATE_LIMITED, "HTTP 429"),
     *_passing("429-soon", {"status": 429, "headers": {"Retry-After": "0.1"}}, K.RATE_LIMITED, "HTTP 429"),
-    Fault("429-late", {"status": 429, "headers": {"Retry-After": "99"}}, K.RATE_LIMITED, "to wait 99 s"),
+    Fault(
+        "429-late", {"status": 429, "headers": {"Retry-After": "99"}}, K.RATE_LIMITED, "to wait 1 min 39 s"
+    ),
     *_passing("500", {"status": 500}, K.SERVICE, "HTTP 500"),
     Fault("502", {"kind": "html", "status": 502, "text": "<h1>Bad gateway</h1>"}, K.SERVICE, "502", 3),
     *_passing("503", {"status": 503}, K.OVERLOADED, "HTTP 503"),

@@ -12,6 +12,7 @@ from bot.app.attachments import read_text
 from bot.errors import StoreError, UsageError
 from bot.repl.command_syntax import split_arguments
 from bot.repl.commands.registry import COMMANDS, KEYS, Quit, command, find
+from bot.text.numbers import plural
 
 if TYPE_CHECKING:
     from bot.repl.chat_context import ChatContext
@@ -206,4 +207,4 @@ def _size(text: str) -> str:
     from bot.method.context import estimate_tokens
 
     lines = text.count("\n") + (not text.endswith("\n"))
-    return f"{lines:,} line{'s' * (lines != 1)}, about {estimate_tokens(text):,} tokens"
+    return f"{plural(lines, 'line')}, about {estimate_tokens(text):,} tokens"

@@ -9,6 +9,9 @@ from bot.errors import UsageError
 from bot.repl.command_syntax import parse_number, split_arguments
 from bot.repl.commands.conversation import write_file
 from bot.repl.commands.registry import command
+from bot.text.names import short_name
+from bot.text.numbers import money, plural
+from bot.text.sanitise import one_line
 
 if TYPE_CHECKING:
     from bot.events import Call, TurnResult
@@ -45,20 +48,16 @@ async def _trace(chat: ChatContext, argument: str) -> None:  # noqa: ARG001 - ev
 @command("cost")
 async def _cost(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
     """Show the tokens and dollars of the last turn by model, and of this chat."""
-    from bot.text import phrases
-
     if chat.result is not None:
         result = chat.result
         calls = [call for layer in result.rounds for call in layer]
         calls += [*result.attempts, *([result.aggregator] if result.aggregator else [])]
-        chat.say_list([(_asked(call), f"{_tokens(call):<16}  {phrases.money(call.cost)}") for call in calls])
-        chat.say(f"  this turn: {phrases.money(result.cost)}")
+        chat.say_list([(_asked(call), f"{_tokens(call):<16}  {money(call.cost)}") for call in calls])
+        chat.say(f"  this turn: {money(result.cost)}")
     spent = chat.spent
-    known = phrases.money(spent.dollars if spent.dollars or not spent.unpriced else None)
-    unknown = f" and {phrases.plural(spent.unpriced, 'turn')} of unknown cost" if spent.unpriced else ""
-    chat.say(
-        f"  this chat: {known}{unknown if spent.dollars else ''}, {phrases.plural(spent.tokens, 'token')}"
-    )
+    known = money(spent.dollars if spent.dollars or not spent.unpriced else None)
+    unknown = f" and {plural(spent.unpriced, 'turn')} of unknown cost" if spent.unpriced else ""
+    chat.say(f"  this chat: {known}{unknown if spent.dollars else ''}, {plural(spent.tokens, 'token')}")
 
 
 @command("copy")
@@ -70,7 +69,6 @@ async def _copy(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
 @command("code", arguments="[N] [FILE]", completes="files")
 async def _code(chat: ChatContext, argument: str) -> None:
     """List the reply's code blocks; with N: copy that one, or write it to FILE."""
-    from bot.text import phrases
     from bot.text.sanitise import sanitise
 
     blocks = code_blocks(chat.last_reply())
@@ -79,8 +77,8 @@ async def _code(chat: ChatContext, argument: str) -> None:
     which, _, name = argument.partition(" ")
     if not which:
         for index, (language, code) in enumerate(blocks, start=1):
-            lines = phrases.plural(code.count("\n"), "line")
-            chat.say(f"  {index}  {phrases.one_line(language) or 'text':<10} {lines}: {_first_line(code)}")
+            lines = plural(code.count("\n"), "line")
+            chat.say(f"  {index}  {one_line(language) or 'text':<10} {lines}: {_first_line(code)}")
         return
     code = blocks[parse_number(which, len(blocks), "code block") - 1][1]
     if name.strip():
@@ -144,10 +142,8 @@ def copy_text(chat: ChatContext, text: str) -> None:
 
 
 def _asked(call: Call) -> str:
-    from bot.text import phrases
-
     where = "reply" if call.slot.role == "aggregator" else f"round {call.slot.round}"
-    return f"{where:<7}  {phrases.short_name(call.slot.agent.model)}"
+    return f"{where:<7}  {short_name(call.slot.agent.model)}"
 
 
 def _tokens(call: Call) -> str:
@@ -158,7 +154,5 @@ def _tokens(call: Call) -> str:
 
 
 def _first_line(code: str) -> str:
-    from bot.text import phrases
-
-    line = phrases.one_line(code.strip().partition("\n")[0])
+    line = one_line(code.strip().partition("\n")[0])
     return line if len(line) <= 50 else line[:49] + "…"  # noqa: PLR2004 - a list's width

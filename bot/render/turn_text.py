@@ -1,0 +1,116 @@
+"""A turn in words: what a round came to, the line under a reply, and why something is missing.
+
+Strings only; nothing is written here. Whatever comes from a model or a service is sanitised, and
+every phrase is one line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bot.errors import FailureKind
+from bot.text.names import short_name, slot_names
+from bot.text.numbers import duration, money, plural
+from bot.text.sanitise import one_line
+
+if TYPE_CHECKING:
+    from bot.errors import Failure
+    from bot.events import Call, RoundFinished, TurnResult
+
+
+def failure_text(failure: Failure) -> str:
+    """Return a failure without its model: what happened, and what the user can do about it."""
+    return one_line(str(replace(failure, model="")))
+
+
+def left_out(name: str, failure: Failure) -> str:
+    """Return "dbrx-instruct left out: rate limited", "dbrx-instruct not waited for"."""
+    if failure.kind is FailureKind.CANCELLED and failure.message:
+        return f"{name} {failure.message}"
+    return f"{name} left out: {failure.kind}"
+
+
+def round_summary(event: RoundFinished) -> tuple[str, list[str]]:
+    """Return a phrase about a round that is over, and one for each model that was left out."""
+    names = slot_names([call.slot.agent for call in event.calls])
+    failures = [
+        left_out(name, call.failure)
+        for name, call in zip(names, event.calls, strict=True)
+        if call.failure is not None
+    ]
+    good = len(event.calls) - len(failures)
+    head = f"round {event.round}   {good} of {len(event.calls)}   {duration(event.seconds)}"
+    done = [
+        (call.completion.seconds, name)
+        for name, call in zip(names, event.calls, strict=True)
+        if call.completion
+    ]
+    if len(done) > 1:
+        head += f"   slowest {max(done)[1]}"
+    return head + ("" if event.used else "   not used"), failures
+
+
+def turn_summary(result: TurnResult, width: int = 1000) -> list[str]:
+    """Return the line under a reply: models, times, tokens, cost, and what was not as it should be.
+
+    It is broken between its parts where it is longer than `width` cells.
+    """
+    total = result.usage.total_tokens
+    parts = [
+        _mixture(result),
+        "" if result.first_token is None else f"first word {duration(result.first_token)}",
+        duration(result.seconds),
+        "tokens unknown" if total is None else plural(total, "token"),
+        money(result.cost),
+    ]
+    calls = [call for round_ in result.rounds for call in round_]
+    failed = sum(call.failure is not None for call in calls)
+    if failed:
+        parts.append(f"{failed} of {len(calls)} left out")
+    lines = [""]
+    for part in filter(None, [*parts, partial_reason(result)]):
+        joined = f"{lines[-1]} · {part}" if lines[-1] else part
+        if len(joined) <= width or not lines[-1]:
+            lines[-1] = joined
+        else:
+            lines.append(part)
+    return lines
+
+
+def turn_failure(result: TurnResult) -> str:
+    """Return why a turn has no reply."""
+    if result.failure is None:
+        return "the turn failed"
+    return one_line(str(result.failure))
+
+
+def partial_reason(result: TurnResult) -> str:
+    """Return "partial: …" with the reason why a reply is incomplete, "" for a complete one."""
+    if result.status != "partial":
+        return ""
+    completion = result.aggregator.completion if result.aggregator else None
+    why = one_line(completion.partial) if completion else ""
+    return f"partial: {why}" if why else "partial"
+
+
+def call_failure(call: Call) -> str:
+    """Return "round 1: dbrx-instruct left out: rate limited: HTTP 429: …", with all that is known."""
+    if call.failure is None:
+        return ""
+    name = short_name(call.slot.agent.model)
+    return f"round {call.slot.round}: {name} left out: {failure_text(call.failure)}"
+
+
+def _mixture(result: TurnResult) -> str:
+    aggregator = short_name(result.model)
+    if not result.rounds:
+        return aggregator
+    slots = result.rounds[-1]
+    models = {call.slot.agent.model for call in slots}
+    if len(models) == 1 and len(slots) > 1:
+        who = f"{short_name(slots[0].slot.agent.model)} ×{len(slots)}"
+    else:
+        who = plural(len(slots), "model")
+    times = f" × {len(result.rounds)}" if len(result.rounds) > 1 else ""
+    return f"{who}{times} → {aggregator}"
