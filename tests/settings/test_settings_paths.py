@@ -64,6 +64,7 @@ def test_settings_import_nothing_heavy() -> None:
     """On the way to the prompt, settings load none of the slow libraries."""
     code = (
         "import sys\n"
+        "from bot.app.make_plan import make_plan\n"
         "from bot.settings.resolve import resolve\n"
         "make_plan(resolve({}, environ={'MOA_BOT_HOME': sys.argv[1]}))\n"
         "heavy = {'together', 'typer', 'rich', 'prompt_toolkit', 'loguru', 'markdown_it', 'platformdirs',"
