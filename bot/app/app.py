@@ -57,9 +57,9 @@ class KnownModels:
         if learned is not None:
             return learned
         if agent.endpoint == LOCAL:
-            from bot.local.model_files import context_of
+            from bot.local.model_files import context_length
 
-            return context_of(agent.model, self._settings.models_dir)
+            return context_length(agent.model, self._settings.models_dir)
         facts = self._settings.catalogue.facts(agent.model)
         return facts.context if facts else None
 
@@ -79,7 +79,7 @@ class KnownModels:
         }
 
     def cost(self, agent: Agent, usage: Usage) -> float | None:
-        """Return US dollars, None when price or tokens are unknown; a model of the engine inside is free."""
+        """Return US dollars, None when price or tokens are unknown; a local model is free."""
         if agent.endpoint == LOCAL:
             return 0.0
         return self._settings.catalogue.cost(agent.model, usage, agent.endpoint)

@@ -29,6 +29,6 @@ def load_settings(
 
 
 def _local_preset(endpoints: Mapping[str, EndpointConfig], folder: Path | None) -> Preset:
-    from bot.local.local_preset import mixture_here  # imports asyncio, which the start goes without
+    from bot.local.local_preset import find_local_preset  # imports asyncio, which the start goes without
 
-    return mixture_here(endpoints, folder)
+    return find_local_preset(endpoints, folder)

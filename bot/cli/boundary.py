@@ -42,15 +42,15 @@ def converse(given: Mapping[str, Any]) -> int:
     settings = load_settings(given)
     streams = Streams.of_process()
     if streams.stdin_is_terminal:
-        from bot.onboarding import guided
+        from bot.onboarding import run_guided_setup
         from bot.repl import chat
 
-        def again(changes: Mapping[str, Any]) -> Settings:
+        def resolve(changes: Mapping[str, Any]) -> Settings:
             return load_settings({**given, **changes})
 
-        way = guided(settings, again, streams)
-        known = settings if way is again else None
-        return finish(streams, settings, lambda: chat(way, streams, known))
+        resolve_with_key = run_guided_setup(settings, resolve, streams)
+        known = settings if resolve_with_key is resolve else None
+        return finish(streams, settings, lambda: chat(resolve_with_key, streams, known))
     from bot.cli.pipe import pipe
 
     return finish(streams, settings, lambda: pipe(settings, streams))

@@ -17,7 +17,7 @@ from bot.settings.settings import Settings
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bot.onboarding.machine import Check
+    from bot.onboarding.system_checks import Check
 
 _OPTIONS = (
     "preset", "aggregator", "reference_models", "endpoint", "timeout", "json", "plain", "demo",
@@ -51,7 +51,7 @@ def doctor(
 
 async def _tell(settings: Settings | MoaError, streams: Streams, *, calls: bool, as_json: bool) -> ExitCode:
     from bot.onboarding.checks import run_checks
-    from bot.onboarding.machine import Verdict
+    from bot.onboarding.system_checks import Status
 
     plain = isinstance(settings, Settings) and settings.plain
     console = None if as_json else _console(streams, plain=plain)
@@ -60,15 +60,10 @@ async def _tell(settings: Settings | MoaError, streams: Streams, *, calls: bool,
         done.append(check)
         if console is not None:
             _show(console, check)
-    wrong = [check for check in done if check.verdict is Verdict.BROKEN]
+    wrong = [check for check in done if check.status is Status.ERROR]
     if console is None:
         checks = [
-            {
-                "verdict": check.verdict.name.lower(),
-                "name": check.name,
-                "found": check.found,
-                "advice": check.advice,
-            }
+            {"verdict": check.status, "name": check.name, "found": check.found, "advice": check.advice}
             for check in done
         ]
         put_json({"fine": not wrong, "checks": checks})
@@ -98,9 +93,9 @@ def _show(console: Console, check: Check) -> None:
     from bot.render.styles import style
     from bot.text.sanitise import sanitise
 
-    look = {"FINE": "good", "BROKEN": "bad", "NOTE": "busy"}[check.verdict.name]
+    sign, look = {"fine": ("✓", "good"), "broken": ("✗", "bad"), "note": ("!", "busy")}[check.status]
     found = sanitise(check.found, newlines=False)
-    line = Text.assemble((check.verdict.value, style(look)), " ", (check.name, style("name")), "  ", found)
+    line = Text.assemble((sign, style(look)), " ", (check.name, style("name")), "  ", found)
     console.print(line, soft_wrap=True)
     if check.advice:
         console.print(Text(f"    → {sanitise(check.advice, newlines=False)}"), soft_wrap=True)

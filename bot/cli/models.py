@@ -33,7 +33,7 @@ _OPTIONS = (
 class Row:
     """A model in the list. `used` is "preset" for one of the mixture's, "gone" when it is not served.
 
-    `base_url` is where its service is, "" for the engine inside.
+    `base_url` is where its service is, "" for the built-in engine.
     """
 
     endpoint: str
@@ -106,7 +106,7 @@ async def _ask(settings: Settings, *, everywhere: bool) -> tuple[dict[str, Model
 
         async def one(name: str) -> ModelList | Failure:
             try:
-                return await services.models(name)
+                return await services.list_models(name)
             except KeyMissingError as error:
                 if name == settings.default_endpoint:
                     raise
@@ -152,13 +152,13 @@ async def _names(settings: Settings, *, everywhere: bool) -> list[str]:
 
 async def _reachable(settings: Settings) -> list[str]:
     """Return the endpoints that have a key, and those that answer on this computer."""
-    from bot.local.discovery import look
-    from bot.local.hub import folder_of_fetched
+    from bot.local.discovery import find_services
+    from bot.local.hub import downloads_dir
 
-    found = await look(settings.endpoints.values())
+    found = await find_services(settings.endpoints.values())
     names = [name for name in settings.endpoints if _has_key(settings, name)]
     names += [service.endpoint.name for service in found]
-    return names + ([LOCAL] if settings.models_dir or folder_of_fetched().is_dir() else [])
+    return names + ([LOCAL] if settings.models_dir or downloads_dir().is_dir() else [])
 
 
 def _has_key(settings: Settings, name: str) -> bool:

@@ -1,103 +1,71 @@
-"""Which services listen on this computer: a quick look at the loopback addresses of the settings.
+"""Finds model services on this computer, by asking the loopback addresses of the settings.
 
-A service counts when it answers GET /models with a list of models in good time. The question is
-plain HTTP over a socket, so that the look can be had before anything heavy is loaded. No key is
-sent. Nobody looks unless models of this computer are asked for, a list of all models, a check-up,
-or a way to begin without a key.
+A service counts when it answers GET /models with a list of models in time. No key is sent. Services
+are only looked for with --local, for a list of all models, in a check-up (`moa-bot doctor`), and in
+the guided set-up.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
+from typing import NamedTuple
+
+import httpx
 
 from bot.client.model_list import ModelList, read_model_list
-from bot.settings.endpoints import LOCAL
+from bot.settings.endpoints import LOCAL, EndpointConfig
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from bot.settings.endpoints import EndpointConfig
-
-SECONDS = 0.2
-LARGEST = 4_000_000
+TIMEOUT = 0.2
+"""Seconds for each step: to connect, to send, and to wait for the next part of the answer."""
+MAX_STEPS = 10
+"""The whole answer may take so many times as long."""
 OLLAMA, OLLAMA_PORT = "ollama", 11434
 
 
 class LocalService(NamedTuple):
-    """A service that answered. `tags` is what it says of its models beyond the list, decoded from JSON."""
+    """A service that answered. `tags` is Ollama's answer to GET /api/tags, decoded from JSON."""
 
     endpoint: EndpointConfig
     model_list: ModelList
     tags: object = None
 
 
-async def look(
+async def find_services(
     endpoints: Iterable[EndpointConfig], seconds: float | None = None, *, tags: bool = False
 ) -> list[LocalService]:
-    """Return the services on this computer that answer within `seconds` (`SECONDS`), in the order given.
+    """Return the services on this computer that answer, in order; `seconds` replaces `TIMEOUT`.
 
-    Two names of one address are one service. With `tags`, Ollama is also asked how large its
-    models are and of which family.
+    Two names of one address are one service. With `tags`, Ollama is also asked for the sizes and
+    families of its models.
     """
-    seconds = SECONDS if seconds is None else seconds
-    near: dict[str, EndpointConfig] = {}
+    seconds = TIMEOUT if seconds is None else seconds
+    by_url: dict[str, EndpointConfig] = {}
     for endpoint in endpoints:
-        if endpoint.base_url and endpoint.on_this_computer and endpoint.name != LOCAL:
-            near.setdefault(endpoint.base_url, endpoint)
-    found = await asyncio.gather(*(_service(endpoint, seconds, tags=tags) for endpoint in near.values()))
+        url = endpoint.base_url.rstrip("/")
+        if url.startswith("http:") and endpoint.on_this_computer and endpoint.name != LOCAL:
+            by_url.setdefault(url, endpoint)
+    # Proxies of the environment are not for this computer, and no certificates are needed for http.
+    async with httpx.AsyncClient(timeout=seconds, trust_env=False, verify=False) as client:  # noqa: S501
+
+        async def get(url: str) -> object:
+            """Return the answer, decoded from JSON; None without a useful one."""
+            with suppress(httpx.HTTPError, TimeoutError, ValueError, RecursionError):
+                async with asyncio.timeout(MAX_STEPS * seconds):
+                    response = await client.get(url)
+                if response.status_code == httpx.codes.OK:
+                    answer: object = response.json()
+                    return answer
+            return None
+
+        async def ask(url: str, endpoint: EndpointConfig) -> LocalService | None:
+            requests = [get(f"{url}/models")]
+            if tags and (endpoint.name == OLLAMA or httpx.URL(url).port == OLLAMA_PORT):
+                requests.append(get(f"{url.removesuffix('/v1')}/api/tags"))
+            models, *more = await asyncio.gather(*requests)
+            model_list = read_model_list(models)
+            return None if model_list is None else LocalService(endpoint, model_list, *more)
+
+        found = await asyncio.gather(*(ask(url, endpoint) for url, endpoint in by_url.items()))
     return [service for service in found if service is not None]
-
-
-async def _service(endpoint: EndpointConfig, seconds: float, *, tags: bool) -> LocalService | None:
-    url = urlsplit(endpoint.base_url)
-    if url.scheme != "http" or url.hostname is None:
-        return None
-    host, port = url.hostname, url.port or 80
-    ollama = tags and (endpoint.name == OLLAMA or port == OLLAMA_PORT)
-    answer, more = await asyncio.gather(
-        _ask(host, port, f"{url.path}/models", seconds),
-        _ask(host, port, f"{url.path.removesuffix('/v1')}/api/tags", seconds) if ollama else _nothing(),
-    )
-    model_list = read_model_list(answer)
-    return None if model_list is None else LocalService(endpoint, model_list, more)
-
-
-async def _nothing() -> object:
-    return None
-
-
-async def _ask(host: str, port: int, path: str, seconds: float) -> object:
-    """Return what is answered, decoded from JSON; None when nothing useful is, in time."""
-    with suppress(OSError, TimeoutError, ValueError, EOFError):
-        async with asyncio.timeout(seconds):
-            answer: object = json.loads(await _get(host, port, path))
-            return answer
-    return None
-
-
-async def _get(host: str, port: int, path: str) -> bytes:
-    """Return the body of an answer with status 200; ValueError for any other."""
-    reader, writer = await asyncio.open_connection(host, port, limit=LARGEST)
-    try:
-        named = f"[{host}]" if ":" in host else host
-        head = f"GET {path} HTTP/1.0\r\nHost: {named}:{port}\r\nAccept: application/json\r\n\r\n"
-        writer.write(head.encode("ascii"))
-        # HTTP/1.0: the service ends its answer by closing, and sends it in one piece.
-        answer, _, body = (await _all(reader)).partition(b"\r\n\r\n")
-        if answer[:5] != b"HTTP/" or answer.split(b" ", 2)[1:2] != [b"200"]:
-            raise ValueError("not an answer of a service")
-        return body
-    finally:
-        writer.close()
-
-
-async def _all(reader: asyncio.StreamReader) -> bytes:
-    pieces, size = [], 0
-    while (piece := await reader.read(1 << 16)) and size <= LARGEST:
-        pieces.append(piece)
-        size += len(piece)
-    return b"".join(pieces)

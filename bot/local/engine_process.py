@@ -1,7 +1,7 @@
 """One model in a process of its own, which serves it on a free port of this computer.
 
-    EngineProcess ─► python engine_server.py ◄─ one line of orders ─► one line: where it listens, or why not
-         └ holds its stdin: when this process is gone, however it died, the pipe ends and so does it
+    EngineProcess ─► python engine_server.py ◄─ one line of settings ─► one line: its address, or an error
+         └ holds its stdin: when this process ends, however it dies, the pipe closes and the child ends too
 
 Which model is loaded, when, and for how long is decided in `bot.local.engine_cache`.
 """
@@ -19,24 +19,24 @@ from pathlib import Path
 from typing import Final
 
 from bot.errors import MoaError
-from bot.local.gguf import ModelFile
+from bot.local.gguf_header import ModelFile
 from bot.messages import Endpoint
 
-START: Final = 300.0
+START_TIMEOUT: Final = 300.0
 """Seconds: reading a large model from a slow disk takes minutes."""
-_STOP: Final = 2.0
+_STOP_TIMEOUT: Final = 2.0
 EXTRA = "pip install 'moa-bot[local]'"
 
 
-def installed() -> bool:
-    """Whether the engine is there; it is an extra."""
+def is_installed() -> bool:
+    """Whether the engine is installed; it is an extra."""
     return find_spec("xllamacpp") is not None
 
 
 class EngineProcess:
-    """A model's process. `context` in tokens, `threads` of the processor that it may use.
+    """A model's process, with a context of so many tokens and so many threads.
 
-    It starts at once and loads in the background; `wait` waits until it listens, `stop` ends it.
+    It starts at once and loads in the background; `wait` returns once it listens, `stop` ends it.
     """
 
     def __init__(self, file: ModelFile, context: int, threads: int) -> None:
@@ -45,19 +45,19 @@ class EngineProcess:
         self._base_url = ""
         self._ended = False
         self._process = subprocess.Popen(
-            # -P keeps the folder of this file off the path; nothing of the program is imported there.
+            # -P keeps this folder off sys.path: the child imports nothing of the program.
             [sys.executable, "-P", str(Path(__file__).with_name("engine_server.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            # Out of reach of the terminal's Ctrl-C, also before the child can ignore it.
+            # Keeps the terminal's Ctrl-C away, also before the child ignores it.
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
-        orders = {"path": str(file.path), "context": context, "threads": threads, "key": self._key}
+        config = {"path": str(file.path), "context": context, "threads": threads, "key": self._key}
         assert self._process.stdin is not None  # noqa: S101 - a pipe was asked for
-        with suppress(OSError):  # one that died at once is told by `wait`
-            self._process.stdin.write(json.dumps(orders).encode() + b"\n")
+        with suppress(OSError):  # `wait` reports a process that died at once
+            self._process.stdin.write(json.dumps(config).encode() + b"\n")
             self._process.stdin.flush()
 
     @property
@@ -70,8 +70,8 @@ class EngineProcess:
         """Whether the process runs."""
         return not self._ended and self._process.poll() is None
 
-    def wait(self, seconds: float = START) -> Endpoint:
-        """Return the service once it listens. It blocks.
+    def wait(self, seconds: float = START_TIMEOUT) -> Endpoint:
+        """Return the service once it listens. Blocks.
 
         MoaError, which names file and cause, when the model cannot be loaded.
         """
@@ -80,53 +80,53 @@ class EngineProcess:
         return Endpoint("local", self._base_url, self._key)
 
     def stop(self) -> None:
-        """End the process and wait until it is gone; a second call does nothing."""
+        """End the process and wait until it has ended; a second call does nothing."""
         self._ended = True
         process = self._process
         for end in (process.terminate, process.kill):
             if process.poll() is None:
                 end()
             with suppress(subprocess.TimeoutExpired):
-                process.wait(_STOP)
+                process.wait(_STOP_TIMEOUT)
                 break
-        # Not before: whoever reads a pipe holds its lock until the process is gone.
+        # Only now: a thread that reads from a pipe holds its lock until the process has ended.
         for stream in (process.stdin, process.stdout):
             if stream is not None:
                 with suppress(OSError):
                     stream.close()
 
     def _read(self, seconds: float) -> str:
-        late = threading.Event()
+        timed_out = threading.Event()
 
         def give_up() -> None:
-            late.set()
+            timed_out.set()
             self._process.kill()
 
-        alarm = threading.Timer(seconds, give_up)
-        alarm.daemon = True
-        alarm.start()
+        timer = threading.Timer(seconds, give_up)
+        timer.daemon = True
+        timer.start()
         try:
             line = self._process.stdout.readline() if self._process.stdout else b""
         except ValueError:
-            line = b""  # it was stopped meanwhile, and the pipe closed
+            line = b""  # `stop` closed the pipe meanwhile
         finally:
-            alarm.cancel()
-        news = json.loads(line) if line.startswith(b"{") else {}
-        if "base_url" in news:
-            return str(news["base_url"])
-        raise self._failed(news, late=late.is_set())
+            timer.cancel()
+        answer = json.loads(line) if line.startswith(b"{") else {}
+        if "base_url" in answer:
+            return str(answer["base_url"])
+        raise self._failed(answer, timed_out=timed_out.is_set())
 
-    def _failed(self, news: dict[str, object], *, late: bool) -> MoaError:
+    def _failed(self, answer: dict[str, object], *, timed_out: bool) -> MoaError:
         stopped = self._ended
         self.stop()
-        if news.get("missing"):
-            return MoaError(f"{self.file.path}: {news['error']}.", hint=f"Install it: {EXTRA}")
-        if late:
+        if answer.get("missing"):
+            return MoaError(f"{self.file.path}: {answer['error']}.", hint=f"Install it: {EXTRA}")
+        if timed_out:
             cause = "it was not loaded in time"
         elif stopped:
             cause = "it was unloaded while it was being loaded"
         else:
             code = self._process.returncode
             how = f"by signal {-code}" if code and code < 0 else f"with status {code}"
-            cause = str(news.get("error") or f"the engine ended {how} while loading it")
+            cause = str(answer.get("error") or f"the engine ended {how} while loading it")
         return MoaError(f"{self.file.path}: cannot be loaded: {cause}.")

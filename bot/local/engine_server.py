@@ -1,8 +1,8 @@
-"""The engine's process: loads one model and serves it until nobody holds its standard input any more.
+"""The engine's process: loads one model and serves it until its standard input closes.
 
-Run by `bot.local.engine_process` and by nobody else. It reads its orders as one line of JSON from standard
-input, and writes one line of JSON to standard output: where it listens, or why it cannot.
-It imports nothing of the program, so that it starts quickly.
+Run by `bot.local.engine_process`. It reads its settings as one line of JSON from standard input, and
+writes one line of JSON to standard output: its address, or the error. It imports nothing of the
+program, so that it starts quickly.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from contextlib import suppress
 from importlib import import_module
 from typing import IO, Any
 
-_LOOK_AFTER_PARENT = 0.5
-_TELLING = re.compile(r" E (.*)")
-_EMPTY_WORDS = re.compile(r"exiting due to|failed to load model|failed to fit|encountered an error while")
+_PARENT_POLL_SECONDS = 0.5
+_ERROR_LINE = re.compile(r" E (.*)")
+_VAGUE = re.compile(r"exiting due to|failed to load model|failed to fit|encountered an error while")
 
 
 def main() -> None:
     """Serve; ends with the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    orders = json.loads(_line())
+    config = json.loads(_line())
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    answer = _load(orders)
+    answer = _load(config)
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
     if "base_url" in answer:
         with suppress(OSError):
             while os.read(0, 1024):
                 pass
-    # The engine's own threads would take their time.
+    # The engine's own threads would delay a normal exit.
     os._exit(0)
 
 
 def _line() -> bytes:
-    """Read the orders; not through `sys.stdin`, which would keep a lock of its own."""
+    """Read the settings; not through `sys.stdin`, whose lock would be held at exit."""
     line = b""
     while not line.endswith(b"\n"):
         if not (piece := os.read(0, 4096)):
@@ -50,68 +50,70 @@ def _line() -> bytes:
     return line
 
 
-def _load(orders: dict[str, Any]) -> dict[str, object]:
+def _load(config: dict[str, Any]) -> dict[str, object]:
     """Load the model; returns the line to write."""
-    with tempfile.TemporaryFile() as told:
-        # The engine tells what is wrong on stderr only, from another language.
-        os.dup2(told.fileno(), 2)
+    with tempfile.TemporaryFile() as stderr:
+        # The engine, which is native code, writes the cause of an error to stderr only.
+        os.dup2(stderr.fileno(), 2)
         try:
-            server = _server(orders)
+            server = _server(config)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         except ImportError as problem:
             return {"error": f"the engine is not installed: {problem}", "missing": True}
         except (RuntimeError, ValueError, MemoryError) as problem:
-            return {"error": _cause(told) or str(problem)}
+            return {"error": _cause(stderr) or str(problem)}
     _KEPT.append(server)
     return {"base_url": f"{server.listening_address}/v1"}
 
 
 _KEPT: list[Any] = []
-"""The server serves as long as it is not collected."""
+"""Holds the server, which stops when it is garbage-collected."""
 
 
-def _server(orders: dict[str, Any]) -> Any:
+def _server(config: dict[str, Any]) -> Any:
     xllamacpp = import_module("xllamacpp")
     params = xllamacpp.CommonParams()
-    wanted: dict[str, object] = {
+    options: dict[str, object] = {
         "hostnames": ["127.0.0.1"],
         "port": 0,
-        "api_keys": [orders["key"]],
-        "n_ctx": orders["context"],
+        "api_keys": [config["key"]],
+        "n_ctx": config["context"],
         "n_parallel": 1,
-        # A long prompt is read in silence; without a sign of life it would be given up.
+        # Pings keep the connection from timing out while a long prompt is read.
         "sse_ping_interval": 10,
         "warmup": False,
         "ui": False,
         "use_jinja": True,
         "verbosity": 1,
-        # Earlier prompts are kept in the slot; more would cost memory that was not counted.
+        # The slot keeps the last prompt; a larger cache would need memory that is not counted.
         "cache_ram_mib": 0,
     }
-    for name, value in wanted.items():
-        # Which of these there are differs between the engine's versions.
+    for name, value in options.items():
+        # The engine's versions differ in which of these they have.
         if hasattr(params, name):
             setattr(params, name, value)
     if not hasattr(params, "hostnames"):
         params.hostname = "127.0.0.1"
-    params.model.path = orders["path"]
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = orders["threads"]
+    params.model.path = config["path"]
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = config["threads"]
     return xllamacpp.Server(params)
 
 
-def _cause(told: IO[bytes]) -> str:
-    """Return the engine's own words on what went wrong, the first that say something."""
-    told.seek(0)
-    lines = [found[1].strip() for line in told if (found := _TELLING.search(line.decode("utf-8", "replace")))]
-    lines = [line for line in lines if not _EMPTY_WORDS.search(line)] or lines
+def _cause(stderr: IO[bytes]) -> str:
+    """Return the engine's first error message that says more than that loading failed."""
+    stderr.seek(0)
+    lines = [
+        found[1].strip() for line in stderr if (found := _ERROR_LINE.search(line.decode("utf-8", "replace")))
+    ]
+    lines = [line for line in lines if not _VAGUE.search(line)] or lines
     return re.sub(r"^[\w:]+: +(error loading model: +)?", "", lines[0])[:300] if lines else ""
 
 
 def _end_with_parent() -> None:
-    """End when this process has been inherited by another: the pipe alone can outlive the parent."""
+    """End when the parent has ended: other processes may hold the pipe open."""
     parent = os.getppid()
     while os.getppid() == parent:
-        time.sleep(_LOOK_AFTER_PARENT)
+        time.sleep(_PARENT_POLL_SECONDS)
     os._exit(0)
 
 

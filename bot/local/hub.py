@@ -1,8 +1,8 @@
-"""Fetches a model's file from the Hugging Face hub, once; later it is here.
+"""Downloads a model file from the Hugging Face hub, once.
 
-The size is said beforehand, progress on the way. What has come of a fetch that was broken off is
-kept, and the next one goes on from there (the hub's own client begins anew); the whole is checked
-against the checksum that the hub names. What that client has in its cache is used as it is.
+The size is announced first, then the progress. An interrupted download is kept and resumed, and the
+complete file is checked against the hub's checksum. The hub's own client does neither: it starts
+again from zero, and compares sizes only. A file in that client's cache is used from there.
 """
 
 from __future__ import annotations
@@ -13,202 +13,216 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 from bot.errors import MoaError
-from bot.local.model_files import HubFile
 from bot.settings.paths import data_dir
 
 STEP = 10
-"""Progress is told every so many per cent."""
+"""Progress is announced in steps of so many per cent."""
 _PIECE = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_PATIENCE = 15.0
-_REDIRECTS = 4
+_TIMEOUT = 15.0
+_MAX_REDIRECTS = 4
 _PARTIAL, _NO_SUCH_RANGE = 206, 416
 
 Say = Callable[[str], None]
 
 
-def folder_of_fetched(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where fetched files are kept."""
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """A file in a repository of the Hugging Face hub: "owner/repo" and the path in it."""
+
+    repo: str
+    file: str
+
+    def __str__(self) -> str:
+        """Return it as it is written after local:."""
+        return f"{self.repo}/{self.file}"
+
+
+def downloads_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder of downloaded files."""
     return data_dir(environ) / "models"
 
 
-def fetched(wanted: HubFile, environ: Mapping[str, str] = os.environ) -> Path | None:
+def find_downloaded(hub_file: HubFile, environ: Mapping[str, str] = os.environ) -> Path | None:
     """Return the file if it is on this computer already; the hub is not asked."""
-    own = folder_of_fetched(environ) / wanted.repo / wanted.file
+    own = downloads_dir(environ) / hub_file.repo / hub_file.file
     if own.is_file():
         return own
     from huggingface_hub import try_to_load_from_cache
 
-    with _told(wanted):
-        found = try_to_load_from_cache(wanted.repo, wanted.file)
+    with _readable_errors(hub_file):
+        found = try_to_load_from_cache(hub_file.repo, hub_file.file)
     return Path(found) if isinstance(found, str) else None
 
 
-def fetch(
-    wanted: HubFile,
+def download(
+    hub_file: HubFile,
     say: Say,
     *,
     hub: str | None = None,
     stopped: Callable[[], bool] = lambda: False,
     environ: Mapping[str, str] = os.environ,
 ) -> Path:
-    """Return the file's path, fetched if need be. It blocks.
+    """Return the file's path, after downloading it if it is not here yet. Blocks.
 
-    `hub` is another address of the hub than the usual one; `stopped` breaks the fetch off when it
-    returns true. MoaError, which names the file and the cause, when it cannot be had.
+    `hub` is another address of the hub than the default; the download ends when `stopped` returns
+    true. MoaError, which names the file and the cause, when it fails.
     """
-    if here := fetched(wanted, environ):
-        return here
-    with _told(wanted):
-        return _Fetch(wanted, say, hub, stopped).into(folder_of_fetched(environ) / wanted.repo / wanted.file)
+    if path := find_downloaded(hub_file, environ):
+        return path
+    path = downloads_dir(environ) / hub_file.repo / hub_file.file
+    with _readable_errors(hub_file):
+        _Download(hub_file, say, hub, stopped).save(path)
+    return path
 
 
-class _Fetch:
-    """One file on its way."""
+class _Download:
+    """The download of one file."""
 
-    def __init__(self, wanted: HubFile, say: Say, hub: str | None, stopped: Callable[[], bool]) -> None:
+    def __init__(self, hub_file: HubFile, say: Say, hub: str | None, stopped: Callable[[], bool]) -> None:
         from huggingface_hub import hf_hub_url
 
-        self._wanted, self._say, self._stopped = wanted, say, stopped
-        self._url = hf_hub_url(wanted.repo, wanted.file, endpoint=hub)
-        self._size, self._sum = self._known()
-        self._told = 0
+        self._hub_file, self._say, self._stopped = hub_file, say, stopped
+        self._url = hf_hub_url(hub_file.repo, hub_file.file, endpoint=hub)
+        self._size, self._checksum = self._metadata()
+        self._announced = 0
 
-    def _known(self) -> tuple[int, str]:
-        """Return the file's size in bytes and its checksum, as the hub names them."""
+    def _metadata(self) -> tuple[int, str]:
+        """Return the file's size in bytes and its checksum, from the hub's headers."""
         import httpx
 
         headers = {**_headers(), "Accept-Encoding": "identity"}
-        for _ in range(_REDIRECTS):
-            answer = httpx.head(self._url, headers=headers, timeout=_PATIENCE)
-            to = answer.headers.get("location", "")
-            # A repository that was renamed; elsewhere lies only the file itself.
-            if not (answer.is_redirect and to.startswith("/")):
+        for _ in range(_MAX_REDIRECTS):
+            answer = httpx.head(self._url, headers=headers, timeout=_TIMEOUT)
+            location = answer.headers.get("location", "")
+            # A relative redirect is a renamed repository; an absolute one leads to the file's storage.
+            if not (answer.is_redirect and location.startswith("/")):
                 break
-            self._url = str(answer.url.join(to))
+            self._url = str(answer.url.join(location))
         if answer.is_error:
-            raise _refused(self._wanted, answer.status_code, answer.headers.get("x-error-code", ""))
+            raise _refused(self._hub_file, answer.status_code, answer.headers.get("x-error-code", ""))
         size = answer.headers.get("x-linked-size") or answer.headers.get("content-length") or "0"
-        named = answer.headers.get("x-linked-etag") or answer.headers.get("etag") or ""
-        return int(size), named.removeprefix("W/").strip('"')
+        etag = answer.headers.get("x-linked-etag") or answer.headers.get("etag") or ""
+        return int(size), etag.removeprefix("W/").strip('"')
 
-    def into(self, path: Path) -> Path:
-        """Fetch it to this path; it is there only when it is whole."""
+    def save(self, path: Path) -> None:
+        """Download to this path, where the file appears only once it is complete."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The sum is in the name: the parts of two versions of a file must not be put together.
-        mark = re.sub(r"[^0-9A-Za-z]", "", self._sum)[:16]
+        # The checksum is in the name, so that parts of two versions of a file are never joined.
+        mark = re.sub(r"[^0-9A-Za-z]", "", self._checksum)[:16]
         part = path.with_name(f"{path.name}.{mark}.part")
-        begun = part.stat().st_size if part.exists() else 0
-        more = f", {begun / 1e9:.2f} GB of it are here" if begun else ""
-        self._say(f"Fetching {self._wanted.file} of {self._wanted.repo}: {self._size / 1e9:.2f} GB{more}.")
+        start = part.stat().st_size if part.exists() else 0
+        resumed = f", {start / 1e9:.2f} GB of it are here" if start else ""
+        size = f"{self._size / 1e9:.2f} GB"
+        self._say(f"Downloading {self._hub_file.file} of {self._hub_file.repo}: {size}{resumed}.")
         free = shutil.disk_usage(path.parent).free
-        if self._size - begun > free:
+        if self._size - start > free:
             raise MoaError(
-                f"{self._wanted}: {self._size / 1e9:.1f} GB do not fit on the disk.",
+                f"{self._hub_file}: {self._size / 1e9:.1f} GB do not fit on the disk.",
                 hint=f"{free / 1e9:.1f} GB are free: make room, or name a smaller file.",
             )
-        self._load(part, begun)
+        self._append(part, start)
         self._check(part)
         part.replace(path)
-        return path
 
-    def _load(self, part: Path, begun: int) -> None:
-        """Add to the part what is missing of it."""
+    def _append(self, part: Path, start: int) -> None:
+        """Append what is missing to the part, which has `start` bytes."""
         import httpx
 
         headers = _headers()
-        if begun:
-            headers["Range"] = f"bytes={begun}-"
+        if start:
+            headers["Range"] = f"bytes={start}-"
         with httpx.stream(
-            "GET", self._url, headers=headers, follow_redirects=True, timeout=_PATIENCE
+            "GET", self._url, headers=headers, follow_redirects=True, timeout=_TIMEOUT
         ) as answer:
             if answer.status_code == _NO_SUCH_RANGE:
-                return  # all of it is here; the sum will say whether it is right
+                return  # the part is complete; `_check` tells whether it is right
             answer.raise_for_status()
-            goes_on = answer.status_code == _PARTIAL
-            done = begun if goes_on else 0
-            with part.open("ab" if goes_on else "wb") as file:
+            resumes = answer.status_code == _PARTIAL
+            done = start if resumes else 0
+            with part.open("ab" if resumes else "wb") as file:
                 for piece in answer.iter_raw(_PIECE):
                     file.write(piece)
                     done += len(piece)
-                    self._tell(done)
+                    self._announce(done)
                     if self._stopped():
                         raise _StoppedError
 
-    def _tell(self, done: int) -> None:
+    def _announce(self, done: int) -> None:
         percent = min(100, 100 * done // self._size) if self._size else 0
-        if percent // STEP > self._told // STEP:
-            self._told = percent
-            self._say(f"  {self._wanted.file}: {percent} % of {self._size / 1e9:.2f} GB")
+        if percent // STEP > self._announced // STEP:
+            self._announced = percent
+            self._say(f"  {self._hub_file.file}: {percent} % of {self._size / 1e9:.2f} GB")
 
     def _check(self, part: Path) -> None:
-        """Compare the part with the size and the checksum named; one that differs is removed."""
+        """Compare the part with the hub's size and checksum; raises MoaError, and deletes a wrong file."""
         size = part.stat().st_size
         if size < self._size:
-            raise MoaError(f"{self._wanted}: only {size:,} of {self._size:,} bytes came.", hint="Try again.")
-        if not _SHA256.fullmatch(self._sum):
-            return  # a small file: its sum is one of git's, of another kind
+            raise MoaError(
+                f"{self._hub_file}: only {size:,} of {self._size:,} bytes arrived.", hint="Try again."
+            )
+        if not _SHA256.fullmatch(self._checksum):
+            return  # a small file, whose checksum is git's own
         digest = hashlib.sha256()
         with part.open("rb") as file:
             while piece := file.read(_PIECE):
                 digest.update(piece)
-        if digest.hexdigest() != self._sum:
+        if digest.hexdigest() != self._checksum:
             part.unlink()
-            raise MoaError(
-                f"{self._wanted}: what came is not the file: its checksum differs.", hint="Try again."
-            )
+            raise MoaError(f"{self._hub_file}: damaged on the way: its checksum differs.", hint="Try again.")
 
 
 def _headers() -> dict[str, str]:
-    """Return what the hub's own client sends along: who asks, and the user's token if there is one."""
+    """Return the headers of the hub's own client: its name, and the user's token if there is one."""
     headers: Mapping[str, str] = import_module("huggingface_hub.utils").build_hf_headers()
     return dict(headers)
 
 
 class _StoppedError(Exception):
-    """Nobody waits for the file any longer."""
+    """The download was stopped."""
 
 
 @contextmanager
-def _told(wanted: HubFile) -> Iterator[None]:
-    """Turn what goes wrong on the way into one line that names the file and what to do."""
+def _readable_errors(hub_file: HubFile) -> Iterator[None]:
+    """Turn errors into a MoaError that names the file and what to do."""
     import httpx
 
     try:
         yield
     except httpx.HTTPStatusError as problem:
-        raise _refused(wanted, problem.response.status_code) from None
+        raise _refused(hub_file, problem.response.status_code) from None
     except httpx.HTTPError:
         raise MoaError(
-            f"{wanted}: it is not on this computer yet, and the Hugging Face hub cannot be reached.",
+            f"{hub_file}: it is not on this computer yet, and the Hugging Face hub cannot be reached.",
             hint="Connect to the network for the first use, or name a file that is here: local:PATH.gguf.",
         ) from None
     except _StoppedError:
-        raise MoaError(f"{wanted}: the fetch was stopped; the next one goes on from there.") from None
+        raise MoaError(f"{hub_file}: the download was stopped; the next one resumes it.") from None
     except OSError as problem:
-        raise MoaError(f"{wanted}: cannot be fetched: {problem.strerror or problem}.") from None
+        raise MoaError(f"{hub_file}: cannot be downloaded: {problem.strerror or problem}.") from None
     except ValueError:
-        raise MoaError(f"{wanted}: not a name that a file on the Hugging Face hub can have.") from None
+        raise MoaError(f"{hub_file}: not a name that a file on the Hugging Face hub can have.") from None
 
 
-def _refused(wanted: HubFile, status: int, code: str = "") -> MoaError:
-    """Return the error for an answer that is not the file; `code` is the hub's own word for it."""
-    page = f"https://huggingface.co/{wanted.repo}"
+def _refused(hub_file: HubFile, status: int, code: str = "") -> MoaError:
+    """Return the error for a response with an error status; `code` is the hub's own error code."""
+    page = f"https://huggingface.co/{hub_file.repo}"
     match code:
         case "GatedRepo":
             return MoaError(
-                f"{wanted}: its makers want to be asked first.",
-                hint=f"Accept their terms at {page}, and set HF_TOKEN to your token.",
+                f"{hub_file}: its owners require you to request access.",
+                hint=f"Request it at {page}, and set HF_TOKEN to your token.",
             )
         case "RepoNotFound":
             return MoaError(
-                f"{wanted}: the hub has no {wanted.repo} that you may see.", hint="Is it spelt so?"
+                f"{hub_file}: the hub has no {hub_file.repo} that you may see.", hint="Check the spelling."
             )
         case "EntryNotFound":
-            return MoaError(f"{wanted}: {wanted.repo} has no such file.", hint=f"See {page}/tree/main")
+            return MoaError(f"{hub_file}: {hub_file.repo} has no such file.", hint=f"See {page}/tree/main")
         case _:
-            return MoaError(f"{wanted}: the Hugging Face hub answered with status {status}.")
+            return MoaError(f"{hub_file}: the Hugging Face hub answered with status {status}.")

@@ -1,8 +1,8 @@
-"""The pool of workers, with the models of the engine inside: calls to local:… go to their processes.
+"""The worker pool with local models: calls to local:NAME go to the built-in engine's processes.
 
-    ask(request to local:NAME) ─► Engines.lease ─► the pool, with the process's address in its place
+    ask(request to local:NAME) ─► EngineCache.acquire ─► the pool, with the process's address instead
 
-Everything else goes through as it is. A program that names no such model pays for none of it.
+All other calls pass through. Nothing of the engine is imported until a local model is named.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from bot.settings.endpoints import LOCAL
 from bot.workers.pool import LIST_SECONDS, Pool
 
 if TYPE_CHECKING:
-    from bot.local.engine_cache import Engines
+    from bot.local.engine_cache import EngineCache
     from bot.method.plan import Plan
     from bot.workers.forkserver import StartMethod
 
 
 class LocalPool(Pool):
-    """A pool that also answers for the endpoint `local`.
+    """A pool that also serves the endpoint `local`.
 
-    `folder` tells the folder of models, `say` tells the user a line.
+    `folder` returns the models folder, `say` shows the user a line.
     """
 
     def __init__(
@@ -41,42 +41,42 @@ class LocalPool(Pool):
     ) -> None:
         super().__init__(num_proc, method=method)
         self._folder, self._say = folder, say
-        self._engines: Engines | None = None
+        self._engines: EngineCache | None = None
 
     @property
-    def engines(self) -> Engines:
-        """The engine's processes; made when they are first needed."""
+    def engines(self) -> EngineCache:
+        """The engine's processes, created on first use."""
         if self._engines is None:
-            from bot.local.engine_cache import Engines
+            from bot.local.engine_cache import EngineCache
 
-            self._engines = Engines(self._folder, self._say)
+            self._engines = EngineCache(self._folder, self._say)
         return self._engines
 
     async def prepare(self, plan: Plan) -> None:
-        """Find, fetch and look through the files of a plan's local models. MoaError when one is amiss."""
+        """Find, download and check the files of a plan's local models. MoaError when one cannot be run."""
         for agent in plan.agents():
             if agent.endpoint == LOCAL:
-                await self.engines.ready(agent.model)
+                await self.engines.prepare(agent.model)
 
     def ask(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
         """Make one call, as `Pool.ask` does."""
-        return self._lease(request) if request.endpoint.name == LOCAL else super().ask(request)
+        return self._ask_local(request) if request.endpoint.name == LOCAL else super().ask(request)
 
     async def models(self, endpoint: Endpoint, timeout: float = LIST_SECONDS) -> ModelList | Failure:  # noqa: ASYNC109 - the wire's, as in Pool
-        """Return the models that a service lists; of `local`, the files in the folder of models."""
+        """Return the models that a service lists; for `local`, the files in the models folder."""
         if endpoint.name != LOCAL:
             return await super().models(endpoint, timeout)
         return model_list(self._folder())
 
     async def close(self) -> None:
-        """End all workers and all models; returns when they are gone."""
+        """End all workers and all models; returns when they have ended."""
         await super().close()
         if self._engines is not None:
             await self._engines.close()
 
-    async def _lease(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
+    async def _ask_local(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
         try:
-            async with self.engines.lease(request.model) as endpoint:
+            async with self.engines.acquire(request.model) as endpoint:
                 updates = super().ask(replace(request, endpoint=endpoint))
                 async with aclosing(updates):
                     async for update in updates:
@@ -87,15 +87,15 @@ class LocalPool(Pool):
 
 
 def model_list(folder: Path | None) -> ModelList | Failure:
-    """Return the models in the folder, the files fetched from the hub among them."""
-    from bot.local.hub import folder_of_fetched
-    from bot.local.model_files import SUFFIX, context_for, models_in
+    """Return the models in the folder, and those downloaded from the hub."""
+    from bot.local.hub import downloads_dir
+    from bot.local.model_files import list_models, load_context
 
-    own = folder_of_fetched()
+    downloads = downloads_dir()
     try:
-        found = models_in(folder) if folder is not None else []
-        found += models_in(own) if own.is_dir() else []
+        found = list_models(folder) if folder is not None else []
+        found += list_models(downloads) if downloads.is_dir() else []
     except UsageError as error:
         return Failure(FailureKind.NOT_FOUND, error.message, hint=error.hint)
-    names = {name: ListedModel(name, context_for(file)) for name, file in found if name.endswith(SUFFIX)}
+    names = {name: ListedModel(name, load_context(file)) for name, file in found}
     return ModelList(tuple(names[name] for name in sorted(names, key=str.casefold)))

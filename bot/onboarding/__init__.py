@@ -1,14 +1,14 @@
 """Getting to a working mixture: the guided set-up, and the checks of `moa-bot doctor`.
 
-    guide ── asks a person, keeps a key, writes config.toml ──► settings for the chat
-     └── mixture     a preset out of the models that a service lists
-    checks ── tells what works and what does not, and what to do
-     ├── machine     … on this computer: versions, terminal, store, log, proxies
-     └── services    … at the services: keys, lists of models, a call to each model
+    guided_setup ── asks the user, saves a key, writes config.toml ──► settings for the chat
+     └── choose_models    a mixture of the models that a service lists
+    checks ── reports what works, what does not, and what to do
+     ├── system_checks    … on this computer: versions, terminal, store, log, proxies
+     └── services         … at the services: keys, model lists, a call to each model
 
-Nothing here is needed on the way to a prompt that has its key.
+Nothing here is needed for a prompt whose key is set.
 """
 
-from bot.onboarding.guide import guided
+from bot.onboarding.guided_setup import run_guided_setup
 
-__all__ = ["guided"]
+__all__ = ["run_guided_setup"]

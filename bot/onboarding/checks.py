@@ -1,9 +1,9 @@
-"""The checks of `moa-bot doctor`, in the order in which one thing needs another.
+"""The checks of `moa-bot doctor`, in the order in which they depend on each other.
 
     versions ─ configuration ─ keys ─ endpoints ─ models ─ terminal ─ store ─ log ─ proxies
 
-Each check is told as soon as it is done. What fails is told and does not stop the rest; where the
-settings themselves cannot be read, the checks that need them are left out.
+Each check is reported as soon as it is done. One that fails does not stop the rest; when the
+settings cannot be read, the checks that need them are left out.
 """
 
 from __future__ import annotations
@@ -15,8 +15,17 @@ from typing import TYPE_CHECKING
 
 from bot.app.make_plan import make_plan
 from bot.errors import Failure, FailureKind, KeyMissingError, MoaError, UsageError
-from bot.onboarding.machine import Check, Verdict, broken, fine, machine_checks, note, proxies, versions
 from bot.onboarding.services import open_services
+from bot.onboarding.system_checks import (
+    Check,
+    Status,
+    check_proxies,
+    check_versions,
+    error,
+    ok,
+    system_checks,
+    warning,
+)
 from bot.settings.endpoints import LOCAL
 from bot.text.numbers import duration, money, plural
 
@@ -35,55 +44,53 @@ async def run_checks(
     calls: bool = True,
     environ: Mapping[str, str] = os.environ,
 ) -> AsyncIterator[Check]:
-    """Yield every check. `settings` may be the error that there are none; `calls` lets models be asked."""
-    yield versions()
-    sound = False
+    """Yield every check. `settings` may be the error of reading them; `calls` allows calls to models."""
+    yield check_versions()
+    valid = False
     if isinstance(settings, MoaError):
-        advice = f"{settings.hint} Mend it: moa-bot config edit".strip()
-        yield broken("configuration", settings.message, advice)
+        advice = f"{settings.hint} Fix it: moa-bot config edit".strip()
+        yield error("configuration", settings.message, advice)
     else:
         found = list(_configuration(settings))
-        sound = all(check.verdict is not Verdict.BROKEN for check in found)
+        valid = all(check.status is not Status.ERROR for check in found)
         for check in found:
             yield check
-        if sound:
+        if valid:
             async for check in _services(settings, environ, calls=calls):
                 yield check
-            yield await _nearby(settings)
-    for check in machine_checks(streams, environ):
+            yield await _this_computer(settings)
+    for check in system_checks(streams, environ):
         yield check
-    if sound and not isinstance(settings, MoaError):
-        yield proxies(settings, environ)
+    if valid and not isinstance(settings, MoaError):
+        yield check_proxies(settings, environ)
 
 
 def _configuration(settings: Settings) -> Iterator[Check]:
     file = settings.config_file
-    yield fine("configuration", str(file) if file.exists() else f"the defaults; {file} is not there")
+    yield ok("configuration", str(file) if file.exists() else f"the defaults; {file} does not exist")
     name = f"preset {settings.preset.name}"
     try:
         plan = make_plan(settings)
-    except UsageError as error:
-        yield broken("mixture", f"{name}: {error.message}", error.hint or "Change it: moa-bot config show")
+    except UsageError as problem:
+        yield error("mixture", f"{name}: {problem.message}", problem.hint or "See: moa-bot config show")
         return
     slots = max((len(layer) for layer in plan.layers), default=0)
-    said = f"{name}: {slots} × {plan.rounds} → {plan.aggregator.model}"
-    for sentence in settings.notices():
-        yield note("mixture", said, sentence)
-        return
-    yield fine("mixture", said)
+    summary = f"{name}: {slots} × {plan.rounds} → {plan.aggregator.model}"
+    notice = next(iter(settings.notices()), "")
+    yield warning("mixture", summary, notice) if notice else ok("mixture", summary)
 
 
 async def _services(settings: Settings, environ: Mapping[str, str], *, calls: bool) -> AsyncIterator[Check]:
     async with open_services(settings, environ) as services:
         settings = services.settings
-        agents = _different(settings)
+        agents = _distinct_models(settings)
         usable = []
         for name in dict.fromkeys(agent.endpoint for agent in agents):
             check = _key(settings, name, environ)
             yield check
-            if check.verdict is Verdict.FINE:
+            if check.status is Status.OK:
                 usable.append(name)
-        lists = await asyncio.gather(*(services.models(name) for name in usable))
+        lists = await asyncio.gather(*(services.list_models(name) for name in usable))
         reached = dict(zip(usable, lists, strict=True))
         for name, answer in reached.items():
             yield _endpoint(settings, name, answer, agents)
@@ -92,23 +99,23 @@ async def _services(settings: Settings, environ: Mapping[str, str], *, calls: bo
             yield check
 
 
-async def _nearby(settings: Settings) -> Check:
-    """Tell which services listen on this computer, used or not."""
-    from bot.local.discovery import look
+async def _this_computer(settings: Settings) -> Check:
+    """Report which services listen on this computer, used or not."""
+    from bot.local.discovery import find_services
 
-    found = await look(settings.endpoints.values())
+    found = await find_services(settings.endpoints.values())
     if not found:
-        return fine("this computer", "no service of models answers here")
-    said = [
+        return ok("this computer", "no model service answers")
+    descriptions = [
         f"{service.endpoint.name} at {service.endpoint.base_url},"
         f" {plural(len(service.model_list.models), 'model')}"
         for service in found
     ]
-    return fine("this computer", "; ".join(said))
+    return ok("this computer", "; ".join(descriptions))
 
 
-def _different(settings: Settings) -> list[Agent]:
-    """Return every model of the mixture once, whatever slots it has."""
+def _distinct_models(settings: Settings) -> list[Agent]:
+    """Return every model of the mixture once."""
     agents = make_plan(settings).agents()
     return list({(agent.endpoint, agent.model): agent for agent in agents}.values())
 
@@ -118,9 +125,9 @@ def _key(settings: Settings, name: str, environ: Mapping[str, str]) -> Check:
     try:
         settings.endpoint(name, environ)
         place = config.key_place(environ)
-    except (KeyMissingError, UsageError) as error:
-        return broken(f"key of {name}", error.message, error.hint)
-    return fine(f"key of {name}", place or "none is needed")
+    except (KeyMissingError, UsageError) as problem:
+        return error(f"key of {name}", problem.message, problem.hint)
+    return ok(f"key of {name}", place or "not needed")
 
 
 def _endpoint(settings: Settings, name: str, answer: ModelList | Failure, agents: list[Agent]) -> Check:
@@ -129,46 +136,46 @@ def _endpoint(settings: Settings, name: str, answer: ModelList | Failure, agents
         return _engine(title)
     if isinstance(answer, Failure):
         if answer.kind in {FailureKind.NOT_FOUND, FailureKind.GARBLED}:
-            return note(title, f"{url} answers, but lists no models: {answer.message}")
-        return broken(title, f"{url}: {answer.kind}: {answer.message}", answer.hint)
-    there = {model.id for model in answer.models}
-    gone = [agent.model for agent in agents if agent.endpoint == name and agent.model not in there]
-    said = f"{url}, {plural(len(there), 'model')}"
-    if gone:
+            return warning(title, f"{url} answers, but lists no models: {answer.message}")
+        return error(title, f"{url}: {answer.kind}: {answer.message}", answer.hint)
+    listed = {model.id for model in answer.models}
+    missing = [agent.model for agent in agents if agent.endpoint == name and agent.model not in listed]
+    summary = f"{url}, {plural(len(listed), 'model')}"
+    if missing:
         advice = f"See what is served: moa-bot models --endpoint {name}"
-        return note(title, f"{said}; not among them: {', '.join(gone)}", advice)
-    return fine(title, said)
+        return warning(title, f"{summary}; not among them: {', '.join(missing)}", advice)
+    return ok(title, summary)
 
 
 def _engine(title: str) -> Check:
-    from bot.local.engine_process import EXTRA, installed
+    from bot.local.engine_process import EXTRA, is_installed
 
-    if installed():
-        return fine(title, "the engine inside")
-    return broken(title, "the engine is not installed", EXTRA)
+    if is_installed():
+        return ok(title, "the built-in engine")
+    return error(title, "the engine is not installed", EXTRA)
 
 
 async def _models(services: Services, agents: list[Agent]) -> AsyncIterator[Check]:
-    """Ask all models side by side; yield them in their order, and what it cost at the end."""
+    """Call all models concurrently; yield one check per model, in order, and the total cost last."""
     tasks = [asyncio.ensure_future(services.call(agent)) for agent in agents]
     total, unknown = 0.0, 0
     try:
         for agent, task in zip(agents, tasks, strict=True):
             answer = await task
             if isinstance(answer, Failure):
-                yield broken(
+                yield error(
                     f"model {agent.model}", f"{answer.kind}: {answer.message}".rstrip(": "), answer.hint
                 )
                 continue
             cost = services.cost(agent, answer)
             total, unknown = total + (cost or 0.0), unknown + (cost is None)
-            yield fine(f"model {agent.model}", _answered(answer))
+            yield ok(f"model {agent.model}", _answered(answer))
     finally:
         for task in tasks:
             task.cancel()
     if tasks:
         more = f", and {unknown} of unknown price" if unknown else ""
-        yield fine("calls", f"{len(tasks)} side by side, {money(total)}{more}")
+        yield ok("calls", f"{len(tasks)} at once, {money(total)}{more}")
 
 
 def _answered(completion: Completion) -> str:
@@ -177,5 +184,5 @@ def _answered(completion: Completion) -> str:
     if usage.total_tokens is not None:
         parts.append(plural(usage.total_tokens, "token"))
     if completion.retries:
-        parts.append(f"after {completion.retries + 1} tries")
+        parts.append(f"after {completion.retries + 1} attempts")
     return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""Asks a person: one plain question at a time, on the terminal, with ways out at every one."""
+"""Asks questions on the terminal, one at a time; each can be cancelled."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from bot.app.streams import Streams
 
 
-class Skipped(Exception):  # noqa: N818 - not an error: the person would rather not
-    """The person goes out: Ctrl-D, Ctrl-C, or nothing typed where nothing is not an answer."""
+class UserCancelledError(Exception):
+    """The user cancelled: Ctrl-D, Ctrl-C, or an empty answer where there is no default."""
 
 
 class Questions:
-    """A person at a terminal. `terminal_in` and `terminal_out` are for tests without one."""
+    """A user at a terminal. `terminal_in` and `terminal_out` are for tests without one."""
 
     def __init__(
         self, streams: Streams, terminal_in: Input | None = None, terminal_out: Output | None = None
@@ -28,22 +28,22 @@ class Questions:
         from prompt_toolkit.history import DummyHistory
 
         self.say = streams.say
-        # No history: what is typed here may be a key.
+        # No history, because an answer may be a key.
         self._session: PromptSession[str] = PromptSession(
             history=DummyHistory(), input=terminal_in, output=terminal_out
         )
 
     def ask(self, question: str, *, secret: bool = False) -> str:
-        """Return what is typed, without the blanks around it. Skipped on Ctrl-D and Ctrl-C."""
+        """Return the answer, stripped. UserCancelledError on Ctrl-D and Ctrl-C."""
         try:
             return self._session.prompt(f"{question} ", is_password=secret).strip()
         except (EOFError, KeyboardInterrupt):
-            raise Skipped from None
+            raise UserCancelledError from None
 
     def choose(self, question: str, choices: Sequence[tuple[str, str]], default: str = "") -> str:
-        """Return the name of one of the choices (name, description), by number or by name.
+        """Return the name of one of the choices (name, description), chosen by number or by name.
 
-        Nothing typed is the default, and Skipped where there is none.
+        An empty answer is the default; without one, UserCancelledError is raised.
         """
         for number, (_, description) in enumerate(choices, start=1):
             self.say(f"  {number}  {description}")
@@ -52,11 +52,11 @@ class Questions:
         while True:
             answer = self.ask(f"{question}{shown}")
             if not answer and not default:
-                raise Skipped
+                raise UserCancelledError
             if not answer:
                 return default
             if answer.isdecimal() and 1 <= int(answer) <= len(names):
                 return names[int(answer) - 1]
             if answer in names or (answer := nearest_name(answer, names)):
                 return answer
-            self.say(f"A number from 1 to {len(names)}, please; Ctrl-D leaves.")
+            self.say(f"Please enter a number from 1 to {len(names)} (Ctrl-D quits).")

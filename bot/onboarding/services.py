@@ -1,6 +1,6 @@
-"""Small questions to services outside a conversation: which models there are, does one answer.
+"""Calls outside a conversation: model lists, and a call of one token to check that a model answers.
 
-They go through the same workers as every other call. No store, no log, no session.
+They go through the same workers as all calls, without store, log and session.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from bot.settings.settings import Settings
     from bot.workers.pool import Pool
 
-LONGEST_SILENCE = 30.0
-LIST_SILENCE = 10.0
+CALL_TIMEOUT = 30.0
+LIST_TIMEOUT = 10.0
 QUESTION = "Say yes."
 
 
 class Services:
-    """Workers that are up, and with --demo the offline service; made by `open_services`.
+    """Running workers, and with --demo the offline service; made by `open_services`.
 
-    `settings` are those given, with the offline service's address where it runs.
+    `settings` are those given, with the address of the offline service if it runs.
     """
 
     def __init__(self, settings: Settings, pool: Pool, environ: Mapping[str, str]) -> None:
@@ -38,19 +38,19 @@ class Services:
         self._pool = pool
         self._known = KnownModels(settings, environ)
 
-    async def models(self, name: str) -> ModelList | Failure:
+    async def list_models(self, name: str) -> ModelList | Failure:
         """Return the models that an endpoint lists.
 
         KeyMissingError when its key is missing, UsageError for an unknown name.
         """
-        return await self.models_at(self._known.endpoint(name))
+        return await self.list_models_at(self._known.endpoint(name))
 
-    async def models_at(self, endpoint: Endpoint) -> ModelList | Failure:
-        """Return the models of an endpoint that is connected already."""
-        return await self._pool.models(endpoint, min(LIST_SILENCE, self.settings.timeout))
+    async def list_models_at(self, endpoint: Endpoint) -> ModelList | Failure:
+        """Return the models of an endpoint whose key is known."""
+        return await self._pool.models(endpoint, min(LIST_TIMEOUT, self.settings.timeout))
 
     async def call(self, agent: Agent) -> Completion | Failure:
-        """Have a model say one token; a `Completion` means that it can be asked."""
+        """Ask a model for one token; a `Completion` means that it works."""
         try:
             endpoint = self._known.endpoint(agent.endpoint)
         except KeyMissingError as error:
@@ -62,7 +62,7 @@ class Services:
             temperature=0.0,
             max_tokens=1,
             extra=self._known.fields(agent),
-            timeout=min(LONGEST_SILENCE, self.settings.timeout),
+            timeout=min(CALL_TIMEOUT, self.settings.timeout),
         )
         last: Completion | Failure = Failure(FailureKind.INTERNAL, "no answer came", agent.model)
         async for update in self._pool.ask(request):
@@ -79,7 +79,7 @@ class Services:
 async def open_services(
     settings: Settings, environ: Mapping[str, str] = os.environ, processes: int = 1
 ) -> AsyncIterator[Services]:
-    """Start workers, and with --demo the offline service; both are gone afterwards."""
+    """Start workers, and with --demo the offline service; both end with the block."""
     from bot.local.local_pool import LocalPool
 
     async with AsyncExitStack() as stack:
@@ -95,7 +95,7 @@ async def open_services(
         yield Services(settings, pool, environ)
 
 
-async def list_at(settings: Settings, endpoint: Endpoint) -> ModelList | Failure:
-    """Return the models of one endpoint, with workers of its own."""
+async def list_models_at(settings: Settings, endpoint: Endpoint) -> ModelList | Failure:
+    """Return the models of one endpoint, asked through workers of its own."""
     async with open_services(replace(settings, demo=False)) as services:
-        return await services.models_at(endpoint)
+        return await services.list_models_at(endpoint)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DEMO = "demo"
 """The offline service; its address is known once it runs."""
 LOCAL = "local"
-"""The engine inside; each of its models has an address of its own, once it runs."""
+"""The built-in engine; each of its models has an address of its own, once it runs."""
 BASE_URL_VARIABLE = "TOGETHER_BASE_URL"
 TOGETHER = "together"
 SHIPPED = "defaults"

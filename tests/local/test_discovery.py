@@ -21,8 +21,16 @@ from bot.client.model_list import ListedModel, ModelList
 from bot.demo.process import DemoProcess
 from bot.errors import MoaError, UsageError
 from bot.local import discovery
-from bot.local.discovery import LocalService, look
-from bot.local.local_preset import ALONE, Installed, choose, family_of, installed_at, mixture_here, weights_in
+from bot.local.discovery import LocalService, find_services
+from bot.local.local_preset import (
+    SINGLE_MODEL_CALLS,
+    InstalledModel,
+    family_of,
+    find_local_preset,
+    installed_models,
+    make_preset,
+    parameters_in,
+)
 from bot.settings.endpoints import EndpointConfig
 
 TAGS: dict[str, list[dict[str, Any]]] = {
@@ -37,13 +45,13 @@ TAGS: dict[str, list[dict[str, Any]]] = {
 }
 
 
-SECONDS = discovery.SECONDS
+TIMEOUT = discovery.TIMEOUT
 
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A look in this process finds a service however busy the machine is with other things."""
-    monkeypatch.setattr(discovery, "SECONDS", 10.0)
+    monkeypatch.setattr(discovery, "TIMEOUT", 10.0)
 
 
 @pytest.fixture
@@ -122,35 +130,35 @@ def test_families(name: str, family: str) -> None:
 )
 def test_sizes_in_names(text: str, weights: float | None) -> None:
     """Billions of weights are read where they stand as such."""
-    assert weights_in(text) == weights
+    assert parameters_in(text) == weights
 
 
 def test_a_mixture_is_diverse_and_the_largest_aggregates() -> None:
     """The largest of each family, then the next largest; four at most, whatever service they are of."""
     models = [
-        Installed("ollama", "qwen:8b", "qwen", 8),
-        Installed("ollama", "qwen:4b", "qwen", 4),
-        Installed("ollama", "qwen:1b", "qwen", 1),
-        Installed("lmstudio", "gemma-12b", "gemma", 12),
-        Installed("ollama", "unknown", "unknown"),
+        InstalledModel("ollama", "qwen:8b", "qwen", 8),
+        InstalledModel("ollama", "qwen:4b", "qwen", 4),
+        InstalledModel("ollama", "qwen:1b", "qwen", 1),
+        InstalledModel("lmstudio", "gemma-12b", "gemma", 12),
+        InstalledModel("ollama", "unknown", "unknown"),
     ]
-    preset = choose(models, "here")
+    preset = make_preset(models, "here")
     [layer] = preset.layers
     assert [agent.model for agent in layer] == ["gemma-12b", "qwen:8b", "unknown", "qwen:4b"]
     assert layer[0].endpoint == "lmstudio"
     assert preset.aggregator == layer[0]
-    [alone] = choose(models[:1], "here").layers
-    assert [agent.model for agent in alone] == ["qwen:8b"] * ALONE
+    [alone] = make_preset(models[:1], "here").layers
+    assert [agent.model for agent in alone] == ["qwen:8b"] * SINGLE_MODEL_CALLS
 
 
 def test_what_ollama_has(ollama: str) -> None:
     """Families and sizes are Ollama's own where it tells them; what cannot chat is left out."""
-    found = asyncio.run(look([EndpointConfig("ollama", ollama)], 5, tags=True))
-    assert installed_at(found[0]) == [
-        Installed("ollama", "llama3.2:latest", "llama", 3.2),
-        Installed("ollama", "my-own", "gemma", 1.0),
-        Installed("ollama", "qwen3:1.7b", "qwen", 2.0),
-        Installed("ollama", "qwen3:8b", "qwen", 8.2),
+    found = asyncio.run(find_services([EndpointConfig("ollama", ollama)], 5, tags=True))
+    assert installed_models(found[0]) == [
+        InstalledModel("ollama", "llama3.2:latest", "llama", 3.2),
+        InstalledModel("ollama", "my-own", "gemma", 1.0),
+        InstalledModel("ollama", "qwen3:1.7b", "qwen", 2.0),
+        InstalledModel("ollama", "qwen3:8b", "qwen", 8.2),
     ]
 
 
@@ -158,7 +166,7 @@ def test_what_ollama_has(ollama: str) -> None:
 def test_tags_of_any_form(tags: object) -> None:
     """Whatever a service answers there, its names are enough."""
     service = LocalService(EndpointConfig("x", "http://localhost:1/v1"), ModelList((ListedModel("a"),)), tags)
-    assert installed_at(service) == [Installed("x", "a", "a")]
+    assert installed_models(service) == [InstalledModel("x", "a", "a")]
 
 
 def test_a_look_is_short() -> None:
@@ -169,7 +177,7 @@ def test_a_look_is_short() -> None:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         near = [EndpointConfig(f"e{number}", f"{url}/{number}") for number in range(10)]
         started = time.monotonic()
-        assert asyncio.run(look(near, SECONDS)) == []
+        assert asyncio.run(find_services(near, TIMEOUT)) == []
         assert time.monotonic() - started < 1.5
 
 
@@ -177,7 +185,7 @@ def test_the_mixture_of_this_computer(ollama: str) -> None:
     """It can be had while an event loop runs, and stays the same while the program runs."""
 
     async def run() -> Any:
-        return mixture_here({"ollama": EndpointConfig("ollama", ollama)}, None)
+        return find_local_preset({"ollama": EndpointConfig("ollama", ollama)}, None)
 
     preset = asyncio.run(run())
     assert [agent.model for agent in preset.layers[0]] == [
@@ -187,7 +195,7 @@ def test_the_mixture_of_this_computer(ollama: str) -> None:
         "qwen3:1.7b",
     ]
     assert preset.aggregator.model == "qwen3:8b"
-    assert mixture_here({"ollama": EndpointConfig("ollama", ollama)}, None) is preset
+    assert find_local_preset({"ollama": EndpointConfig("ollama", ollama)}, None) is preset
 
 
 def test_nothing_here(tmp_path: Path) -> None:
@@ -196,16 +204,16 @@ def test_nothing_here(tmp_path: Path) -> None:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
         with pytest.raises(MoaError, match="No service answers on this computer; asked were mine") as caught:
-            mixture_here({"mine": EndpointConfig("mine", url)}, None)
+            find_local_preset({"mine": EndpointConfig("mine", url)}, None)
     for way in ("Ollama", "--models_dir", "--preset local"):
         assert way in caught.value.hint
     with (
         _serving({"/v1/models": {"data": []}}) as empty,
         pytest.raises(MoaError, match="mine runs on this computer, but has no model"),
     ):
-        mixture_here({"mine": EndpointConfig("mine", empty)}, None)
+        find_local_preset({"mine": EndpointConfig("mine", empty)}, None)
     with pytest.raises(UsageError, match="there is no model in this folder"):
-        mixture_here({}, tmp_path)
+        find_local_preset({}, tmp_path)
 
 
 @pytest.fixture

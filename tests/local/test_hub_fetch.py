@@ -1,4 +1,4 @@
-"""Fetching a model from the hub, with a server on this computer in the hub's place."""
+"""Downloading a model from the hub, with a server on this computer in the hub's place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from tiny_models import CONTEXT, make_model
 
 from bot.errors import ExitCode, MoaError
 from bot.local import hub
-from bot.local.model_files import HubFile, context_of
+from bot.local.hub import HubFile
+from bot.local.model_files import context_length
 
 CONTENT = bytes(range(256)) * 20_000
 WANTED = HubFile("maker/some-model", "q4/file.gguf")
@@ -100,7 +101,7 @@ def get(
     def run(wanted: HubFile = WANTED, stopped: Callable[[], bool] = lambda: False) -> tuple[Path, list[str]]:
         said: list[str] = []
         environ = {"MOA_BOT_HOME": str(tmp_path)}
-        return hub.fetch(wanted, said.append, hub=fake.url, stopped=stopped, environ=environ), said
+        return hub.download(wanted, said.append, hub=fake.url, stopped=stopped, environ=environ), said
 
     return run
 
@@ -109,7 +110,7 @@ def test_a_file_is_fetched_once(fake: FakeHub, get: Callable[..., tuple[Path, li
     """Its size is said beforehand, its progress on the way; the second time nobody is asked."""
     path, said = get()
     assert path.read_bytes() == CONTENT
-    assert said[0] == "Fetching q4/file.gguf of maker/some-model: 0.01 GB."
+    assert said[0] == "Downloading q4/file.gguf of maker/some-model: 0.01 GB."
     assert said[-1] == "  q4/file.gguf: 100 % of 0.01 GB"
     assert get() == (path, [])
     assert len(fake.ranges) == len(fake.paths) == 1
@@ -131,7 +132,7 @@ def test_a_fetch_that_broke_off_goes_on(fake: FakeHub, get: Callable[..., tuple[
 
 def test_a_fetch_that_nobody_waits_for(fake: FakeHub, get: Callable[..., tuple[Path, list[str]]]) -> None:
     """It stops at the next piece, and goes on another time."""
-    with pytest.raises(MoaError, match="the next one goes on from there"):
+    with pytest.raises(MoaError, match="the next one resumes it"):
         get(stopped=lambda: True)
     assert get()[0].read_bytes() == CONTENT
     assert fake.ranges[1].startswith("bytes=")
@@ -157,7 +158,7 @@ def test_a_repository_that_was_renamed(get: Callable[..., tuple[Path, list[str]]
     [
         (404, "EntryNotFound", "maker/some-model has no such file"),
         (401, "RepoNotFound", "the hub has no maker/some-model that you may see"),
-        (403, "GatedRepo", "its makers want to be asked first"),
+        (403, "GatedRepo", "its owners require you to request access"),
         (500, "", "answered with status 500"),
     ],
 )
@@ -188,17 +189,19 @@ def test_a_model_of_the_hub_is_fetched_and_asked(
     pytest.importorskip("xllamacpp", reason="the engine (extra local) is not installed")
     fake.content = make_model(tmp_path / "made.gguf").read_bytes()
     name = "maker/some-model/tiny.gguf"
-    asked = ("ask", "-r", f"local:{name}*2", "-a", f"local:{name}", "--max_tokens", "6", "--json", "hi")
+    asked = ("ask", "-r", f"local:{name}*2", "-a", f"local:{name}", "--json", "hi")
+    # The model's words are random; at temperature 0 they are the same each time, and not empty.
+    asked = (*asked[:-1], "--max_tokens", "6", "--temperature", "0", "hi")
     env = {"HF_ENDPOINT": fake.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
     first = moa(*asked, env=env)
     assert first.returncode == 0, first.stderr
-    assert "Fetching tiny.gguf of maker/some-model: 0.00 GB." in first.stderr
+    assert "Downloading tiny.gguf of maker/some-model: 0.00 GB." in first.stderr
     assert json.loads(first.stdout)["reply"].strip()
     fake.status = 500
     again = moa(*asked, env=env)
     assert again.returncode == 0, again.stderr
-    assert "Fetching" not in again.stderr
-    assert context_of(name, None) == CONTEXT
+    assert "Downloading" not in again.stderr
+    assert context_length(name, None) == CONTEXT
     absent = moa(
         "ask", "-r", "local:maker/other/x.gguf", "-a", "a", "hi", env={**env, "TOGETHER_API_KEY": "k"}
     )

@@ -1,4 +1,4 @@
-"""The engine inside: real models, made here, in processes of their own, and none of them left behind."""
+"""The built-in engine: real models, made here, in processes of their own, and none of them left behind."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tiny_models import CONTEXT, make_model
 
 from bot.client.retry import Retrier
 from bot.errors import Failure, FailureKind, MoaError
-from bot.local.engine_cache import SPARE, Engines
+from bot.local.engine_cache import SPARE, EngineCache
 from bot.local.engine_process import EngineProcess
-from bot.local.gguf import read_model
+from bot.local.gguf_header import read_model
 from bot.local.local_pool import LocalPool
 from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, Request
 
@@ -67,11 +67,11 @@ def request(name: str, **more: Any) -> Request:
 
 def with_engines(
     folder: Path,
-    work: Callable[[Engines], Awaitable[Any]],
+    work: Callable[[EngineCache], Awaitable[Any]],
     available: Callable[[], int | None] = lambda: None,
 ) -> Any:
     async def run() -> Any:
-        engines = Engines(lambda: folder, lambda _: None, available)
+        engines = EngineCache(lambda: folder, lambda _: None, available)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engines.close)
             return await asyncio.wait_for(work(engines), 40)
@@ -207,17 +207,17 @@ def test_a_model_whose_process_died_is_loaded_anew(folder: Path) -> None:
 def test_models_make_room_for_one_another(folder: Path) -> None:
     """With memory for one, the idle one is unloaded; a busy one is waited for."""
     one = read_model(folder / "qwen-tiny.gguf")
-    anonymous = one.anonymous(CONTEXT)
+    anonymous = one.anonymous_memory(CONTEXT)
 
-    async def work(engines: Engines) -> None:
+    async def work(engines: EngineCache) -> None:
         def free() -> int:
             """Tell what is left when what is loaded has taken its share."""
             return SPARE + one.memory(CONTEXT) + 1000 - len(engines.pids) * anonymous
 
         engines._available = free
-        async with engines.lease("qwen-tiny"):
+        async with engines.acquire("qwen-tiny"):
             [first] = engines.pids
-        async with engines.lease("llama-tiny"):
+        async with engines.acquire("llama-tiny"):
             [second] = engines.pids
             assert second != first
             assert not psutil.pid_exists(first)
@@ -229,16 +229,16 @@ def test_a_busy_model_is_waited_for(folder: Path) -> None:
     """Where two do not fit, the second is loaded only when the first is no longer asked."""
     one = read_model(folder / "qwen-tiny.gguf")
 
-    async def work(engines: Engines) -> None:
-        engines._turns = asyncio.Semaphore(2)
+    async def work(engines: EngineCache) -> None:
+        engines._cores = asyncio.Semaphore(2)
         engines._available = lambda: SPARE + one.memory(CONTEXT) + 1000
         order: list[str] = []
 
         async def second() -> None:
-            async with engines.lease("llama-tiny"):
+            async with engines.acquire("llama-tiny"):
                 order.append("second")
 
-        async with engines.lease("qwen-tiny"):
+        async with engines.acquire("qwen-tiny"):
             waiting = asyncio.create_task(second())
             await asyncio.wait({waiting}, timeout=0.2)
             order.append("first")
@@ -252,9 +252,9 @@ def test_a_busy_model_is_waited_for(folder: Path) -> None:
 def test_too_little_memory(folder: Path) -> None:
     """A model that does not fit even alone is refused: which file, how much it takes, how much there is."""
 
-    async def work(engines: Engines) -> None:
-        with pytest.raises(MoaError, match=r"too little memory: it takes about 0\.15 GB") as caught:
-            async with engines.lease("qwen-tiny"):
+    async def work(engines: EngineCache) -> None:
+        with pytest.raises(MoaError, match=r"too little memory: it needs about 0\.15 GB") as caught:
+            async with engines.acquire("qwen-tiny"):
                 pass
         assert str(folder / "qwen-tiny.gguf") in caught.value.message
         assert "smaller model" in caught.value.hint
@@ -321,7 +321,7 @@ def test_it_ends_when_the_parent_is_killed(folder: Path, tagged: dict[str, str])
     """However the parent dies, its models go with it; Ctrl-C is not theirs."""
     script = (
         "import sys, time\nfrom pathlib import Path\nfrom bot.local.engine_process import EngineProcess\n"
-        "from bot.local.gguf import read_model\n"
+        "from bot.local.gguf_header import read_model\n"
         "engine = EngineProcess(read_model(Path(sys.argv[1])), 512, 1)\nengine.wait()\n"
         "print(engine.pid, flush=True)\ntime.sleep(60)\n"
     )

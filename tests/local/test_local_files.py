@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,8 +14,11 @@ from tiny_models import CONTEXT, LAYERS, WIDTH, make_model
 
 from bot.errors import ExitCode, UsageError
 from bot.local import memory
-from bot.local.gguf import OVERHEAD, ModelFileError, read_model
-from bot.local.model_files import HubFile, context_of, find, models_in
+from bot.local.gguf_header import OVERHEAD, ModelFileError, read_model
+from bot.local.hub import HubFile
+from bot.local.model_files import context_length, find_model_file, list_models
+
+gguf: Any = pytest.importorskip("gguf", reason="the extra local is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +33,7 @@ def test_what_a_model_says_of_itself(tiny: Path) -> None:
     assert (model.architecture, model.context, model.size) == ("llama", CONTEXT, tiny.stat().st_size)
     assert model.cache == LAYERS * WIDTH * 2 * 2
     assert model.memory(100) == model.size + OVERHEAD + 100 * model.cache
-    assert read_model(tiny, whole=False) == model
+    assert read_model(tiny, complete=False) == model
 
 
 @pytest.mark.parametrize(
@@ -35,8 +41,8 @@ def test_what_a_model_says_of_itself(tiny: Path) -> None:
     [
         (0, "not a model"),
         (3, "not a model"),
-        (20, "truncated: it ends before its head does"),
-        (5000, "truncated: it ends before its head does"),
+        (20, "truncated: it ends within its header"),
+        (5000, "truncated: it ends within its header"),
         (300_000, "truncated: it has 0.3 MB and should have 0."),
         (-1, "truncated: it has 0."),
     ],
@@ -49,6 +55,47 @@ def test_truncated_files(tiny: Path, tmp_path: Path, size: int, said: str) -> No
         read_model(part)
     assert caught.value.message.startswith(f"{part}: {said}")
     assert caught.value.exit_code is ExitCode.USAGE
+
+
+def model_of_one_tensor(path: Path, kind: Any) -> tuple[int, int]:
+    """Write a model with one tensor of 1024 weights of this type; returns its bounds in the file."""
+    import numpy as np
+
+    per_block, size = gguf.GGML_QUANT_SIZES[kind]
+    data = np.ones(1024 // per_block * size, np.uint8)
+    writer = gguf.GGUFWriter(str(path), "llama")
+    writer.add_tensor("output.weight", data, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    end = path.stat().st_size - -len(data) % gguf.GGUF_DEFAULT_ALIGNMENT
+    return end - len(data), end
+
+
+@pytest.mark.parametrize("kind", gguf.GGML_QUANT_SIZES, ids=lambda kind: kind.name)
+def test_every_type_of_tensor(tmp_path: Path, kind: Any) -> None:
+    """Of each type that the format has, a complete file is accepted, and one without its last byte is not."""
+    file = tmp_path / "model.gguf"
+    _, end = model_of_one_tensor(file, kind)
+    assert read_model(file).architecture == "llama"
+    os.truncate(file, end)
+    assert read_model(file).size == end
+    os.truncate(file, end - 1)
+    with pytest.raises(ModelFileError, match="truncated: it has"):
+        read_model(file)
+
+
+@pytest.mark.parametrize("kind", ["IQ4_XS", "MXFP4"])
+def test_a_type_of_unknown_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Without the package `gguf` a complete file is accepted, and one that ends before its tensor is not."""
+    file = tmp_path / "model.gguf"
+    start, end = model_of_one_tensor(file, gguf.GGMLQuantizationType[kind])
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    assert read_model(file).size >= end
+    os.truncate(file, start - 1)
+    with pytest.raises(ModelFileError, match="truncated"):
+        read_model(file)
 
 
 def test_files_of_other_kinds(tmp_path: Path) -> None:
@@ -86,17 +133,17 @@ def test_damaged_heads(tiny: Path, tmp_path: Path, place: int, noise: bytes) -> 
 def test_which_file_a_name_means(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A path, a name in the folder of models with or without its ending, or a file on the hub."""
     monkeypatch.chdir(tmp_path)
-    assert find(str(tiny), None) == tiny
-    assert find("tiny.gguf", tiny.parent) == find("tiny", tiny.parent) == tiny
-    assert find("o/r/f.gguf", None) == HubFile("o/r", "f.gguf")
-    assert find("o/r/q4/f.gguf", tiny.parent) == HubFile("o/r", "q4/f.gguf")
+    assert find_model_file(str(tiny), None) == tiny
+    assert find_model_file("tiny.gguf", tiny.parent) == find_model_file("tiny", tiny.parent) == tiny
+    assert find_model_file("o/r/f.gguf", None) == HubFile("o/r", "f.gguf")
+    assert find_model_file("o/r/q4/f.gguf", tiny.parent) == HubFile("o/r", "q4/f.gguf")
     nested = tmp_path / "o" / "r" / "f.gguf"
     nested.parent.mkdir(parents=True)
     nested.write_bytes(b"")
-    assert find("o/r/f.gguf", None) == nested
+    assert find_model_file("o/r/f.gguf", None) == nested
     for name in ("absent.gguf", "o/absent.gguf", "./o/r/absent.gguf", "/o/r/absent.gguf", "o/r/absent"):
         with pytest.raises(UsageError, match="there is no such file"):
-            find(name, None)
+            find_model_file(name, None)
 
 
 def test_the_models_in_a_folder(tiny: Path, tmp_path: Path) -> None:
@@ -106,11 +153,11 @@ def test_the_models_in_a_folder(tiny: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(tiny.read_bytes())
     (tmp_path / "wrong.gguf").write_text("no model", encoding="utf-8")
     (tmp_path / "readme.md").write_text("no model", encoding="utf-8")
-    assert [name for name, _ in models_in(tmp_path)] == ["b.gguf", "big-00001-of-00002.gguf", "sub/a.gguf"]
-    assert context_of("b", tmp_path) == CONTEXT
-    assert context_of("absent", tmp_path) is None
+    assert [name for name, _ in list_models(tmp_path)] == ["b.gguf", "big-00001-of-00002.gguf", "sub/a.gguf"]
+    assert context_length("b", tmp_path) == CONTEXT
+    assert context_length("absent", tmp_path) is None
     with pytest.raises(UsageError, match="there is no such folder"):
-        models_in(tmp_path / "absent")
+        list_models(tmp_path / "absent")
 
 
 def test_the_memory_that_is_free() -> None:

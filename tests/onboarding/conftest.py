@@ -36,7 +36,7 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A look in this process finds a service however busy the machine is with other things."""
-    monkeypatch.setattr(discovery, "SECONDS", 10.0)
+    monkeypatch.setattr(discovery, "TIMEOUT", 10.0)
 
 
 @pytest.fixture

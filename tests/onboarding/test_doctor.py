@@ -18,7 +18,14 @@ import pytest
 from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
 from bot.demo.process import DemoProcess
-from bot.onboarding.machine import Verdict, log, proxies, store, terminal, versions
+from bot.onboarding.system_checks import (
+    Status,
+    check_log,
+    check_proxies,
+    check_store,
+    check_terminal,
+    check_versions,
+)
 from bot.store import Store
 
 KEY = "a-secret-key-0815"
@@ -145,8 +152,8 @@ def test_a_key_file_that_others_can_read(moa: Moa, home: Path, away: str) -> Non
 
 def test_versions() -> None:
     """Those of the program, of Python and of what it stands on."""
-    check = versions()
-    assert check.verdict is Verdict.FINE
+    check = check_versions()
+    assert check.status is Status.OK
     for name in ("moa-bot", "Python", "together", "prompt_toolkit"):
         assert f"{name} " in check.found
 
@@ -154,14 +161,14 @@ def test_versions() -> None:
 def test_the_store(tmp_path: Path) -> None:
     """None yet, one in order, one that others can read, a damaged one, and something else altogether."""
     file = tmp_path / "conversations.db"
-    assert store(file).verdict is Verdict.FINE
+    assert check_store(file).status is Status.OK
     assert not file.exists()
     Store.open(file).close()
-    assert "0 conversations" in store(file).found
+    assert "0 conversations" in check_store(file).found
     if os.name == "posix":
         file.chmod(0o644)
-        loose = store(file)
-        assert (loose.verdict, f"chmod 600 {file}" in loose.advice) == (Verdict.NOTE, True)
+        loose = check_store(file)
+        assert (loose.status, f"chmod 600 {file}" in loose.advice) == (Status.WARNING, True)
     database = sqlite3.connect(file)
     database.execute("CREATE TABLE filler AS SELECT value FROM json_each('[1,2,3]')")
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -169,35 +176,35 @@ def test_the_store(tmp_path: Path) -> None:
     content = bytearray(file.read_bytes())
     content[4096:] = b"\xff" * len(content[4096:])
     file.write_bytes(content)
-    damaged = store(file)
-    assert damaged.verdict is Verdict.BROKEN
+    damaged = check_store(file)
+    assert damaged.status is Status.ERROR
     assert damaged.advice
     file.write_bytes(b"something else " * 100)
-    assert store(file).verdict is Verdict.BROKEN
+    assert check_store(file).status is Status.ERROR
     (tmp_path / "file").write_text("", encoding="utf-8")
-    assert store(tmp_path / "file" / "conversations.db").verdict is Verdict.BROKEN
+    assert check_store(tmp_path / "file" / "conversations.db").status is Status.ERROR
 
 
 def test_the_log(tmp_path: Path) -> None:
     """It can be written, also where its folder is still to be made; where it cannot, that is a note."""
-    assert log(tmp_path / "logs" / "moa-bot.log").verdict is Verdict.FINE
+    assert check_log(tmp_path / "logs" / "moa-bot.log").status is Status.OK
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "logs").write_text("", encoding="utf-8")
-    assert log(tmp_path / "logs" / "moa-bot.log").verdict is Verdict.NOTE
+    assert check_log(tmp_path / "logs" / "moa-bot.log").status is Status.WARNING
     (tmp_path / "folder.log").mkdir()
-    assert log(tmp_path / "folder.log").verdict is Verdict.NOTE
+    assert check_log(tmp_path / "folder.log").status is Status.WARNING
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="TERM is not Windows'")
 def test_the_terminal() -> None:
     """What it is and can do; one that can do little is a note with what to do."""
-    rich = terminal(SCREEN, {"TERM": "xterm-256color", "COLORTERM": "truecolor"})
+    rich = check_terminal(SCREEN, {"TERM": "xterm-256color", "COLORTERM": "truecolor"})
     assert "xterm-256color" in rich.found
     assert "24-bit" in rich.found
-    assert "NO_COLOR" in terminal(SCREEN, {"TERM": "xterm", "NO_COLOR": "1"}).found
-    dumb = terminal(SCREEN, {"TERM": "dumb"})
-    assert (dumb.verdict, "TERM" in dumb.advice) == (Verdict.NOTE, True)
-    assert terminal(replace(SCREEN, stdout_is_terminal=False), {}).verdict is Verdict.FINE
+    assert "NO_COLOR" in check_terminal(SCREEN, {"TERM": "xterm", "NO_COLOR": "1"}).found
+    dumb = check_terminal(SCREEN, {"TERM": "dumb"})
+    assert (dumb.status, "TERM" in dumb.advice) == (Status.WARNING, True)
+    assert check_terminal(replace(SCREEN, stdout_is_terminal=False), {}).status is Status.OK
 
 
 def test_proxies(home: Path) -> None:
@@ -207,10 +214,10 @@ def test_proxies(home: Path) -> None:
         {"aggregator": "ollama:x", "reference_models": ["ollama:y"]}, None, {"MOA_BOT_HOME": str(home)}
     )
     proxy = {"https_proxy": f"http://me:{KEY}@proxy.example:3128"}
-    assert proxies(far, {}).found == "none"
-    named = proxies(far, proxy)
-    assert (named.verdict, KEY in named.found) == (Verdict.FINE, False)
+    assert check_proxies(far, {}).found == "none"
+    named = check_proxies(far, proxy)
+    assert (named.status, KEY in named.found) == (Status.OK, False)
     assert "http://proxy.example:3128" in named.found
-    assert "NO_PROXY" in proxies(near, proxy).advice
-    assert proxies(near, {**proxy, "NO_PROXY": "localhost"}).verdict is Verdict.FINE
-    assert proxies(far, {"HTTP_PROXY": "what"}).verdict is Verdict.BROKEN
+    assert "NO_PROXY" in check_proxies(near, proxy).advice
+    assert check_proxies(near, {**proxy, "NO_PROXY": "localhost"}).status is Status.OK
+    assert check_proxies(far, {"HTTP_PROXY": "what"}).status is Status.ERROR

@@ -20,7 +20,7 @@ from bot.app.make_plan import make_plan
 from bot.app.streams import Streams
 from bot.demo.process import DemoProcess
 from bot.errors import KeyMissingError
-from bot.onboarding.guide import guided, is_wanted
+from bot.onboarding.guided_setup import needs_setup, run_guided_setup
 from bot.onboarding.questions import Questions
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Person:
                 "".join(answer if answer in {"\x03", "\x04"} else f"{answer}\r" for answer in answers)
             )
             try:
-                return guided(
+                return run_guided_setup(
                     self.resolve({}),
                     self.resolve,
                     said,
@@ -233,7 +233,7 @@ def test_a_service_on_this_computer(person: Person, service: DemoProcess) -> Non
     assert plan.aggregator.model == "qwen3:8b"
     assert person.config()["preset"] == "local"
     assert make_plan(person.resolve({})) == plan
-    assert not is_wanted(person.resolve({}), streams(), person.environ)
+    assert not needs_setup(person.resolve({}), streams(), person.environ)
 
 
 def test_a_service_with_a_single_model(person: Person, service: DemoProcess) -> None:
@@ -265,7 +265,7 @@ def test_models_are_chosen_again_after_a_mistake(person: Person, service: DemoPr
         f"[endpoints.ollama]\nbase_url = '{service.base_url}'\n", encoding="utf-8"
     )
     plan = make_plan(person.answers("ollama", "tw", "three", "two*99", "two*2", "1,2", "1")({}))
-    assert "Those with tw in their name: two" in person.heard
+    assert "Models with tw in their name: two" in person.heard
     assert "There is no model three" in person.heard
     assert "One model, please." in person.heard
     assert ([agent.model for agent in plan.layers[0]], plan.aggregator.model) == (["two", "two"], "one")
@@ -278,7 +278,7 @@ def test_files_that_cannot_be_written(person: Person, tmp_path: Path) -> None:
     for name in ("keys.toml", "config.toml"):
         (person.home / name).symlink_to(blocked / name)
     again = person.answers("1", KEY, "", "2")
-    assert "It cannot be kept" in person.heard
+    assert "It cannot be saved" in person.heard
     assert again({}).endpoint("together", {}).key == KEY
     assert again({}).preset.name == "fast"
 
@@ -302,10 +302,11 @@ def test_when_it_keeps_out_of_the_way(
 ) -> None:
     """With a key, or without need of one, in a pipe, with --quiet or --json: not a word."""
     person = Person(environ, home, given)
-    assert is_wanted(Person({}, home).resolve({}), streams(), {})
-    assert not is_wanted(person.resolve({}), streams(**more), person.environ)
+    assert needs_setup(Person({}, home).resolve({}), streams(), {})
+    assert not needs_setup(person.resolve({}), streams(**more), person.environ)
     assert (
-        guided(person.resolve({}), person.resolve, streams(**more), environ=person.environ) == person.resolve
+        run_guided_setup(person.resolve({}), person.resolve, streams(**more), environ=person.environ)
+        == person.resolve
     )
 
 
@@ -315,7 +316,7 @@ def test_what_is_wrong_with_a_kept_key_is_not_covered_up(home: Path) -> None:
     file.write_text(f"together = {{ key = '{KEY}' }}\n", encoding="utf-8")
     file.chmod(0o644)
     person = Person({}, home)
-    assert not is_wanted(person.resolve({}), streams(), person.environ)
+    assert not needs_setup(person.resolve({}), streams(), person.environ)
 
 
 def test_what_is_typed_is_not_remembered() -> None:
@@ -330,7 +331,7 @@ def test_what_is_typed_is_not_remembered() -> None:
 def test_on_a_terminal(terminal: Callable[..., PtyWindow], home: Path) -> None:
     """The chat begins with the questions and goes on as answered; Ctrl-D there ends with 3."""
     with terminal(width=100, height=40) as chat:
-        chat.shows("There is no key of together yet")
+        chat.shows("There is no API key for together yet")
         chat.shows("Which?")
         chat.type("demo\r")
         chat.prompt()

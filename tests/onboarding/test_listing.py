@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from bot.client.model_list import ListedModel, ModelList, read_model_list
 from bot.demo.process import DemoProcess
 from bot.errors import Failure, FailureKind
-from bot.local.discovery import look
+from bot.local.discovery import find_services
 from bot.messages import Endpoint
 from bot.settings.endpoints import EndpointConfig
 from bot.workers.pool import Pool
@@ -222,7 +222,7 @@ def test_a_look_at_this_computer(service: DemoProcess, tmp_path: Path) -> None:
         ]
         try:
             started = asyncio.get_running_loop().time()
-            found = await look(endpoints, 1.5)
+            found = await find_services(endpoints, 1.5)
             assert asyncio.get_running_loop().time() - started < 5
         finally:
             silent.close()
