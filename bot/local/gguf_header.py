@@ -2,7 +2,7 @@
 
 Only the header is read, never a weight, and a file that cannot be run is reported with its cause
 before an engine is started for it. The package `gguf` has a reader too, but that one needs numpy,
-builds an array for every entry of the vocabulary, and fails on a truncated file without saying why.
+takes seconds for a large vocabulary, and fails on a truncated file without saying why.
 So only its table of tensor types is used, and only when a model is about to be loaded.
 """
 
