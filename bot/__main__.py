@@ -1,8 +1,7 @@
 """Where the program starts: `moa-bot` and `python -m bot`.
 
-Kept short on purpose. Workers of the pool run it again when they are started (that is how
-multiprocessing finds its way), `--version` must not wait for anything, and where models will be
-asked, the fork server should begin its imports before this process begins its own.
+Kept short on purpose: `--version` must not wait for anything, and where models will be asked, the
+fork server should begin its imports before this process begins its own.
 """
 
 from __future__ import annotations

@@ -77,9 +77,9 @@ class Agent:
 class Request:
     """One chat completion to be made. `extra` holds further fields of the request's JSON body.
 
-    `timeout` is the longest silence in seconds: no byte for that long ends the try. `every` lets
-    the worker gather deltas for that many seconds before it sends them on (0: each at once).
-    `restartable` says that the call may be asked again although part of its answer has come.
+    `timeout` is the longest silence in seconds: no byte for that long ends the try. The worker
+    collects deltas for `delta_interval` seconds before it sends them on (0: each at once).
+    `retry_partial` says that the call may be asked again although part of its answer has come.
     """
 
     endpoint: Endpoint
@@ -125,9 +125,9 @@ class RateLimitHint:
 class Completion:
     """A finished answer. `text` never holds the model's thinking; that is `reasoning`.
 
-    `first_token` and `seconds` count from the moment the request was first handed on.
-    `partial` says why the text is not the whole answer ("" when it is), `broken` of which kind
-    the failure was that cut it. `top_logprobs` are the likeliest first tokens with their log
+    `first_token` and `seconds` are seconds since the request was first sent, earlier tries included.
+    `partial` says why the text is not the whole answer ("" when it is), `truncation_kind` which kind
+    of failure cut it off. `top_logprobs` are the likeliest first tokens with their log
     probabilities, where the request asked for them.
     """
 

@@ -1,7 +1,7 @@
-"""A ceiling over every response: whatever a service sends, so much of it is read and no more.
+"""A limit on the bytes that are read of one response.
 
-Streams have a limit of their own (`bot.client.provider`), counted in what was decoded. This one holds for
-all that the SDK reads by itself as well: error bodies, pages, lists of models.
+Streams have a limit of their own (`bot.client.response_stream`), counted in decoded bytes. This one
+also holds for what the SDK reads by itself: error bodies, pages, lists of models.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import AsyncIterator
 import httpx
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
-"""Bytes of one response that are read; no honest answer is near it."""
+"""Of one response; real answers are far smaller."""
 
 
 class TooLargeError(httpx.HTTPError):
-    """A response went on after the ceiling."""
+    """A response is longer than MAX_BODY_BYTES."""
 
 
 class _LimitedStream(httpx.AsyncByteStream):
-    """A response's body that ends in `TooLargeError` where it goes on for too long."""
+    """A response's body that raises `TooLargeError` beyond the limit."""
 
     def __init__(self, body: httpx.AsyncByteStream) -> None:
         self._body = body
@@ -38,6 +38,6 @@ class _LimitedStream(httpx.AsyncByteStream):
 
 
 async def limit_body(response: httpx.Response) -> None:
-    """Put the ceiling over a response that has not been read yet: an event hook of httpx."""
+    """Limit a response that has not been read yet: an event hook of httpx."""
     if isinstance(response.stream, httpx.AsyncByteStream):
         response.stream = _LimitedStream(response.stream)

@@ -1,40 +1,49 @@
-"""One answer as it grows: text and thinking apart, usage, and how it ended. No network here."""
+"""One answer as it streams in: text and thinking apart, usage, first-token log probabilities, its end.
+
+Pure: chunks of a chat completion in, deltas and a `Completion` out. Thinking comes in a field of its
+own (`reasoning`, `reasoning_content`) or in the text between `<think>` and `</think>`; only a tag that
+opens the text counts, so that a reply about the tag itself stays whole.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
+from typing import Any
 
-from bot.client.logprobs import TopLogprobs, top_logprobs
-from bot.client.thinking import ThinkSplitter, split_thinking
 from bot.errors import Failure
 from bot.messages import Completion, Delta, Usage
 from bot.text.numbers import duration
 
 LONGEST_CALL = 1800.0
-"""Seconds after which an answer that still comes is cut off: some models never stop."""
+"""Seconds after which an answer that is still streaming is cut off: some models never stop."""
 CHARACTERS_PER_TOKEN = 32
 SPARE_CHARACTERS = 10_000
-"""An answer longer than its tokens can be (and some) is not one that `max_tokens` was heeded for."""
+"""An answer longer than its tokens can be, plus these, comes from a service that ignores `max_tokens`."""
+THINK_START, THINK_END = "<think>", "</think>"
+
+TopLogprobs = tuple[tuple[str, float], ...]
+"""Tokens with their natural-log probabilities, in the order of the service."""
 
 
 class CompletionBuilder:
-    """What has come of one answer: text and thinking apart, usage, how it ended."""
+    """Collects the chunks of one answer. `longest` is in seconds; `clock` returns seconds."""
 
-    def __init__(self, longest: float) -> None:
-        self._longest = longest
-        self._started = monotonic()
+    def __init__(self, longest: float, clock: Callable[[], float] = monotonic) -> None:
+        self._longest, self._clock = longest, clock
+        self._started = clock()
         self._splitter = ThinkSplitter()
         self._text: list[str] = []
         self._reasoning: list[str] = []
-        self._first: float | None = None
+        self._first_token: float | None = None
         self._characters = 0
-        self._top: TopLogprobs = ()
+        self._top_logprobs: TopLogprobs = ()
         self.usage = Usage()
-        self.finish: str | None = None
+        self.finish_reason: str | None = None
         self.done = False
 
-    def take(self, chunk: dict[str, object]) -> Delta | None:
-        """Take in one chunk (or one whole completion); return what is new in it, if anything is."""
+    def add_chunk(self, chunk: dict[str, object]) -> Delta | None:
+        """Add one chunk (or one whole completion); return the text or thinking in it, if there is any."""
         if isinstance(usage := chunk.get("usage"), dict):
             self.usage = _usage(usage)
         choices = chunk.get("choices")
@@ -42,41 +51,44 @@ class CompletionBuilder:
             return None
         choice = choices[0]
         if isinstance(finish := choice.get("finish_reason"), str):
-            self.finish = finish
-        self._top = self._top or top_logprobs(choice)
-        said = choice.get("delta") or choice.get("message")
-        if not isinstance(said, dict):
+            self.finish_reason = finish
+        self._top_logprobs = self._top_logprobs or top_logprobs(choice)
+        message = choice.get("delta") or choice.get("message")
+        if not isinstance(message, dict):
             return None
-        content, thought = said.get("content"), said.get("reasoning") or said.get("reasoning_content")
+        content, thought = (
+            message.get("content"),
+            message.get("reasoning") or message.get("reasoning_content"),
+        )
         text, thinking = self._splitter.feed(content) if isinstance(content, str) and content else ("", "")
         if isinstance(thought, str):
             thinking = thought + thinking
         return self._add(text, thinking)
 
     def close(self) -> Delta | None:
-        """Return what the splitter held back."""
+        """Return the text or thinking that was held back, now that the stream is over."""
         return self._add(*self._splitter.close())
 
-    def endless(self, max_tokens: int) -> str:
-        """Say why the answer has to be cut off, "" while it has not."""
+    def over_limit(self, max_tokens: int) -> str:
+        """Return why the answer has to be cut off, "" while it is within its limits."""
         if self._characters > max_tokens * CHARACTERS_PER_TOKEN + SPARE_CHARACTERS:
             return f"{self._characters:,} characters came, more than {max_tokens:,} tokens can be"
-        if monotonic() - self._started > self._longest:
+        if self._clock() - self._started > self._longest:
             return f"it was not over after {duration(self._longest)}"
         return ""
 
     @property
-    def ended(self) -> bool:
+    def finished(self) -> bool:
         """Whether the service has said that the answer is over."""
-        return self.finish is not None
+        return self.finish_reason is not None
 
     @property
-    def started(self) -> bool:
-        """Whether a word of the answer itself has come."""
+    def has_text(self) -> bool:
+        """Whether some text of the answer itself, not only thinking, has come."""
         return bool(self._text)
 
-    def completion(self, broken: Failure | None = None) -> Completion:
-        """Return the answer as it stands; `broken` is what cut it off."""
+    def completion(self, truncated_by: Failure | None = None) -> Completion:
+        """Return the answer so far; `truncated_by` is what cut it off."""
         text = "".join(self._text)
         reasoning = "".join(self._reasoning)
         if not reasoning:
@@ -85,19 +97,19 @@ class CompletionBuilder:
             text=text,
             reasoning=reasoning,
             usage=self.usage,
-            finish_reason=self.finish,
-            first_token=self._first,
-            seconds=monotonic() - self._started,
-            partial=broken.describe() if broken else "",
-            truncation_kind=broken.kind if broken else None,
-            top_logprobs=self._top,
+            finish_reason=self.finish_reason,
+            first_token=self._first_token,
+            seconds=self._clock() - self._started,
+            partial=truncated_by.describe() if truncated_by else "",
+            truncation_kind=truncated_by.kind if truncated_by else None,
+            top_logprobs=self._top_logprobs,
         )
 
     def _add(self, text: str, thinking: str) -> Delta | None:
         if not (text or thinking):
             return None
-        if self._first is None:
-            self._first = monotonic() - self._started
+        if self._first_token is None:
+            self._first_token = self._clock() - self._started
         self._characters += len(text) + len(thinking)
         if text:
             self._text.append(text)
@@ -116,4 +128,105 @@ def _usage(usage: dict[str, object]) -> Usage:
     )
     return Usage(
         tokens(usage.get("prompt_tokens")), tokens(usage.get("completion_tokens")), tokens(reasoning)
+    )
+
+
+class ThinkSplitter:
+    """Splits streamed text into answer and thinking, wherever the pieces are cut.
+
+    `feed` returns `(text, thinking)` for a piece; `close` returns what was held back.
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._state = "start"
+
+    def feed(self, piece: str) -> tuple[str, str]:
+        """Return the text and the thinking that are certain by now."""
+        if self._state == "text":
+            return piece, ""
+        self._held += piece
+        if self._state == "start":
+            lead = self._held.lstrip()
+            if lead.startswith(THINK_START):
+                self._held, self._state = lead[len(THINK_START) :], "thinking"
+            elif THINK_START.startswith(lead):
+                return "", ""
+            else:
+                return self._release("text"), ""
+        if self._state == "thinking":
+            return self._feed_thinking()
+        # After the thinking, the blank lines before the answer are not part of it.
+        self._held = self._held.lstrip()
+        return (self._release("text"), "") if self._held else ("", "")
+
+    def close(self) -> tuple[str, str]:
+        """Return what was held back, the stream being over."""
+        held, self._held = self._held, ""
+        return ("", held) if self._state == "thinking" else (held, "")
+
+    def _release(self, state: str) -> str:
+        held, self._held, self._state = self._held, "", state
+        return held
+
+    def _feed_thinking(self) -> tuple[str, str]:
+        thinking, tag, rest = self._held.partition(THINK_END)
+        if tag:
+            self._state, self._held = "after", rest.lstrip()
+            return (self._release("text") if self._held else ""), thinking
+        # The end may be the first part of the closing tag: hold that much back.
+        keep = next((n for n in range(len(THINK_END) - 1, 0, -1) if self._held.endswith(THINK_END[:n])), 0)
+        cut = len(self._held) - keep
+        certain, self._held = self._held[:cut], self._held[cut:]
+        return "", certain
+
+
+def split_thinking(text: str) -> tuple[str, str]:
+    """Return `(answer, thinking)` of a whole text.
+
+    Some chat templates open the thinking themselves, so that only `</think>` shows up; in a
+    whole text everything before it is thinking.
+    """
+    splitter = ThinkSplitter()
+    answer, thinking = splitter.feed(text)
+    tail, more = splitter.close()
+    answer, thinking = answer + tail, thinking + more
+    if not thinking and answer.count(THINK_END) == 1 and THINK_START not in answer:
+        thinking, _, answer = answer.partition(THINK_END)
+        answer = answer.lstrip()
+    return answer, thinking
+
+
+def top_logprobs(choice: dict[str, Any]) -> TopLogprobs:
+    """Return the likeliest first tokens in this choice of a chunk or completion, () when it holds none.
+
+    OpenAI sends choice.logprobs.content[0].top_logprobs = [{"token": t, "logprob": l}, …]; Together
+    sends choice.logprobs.top_logprobs[0] = {t: l, …}, or choice.top_logprobs = {t: l, …}. Any other
+    form counts as none.
+    """
+    logprobs = choice.get("logprobs")
+    if isinstance(logprobs, dict):
+        content = logprobs.get("content")
+        first = _first(content) if isinstance(content, list) else None
+        if isinstance(first, dict):
+            return _token_pairs(first.get("top_logprobs"))
+        return _token_pairs(_first(logprobs.get("top_logprobs")))
+    return _token_pairs(_first(choice.get("top_logprobs")))
+
+
+def _first(value: object) -> object:
+    return (value[0] if value else None) if isinstance(value, list) else value
+
+
+def _token_pairs(value: object) -> TopLogprobs:
+    if isinstance(value, dict):
+        pairs = list(value.items())
+    elif isinstance(value, list):
+        pairs = [(each.get("token"), each.get("logprob")) for each in value if isinstance(each, dict)]
+    else:
+        return ()
+    return tuple(
+        (token, float(logprob))
+        for token, logprob in pairs
+        if isinstance(token, str) and isinstance(logprob, int | float)
     )

@@ -142,7 +142,7 @@ def context_limit(message: str) -> int | None:
 
 
 def rate_limit_reset(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds for which this key may send nothing more, by the x-ratelimit headers of an answer.
+    """Return the seconds for which this key may send nothing more, from the x-ratelimit headers.
 
     OpenAI's form (`x-ratelimit-remaining-requests: 0`, `x-ratelimit-reset-requests: 1m2s`) and
     Together's (`x-ratelimit-remaining`, `x-ratelimit-reset` in seconds). None when more may be sent.

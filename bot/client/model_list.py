@@ -1,8 +1,8 @@
-"""What a service says of the models that it serves: the answer to GET /models, read leniently.
+"""The models that a service lists: the answer to GET /models, read leniently.
 
 Services agree on `id` and on little else, so context and price are looked for under the names that
-are in use. Everything is text from outside: names lose what a terminal must not see. Asking for the
-list is `bot.client.provider`; what the program itself knows of models is `bot.settings.catalogue`.
+are in use. The text is untrusted: names are sanitised. `bot.client.provider` fetches the list;
+what the program itself knows of models is `bot.settings.catalogue`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 
-MOST = 20_000
-"""Entries of one list that are read; no honest list is near it."""
+MAX_ENTRIES = 20_000
+"""Entries of one list that are read; real lists are far shorter."""
 
 _CONTEXT = (
     "context_length",
@@ -48,7 +48,7 @@ class ListedModel:
 
 @dataclass(frozen=True, slots=True)
 class ModelList:
-    """The models of a service, by their names' alphabet."""
+    """The models of a service, sorted by name without regard to case."""
 
     models: tuple[ListedModel, ...]
 
@@ -63,7 +63,7 @@ def read_model_list(answer: object) -> ModelList | None:
         entries = next((answer[name] for name in ("data", "models") if name in answer), None)
     if not isinstance(entries, list):
         return None
-    models = [model for entry in entries[:MOST] if (model := _model(entry))]
+    models = [model for entry in entries[:MAX_ENTRIES] if (model := _model(entry))]
     if entries and not models:
         return None
     return ModelList(tuple(sorted({model.id: model for model in models}.values(), key=_order)))
@@ -74,7 +74,7 @@ def _order(model: ListedModel) -> tuple[str, str]:
 
 
 def _model(entry: object) -> ListedModel | None:
-    # Only the workers read lists; whoever only passes them on need not load it.
+    # Imported late: only workers read lists, while every process imports this module.
     from bot.text.sanitise import sanitise
 
     if not isinstance(entry, Mapping):

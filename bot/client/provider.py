@@ -28,7 +28,7 @@ from bot.client import error_mapping
 from bot.client.body_limit import TooLargeError, limit_body
 from bot.client.completion import LONGEST_CALL, CompletionBuilder
 from bot.client.model_list import ModelList, read_model_list
-from bot.client.response_stream import CONNECT_SECONDS, describe_error, describe_timeout, read
+from bot.client.response_stream import CONNECT_SECONDS, describe_error, describe_timeout, read_response
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Endpoint, RateLimitHint, Request
 
@@ -77,7 +77,7 @@ class Provider:
             try:
                 if seconds := error_mapping.rate_limit_reset(response.headers):
                     yield RateLimitHint(seconds)
-                async with aclosing(read(response, request, answer)) as updates:
+                async with aclosing(read_response(response, request, answer)) as updates:
                     async for update in updates:
                         yield update
             finally:

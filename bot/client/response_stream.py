@@ -1,6 +1,10 @@
-"""Reads the response to a request for a completion: bytes in, deltas out, and at the end what came of it.
+"""Reads the response to a request for a completion: bytes in, deltas out, and at the end its outcome.
 
-bytes ─► sse ─► chunks ─► guarded ─► Answer ─► Delta …, then Completion or Failure
+    bytes ─► EventReader ─► chunks ─► _with_failure ─► CompletionBuilder ─► Delta …, Completion or Failure
+
+Server-sent events are read by hand: the SDK's reader gives up a stream at the first byte that is not
+UTF-8, and readers that follow the standard drop a last event that no blank line follows. An answer
+should survive both.
 """
 
 from __future__ import annotations
@@ -15,7 +19,6 @@ import httpx
 from bot.client import error_mapping
 from bot.client.body_limit import MAX_BODY_BYTES, TooLargeError
 from bot.client.completion import CompletionBuilder
-from bot.client.sse import EventReader
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Request
 
@@ -23,85 +26,105 @@ CONNECT_SECONDS = 10.0
 DRAIN_SECONDS = 0.5
 
 
-async def read(
+class EventReader:
+    """Reads server-sent events from bytes that are cut anywhere; returns the data of complete events.
+
+    Only `data` fields matter here; the rest of the format is skipped
+    (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+    """
+
+    def __init__(self) -> None:
+        self._line = bytearray()
+        self._data: list[str] = []
+        self._after_return = False
+
+    def feed(self, chunk: bytes) -> list[str]:
+        """Return the data of the events that end in `chunk`."""
+        if not chunk:
+            return []
+        if self._after_return:
+            # The line ended with the \r of the last chunk; this \n belongs to it.
+            chunk = chunk.removeprefix(b"\n")
+        self._after_return = chunk.endswith(b"\r")
+        events: list[str] = []
+        if b"\r" in chunk:
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            if self._line:
+                self._line += end
+                end = bytes(self._line)  # noqa: PLW2901 - the line that this piece completes
+                self._line.clear()
+            self._add_line(end, events)
+        self._line += rest
+        return events
+
+    def close(self) -> list[str]:
+        """Return the data of an event that the end of the stream left without its blank line."""
+        events: list[str] = []
+        if self._line:
+            self._add_line(bytes(self._line), events)
+            self._line.clear()
+        self._add_line(b"", events)
+        return events
+
+    def _add_line(self, line: bytes, events: list[str]) -> None:
+        if not line:
+            if self._data:
+                events.append("\n".join(self._data))
+                self._data.clear()
+            return
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            self._data.append(value.removeprefix(b" ").decode("utf-8", "replace"))
+
+
+class GarbledError(Exception):
+    """The response is not a chat completion."""
+
+
+class EndlessError(Exception):
+    """The response has no end, and perhaps no text either: a stream of keep-alives."""
+
+
+async def read_response(
     response: httpx.Response, request: Request, answer: CompletionBuilder
 ) -> AsyncGenerator[CallUpdate, None]:
     """Read the response to its end; yields deltas and then the completion or the failure."""
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in {"text/event-stream", "application/json", ""}:
         page = (await response.aread()).decode("utf-8", "replace")
-        said = error_mapping.error_message(page)[0] or "nothing readable"
+        message = error_mapping.error_message(page)[0] or "nothing readable"
         yield error_mapping.request_failure(
-            request, FailureKind.GARBLED, f"not a chat completion but {kind}: {said}"
+            request, FailureKind.GARBLED, f"not a chat completion but {kind}: {message}"
         )
         return
     body = response.aiter_bytes()
-    broken: Failure | None = None
-    chunks = events(body, answer, request.max_tokens) if kind == "text/event-stream" else _whole(response)
-    async with aclosing(chunks), aclosing(_guarded(chunks, request, answer)) as guarded:
-        async for chunk in guarded:
+    failure: Failure | None = None
+    streamed = kind == "text/event-stream"
+    chunks = read_chunks(body, answer, request.max_tokens) if streamed else _whole_answer(response)
+    async with aclosing(chunks), aclosing(_with_failure(chunks, request, answer)) as chunks_or_failure:
+        async for chunk in chunks_or_failure:
             if isinstance(chunk, Failure):
-                broken = chunk
+                failure = chunk
                 break
-            if delta := answer.take(chunk):
+            if delta := answer.add_chunk(chunk):
                 yield delta
     if delta := answer.close():
         yield delta
-    if broken is None and answer.finish == "content_filter":
-        said = "the service's filter ended the answer"
-        broken = error_mapping.request_failure(request, FailureKind.CONTENT_FILTER, said)
-    if broken is None:
+    if failure is None and answer.finish_reason == "content_filter":
+        message = "the service's filter ended the answer"
+        failure = error_mapping.request_failure(request, FailureKind.CONTENT_FILTER, message)
+    if failure is None:
         yield answer.completion()
         await _drain(body)
-    elif answer.started:
-        yield answer.completion(broken)
+    elif answer.has_text:
+        yield answer.completion(failure)
     else:
-        yield broken
+        yield failure
 
 
-async def _guarded(
-    chunks: AsyncIterator[dict[str, object]], request: Request, answer: CompletionBuilder
-) -> AsyncGenerator[dict[str, object] | Failure, None]:
-    """Pass the chunks on; whatever stops them early comes as a last `Failure`."""
-    try:
-        async for chunk in chunks:
-            if chunk.get("error"):
-                yield error_mapping.failure_from_stream_error(request, chunk["error"])
-                return
-            yield chunk
-    except httpx.TimeoutException as error:
-        yield error_mapping.request_failure(request, FailureKind.TIMEOUT, describe_timeout(request, error))
-    except httpx.TransportError as error:
-        # An answer that has said it is over is whole, however rudely the connection ends.
-        if not answer.ended:
-            yield error_mapping.request_failure(
-                request, FailureKind.CUT, f"the stream broke off: {describe_error(error)}"
-            )
-    except (GarbledError, TooLargeError) as error:
-        yield error_mapping.request_failure(request, FailureKind.GARBLED, describe_error(error))
-    except EndlessError as error:
-        yield error_mapping.request_failure(request, FailureKind.ENDLESS, describe_error(error))
-    else:
-        if not (answer.ended or answer.done):
-            yield error_mapping.request_failure(
-                request, FailureKind.CUT, "the stream ended before the answer did"
-            )
-
-
-class GarbledError(Exception):
-    """What came is not a chat completion."""
-
-
-class EndlessError(Exception):
-    """What comes has no end, and perhaps not even a word in it: a stream of keep-alives."""
-
-
-async def _whole(response: httpx.Response) -> AsyncGenerator[dict[str, object], None]:
-    """Yield the one completion of an answer that was not streamed."""
-    yield _object((await response.aread()).decode("utf-8", "replace"))
-
-
-async def events(
+async def read_chunks(
     body: AsyncIterator[bytes], answer: CompletionBuilder, max_tokens: int
 ) -> AsyncGenerator[dict[str, object], None]:
     """Yield the chunks of a streamed answer, up to `[DONE]`.
@@ -116,16 +139,49 @@ async def events(
             if event.startswith("[DONE]"):
                 answer.done = True
                 return
-            yield _object(event)
+            yield _json_object(event)
         if size > MAX_BODY_BYTES:
             raise GarbledError(f"more than {MAX_BODY_BYTES // 2**20} MB came; the rest was not read")
-        if endless := answer.endless(max_tokens):
-            raise EndlessError(endless)
+        if reason := answer.over_limit(max_tokens):
+            raise EndlessError(reason)
     for event in reader.close():
         if event.startswith("[DONE]"):
             answer.done = True
         else:
-            yield _object(event)
+            yield _json_object(event)
+
+
+async def _whole_answer(response: httpx.Response) -> AsyncGenerator[dict[str, object], None]:
+    """Yield the one completion of an answer that was not streamed."""
+    yield _json_object((await response.aread()).decode("utf-8", "replace"))
+
+
+async def _with_failure(
+    chunks: AsyncIterator[dict[str, object]], request: Request, answer: CompletionBuilder
+) -> AsyncGenerator[dict[str, object] | Failure, None]:
+    """Yield the chunks; what ends them early, an exception or an error event, is yielded as a `Failure`."""
+    try:
+        async for chunk in chunks:
+            if chunk.get("error"):
+                yield error_mapping.failure_from_stream_error(request, chunk["error"])
+                return
+            yield chunk
+    except httpx.TimeoutException as error:
+        yield error_mapping.request_failure(request, FailureKind.TIMEOUT, describe_timeout(request, error))
+    except httpx.TransportError as error:
+        # An answer whose end has been announced is whole, however the connection ends.
+        if not answer.finished:
+            yield error_mapping.request_failure(
+                request, FailureKind.CUT, f"the stream broke off: {describe_error(error)}"
+            )
+    except (GarbledError, TooLargeError) as error:
+        yield error_mapping.request_failure(request, FailureKind.GARBLED, describe_error(error))
+    except EndlessError as error:
+        yield error_mapping.request_failure(request, FailureKind.ENDLESS, describe_error(error))
+    else:
+        if not (answer.finished or answer.done):
+            message = "the stream ended before the answer did"
+            yield error_mapping.request_failure(request, FailureKind.CUT, message)
 
 
 async def _drain(body: AsyncIterator[bytes]) -> None:
@@ -136,7 +192,7 @@ async def _drain(body: AsyncIterator[bytes]) -> None:
                 pass
 
 
-def _object(event: str) -> dict[str, object]:
+def _json_object(event: str) -> dict[str, object]:
     try:
         data = json.loads(event)
     except (ValueError, RecursionError):
@@ -149,14 +205,11 @@ def _object(event: str) -> dict[str, object]:
 def describe_timeout(request: Request, cause: object) -> str:
     """Return what a timeout means: no connection, or silence."""
     if isinstance(cause, httpx.ConnectTimeout):
-        return f"no connection to {_host(request)} within {min(CONNECT_SECONDS, request.timeout):g} s"
+        host = httpx.URL(request.endpoint.base_url).host
+        return f"no connection to {host} within {min(CONNECT_SECONDS, request.timeout):g} s"
     return f"nothing came for {request.timeout:g} s"
 
 
-def _host(request: Request) -> str:
-    return httpx.URL(request.endpoint.base_url).host
-
-
 def describe_error(error: BaseException) -> str:
-    """Return what an exception says, its name where it says nothing."""
+    """Return an exception's message, or its class's name when it has none."""
     return str(error) or type(error).__name__

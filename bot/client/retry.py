@@ -1,22 +1,22 @@
 """Asks again what may succeed a moment later: the one place where that is decided.
 
-Stands between whoever asks and the pool, in the main process, so that all workers heed what one
-of them was told: six models behind one key do not storm a service that has just said "too many".
+A `Retrier` stands between the callers and the pool, in the main process, so that what a service
+tells one worker ("too many requests") holds for all of them.
 
-    Mixture ─► Retrier ─► Gate of the endpoint ─► pool
-                  ▲                ▲ held by a 429's Retry-After, by x-ratelimit headers, by --rate,
-                  │                │ and by how many calls the service takes at once
-                  └── passing failure before the answer's first word: wait, again ──┘
+    Mixture ─► Retrier ─► RateLimiter of the endpoint ─► pool
+                  ▲                ▲ paused by a 429's Retry-After and by x-ratelimit headers; keeps to
+                  │                │ --rate, and to how many calls the service accepts at once
+                  └── passing failure before the answer's first text: wait, ask again ──┘
 
-Tried again: 429, 5xx, timeouts, lost connections, a stream cut before its first word, a worker
-that died. Never: a refused key or request, an unknown model, a context too long, a filter.
+Asked again: 429, 5xx, timeouts, lost connections, a stream cut before its first text. Never: a
+refused key or request, an unknown model, a context that is too long, a content filter.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import replace
 from time import monotonic
@@ -28,97 +28,113 @@ from bot.text.numbers import duration
 TRIES = 3
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 20.0
-"""Seconds: somebody is waiting. A service that asks for more is told as failed."""
+"""Seconds: a person is waiting. A service that asks for a longer wait counts as failed."""
 STAGGER = 0.05
-"""Seconds between the requests that leave once a gate opens again."""
+"""Seconds between the requests that leave after a pause."""
+
+Clock = Callable[[], float]
+"""Returns seconds that only grow."""
+Sleep = Callable[[float], Awaitable[None]]
 
 
 class RateLimiter:
-    """Lets requests to one endpoint through: none while it is held, no more than `rate` a minute.
+    """Decides when requests to one endpoint leave: none during a pause, no more than `rate` a minute.
 
     `parallel` is how many calls may be under way at once, None: any number.
     """
 
-    def __init__(self, rate: float | None = None, parallel: int | None = None) -> None:
-        self._places = asyncio.Semaphore(parallel) if parallel else None
+    def __init__(
+        self, rate: float | None = None, parallel: int | None = None, *, clock: Clock = monotonic
+    ) -> None:
+        self._parallel = asyncio.Semaphore(parallel) if parallel else None
         self._spacing = 60.0 / rate if rate else 0.0
-        self._opens = 0.0
+        self._clock = clock
+        self._paused_until = 0.0
         self._next = 0.0
 
-    def place(self) -> AbstractAsyncContextManager[None]:
-        """Return one of the places of calls under way; entering it waits until one is free."""
-        return self._places or nullcontext()
+    def parallel_slot(self) -> AbstractAsyncContextManager[None]:
+        """Return a slot for one call under way; entering it waits until one is free."""
+        return self._parallel or nullcontext()
 
-    def hold(self, seconds: float) -> None:
-        """Let nothing through for so long."""
-        self._opens = max(self._opens, monotonic() + seconds)
+    def pause(self, seconds: float) -> None:
+        """Let no request leave for so long."""
+        self._paused_until = max(self._paused_until, self._clock() + seconds)
 
-    def wait(self) -> float:
-        """Take the next place; returns the seconds until its turn."""
-        now = monotonic()
-        turn = max(now, self._opens, self._next)
-        held = self._opens > now
-        self._next = turn + max(self._spacing, STAGGER if held else 0.0)
-        return turn - now
+    def reserve(self) -> float:
+        """Reserve the next departure; returns the seconds until then."""
+        now = self._clock()
+        departure = max(now, self._paused_until, self._next)
+        paused = self._paused_until > now
+        self._next = departure + max(self._spacing, STAGGER if paused else 0.0)
+        return departure - now
 
 
 class Retrier:
     """A way to ask that asks again.
 
-    `rate` is requests a minute to each endpoint that has no rate of its own, None: no limit.
+    `rate` is requests a minute to each endpoint that has no rate of its own, None: no limit. A wait
+    longer than `longest_wait` seconds is not waited. `jitter` returns a number from 0 to 1.
     """
 
     def __init__(
-        self, ask: Ask, *, tries: int = TRIES, rate: float | None = None, longest_wait: float = LONGEST_WAIT
+        self,
+        ask: Ask,
+        *,
+        tries: int = TRIES,
+        rate: float | None = None,
+        longest_wait: float = LONGEST_WAIT,
+        clock: Clock = monotonic,
+        sleep: Sleep = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._ask, self._tries, self._rate, self._longest = ask, tries, rate, longest_wait
+        self._ask, self._tries, self._rate, self._longest_wait = ask, tries, rate, longest_wait
+        self._clock, self._sleep, self._jitter = clock, sleep, jitter
         self._limiters: dict[tuple[str, str | None], RateLimiter] = {}
 
     async def __call__(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
         """Make one call, in several tries if need be; the last update is a completion or a failure."""
-        started = monotonic()
+        started = self._clock()
         limiter = self._limiter(request.endpoint)
         for attempt in range(1, self._tries + 1):
-            said = False
+            has_text = False
             last: CallUpdate | None = None
-            async with limiter.place():
-                if before := limiter.wait():
-                    if before > STAGGER:
-                        held = Failure(FailureKind.RATE_LIMITED, "", request.model)
-                        yield Retrying(held, attempt - 1, before)
-                    await asyncio.sleep(before)
-                tried = monotonic() - started
+            async with limiter.parallel_slot():
+                if wait := limiter.reserve():
+                    if wait > STAGGER:
+                        paused = Failure(FailureKind.RATE_LIMITED, "", request.model)
+                        yield Retrying(paused, attempt - 1, wait)
+                    await self._sleep(wait)
+                before = self._clock() - started
                 async with aclosing(self._ask(request)) as updates:
                     async for last in updates:
                         if isinstance(last, RateLimitHint):
-                            limiter.hold(min(last.seconds, self._longest))
+                            limiter.pause(min(last.seconds, self._longest_wait))
                         elif not isinstance(last, Completion | Failure):
-                            said = said or (isinstance(last, Delta) and bool(last.text))
+                            has_text = has_text or (isinstance(last, Delta) and bool(last.text))
                             yield last
             if isinstance(last, Completion):
-                yield _whole(last, attempt, tried)
+                yield _with_earlier_tries(last, attempt, before)
                 return
-            failure = last if isinstance(last, Failure) else _nothing(request)
-            wait = backoff(attempt, failure.retry_after)
-            if said or attempt == self._tries or not self._again(failure, wait):
-                yield failure if wait <= self._longest else _asks_too_long(failure, wait)
+            failure = last if isinstance(last, Failure) else _no_result(request)
+            wait = backoff(attempt, failure.retry_after, self._jitter)
+            too_long = wait > self._longest_wait
+            if has_text or attempt == self._tries or too_long or not failure.kind.worth_retrying:
+                yield _asks_too_long(failure, wait) if too_long else failure
                 return
             if failure.kind is FailureKind.RATE_LIMITED:
-                limiter.hold(wait)
+                limiter.pause(wait)
             yield Retrying(failure, attempt, wait)
-            await asyncio.sleep(wait)
+            await self._sleep(wait)
 
     def _limiter(self, endpoint: Endpoint) -> RateLimiter:
         key = (endpoint.base_url, endpoint.key)
         if key not in self._limiters:
-            self._limiters[key] = RateLimiter(endpoint.rate or self._rate, endpoint.parallel)
+            rate = endpoint.rate or self._rate
+            self._limiters[key] = RateLimiter(rate, endpoint.parallel, clock=self._clock)
         return self._limiters[key]
 
-    def _again(self, failure: Failure, wait: float) -> bool:
-        return failure.kind.worth_retrying and wait <= self._longest
 
-
-def _nothing(request: Request) -> Failure:
+def _no_result(request: Request) -> Failure:
     return Failure(FailureKind.INTERNAL, "the call ended without a result", request.model)
 
 
@@ -126,8 +142,8 @@ def _asks_too_long(failure: Failure, wait: float) -> Failure:
     return replace(failure, hint=f"the service asks to wait {duration(round(wait))}")
 
 
-def _whole(completion: Completion, attempt: int, before: float) -> Completion:
-    """Return the completion with the earlier tries counted in."""
+def _with_earlier_tries(completion: Completion, attempt: int, before: float) -> Completion:
+    """Return the completion of try `attempt`, with the seconds `before` that try counted in."""
     if attempt == 1:
         return completion
     first = completion.first_token
@@ -139,9 +155,13 @@ def _whole(completion: Completion, attempt: int, before: float) -> Completion:
     )
 
 
-def backoff(attempt: int, asked: float | None) -> float:
-    """Return the seconds to wait after try `attempt` (from 1): what was asked, else jittered exponential."""
+def backoff(attempt: int, asked: float | None, jitter: Callable[[], float] = random.random) -> float:
+    """Return the seconds to wait after try `attempt` (from 1).
+
+    What the service `asked` for; else exponential, between half and all of FIRST_WAIT × 2^(attempt - 1),
+    at most LONGEST_WAIT.
+    """
     if asked is not None:
         return asked
     longest: float = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (attempt - 1))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+    return longest * (0.5 + jitter() / 2)

@@ -1,10 +1,9 @@
-"""Names the nearest model that a service has when it does not have the one that was asked for.
+"""Suggests the nearest model that a service has when it does not have the one that was asked for.
 
-    Retrier ─► Nearest ─► pool
-                  └─ "no such model": the service's list, asked for once, then a hint in the failure
+    Retrier ─► ModelSuggester ─► pool
+                     └─ "no such model": the service's list, fetched once, then a hint in the failure
 
-It never makes a call succeed, and never holds a turn up for long: a list that does not come soon
-is done without.
+It never makes a call succeed, and never delays a turn for long: without a list there is no hint.
 """
 
 from __future__ import annotations
@@ -19,45 +18,45 @@ from bot.errors import Failure, FailureKind
 from bot.messages import Ask, CallUpdate, Endpoint, Request
 from bot.text.nearest import nearest_model
 
-SECONDS = 2.0
+LIST_SECONDS = 2.0
 """How long a failure waits for the list."""
 
-Lists = Callable[[Endpoint], Awaitable[ModelList | Failure]]
-"""A way to ask for the models of a service: the pool's, or a test's."""
+ListModels = Callable[[Endpoint], Awaitable[ModelList | Failure]]
+"""Fetches the models of a service: the pool's way, or a test's."""
 
 
 class ModelSuggester:
-    """A way to ask, like the one it is given, whose unknown models are told with the nearest known one."""
+    """Wraps a way to ask: a failure for an unknown model gets the nearest known one as its hint."""
 
-    def __init__(self, ask: Ask, lists: Lists, *, seconds: float = SECONDS) -> None:
-        self._ask, self._lists, self._seconds = ask, lists, seconds
-        self._asked: dict[tuple[str, str | None], asyncio.Task[tuple[str, ...]]] = {}
+    def __init__(self, ask: Ask, list_models: ListModels, *, seconds: float = LIST_SECONDS) -> None:
+        self._ask, self._list_models, self._seconds = ask, list_models, seconds
+        self._fetches: dict[tuple[str, str | None], asyncio.Task[tuple[str, ...]]] = {}
 
     async def __call__(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
         """Make one call; its updates, the last a completion or a failure."""
         async with aclosing(self._ask(request)) as updates:
             async for update in updates:
                 if isinstance(update, Failure) and update.kind is FailureKind.NOT_FOUND:
-                    yield await self._hinted(update, request)
+                    yield await self._with_hint(update, request)
                 else:
                     yield update
 
-    async def _hinted(self, failure: Failure, request: Request) -> Failure:
+    async def _with_hint(self, failure: Failure, request: Request) -> Failure:
         endpoint = request.endpoint
         key = (endpoint.base_url, endpoint.key)
-        if key not in self._asked:
-            self._asked[key] = asyncio.ensure_future(self._names(endpoint))
-        # Others may wait for the same list: it goes on when this call is cut off.
-        found = nearest_model(request.model, await asyncio.shield(self._asked[key]))
+        if key not in self._fetches:
+            self._fetches[key] = asyncio.ensure_future(self._names(endpoint))
+        # Other calls may wait for the same list: it goes on when this one is cancelled.
+        found = nearest_model(request.model, await asyncio.shield(self._fetches[key]))
         if not found:
             return failure
         return replace(failure, hint=f"the nearest that {endpoint.name} has is {found}")
 
     async def _names(self, endpoint: Endpoint) -> tuple[str, ...]:
-        """Return the names on the service's list; () when it does not come in time."""
+        """Return the names of the service's chat models; () when the list does not come in time."""
         try:
             async with asyncio.timeout(self._seconds):
-                model_list = await self._lists(endpoint)
+                model_list = await self._list_models(endpoint)
         except TimeoutError:
             return ()
         if isinstance(model_list, Failure):

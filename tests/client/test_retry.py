@@ -1,48 +1,94 @@
-"""What is asked again, when, and what all requests to one service heed together."""
+"""What is asked again, when, and what all requests to one service heed together. No test waits."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from heapq import heappop, heappush
+from itertools import count
+from typing import Any, TypeVar
 
 import pytest
 
 from bot.client import error_mapping
-from bot.client.retry import RateLimiter, Retrier, backoff
+from bot.client.retry import LONGEST_WAIT, STAGGER, RateLimiter, Retrier, backoff
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, RateLimitHint, Request, Retrying
 
-SOON = 0.05
+T = TypeVar("T")
 
 
-def request(model: str = "m", base_url: str = "http://one/v1") -> Request:
-    return Request(Endpoint("e", base_url), model, (Message("user", "hi"),), 0.7, 10)
+class VirtualTime:
+    """A clock and a sleep: time passes only when all tasks sleep, and then at once."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self._numbers = count()
+        self._sleeping: list[tuple[float, int, asyncio.Future[None]]] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heappush(self._sleeping, (self.now + seconds, next(self._numbers), over))
+        await over
+
+    def run(self, work: Callable[[], Awaitable[T]]) -> T:
+        async def main() -> T:
+            task = asyncio.ensure_future(work())
+            while not task.done():
+                for _ in range(50):  # whatever can go on without time passing
+                    await asyncio.sleep(0)
+                if self._sleeping:
+                    self.now, _, over = heappop(self._sleeping)
+                    over.set_result(None)
+            return task.result()
+
+        return asyncio.run(main())
+
+    def retrier(self, ask: Any, **more: Any) -> Retrier:
+        return Retrier(ask, clock=self.clock, sleep=self.sleep, jitter=lambda: 1.0, **more)
+
+
+def request(model: str = "m", base_url: str = "http://one/v1", **endpoint: Any) -> Request:
+    return Request(Endpoint("e", base_url, **endpoint), model, (Message("user", "hi"),), 0.7, 10)
 
 
 class Scripted:
-    """A way to ask that gives one scripted list of updates a try, and keeps when each was asked."""
+    """A way to ask that gives one scripted list of updates a try, and keeps when each was asked.
 
-    def __init__(self, *tries: list[CallUpdate]) -> None:
-        self.tries = list(tries)
-        self.asked: list[float] = []
+    Each try takes `seconds`; when the script is over, all tries are answered.
+    """
+
+    def __init__(self, *tries: list[CallUpdate], seconds: float = 0.0) -> None:
+        self.time = VirtualTime()
+        self.tries, self.seconds = list(tries), seconds
+        self.asked: list[tuple[str, float]] = []
+
+    @property
+    def times(self) -> list[float]:
+        return [when for _, when in self.asked]
 
     async def __call__(self, asked: Request) -> AsyncGenerator[CallUpdate, None]:
-        self.asked.append(time.monotonic())
+        self.asked.append((asked.endpoint.base_url, self.time.now - 1000.0))
+        await self.time.sleep(self.seconds)
         for update in self.tries.pop(0) if self.tries else [Completion("late")]:
             yield update
+
+
+SOON = 0.05
 
 
 def fails(kind: FailureKind, after: float | None = SOON) -> list[CallUpdate]:
     return [Failure(kind, "why", "m", retry_after=after)]
 
 
-def ask(script: Scripted, **more: Any) -> list[CallUpdate]:
+def ask(script: Scripted, asked: Request | None = None, **more: Any) -> list[CallUpdate]:
     async def run() -> list[CallUpdate]:
-        return [update async for update in Retrier(script, **more)(request())]
+        return [update async for update in script.time.retrier(script, **more)(asked or request())]
 
-    return asyncio.run(run())
+    return script.time.run(run)
 
 
 PASSING = [kind for kind in FailureKind if kind.worth_retrying]
@@ -56,9 +102,8 @@ def test_what_passes_is_asked_again(kind: FailureKind) -> None:
     last = got[-1]
     assert isinstance(last, Completion)
     assert (last.text, last.retries) == ("yes", 1)
-    assert 1.0 + SOON <= last.seconds < 1.5
-    assert last.first_token
-    assert last.first_token >= 0.5 + SOON
+    assert last.seconds == pytest.approx(1.0 + SOON)
+    assert last.first_token == pytest.approx(0.5 + SOON)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FailureKind if kind not in PASSING])
@@ -91,72 +136,111 @@ def test_a_wait_that_is_too_long_is_told() -> None:
     assert "5 min 00 s" in failure.hint
 
 
+def test_the_longest_wait_is_waited_and_no_longer() -> None:
+    """A wait of just that many seconds is waited, one that is longer is not."""
+    script = Scripted(fails(FailureKind.OVERLOADED, 3.0))
+    assert isinstance(ask(script, longest_wait=3.0)[-1], Completion)
+    assert script.times == [0.0, 3.0]
+    script = Scripted(fails(FailureKind.OVERLOADED, 3.1))
+    [failure] = ask(script, longest_wait=3.0)
+    assert isinstance(failure, Failure)
+    assert failure.hint == "the service asks to wait 3 s"
+    assert script.times == [0.0]
+
+
+def test_the_times_of_a_call_count_from_its_first_try() -> None:
+    """Two tries and two waits come before the third try's own times; each is told with its wait."""
+    failing = fails(FailureKind.SERVICE, None)
+    script = Scripted(failing, failing, [Completion("yes", first_token=0.25, seconds=4.0)], seconds=2.0)
+    first, second, last = ask(script)
+    assert first == Retrying(failing[0], 1, 0.5)
+    assert second == Retrying(failing[0], 2, 1.0)
+    assert script.times == [0.0, 2.5, 5.5]
+    assert last == Completion("yes", first_token=5.75, seconds=9.5, retries=2)
+
+
+def test_an_answer_without_a_token_has_no_first_token_after_retries_either() -> None:
+    """What never came has no time."""
+    script = Scripted(fails(FailureKind.SERVICE, 1.0), [Completion("", seconds=0.5)])
+    assert ask(script)[-1] == Completion("", seconds=1.5, retries=1)
+
+
 def test_a_limit_holds_everyone_at_the_same_service() -> None:
-    """What one request was told, those behind it heed: none of them is sent before the time."""
+    """What one request was told, those behind it heed: they leave after the time, one by one."""
+    script = Scripted([Failure(FailureKind.RATE_LIMITED, "", "m", 429, retry_after=10.0)])
 
-    class Limited:
-        """Answers the first request with 429 and counts."""
+    async def run() -> list[list[CallUpdate]]:
+        retrier = script.time.retrier(script)
 
-        def __init__(self) -> None:
-            self.asked: list[tuple[str, float]] = []
+        async def one(base_url: str = "http://one/v1") -> list[CallUpdate]:
+            return [update async for update in retrier(request(base_url=base_url))]
 
-        async def __call__(self, asked: Request) -> AsyncGenerator[CallUpdate, None]:
-            self.asked.append((asked.endpoint.base_url, time.monotonic()))
-            if len(self.asked) == 1:
-                yield Failure(FailureKind.RATE_LIMITED, "", "m", 429, retry_after=0.3)
-            else:
-                yield Completion("yes")
+        first = asyncio.ensure_future(one())
+        await script.time.sleep(1.0)
+        return await asyncio.gather(first, one(), one(), one("http://two/v1"))
 
-    async def run() -> list[tuple[str, float]]:
-        limited = Limited()
-        retrier = Retrier(limited)
-
-        async def one(base_url: str) -> None:
-            async for _ in retrier(request(base_url=base_url)):
-                pass
-
-        first = asyncio.ensure_future(one("http://one/v1"))
-        await asyncio.sleep(0.05)
-        await asyncio.gather(first, one("http://one/v1"), one("http://one/v1"), one("http://two/v1"))
-        return limited.asked
-
-    asked = asyncio.run(run())
-    start = asked[0][1]
-    later = sorted(when - start for url, when in asked[1:] if url == "http://one/v1")
-    other = [when - start for url, when in asked if url == "http://two/v1"]
-    assert len(later) == 3
-    assert later[0] >= 0.3
-    assert other[0] < 0.2
+    first, second, third, other = script.time.run(run)
+    assert [when for url, when in script.asked if url == "http://two/v1"] == [1.0]
+    times = [when for url, when in script.asked if url == "http://one/v1"]
+    assert times == [0.0, *(pytest.approx(10.0 + STAGGER * place) for place in range(3))]
+    assert [type(update) for update in first] == [Retrying, Retrying, Completion]
+    assert second == [Retrying(Failure(FailureKind.RATE_LIMITED, "", "m"), 0, 9.0), Completion("late")]
+    assert third[0].wait == pytest.approx(9.0 + STAGGER)
+    assert other == [Completion("late")]
 
 
-def test_pace_of_a_good_answer_is_heeded() -> None:
-    """x-ratelimit headers of an answer hold what comes next."""
+def test_a_hint_of_a_good_answer_is_heeded() -> None:
+    """x-ratelimit headers of an answer hold what comes next, for the longest wait at most."""
+    script = Scripted(
+        [RateLimitHint(7.0), Completion("one")],
+        [RateLimitHint(300.0), Completion("two")],
+        [Completion("three")],
+    )
 
-    async def run() -> float:
-        script = Scripted([RateLimitHint(0.3), Completion("one")], [Completion("two")])
-        retrier = Retrier(script)
-        for _ in range(2):
-            async for _ in retrier(request()):
-                pass
-        return script.asked[1] - script.asked[0]
+    async def run() -> list[CallUpdate]:
+        retrier = script.time.retrier(script)
+        return [update for _ in range(3) async for update in retrier(request())]
 
-    assert asyncio.run(run()) >= 0.28
+    updates = script.time.run(run)
+    assert not any(isinstance(update, RateLimitHint) for update in updates)
+    assert script.times == [0.0, 7.0, 7.0 + LONGEST_WAIT]
+
+
+def test_the_end_of_a_pause_is_staggered() -> None:
+    """What waits for it leaves one after the other, what comes later leaves at once."""
+    time = VirtualTime()
+    limiter = RateLimiter(clock=time.clock)
+    assert [limiter.reserve() for _ in range(2)] == [0.0, 0.0]
+    limiter.pause(10.0)
+    limiter.pause(4.0)
+    assert [limiter.reserve() for _ in range(3)] == [10.0, pytest.approx(10.05), pytest.approx(10.1)]
+    time.now += 11.0
+    assert [limiter.reserve() for _ in range(2)] == [0.0, 0.0]
 
 
 def test_a_known_rate() -> None:
-    """With a rate, requests leave evenly."""
-    limiter = RateLimiter(rate=600)
-    waits = [limiter.wait() for _ in range(4)]
-    assert waits[0] == 0
-    assert [round(wait, 1) for wait in waits[1:]] == [0.1, 0.2, 0.3]
+    """With a rate, requests leave evenly; the rate wins over the stagger."""
+    time = VirtualTime()
+    limiter = RateLimiter(rate=600, clock=time.clock)
+    assert [limiter.reserve() for _ in range(4)] == [0.0, *(pytest.approx(wait) for wait in (0.1, 0.2, 0.3))]
+    limiter.pause(10.0)
+    assert [limiter.reserve() for _ in range(2)] == [10.0, pytest.approx(10.1)]
 
 
 def test_backoff_grows_and_is_jittered() -> None:
-    """What the service asks for counts; else it doubles, with chance in it."""
+    """What the service asks for counts; else it doubles up to the longest wait, with chance in it."""
     assert backoff(1, 7.5) == 7.5
     assert 0.25 <= backoff(1, None) <= 0.5
     assert 1.0 <= backoff(3, None) <= 2.0
     assert len({backoff(3, None) for _ in range(5)}) > 1
+    assert [backoff(attempt, None, lambda: 1.0) for attempt in (1, 2, 6, 7, 50)] == [
+        0.5,
+        1.0,
+        16.0,
+        20.0,
+        20.0,
+    ]
+    assert backoff(3, None, lambda: 0.0) == 1.0
 
 
 @pytest.mark.parametrize(

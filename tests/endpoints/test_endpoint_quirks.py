@@ -210,9 +210,9 @@ def test_an_endpoints_own_rate_wins() -> None:
 
     async def waits(general: float | None, own: float | None) -> float:
         ask = Retrier(Service(), rate=general)
-        gate = ask._limiter(request(rate=own).endpoint)
-        gate.wait()
-        return gate.wait()
+        limiter = ask._limiter(request(rate=own).endpoint)
+        limiter.reserve()
+        return limiter.reserve()
 
     assert asyncio.run(waits(None, 60)) == pytest.approx(1, abs=0.1)
     assert asyncio.run(waits(6000, 60)) == pytest.approx(1, abs=0.1)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.client.completion import CompletionBuilder
-from bot.client.response_stream import GarbledError, events
+from bot.client.response_stream import GarbledError, read_chunks
 from bot.messages import Completion, Delta, Endpoint, Message, Request
 
 REQUEST = Request(Endpoint("e", "http://one/v1"), "m", (Message("user", "hi"),), 0.7, 100_000)
@@ -32,8 +32,8 @@ def read(parts: Sequence[bytes]) -> tuple[str, str, Completion]:
 
     async def run() -> tuple[str, str, Completion]:
         answer, deltas = CompletionBuilder(60.0), list[Delta | None]()
-        async for chunk in events(_pieces(parts), answer, REQUEST.max_tokens):
-            deltas.append(answer.take(chunk))
+        async for chunk in read_chunks(_pieces(parts), answer, REQUEST.max_tokens):
+            deltas.append(answer.add_chunk(chunk))
         deltas.append(answer.close())
         said = [delta for delta in deltas if delta]
         text, thinking = ("".join(getattr(delta, name) for delta in said) for name in ("text", "reasoning"))

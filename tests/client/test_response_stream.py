@@ -1,4 +1,4 @@
-"""The reader of server-sent events."""
+"""Server-sent events, however their bytes are cut."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.client.sse import EventReader
+from bot.client.response_stream import EventReader
 
 
 def read(chunks: list[bytes]) -> list[str]:
