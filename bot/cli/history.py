@@ -48,7 +48,8 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="A
 @app.command("list")
 def list_(*, limit: Limit = 30, as_json: Json = False) -> None:
     """List the latest conversations."""
-    from bot.history import list_json, list_text
+    from bot.history.documents import list_json
+    from bot.history.terminal import list_text
 
     with _store() as store:
         rows = store.list_conversations(limit)
@@ -71,7 +72,8 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a conversation."""
-    from bot.history import document_of, show_text
+    from bot.history.documents import document_of
+    from bot.history.terminal import show_text
 
     with _store() as store:
         conversation = _find(store, identifier)
@@ -92,7 +94,8 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search prompts and replies."""
-    from bot.history import search_json, search_text
+    from bot.history.documents import search_json
+    from bot.history.terminal import search_text
 
     with _store() as store:
         hits = store.search(" ".join(words), limit)
@@ -139,7 +142,7 @@ def import_(
 ) -> None:
     """Take in a conversation that was exported as JSON."""
     from bot.app.attachments import read_text
-    from bot.history import import_json
+    from bot.history.import_json import import_json
 
     with _store() as store:
         conversation = import_json(store, read_text(file))

@@ -30,7 +30,7 @@ def mixture(settings: Mapping[str, object]) -> str:
     return " · ".join(parts)
 
 
-def ending(turn: Turn) -> str:
+def _ending(turn: Turn) -> str:
     """Write how a turn ended, "" for one that is done."""
     match turn.status:
         case "done":
@@ -43,6 +43,11 @@ def ending(turn: Turn) -> str:
             return "taken back: not part of the conversation any more"
         case "interrupted":
             return "interrupted: the program ended before the reply was there"
+
+
+def notes(turn: Turn) -> list[str]:
+    """Return what is to be known of a turn beside its texts: how it ended, and its notices."""
+    return [note for note in (_ending(turn), *turn.notices) if note]
 
 
 def turn_facts(turn: Turn, calls: Iterable[StoredCall]) -> str:

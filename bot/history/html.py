@@ -1,8 +1,8 @@
 """A conversation as one HTML document: fit to read and to share; not to be imported again.
 
-It holds no script and asks for nothing from anywhere: its style is in it, pictures are shown as
-links, and its Content-Security-Policy forbids the rest. Texts of people and models come in as
-text, or as Markdown in which raw HTML is text as well. This is not a filter for HTML.
+It holds no script and loads nothing: its style is in it, pictures are shown as links, and its
+Content-Security-Policy forbids the rest. The page is `templates/conversation.html`, in which Jinja
+escapes every value; Markdown is rendered with raw HTML as text. This is not a filter for HTML.
 """
 
 from __future__ import annotations
@@ -12,18 +12,22 @@ from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import unescapeAll
+from markupsafe import Markup
 
 from bot import __version__
-from bot.history.facts import by_round, by_turn, call_facts, ending, mixture, turn_facts
+from bot.history.facts import by_round, by_turn, call_facts, mixture, notes, turn_facts
+from bot.text.code import code_tokens
 from bot.text.dates import local_time
 from bot.text.numbers import money, plural
 from bot.text.sanitise import sanitise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from jinja2 import Template
     from markdown_it.token import Token
 
     from bot.store import Conversation, StoredCall, Turn
@@ -31,71 +35,8 @@ if TYPE_CHECKING:
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 RELATION = "noopener noreferrer nofollow"
 
-# About 70 characters a line; one accent; prints without what only a screen needs.
-STYLE = """
-:root { color-scheme: light dark; --paper: #fff; --ink: #1f2428; --quiet: #5a646d; --line: #dfe3e7;
-  --soft: #f5f6f7; --accent: #0a6a73; --word: #7a3e9d; --name: #1f5fa8; --text: #2f6f2f; }
-@media (prefers-color-scheme: dark) { :root { --paper: #15181b; --ink: #dde2e6; --quiet: #98a2ab;
-  --line: #2d3338; --soft: #1d2125; --accent: #62c4cc; --word: #c9a0e2; --name: #8cb8ee; --text: #9ccc8f; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); -webkit-text-size-adjust: 100%;
-  font: 1.0625rem/1.6 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
-main { max-width: 62ch; margin: 0 auto; padding: 3rem 1.25rem 5rem; overflow-wrap: break-word; }
-h1, h2, h3, h4, h5, h6 { line-height: 1.25; margin: 1.6em 0 .5em; font-size: 1rem; }
-h1 { font-size: 1.7rem; margin: 0 0 .4em; }
-.turn { margin-top: 2.5rem; padding-top: 1.25rem; border-top: 1px solid var(--line); }
-h2, .references > h3 { margin: 0 0 .75em; color: var(--quiet); font-size: .85rem; font-weight: 600; }
-.references > h3 { margin-top: 1.25em; }
-.reply h3 { font-size: 1.3rem; }
-.reply h4 { font-size: 1.12rem; }
-.prompt { margin: 0 0 1.5rem; padding: .7em 1em; max-height: 24em; overflow: auto; white-space: pre-wrap;
-  background: var(--soft); border-inline-start: 3px solid var(--accent); border-radius: 3px; }
-p, ul, ol, pre, blockquote, .wide { margin: 0 0 1em; }
-ul, ol { padding-inline-start: 1.6em; }
-li > p { margin-bottom: .4em; }
-a { color: var(--accent); text-underline-offset: .15em; }
-.facts { color: var(--quiet); font-size: .85rem; margin: 0 0 .75rem; }
-.note { font-style: italic; padding-inline-start: .8em; border-inline-start: 3px solid var(--line); }
-summary { cursor: pointer; color: var(--quiet); font-size: .9rem; }
-summary:hover, summary strong { color: var(--ink); }
-details > :not(summary) { margin-top: .75rem; }
-.answer { margin: .4rem 0; }
-.answer > .reply { padding-inline-start: 1em; border-inline-start: 1px solid var(--line); }
-p.answer { color: var(--quiet); font-size: .9rem; padding-inline-start: 1.1em; }
-blockquote { color: var(--quiet); padding-inline-start: 1em; border-inline-start: 3px solid var(--line); }
-hr { border: 0; border-top: 1px solid var(--line); margin: 2em 0; }
-code, pre { font: .875em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
-code { background: var(--soft); padding: .1em .3em; border-radius: 3px; }
-pre { background: var(--soft); padding: .8em 1em; border-radius: 5px; overflow-x: auto; tab-size: 4; }
-pre code { font: inherit; background: none; padding: 0; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .95em; overflow-wrap: normal; }
-th, td { padding: .3em .8em; border-bottom: 1px solid var(--line); text-align: start; vertical-align: top; }
-.left { text-align: left; }
-.center { text-align: center; }
-.right { text-align: right; font-variant-numeric: tabular-nums; }
-.code [class^="c"] { color: var(--quiet); font-style: italic; }
-.code [class^="k"], .code .ow, .code .nt { color: var(--word); }
-.code .nf, .code .nc, .code .nb, .code .nd, .code .na { color: var(--name); }
-.code [class^="s"], .code .gi { color: var(--text); }
-.code [class^="m"], .code .gd { color: var(--accent); }
-.code .gh, .code .gu { font-weight: 600; }
-@media print {
-  :root { color-scheme: light; --paper: #fff; --ink: #000; --quiet: #444; --line: #bbb; --soft: #f5f5f5; }
-  body { font-size: 10.5pt; }
-  main { max-width: none; padding: 0; }
-  .prompt { max-height: none; overflow: visible; }
-  pre { white-space: pre-wrap; }
-  h2, h3, h4, summary { break-after: avoid; }
-  pre, table, blockquote { break-inside: avoid; }
-  .reply a[href]::after { content: " (" attr(href) ")"; color: var(--quiet); font-size: .85em; }
-}
-"""
-
 _SHIFT = 2  # a reply's headings stand below those of the document and of the turn
 _DEEPEST = 6
-# Some lexers take quadratic time; so much code, or so long a line, is data, not code to read.
-_LONGEST_LINE, _LONGEST_CODE = 2000, 100_000
 _SAFE_LINK = re.compile(r"https?://|mailto:", re.IGNORECASE)
 # References such as `&#x202e;` turn into characters only while Markdown is rendered.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -107,28 +48,36 @@ _ANY_DIRECTION = frozenset(
 def export_html(conversation: Conversation, turns: Sequence[Turn], calls: Iterable[StoredCall] = ()) -> str:
     """Write a conversation as one document, with every proposal folded under its reply."""
     calls_by_turn = by_turn(calls)
-    title = _line(conversation.title)
-    parts = [
-        "<!doctype html>",
-        '<html><head><meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        '<meta name="color-scheme" content="light dark">',
-        '<meta name="referrer" content="no-referrer">',
-        f'<meta name="generator" content="moa-bot {__version__}">',
-        f"<title>{title}</title>",
-        f"<style>{STYLE}</style></head>",
-        "<body><main>",
-        f'<header><h1 dir="auto">{title}</h1>',
-        f'<p class="facts">{_line(_facts(conversation, turns))}</p>',
-    ]
-    if conversation.system:
-        parts.append(f"<details><summary>System prompt</summary>{_verbatim(conversation.system)}</details>")
-    parts.append("</header>")
-    for turn in turns:
-        parts += _turn(turn, calls_by_turn.get(turn.number, []))
-    parts.append("</main></body></html>")
-    return _UNSEEN.sub("", "\n".join(parts)) + "\n"
+    document = _template().render(
+        conversation=conversation,
+        facts=_facts(conversation, turns),
+        turns=[(turn, calls_by_turn.get(turn.number, [])) for turn in turns],
+    )
+    return _UNSEEN.sub("", document)
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("bot.history"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: value if isinstance(value, Markup) else sanitise(str(value)),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"markdown": lambda text: Markup(markdown_to_html(text)), "sanitise": sanitise}  # noqa: S704 - what markdown_to_html is for
+    environment.globals |= {
+        "by_round": by_round,
+        "call_facts": call_facts,
+        "notes": notes,
+        "policy": POLICY,
+        "references_facts": _references_facts,
+        "turn_facts": turn_facts,
+        "version": __version__,
+    }
+    return environment.get_template("conversation.html")
 
 
 def markdown_to_html(text: str) -> str:
@@ -145,53 +94,13 @@ def _facts(conversation: Conversation, turns: Sequence[Turn]) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def _turn(turn: Turn, calls: Sequence[StoredCall]) -> Iterator[str]:
-    yield f'<section class="turn"><h2>Turn {turn.number}</h2>'
-    yield _verbatim(turn.prompt)
-    if turn.reply:
-        yield f'<div class="reply">{markdown_to_html(turn.reply)}</div>'
-    for note in (ending(turn), *turn.notices):
-        if note:
-            yield f'<p class="note" dir="auto">{_line(note)}</p>'
-    if facts := turn_facts(turn, calls):
-        yield f'<p class="facts">{_line(facts)}</p>'
-    yield from _references(calls)
-    yield "</section>"
-
-
-def _references(calls: Sequence[StoredCall]) -> Iterator[str]:
-    rounds = by_round(calls)
-    if not rounds:
-        return
-    asked = [call for of_round in rounds.values() for call in of_round]
+def _references_facts(rounds: Mapping[int, Sequence[StoredCall]]) -> str:
+    asked = [call for calls in rounds.values() for call in calls]
     failed = sum(call.status == "failed" for call in asked)
-    said = f"{plural(len(asked) - failed, 'answer')} of the reference models"
-    said += f" in {plural(len(rounds), 'round')}" + (f", {failed} failed" if failed else "")
-    yield f'<details class="references"><summary>{said}</summary>'
-    for round_number, of_round in rounds.items():
-        yield f"<h3>Round {round_number}</h3>"
-        for call in of_round:
-            yield _reference(call)
-    yield "</details>"
-
-
-def _reference(call: StoredCall) -> str:
-    facts = call_facts(call).removeprefix(call.model)
-    head = f"<strong>{_line(call.model)}</strong>{_line(facts)}"
-    if call.text:
-        return (
-            f'<details class="answer"><summary>{head}</summary>'
-            f'<div class="reply">{markdown_to_html(call.text)}</div></details>'
-        )
-    return f'<p class="answer">{head}</p>'
-
-
-def _line(text: str) -> str:
-    return escape(sanitise(text, newlines=False))
-
-
-def _verbatim(text: str) -> str:
-    return f'<div class="prompt" dir="auto">{escape(sanitise(text).strip(chr(10)))}</div>'
+    answers = (
+        f"{plural(len(asked) - failed, 'answer')} of the reference models in {plural(len(rounds), 'round')}"
+    )
+    return answers + (f", {failed} failed" if failed else "")
 
 
 class _Markdown(MarkdownIt):
@@ -272,17 +181,9 @@ def _highlighted(code: str, language: str) -> str:
     """Return code as HTML, in spans of Pygments' classes where the language is known."""
     from pygments import format as format_tokens  # type: ignore[import-untyped] # Pygments ships no types
     from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped] # Pygments ships no types
-    from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped] # Pygments ships no types
-    from pygments.util import ClassNotFound  # type: ignore[import-untyped] # Pygments ships no types
 
-    if len(code) > _LONGEST_CODE or max(map(len, code.split("\n"))) > _LONGEST_LINE:
-        return escape(code)
-    try:
-        lexer = get_lexer_by_name(language.lower(), stripnl=False, ensurenl=False)
-    except ClassNotFound:
-        return escape(code)
-    tokens = list(lexer.get_tokens(code))
-    if "".join(text for _, text in tokens) != code:
+    tokens = code_tokens(code, language)
+    if tokens is None:
         return escape(code)
     html: str = format_tokens(tokens, HtmlFormatter(nowrap=True))
     return html

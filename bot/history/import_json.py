@@ -1,42 +1,77 @@
 """Reads an exported document back into a store. It trusts nothing: a document may be anyone's.
 
-A key that is missing is taken as "not known" where the row has a default; a value of the wrong
-type is an error that names its place. Unknown keys are left alone.
+The rows' own fields are checked with pydantic. A key that is missing means "not known" where the
+row has a default; a value of the wrong type is an error that names its place. Unknown keys are
+ignored.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
-from typing import TYPE_CHECKING, Any, get_args
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from bot.errors import UsageError
 from bot.history.documents import FORMAT, VERSION
-from bot.store.rows import CallRole, CallStatus, Conversation, StoredCall, StoredStatus, Turn, moment
+from bot.store.rows import Conversation, StoredCall, Turn, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pydantic_core import ErrorDetails
 
     from bot.store import Store
 
 _LARGEST = 2**63 - 1
 _SHOWN = 40  # characters of a wrong value that a message repeats
+_EXPECTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "dict_type": "an object",
+    "list_type": "a list",
+    "value_error": "a time",
+}
+"""What a message says was expected, by the type of pydantic's error."""
 
-# What the annotation of a row's field asks of a value from JSON.
-_KINDS: dict[str, tuple[type, ...]] = {
-    "str": (str,),
-    "int": (int,),
-    "str | None": (str, type(None)),
-    "int | None": (int, type(None)),
-    "float | None": (int, float, type(None)),
-    "Mapping[str, Any]": (dict,),
+
+def _moment(value: object) -> datetime:
+    try:
+        return moment(value if isinstance(value, str) else "")
+    except (OverflowError, OSError) as error:
+        raise ValueError from error
+
+
+_Integer = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)]
+_CHECKED: dict[Any, Any] = {
+    int: _Integer,
+    int | None: _Integer | None,
+    datetime: Annotated[datetime, BeforeValidator(_moment)],
+    Mapping[str, Any]: dict[str, Any],
+    tuple[str, ...]: list[str],
 }
-_CHOICES = {
-    "StoredStatus": get_args(StoredStatus),
-    "CallStatus": get_args(CallStatus),
-    "CallRole": get_args(CallRole),
-}
-_SAID = {str: "text", int: "a whole number", float: "a number", type(None): "null", dict: "an object"}
+"""How a row's field is checked whose value in JSON is not simply of the field's own type."""
+
+
+def _model(row: type, omitted: str = "", **added: Any) -> type[BaseModel]:
+    """Return a model for a row's object in the document: the row's fields but one, and `added` ones."""
+    hints = get_type_hints(row, localns={"Mapping": Mapping})
+    columns: dict[str, Any] = {}
+    for column in fields(row):
+        default = column.default
+        if column.default_factory is not MISSING:
+            default = Field(default_factory=column.default_factory)
+        checked = _CHECKED.get(hints[column.name], hints[column.name])
+        columns[column.name] = (checked, ... if default is MISSING else default)
+    columns.pop(omitted, None)
+    return create_model(row.__name__, __config__=ConfigDict(strict=True), **columns, **added)
+
+
+_Call = _model(StoredCall, "turn")
+_Turn = _model(Turn, "conversation", references=(list[list[_Call]], []), aggregator_calls=(list[_Call], []))  # type: ignore[valid-type]
+_Document = _model(Conversation, turns=(list[_Turn], []))  # type: ignore[valid-type]
 
 
 def import_json(store: Store, document: str | dict[str, Any]) -> Conversation:
@@ -52,17 +87,16 @@ def import_json(store: Store, document: str | dict[str, Any]) -> Conversation:
         raise UsageError(
             f"this export is of version {_shown(parsed.get('version'))}, not {VERSION}", "update moa-bot"
         )
-    conversation = Conversation(**_row(Conversation, parsed, "the document", {}))
-    turns: list[Turn] = []
-    calls: list[StoredCall] = []
-    for index, entry in enumerate(_list(parsed, "turns", "the document")):
-        where = f"turns[{index}]"
-        _check_object(entry, where)
-        row = _row(Turn, entry, where, {"conversation": conversation.id, "notices": _notices(entry, where)})
-        turn = Turn(**row)
-        turns.append(turn)
-        for place, call in _calls(entry, where):
-            calls.append(StoredCall(**_row(StoredCall, call, place, {"turn": turn.number})))
+    try:
+        checked: Any = _Document.model_validate(parsed)
+    except ValidationError as error:
+        raise UsageError(_message(error.errors(include_url=False)[0])) from None
+    conversation = Conversation(**_values(Conversation, checked))
+    turns, calls = [], []
+    for entry in checked.turns:
+        turns.append(Turn(conversation.id, **_values(Turn, entry) | {"notices": tuple(entry.notices)}))
+        for group in (*entry.references, entry.aggregator_calls):
+            calls += [StoredCall(entry.number, **_values(StoredCall, call)) for call in group]
     _check_unique((turn.number for turn in turns), "turn number {}")
     _check_unique(((call.turn, call.round, call.slot) for call in calls), "turn, round and slot {}")
     return store.restore(conversation, turns, calls)
@@ -75,79 +109,43 @@ def _parsed(text: str) -> Any:
         raise UsageError(f"this is no JSON: {error}", "`moa-bot history export` writes it") from error
 
 
-def _row(row: type, entry: Any, where: str, known: dict[str, Any]) -> dict[str, Any]:
-    """Collect a row's fields from an object of the document, checked against their annotations."""
-    _check_object(entry, where)
-    values = dict(known)
-    for column in fields(row):
-        name, wanted = column.name, str(column.type)
-        if name in known:
-            continue
-        if name in entry:
-            values[name] = _value(entry[name], wanted, f"{where}: {name}")
-        elif column.default is MISSING and column.default_factory is MISSING:
-            raise UsageError(f"{where} of the export has no {name}")
-    return values
+def _values(row: type, checked: Any) -> dict[str, Any]:
+    names = (column.name for column in fields(row))
+    return {name: getattr(checked, name) for name in names if hasattr(checked, name)}
 
 
-def _check_object(entry: object, where: str) -> None:
-    if not isinstance(entry, dict):
-        raise UsageError(f"{where} of the export must be an object")
-
-
-def _value(value: object, wanted: str, where: str) -> object:
-    if wanted == "datetime":
-        try:
-            return moment(value if isinstance(value, str) else "")
-        except (ValueError, OverflowError, OSError) as error:
-            raise UsageError(f"{where} must be a time, not {_shown(value)}") from error
-    if wanted in _CHOICES:
-        if value not in _CHOICES[wanted]:
-            raise UsageError(f"{where} must be one of {', '.join(_CHOICES[wanted])}, not {_shown(value)}")
-        return value
-    kinds = _KINDS[wanted]
-    # In Python, True is a whole number.
-    if not isinstance(value, kinds) or isinstance(value, bool):
-        raise UsageError(f"{where} must be {' or '.join(_SAID[kind] for kind in kinds)}, not {_shown(value)}")
-    if isinstance(value, int) and abs(value) > _LARGEST:
-        raise UsageError(f"{where} is too large a number")
-    return float(value) if isinstance(value, int) and float in kinds else value
+def _message(error: ErrorDetails) -> str:
+    """Write one of pydantic's errors in a line, beginning with its place in the document."""
+    parts: list[str] = []
+    for step in error["loc"]:
+        if isinstance(step, int):
+            parts[-1] += f"[{step}]"
+        else:
+            parts.append(step)
+    *outer, name = parts
+    match error["type"]:
+        case "missing":
+            return f"{': '.join(outer) or 'the document'} of the export has no {name}"
+        case "model_type":
+            return f"{': '.join(parts)} of the export must be an object"
+        case "greater_than_equal" | "less_than_equal":
+            wrong = "is too large a number"
+        case "literal_error":
+            wrong = f"must be one of {error['ctx']['expected']}, not {_shown(error['input'])}"
+        case kind:
+            wrong = f"must be {_EXPECTED.get(kind, error['msg'])}, not {_shown(error['input'])}"
+    return f"{': '.join(outer) or 'the document'}: {name} {wrong}"
 
 
 def _shown(value: object) -> str:
     """Show the beginning of a value in a message, with all that is not printable escaped."""
-    said = ascii(value)
-    return said if len(said) <= _SHOWN else said[:_SHOWN] + "…"
+    text = ascii(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
-def _list(entry: dict[str, Any], key: str, where: str) -> list[Any]:
-    value = entry.get(key, [])
-    if not isinstance(value, list):
-        raise UsageError(f"{where}: {key} must be a list")
-    return value
-
-
-def _notices(entry: dict[str, Any], where: str) -> tuple[str, ...]:
-    notices = _list(entry, "notices", where)
-    if not all(isinstance(notice, str) for notice in notices):
-        raise UsageError(f"{where}: notices must be texts")
-    return tuple(notices)
-
-
-def _calls(entry: dict[str, Any], where: str) -> Iterator[tuple[str, object]]:
-    """Yield every call of a turn with its place in the document."""
-    for number, of_round in enumerate(_list(entry, "references", where)):
-        if not isinstance(of_round, list):
-            raise UsageError(f"{where}: references[{number}] must be a list")
-        for slot, call in enumerate(of_round):
-            yield f"{where}: references[{number}][{slot}]", call
-    for slot, call in enumerate(_list(entry, "aggregator_calls", where)):
-        yield f"{where}: aggregator_calls[{slot}]", call
-
-
-def _check_unique(keys: Iterator[object], said: str) -> None:
+def _check_unique(keys: Iterator[object], what: str) -> None:
     seen = set()
     for key in keys:
         if key in seen:
-            raise UsageError(f"the export holds {said.format(key)} twice")
+            raise UsageError(f"the export holds {what.format(key)} twice")
         seen.add(key)

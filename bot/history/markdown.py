@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bot.history.facts import by_round, by_turn, call_facts, ending, mixture, turn_facts
+from bot.history.facts import by_round, by_turn, call_facts, mixture, notes, turn_facts
 from bot.text.dates import local_time
 from bot.text.numbers import plural
 
@@ -40,8 +40,8 @@ def export_markdown(
         blocks += [f"## Turn {turn.number}", _quoted(turn.prompt)]
         if turn.reply:
             blocks.append(_closed(turn.reply.strip("\n")))
-        notes = (ending(turn), *turn.notices, turn_facts(turn, of_turn))
-        blocks += [f"*{_one_line(note)}*" for note in notes if note]
+        lines = [*notes(turn), turn_facts(turn, of_turn)]
+        blocks += [f"*{_one_line(line)}*" for line in lines if line]
         if references:
             blocks += _proposals(of_turn)
     return "\n\n".join(blocks) + "\n"

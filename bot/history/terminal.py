@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.history.facts import by_round, by_turn, call_facts, ending, mixture, turn_facts
+from bot.history.facts import by_round, by_turn, call_facts, mixture, notes, turn_facts
 from bot.store.rows import stamp
 from bot.text.dates import local_time
 from bot.text.numbers import money, plural
@@ -116,8 +116,8 @@ def show_text(
             lines += ["  thinking", *_indented(turn.reasoning), ""]
         if turn.reply:
             lines += [*sanitise(turn.reply).rstrip("\n").split("\n"), ""]
-        notes = (ending(turn), *turn.notices, turn_facts(turn, of_turn))
-        lines += ["  " + _line(note) for note in notes if note]
+        facts = [*notes(turn), turn_facts(turn, of_turn)]
+        lines += ["  " + _line(fact) for fact in facts if fact]
     return _lines(lines)
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bot.render.styles import style, syntax_style
+from bot.text.code import code_tokens
 
 if TYPE_CHECKING:
     from bot.text.wrap import Row
 
 TAB = 4
-# Some lexers take quadratic time over one very long line; such a line is data, not code to read.
-_LONGEST_LINE = 2000
 
 
 def code_lines(code: str, language: str) -> list[Row]:
@@ -20,30 +18,15 @@ def code_lines(code: str, language: str) -> list[Row]:
     code = code.rstrip().expandtabs(TAB)
     if not code:
         return []
-    plain = code.split("\n")
-    lexer = _lexer(language.lower()) if language else None
-    if lexer is None or max(map(len, plain)) > _LONGEST_LINE:
-        return [[(line, style("code"))] if line else [] for line in plain]
+    tokens = code_tokens(code, language)
+    if tokens is None:
+        return [[(line, style("code"))] if line else [] for line in code.split("\n")]
     rows: list[Row] = [[]]
-    for kind, text in lexer.get_tokens(code):
+    for kind, text in tokens:
         look = syntax_style(tuple(kind))
         for index, piece in enumerate(text.split("\n")):
             if index:
                 rows.append([])
             if piece:
                 rows[-1].append((piece, look))
-    if ["".join(run[0] for run in row) for row in rows] != plain:
-        return [[(line, style("code"))] if line else [] for line in plain]
     return rows
-
-
-@cache
-def _lexer(language: str) -> Any:
-    """Return the Pygments lexer of that name, None if there is none."""
-    from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped] # Pygments ships no types
-    from pygments.util import ClassNotFound  # type: ignore[import-untyped] # Pygments ships no types
-
-    try:
-        return get_lexer_by_name(language, stripnl=False, ensurenl=False)
-    except ClassNotFound:
-        return None

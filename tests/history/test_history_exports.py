@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.errors import UsageError
-from bot.history import document_of, export_json, export_jsonl, export_markdown, import_json
+from bot.history.documents import document_of, export_json, export_jsonl
+from bot.history.import_json import import_json
+from bot.history.markdown import export_markdown
 from bot.store import Conversation, Store, StoredCall, Turn
 from bot.store.names import clean_title
 
@@ -260,7 +262,9 @@ WRONG: dict[str, Callable[[dict[str, Any]], object]] = {
         prompt_tokens=2**63
     ),
     "turns\\[0\\]: cost must be": lambda document: document["turns"][0].update(cost="\x1b[2J" * 99),
-    "turns\\[0\\]: notices must be texts": lambda document: document["turns"][0].update(notices=[1]),
+    "turns\\[0\\]: notices\\[0\\] must be text, not 1": lambda document: document["turns"][0].update(
+        notices=[1]
+    ),
     "turns\\[0\\]: references\\[0\\] must be a list": lambda document: document["turns"][0].update(
         references=[1]
     ),

@@ -14,9 +14,11 @@ from rich.cells import cell_len
 
 from bot.cli.app import run
 from bot.events import TurnResult
-from bot.history import export_json, export_jsonl, export_markdown, search_text
+from bot.history.documents import export_json, export_jsonl
 from bot.history.exports import DEFAULT, FORM_OF, FORMS, exported
 from bot.history.html import export_html
+from bot.history.markdown import export_markdown
+from bot.history.terminal import search_text
 from bot.settings import paths
 from bot.store import Conversation, Hit, Store
 

@@ -6,15 +6,18 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot.history.html import POLICY, RELATION, STYLE, export_html, markdown_to_html
+from bot.history import html
+from bot.history.html import POLICY, RELATION, export_html, markdown_to_html
 from bot.store import Conversation, StoredCall, Turn
 
 WHEN = datetime(2026, 7, 2, 9, 31, 12, 345_000, tzinfo=UTC)
+STYLE = Path(html.__file__).with_name("templates").joinpath("conversation.css").read_text(encoding="utf-8")
 LOCAL = WHEN.astimezone().strftime("%Y-%m-%d %H:%M")
 CONVERSATION = Conversation("abcdef", "Cats", WHEN, WHEN, {"preset": "fast"}, "Be kind.")
 REPLY = """# Because

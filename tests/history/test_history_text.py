@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 from rich.cells import cell_len
 
-from bot.history import list_json, list_text, search_json, search_text, show_text
+from bot.history.documents import list_json, search_json
+from bot.history.terminal import list_text, search_text, show_text
 from bot.store import Conversation, Hit, StoredCall, Summary, Turn
 
 WHEN = datetime(2026, 7, 2, 9, 31, 12, 345_000, tzinfo=UTC)

@@ -107,7 +107,7 @@ async def _file(chat: ChatContext, argument: str) -> None:
 @command("history", arguments="[N]")
 async def _history(chat: ChatContext, argument: str) -> None:
     """List the latest conversations."""
-    from bot.history import list_text
+    from bot.history.terminal import list_text
 
     limit = int(argument[:9]) if argument.isdecimal() else 15
     rows = _store(chat).list_conversations(limit)
@@ -119,7 +119,7 @@ async def _history(chat: ChatContext, argument: str) -> None:
 @command("search", arguments="WORDS")
 async def _search(chat: ChatContext, argument: str) -> None:
     """Search all kept prompts and replies."""
-    from bot.history import search_text
+    from bot.history.terminal import search_text
 
     hits = _store(chat).search(argument)
     if not hits:
