@@ -1,11 +1,11 @@
-"""What happens during a turn, as the mixture tells it: the one stream that everything reads.
+"""The events of a turn, as the mixture yields them.
 
-Terminal, JSON output, store and evaluations all listen to these events, in this order:
+Terminal, JSON output, store and evaluations all read this one stream. Its order:
 
     RoundStarted ─ (CallStarted | CallDelta | CallRetrying | CallFinished)* ─ RoundFinished
       … once per round, then …
-    AggregatorStarted ─ (ReplyDelta | CallRetrying)* ─ CallFinished      once, and again for each
-                                                                         fallback aggregator
+    AggregatorStarted ─ (CallStarted | ReplyDelta | CallRetrying)* ─ CallFinished
+      … once, and again for each fallback aggregator, then …
     TurnFinished                                (always the last)
 
 `Notice` may come anywhere. `Slot` says which call an event is about.
@@ -13,7 +13,8 @@ Terminal, JSON output, store and evaluations all listen to these events, in this
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 from bot.errors import Failure
@@ -24,9 +25,9 @@ TurnStatus = Literal["done", "partial", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A call's place: round 1 … rounds for references, index from 0 in the order listed.
+    """A call's place: rounds 1 to `rounds` for references, index from 0 in the order listed.
 
-    The aggregator sits in round `rounds + 1`, index 0; its fallbacks have the indices after it.
+    The aggregator is in round `rounds + 1` at index 0, its fallbacks have the indices after it.
     """
 
     round: int
@@ -39,9 +40,9 @@ class Slot:
 class Call:
     """A finished call: an answer when `failure` is None.
 
-    A failed call may hold a completion too, when the service did something that cost tokens (it
-    thought until there were none left for an answer, say). `cost` is in US dollars, None when the
-    model's price or its tokens are unknown; a call that never got anywhere cost 0.
+    A failed call has a completion too when the service used tokens (a model that thought until
+    none were left for an answer). `cost` is in US dollars, None when the model's price or its
+    tokens are unknown, 0 for a call that got no response.
     """
 
     slot: Slot
@@ -66,14 +67,14 @@ class RoundStarted:
 
 @dataclass(frozen=True, slots=True)
 class CallStarted:
-    """The request of this slot has been handed to the pool."""
+    """The request of this slot is being sent."""
 
     slot: Slot
 
 
 @dataclass(frozen=True, slots=True)
 class CallDelta:
-    """Words (or thinking) of a reference model as they arrive."""
+    """A piece of a reference model's answer, or of its thinking, as it arrives."""
 
     slot: Slot
     text: str = ""
@@ -82,7 +83,7 @@ class CallDelta:
 
 @dataclass(frozen=True, slots=True)
 class CallRetrying:
-    """A call failed in passing and is tried again after `wait` seconds."""
+    """A call had a transient failure and is sent again after `wait` seconds."""
 
     slot: Slot
     failure: Failure
@@ -92,14 +93,17 @@ class CallRetrying:
 
 @dataclass(frozen=True, slots=True)
 class CallFinished:
-    """A call is over, well or badly."""
+    """A call is over, answered or failed."""
 
     call: Call
 
 
 @dataclass(frozen=True, slots=True)
 class RoundFinished:
-    """A round is over: its calls in the order of its slots, and whether its answers are used."""
+    """A round is over: its calls in the order of its slots, and whether its answers are used.
+
+    `seconds` count from the beginning of the round.
+    """
 
     round: int
     rounds: int
@@ -110,7 +114,7 @@ class RoundFinished:
 
 @dataclass(frozen=True, slots=True)
 class AggregatorStarted:
-    """The aggregator has been asked, with `references` answers to read."""
+    """An aggregator is asked for the reply, with `references` answers to read."""
 
     slot: Slot
     references: int
@@ -118,7 +122,7 @@ class AggregatorStarted:
 
 @dataclass(frozen=True, slots=True)
 class ReplyDelta:
-    """Words (or thinking) of the reply as they arrive."""
+    """A piece of the reply, or of the thinking before it, as it arrives."""
 
     text: str = ""
     reasoning: str = ""
@@ -126,36 +130,79 @@ class ReplyDelta:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something the user should know, in one sentence: what was cut, left out or put in its place."""
+    """One sentence for the user: what was shortened, left out or replaced."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class TurnResult:
-    """All of a turn.
+    """A finished turn.
 
-    `rounds[r][i]` is the call of slot i in round r + 1. `status` is "partial" when the reply was
-    cut off or is not what was asked for (one proposal, because no aggregator could be reached),
-    "failed" when there is none (then `failure` says why). `aggregator` is the call that wrote the
-    reply, or the last that failed to; `attempts` are those that failed before it. `cost` is the
-    sum over all calls in US dollars, None as soon as one of them is unknown. Seconds count from
-    the prompt.
+    `status` is "partial" when the reply was cut off or is not what was asked for (a proposal,
+    because every aggregator failed), "failed" when there is none (then `failure` says why).
+    `model` is the model that wrote the reply, or the aggregator that was to write it. `calls`
+    are all calls in the order of their slots: the references round by round, then the
+    aggregators that failed, last the one that wrote the reply. `first_token` (of the reply) and
+    `seconds` count from the prompt.
     """
 
     status: TurnStatus
     reply: str
     reasoning: str
     model: str
-    rounds: tuple[tuple[Call, ...], ...] = ()
-    aggregator: Call | None = None
+    calls: tuple[Call, ...] = ()
     failure: Failure | None = None
-    usage: Usage = field(default_factory=Usage)
-    cost: float | None = None
     first_token: float | None = None
     seconds: float = 0.0
     notices: tuple[str, ...] = ()
-    attempts: tuple[Call, ...] = ()
+
+    @property
+    def rounds(self) -> tuple[tuple[Call, ...], ...]:
+        """The references: `rounds[r][i]` is the call of slot i in round r + 1."""
+        references = [call for call in self.calls if call.slot.role == "reference"]
+        return tuple(tuple(calls) for _, calls in groupby(references, lambda call: call.slot.round))
+
+    @property
+    def aggregator(self) -> Call | None:
+        """The call that wrote the reply, or the last one that failed to; None when there was none."""
+        return self._aggregators[-1] if self._aggregators else None
+
+    @property
+    def attempts(self) -> tuple[Call, ...]:
+        """The aggregator calls before `aggregator`, which failed or broke off."""
+        return self._aggregators[:-1]
+
+    @property
+    def _aggregators(self) -> tuple[Call, ...]:
+        return tuple(call for call in self.calls if call.slot.role == "aggregator")
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the reply ended, as the service put it (in mode "rank": of the proposal that was chosen)."""
+        source = next((call for call in reversed(self.calls) if call.answer == self.reply), None)
+        return source.completion.finish_reason if source and source.completion else None
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of all calls together, as far as the services reported them."""
+        usages = [call.completion.usage for call in self.calls if call.completion]
+        return Usage(
+            _total([usage.prompt_tokens for usage in usages]),
+            _total([usage.completion_tokens for usage in usages]),
+            _total([usage.reasoning_tokens for usage in usages]),
+        )
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars of all calls together, None when that of any is unknown."""
+        costs = [call.cost for call in self.calls if call.cost is not None]
+        return sum(costs) if self.calls and len(costs) == len(self.calls) else None
+
+
+def _total(counts: list[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""One conversation and its policy: what goes along, when a turn is kept, what an interruption leaves.
+"""One conversation and its policy: which history is sent, when a turn is stored, what an interruption leaves.
 
-Between the mixture, which knows nothing of conversations, and the store, which knows nothing of
-models. A turn is written before its first call is made and completed afterwards, so that nothing
-typed is lost; a store that fails costs the saving, never the answer.
+Stands between the mixture, which knows nothing of conversations, and the store, which knows
+nothing of models. A turn is written before its first call is made and completed afterwards, so
+that nothing typed is lost; when the store fails, the turn goes on without being saved.
 """
 
 from __future__ import annotations
@@ -13,23 +13,35 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from bot.errors import Failure, FailureKind, StoreError
-from bot.events import Call, CallFinished, Event, Notice, ReplyDelta, TurnFinished, TurnResult
-from bot.messages import Message
+from bot.events import (
+    AggregatorStarted,
+    Call,
+    CallFinished,
+    Event,
+    Notice,
+    ReplyDelta,
+    RoundStarted,
+    Slot,
+    TurnFinished,
+    TurnResult,
+    TurnStatus,
+)
+from bot.messages import Completion, Message
 from bot.method.mixture import CancelToken, Mixture
 
 if TYPE_CHECKING:
     from bot.settings.settings import Settings
     from bot.store import Conversation, Store, TurnId
 
-SAVE_AFTER = 0.005
-"""Seconds: calls that end together are written together, once the next round's requests are out."""
+SAVE_DELAY = 0.005
+"""Seconds: calls that end together are written together, after the next round's requests are sent."""
 
 
 class Session:
     """A conversation with a mixture.
 
     `store` is None when nothing is to be kept. With `multi_turn` off every prompt starts a fresh
-    conversation. `conversation` goes on with one that the store holds.
+    conversation. `conversation` is a stored one to continue.
     """
 
     def __init__(
@@ -63,18 +75,18 @@ class Session:
         self.turns = 0
         self.conversation = None
 
-    def adapt(self, mixture: Mixture, settings: Settings) -> None:
-        """Go on with another mixture; the store keeps what the conversation goes on with."""
+    def change_mixture(self, mixture: Mixture, settings: Settings) -> None:
+        """Use another mixture from the next prompt on; its settings are stored with the conversation."""
         self.mixture = mixture
         self.multi_turn = settings.multi_turn
         self._settings = settings.kept()
         if self._store is not None and self.conversation is not None:
             self._store.update_settings(self.conversation.id, self._settings, mixture.plan.system)
 
-    def undo(self) -> str | None:
-        """Take the last prompt and its reply out of the conversation; returns the prompt.
+    def undo_turn(self) -> str | None:
+        """Remove the last prompt and its reply from the conversation; returns the prompt.
 
-        The store keeps the turn, marked as undone. None when there is nothing to take back.
+        The store keeps the turn, marked as undone. None when the conversation is empty.
         """
         if not self.history:
             return None
@@ -84,47 +96,49 @@ class Session:
         return prompt.content
 
     async def turn(self, prompt: str, cancel_token: CancelToken | None = None) -> AsyncGenerator[Event, None]:
-        """Answer one prompt; the events of the mixture, and notices of the store's troubles.
+        """Answer one prompt; yields the mixture's events, and notices where the store fails.
 
         A reply that was cut off stays in the history: the user has read it, and may refer to it.
-        A turn without a reply leaves no trace in the history, but is kept in the store.
+        A turn without a reply is kept in the store, but not in the history.
         """
         if not self.multi_turn:
             self.clear()
-        record = _Record(self._store, self.conversation, prompt, self.mixture.plan.system, self._settings)
-        record.begin()
-        self.conversation = record.conversation
-        for notice in record.troubles():
+        recorder = TurnRecorder(
+            self._store, self.conversation, prompt, self.mixture.plan.system, self._settings
+        )
+        recorder.begin()
+        self.conversation = recorder.conversation
+        for notice in recorder.pop_notices():
             yield notice
         self.turns += 1
         result: TurnResult | None = None
         try:
             async with aclosing(self.mixture.run(self.history, prompt, cancel_token)) as events:
                 async for event in events:
-                    record.take(event)
+                    recorder.record(event)
                     if isinstance(event, TurnFinished):
                         result = event.result
-                        # Remembered before it is told: whoever hears of the end may ask at once.
-                        self._remember(prompt, result.reply)
-                        self.conversation = record.conversation
-                    for notice in record.troubles():
+                        # Before the event is passed on: its reader may ask the next prompt at once.
+                        self._add_to_history(prompt, result.reply)
+                        self.conversation = recorder.conversation
+                    for notice in recorder.pop_notices():
                         yield notice
                     yield event
         finally:
             if result is None:
-                self._remember(prompt, record.abandon(self.mixture.plan.aggregator.model))
-                self.conversation = record.conversation
+                self._add_to_history(prompt, recorder.interrupt(self.mixture.plan.aggregator.model))
+                self.conversation = recorder.conversation
 
-    def _remember(self, prompt: str, reply: str) -> None:
+    def _add_to_history(self, prompt: str, reply: str) -> None:
         if reply:
             self.history += [Message("user", prompt), Message("assistant", reply)]
 
 
-class _Record:
-    """Keeps one turn in the store, as far as the store can.
+class TurnRecorder:
+    """Writes one turn into the store, as far as the store allows.
 
-    What fails on the way is tried once more at the end of the turn: another program's lock may be
-    gone by then. `conversation` is the stored one, None while there is none.
+    What fails is written once more at the end of the turn, when another program's lock may be
+    gone. `conversation` is the stored one, None while there is none.
     """
 
     def __init__(
@@ -138,12 +152,14 @@ class _Record:
         self.conversation = conversation
         self._store = store
         self._prompt, self._system, self._settings = prompt, system, settings
-        self._turn: TurnId | None = None
+        self._turn_id: TurnId | None = None
         self._reply: list[str] = []
-        self._waiting: list[Call] = []
-        self._saving: asyncio.TimerHandle | None = None
+        self._calls: dict[Slot, Call | None] = {}
+        """Every call of the turn, None while it is open."""
+        self._unsaved: list[Call] = []
+        self._save_timer: asyncio.TimerHandle | None = None
         self._failed = False
-        self._troubles: list[Notice] = []
+        self._notices: list[Notice] = []
 
     def begin(self) -> None:
         """Write the prompt, in a new conversation if there is none."""
@@ -151,61 +167,82 @@ class _Record:
             try:
                 self._begin(self._store)
             except StoreError as error:
-                self._trouble(error)
+                self._report(error)
 
-    def take(self, event: Event) -> None:
-        """Write what this event finishes."""
-        if isinstance(event, ReplyDelta):
-            self._reply.append(event.text)
-        if self._store is None:
-            return
-        if isinstance(event, CallFinished):
-            self._waiting.append(event.call)
-            if self._saving is None:
-                self._saving = asyncio.get_running_loop().call_later(SAVE_AFTER, self._save_waiting)
-        elif isinstance(event, TurnFinished):
-            self._save_waiting()
-            try:
-                # Writes the calls too that are not there yet.
-                self._store.finish_turn(self._turn or self._begin(self._store), event.result)
-                if self._failed:
-                    self._troubles.append(Notice("This turn is saved after all."))
-            except StoreError as error:
-                self._trouble(error)
+    def record(self, event: Event) -> None:
+        """Note what the event says, and write what it finishes."""
+        match event:
+            case ReplyDelta(text=text):
+                self._reply.append(text)
+            case RoundStarted(slots=slots):
+                self._calls |= dict.fromkeys(slots)
+            case AggregatorStarted(slot=slot):
+                self._calls[slot] = None
+            case CallFinished(call):
+                self._calls[call.slot] = call
+                self._unsaved.append(call)
+                if self._store is not None and self._save_timer is None:
+                    self._save_timer = asyncio.get_running_loop().call_later(SAVE_DELAY, self._save_calls)
+            case TurnFinished(result):
+                self._finish(result)
 
-    def _save_waiting(self) -> None:
-        """Write the calls that have finished since the last time."""
-        if self._saving is not None:
-            self._saving.cancel()
-            self._saving = None
-        calls, self._waiting = self._waiting, []
-        if not calls or self._store is None or self._turn is None or self._failed:
-            return
-        try:
-            self._store.save_calls(self._turn, *calls)
-        except StoreError as error:
-            self._trouble(error)
-
-    def abandon(self, model: str) -> str:
-        """Complete a turn that nobody follows any more; returns the part of the reply that came."""
+    def interrupt(self, model: str) -> str:
+        """Complete a turn whose events are no longer read; returns the part of the reply that came."""
         reply = "".join(self._reply)
+        calls = (call or _interrupted(slot, reply) for slot, call in self._calls.items())
         failure = None if reply else Failure(FailureKind.CANCELLED, "interrupted", model)
-        result = TurnResult("partial" if reply else "failed", reply, "", model, failure=failure)
-        self.take(TurnFinished(result))
+        status: TurnStatus = "partial" if reply else "failed"
+        self._finish(TurnResult(status, reply, "", model, tuple(calls), failure))
         return reply
 
-    def troubles(self) -> list[Notice]:
-        """Return what has to be said since the last time."""
-        troubles, self._troubles = self._troubles, []
-        return troubles
+    def pop_notices(self) -> list[Notice]:
+        """Return what the user should know since the last time."""
+        notices, self._notices = self._notices, []
+        return notices
+
+    def _save_calls(self) -> None:
+        """Write the calls that have finished since the last time."""
+        if self._save_timer is not None:
+            self._save_timer.cancel()
+            self._save_timer = None
+        calls, self._unsaved = self._unsaved, []
+        if not calls or self._store is None or self._turn_id is None or self._failed:
+            return
+        try:
+            self._store.save_calls(self._turn_id, *calls)
+        except StoreError as error:
+            self._report(error)
+
+    def _finish(self, result: TurnResult) -> None:
+        """Complete the turn in the store, with those of its calls that are not there yet."""
+        if self._save_timer is not None:
+            self._save_timer.cancel()
+        if self._store is None:
+            return
+        try:
+            self._store.finish_turn(self._turn_id or self._begin(self._store), result)
+        except StoreError as error:
+            self._report(error)
+        else:
+            if self._failed:
+                self._notices.append(Notice("This turn is saved after all."))
 
     def _begin(self, store: Store) -> TurnId:
         if self.conversation is None:
             self.conversation = store.create_conversation(self._settings, self._system, self._prompt)
-        self._turn = store.begin_turn(self.conversation.id, self._prompt)
-        return self._turn
+        self._turn_id = store.begin_turn(self.conversation.id, self._prompt)
+        return self._turn_id
 
-    def _trouble(self, error: StoreError) -> None:
+    def _report(self, error: StoreError) -> None:
+        """Tell the user, once, that the turn is not saved."""
         if not self._failed:
-            self._troubles.append(Notice(f"This turn is not saved: {error.message}"))
+            self._notices.append(Notice(f"This turn is not saved: {error.message}"))
         self._failed = True
+
+
+def _interrupted(slot: Slot, reply: str) -> Call:
+    """Return the call that was open when a turn was interrupted; what it cost is unknown."""
+    if reply and slot.role == "aggregator":
+        partial = Completion(reply, partial="interrupted", truncation_kind=FailureKind.CANCELLED)
+        return Call(slot, partial)
+    return Call(slot, failure=Failure(FailureKind.CANCELLED, "interrupted", slot.agent.model))

@@ -17,7 +17,7 @@ from bot.bulk.tflops import tflops
 from bot.errors import Failure, FailureKind
 from bot.events import Call, TurnFinished, TurnResult
 from bot.messages import Ask, Message
-from bot.method.mixture import Mixture, total_usage
+from bot.method.mixture import Mixture
 from bot.method.model_call import Models
 from bot.method.round_timeout import RoundTimeout
 
@@ -105,11 +105,9 @@ def samples(prompts: Iterable[Sequence[str]]) -> list[str]:
 
 def _with(answer: ItemAnswer, result: TurnResult) -> ItemAnswer:
     """Return the answer with one turn more."""
-    layers: list[tuple[Call, ...]] = list(result.rounds)
-    if result.aggregator is not None:
-        layers.append((result.aggregator,))
-    calls = [call for layer in layers for call in layer]
-    usage, work = total_usage(calls), tflops(layers)
+    aggregators = [call for call in result.calls if call.slot.role == "aggregator"]
+    layers = [*result.rounds, *((call,) for call in aggregators)]
+    usage, work = result.usage, tflops(layers)
     failure = ""
     if result.status != "done":
         said = result.failure or Failure(FailureKind.CUT, "the reply is not whole", result.model)
@@ -122,7 +120,7 @@ def _with(answer: ItemAnswer, result: TurnResult) -> ItemAnswer:
         seconds=round(answer.seconds + sum(_slowest(layer) for layer in layers), 3),
         prompt_tokens=answer.prompt_tokens + (usage.prompt_tokens or 0),
         completion_tokens=answer.completion_tokens + (usage.completion_tokens or 0),
-        calls=answer.calls + len(calls),
+        calls=answer.calls + len(result.calls),
         missing=answer.missing + sum(not call.answer for layer in result.rounds for call in layer),
         tflops=None if answer.tflops is None or work is None else answer.tflops + work,
         notices=(*answer.notices, *result.notices),

@@ -1,1 +1,12 @@
-"""The Mixture of Agents itself, pure: it is given a plan and a way to ask, and yields events."""
+"""The Mixture of Agents itself, pure: it is given a plan and a way to ask, and yields events.
+
+mixture.py            a turn: the rounds, then the last layer
+ ├── fan_out.py       the calls of a round side by side, cut off by round_timeout.py or the user
+ │    └── model_call.py   one call: its request, its retry with a smaller context, its end
+ │         ├── prompts.py    the messages that a model is sent
+ │         └── context.py    fitted to its context length
+ ├── early_stop.py    whether a round was the last
+ ├── aggregation.py   the reply, also when aggregators fail
+ └── ranking.py       the reply in mode "rank"
+plan.py               what a mixture runs
+"""

@@ -1,9 +1,9 @@
-"""From the last round's answers to the reply, whatever becomes of the aggregator.
+"""From the last round's answers to the reply, also when aggregators fail.
 
-aggregator ─► whole ─────────────────────────────────────────────► the reply
-    │ └─► cut off in the middle ─► asked to go on (it, then the fallbacks) ─► the reply
-    └─► failed ─► fallback aggregators, in order ─► the reply
-                      └─► none left ─► the proposal most like the others, shown as what it is
+aggregator ─► whole ─────────────────────────────────────────────────────► the reply
+    │ └─► broke off ─► asked for the rest (it, then the fallbacks) ──────► the reply
+    └─► failed ─► fallback aggregators, in order ────────────────────────► the reply
+                      └─► none left ─► the proposal most like the others, marked as a proposal
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from bot.messages import Agent, Completion, Usage
 from bot.method.fan_out import CancelToken, fan_out
 from bot.method.model_call import ModelCall, TurnContext
 from bot.method.prompts import ContinuationJoiner
+from bot.text.names import short_name
 
-GOES_ON = frozenset(
+CONTINUE_AFTER = frozenset(
     {
         FailureKind.CUT,
         FailureKind.TIMEOUT,
@@ -31,146 +32,155 @@ GOES_ON = frozenset(
         FailureKind.GARBLED,
     }
 )
-"""What may cut a reply off without being about the reply: then the rest is asked for."""
+"""Failures that break a reply off for reasons outside the reply: the rest can be asked for."""
 
 
 class Aggregation:
-    """The last layer of a turn. After `events()`, `call` is the call behind the reply.
+    """The last layer of a turn.
 
-    `call.failure` is None when there is a reply; `attempts` are the aggregators that failed before.
+    `events()` yields one `CallFinished` for each aggregator that was asked; the last of them is
+    `call`, the one behind the reply. `call.failure` is None when there is a reply.
     """
 
     def __init__(
         self, turn_context: TurnContext, cancel_token: CancelToken, number: int, references: Sequence[Call]
     ) -> None:
-        self._turn = turn_context
+        self._turn_context = turn_context
         self._cancel_token = cancel_token
         self._number = number
         self._references = [call for call in references if call.answer]
-        self._so_far = ""
+        self._reply = ""
         self.call: Call | None = None
-        self.attempts: list[Call] = []
+
+    @property
+    def source(self) -> Call:
+        """The call whose answer is the reply, once `events()` is over."""
+        assert self.call is not None  # noqa: S101 - every aggregator ends with a call
+        return self.call
 
     async def events(self) -> AsyncGenerator[Event, None]:
-        """Ask the aggregator, its fallbacks if need be, and tell how it goes."""
-        plan = self._turn.plan
+        """Ask the aggregator, and its fallbacks where it fails."""
+        plan = self._turn_context.plan
         candidates = (plan.aggregator, *plan.fallbacks)
         for index, agent in enumerate(candidates):
+            if self.call is not None:
+                yield Notice(f"{_ending(self.call)} {_name(agent)} writes the reply instead.")
             slot = Slot(self._number, index, agent, "aggregator")
             yield AggregatorStarted(slot, len(self._references))
-            async with aclosing(self._write(slot)) as events:
+            async with aclosing(self._ask_for_reply(slot)) as events:
                 async for event in events:
                     yield event
-            if self.call is None or self._is_over(self.call):
+            if self._is_final(self.source):
                 return
-            self.attempts.append(self.call)
-            if index + 1 < len(candidates):
-                yield Notice(
-                    f"{self._why(self.call)} {_name(candidates[index + 1])} writes the reply instead."
-                )
-        if self._so_far or not self._references:
-            # A part of a reply is better than another text behind it.
-            self.call = self.attempts.pop()
-            return
-        async with aclosing(self._best_proposal(len(candidates))) as events:
-            async for event in events:
+        # A part of a reply is better than a part with another text after it.
+        if self._references and not self._reply:
+            for event in self._best_proposal(len(candidates)):
                 yield event
 
-    def _is_over(self, call: Call) -> bool:
+    def _is_final(self, call: Call) -> bool:
+        """Return whether no more of the reply is to be asked for after this call."""
         if self._cancel_token.stopped:
             return True
         completion = call.completion
-        return call.failure is None and completion is not None and completion.truncation_kind not in GOES_ON
+        return (
+            call.failure is None
+            and completion is not None
+            and completion.truncation_kind not in CONTINUE_AFTER
+        )
 
-    async def _write(self, slot: Slot) -> AsyncGenerator[Event, None]:
-        """One aggregator's reply, asked to go on once if it breaks off."""
-        for again in (False, True):
-            before = self._so_far
-            async with aclosing(self._stream(ModelCall(slot, self._turn, self._texts(), before))) as events:
+    async def _ask_for_reply(self, slot: Slot) -> AsyncGenerator[Event, None]:
+        """Ask one aggregator for the reply, and once for the rest if it breaks off."""
+        for attempt in (1, 2):
+            async with aclosing(self._request(slot)) as events:
                 async for event in events:
                     yield event
-            if self.call is None or self._is_over(self.call) or not self._so_far or again:
+            if self._is_final(self.source) or not self._reply or attempt > 1:
                 break
-            yield Notice(f"{self._why(self.call)} It was asked for the rest.")
-        if self.call is not None:
-            yield CallFinished(self.call)
+            yield Notice(f"{_ending(self.source)} It was asked for the rest.")
+        yield CallFinished(self.source)
 
-    async def _stream(self, call: ModelCall) -> AsyncGenerator[Event, None]:
-        """Follow one request; `call` and `_so_far` are what has come of the reply by its end."""
-        before, seam = self._so_far, ContinuationJoiner(self._so_far) if self._so_far else None
-        async with aclosing(fan_out([call], self._cancel_token)) as events:
+    async def _request(self, slot: Slot) -> AsyncGenerator[Event, None]:
+        """Send one request and follow it; by its end `call` and `_reply` include what has come."""
+        before = self._reply
+        joiner = ContinuationJoiner(before)
+        answers = [call.answer for call in self._references]
+        model_call = ModelCall(slot, self._turn_context, answers, before)
+        async with aclosing(fan_out([model_call], self._cancel_token)) as events:
             async for event in events:
                 match event:
                     case CallDelta(text=text, reasoning=reasoning):
-                        text = seam.feed(text) if seam else text
-                        self._so_far += text
+                        text = joiner.feed(text)
+                        self._reply += text
                         if text or reasoning:
                             yield ReplyDelta(text, reasoning)
                     case CallFinished(finished):
-                        if seam and (rest := seam.close()):
-                            self._so_far += rest
+                        if rest := joiner.close():
+                            self._reply += rest
                             yield ReplyDelta(rest)
-                        self.call = self._joined(finished) if before else finished
+                        self.call = self._joined(self.call, finished) if before and self.call else finished
                     case _:
                         yield event
 
-    def _joined(self, call: Call) -> Call:
-        """Return the call with the whole reply; what the first part cost nobody has said."""
-        last = self.call.completion if self.call else None
-        rest = call.completion or Completion("")
-        if call.failure and last:
-            # The reply is still the part that broke off; that no rest came is no end of it.
-            rest = replace(
-                rest, partial=str(replace(call.failure, model="")), truncation_kind=last.truncation_kind
-            )
+    def _joined(self, beginning: Call, rest: Call) -> Call:
+        """Return the two calls that wrote the reply as one.
+
+        Its usage and cost are unknown: a request that broke off reported none.
+        """
+        first, second = beginning.completion or Completion(""), rest.completion or Completion("")
+        if rest.failure:
+            # The reply is still the part that broke off first, and ends as that did.
+            reason = str(replace(rest.failure, model=""))
+            second = replace(second, partial=reason, truncation_kind=first.truncation_kind)
         completion = replace(
-            rest,
-            text=self._so_far,
-            reasoning=(last.reasoning if last else "") + rest.reasoning,
+            second,
+            text=self._reply,
+            reasoning=first.reasoning + second.reasoning,
             usage=Usage(),
-            first_token=last.first_token if last else None,
-            seconds=(last.seconds if last else 0.0) + rest.seconds,
-            retries=(last.retries if last else 0) + rest.retries + 1,
+            first_token=first.first_token,
+            seconds=first.seconds + second.seconds,
+            retries=first.retries + second.retries + 1,
         )
-        return Call(call.slot, completion)
+        return Call(rest.slot, completion)
 
-    async def _best_proposal(self, index: int) -> AsyncGenerator[Event, None]:
-        """Give the proposal that is most like the others, as what it is."""
-        chosen = most_similar(self._references)
+    def _best_proposal(self, index: int) -> list[Event]:
+        """Return the events that make the proposal most like the others the reply, marked as a proposal."""
+        chosen, failed = medoid(self._references), self.source
         assert chosen.completion is not None  # noqa: S101 - it has an answer
-        slot = replace(chosen.slot, round=self._number, index=index, role="aggregator")
         name = _name(chosen.slot.agent)
-        why = f"no aggregator answered: this is {name}'s own answer"
-        completion = replace(chosen.completion, partial=why, usage=Usage(0, 0, 0))
-        if self.attempts:
-            yield Notice(self._why(self.attempts[-1]))
-        alike = ", the one most like the others" if len(self._references) > 1 else ""
-        yield Notice(f"No aggregator answered. This is the answer of {name}{alike}.")
-        yield ReplyDelta(chosen.answer)
+        completion = replace(
+            chosen.completion,
+            partial=f"no aggregator answered: this is {name}'s own answer",
+            # The proposal's own call has its tokens and cost.
+            usage=Usage(0, 0, 0),
+        )
+        slot = Slot(self._number, index, chosen.slot.agent, "aggregator")
         self.call = Call(slot, completion, cost=0.0)
-        yield CallFinished(self.call)
-
-    def _texts(self) -> list[str]:
-        return [call.answer for call in self._references]
-
-    @staticmethod
-    def _why(call: Call) -> str:
-        name = _name(call.slot.agent)
-        if call.failure is not None:
-            return f"{name} failed: {replace(call.failure, model='')}."
-        return f"The reply of {name} broke off: {call.completion.partial if call.completion else ''}."
+        alike = ", the one most like the others" if len(self._references) > 1 else ""
+        return [
+            Notice(_ending(failed)),
+            Notice(f"No aggregator answered. This is the answer of {name}{alike}."),
+            ReplyDelta(chosen.answer),
+            CallFinished(self.call),
+        ]
 
 
-def most_similar(calls: Sequence[Call]) -> Call:
-    """Return the call whose answer is most like all others (by TF-IDF cosine); the first among equals."""
-    if len(calls) <= 2:  # noqa: PLR2004 - of two, neither is the more alike
+def medoid(calls: Sequence[Call]) -> Call:
+    """Return the call whose answer is most similar to the others (by TF-IDF cosines), the first of a tie."""
+    if len(calls) <= 2:  # noqa: PLR2004 - of two, neither is more similar to the other
         return calls[0]
     from bot.text.similarity import tfidf
 
-    likeness = tfidf([call.answer for call in calls])
-    scores = [sum(row) for row in likeness]
-    return calls[scores.index(max(scores))]
+    sums = [sum(row) for row in tfidf([call.answer for call in calls])]
+    return calls[sums.index(max(sums))]
+
+
+def _ending(call: Call) -> str:
+    """Return how an aggregator that did not finish its reply ended, as a sentence."""
+    name = _name(call.slot.agent)
+    if call.failure is not None:
+        return f"{name} failed: {replace(call.failure, model='')}."
+    return f"The reply of {name} broke off: {call.completion.partial if call.completion else ''}."
 
 
 def _name(agent: Agent) -> str:
-    return agent.model.rpartition("/")[2]
+    return short_name(agent.model)

@@ -1,9 +1,10 @@
-"""Fits a request into the context length of the model that it goes to.
+"""Fits a request into the context length of the model that it is sent to.
 
-The tokenizers of the models are not at hand, so tokens are estimated from characters, on the
-safe side; when the estimate was too low all the same, the service says so and the mixture asks
-once more with a smaller budget. Cutting goes in the order that hurts least: the oldest turns
-first, then the references evenly, then the room left for the answer; never the prompt.
+The models' tokenizers are not available here, so tokens are estimated from characters, rather too
+many than too few; where the estimate was too low, the service says so and `bot.method.model_call`
+asks once more with a smaller budget. What is cut, in order of the least harm: the oldest messages
+of the history, then the references to one common length, then the tokens left for the answer;
+never the prompt.
 """
 
 from __future__ import annotations
@@ -15,20 +16,22 @@ from bot.messages import Message
 from bot.method.prompts import compose, system_message
 
 TOKENS_PER_ASCII = 0.3
-"""English prose has about 0.22-0.25 tokens a character, code about 0.3-0.35."""
+"""Tokens per ASCII character: English prose has about 0.22-0.25, code about 0.3-0.35."""
 TOKENS_PER_OTHER = 1.0
-"""Chinese and Japanese have about 0.6-1.0, most other scripts less."""
+"""Tokens per other character: Chinese and Japanese have about 0.6-1.0, most other scripts less."""
 MESSAGE_TOKENS = 8
-"""What a chat template puts around a message."""
-LEAST_REFERENCE = 64
-"""Tokens: shorter than this a reference is of no use to its reader."""
-LEAST_ANSWER = 256
-"""Tokens: the least room for an answer that a long prompt may leave."""
+"""Tokens that a chat template puts around a message."""
+ANSWER_TOKENS = 40
+"""Tokens of the markers around a reference."""
+MIN_REFERENCE = 64
+"""Tokens: a reference shorter than this is of no use to its reader."""
+MIN_ANSWER = 256
+"""Tokens that a long prompt leaves for the answer at least."""
 CUT_MARK = "\n[… shortened to fit]"
 
 
 def estimate_tokens(text: str) -> int:
-    """Return about how many tokens `text` takes, rather more than fewer."""
+    """Return about how many tokens `text` takes, rather too many than too few."""
     ascii_characters = len(text.encode("ascii", "ignore"))
     others = len(text) - ascii_characters
     return int(ascii_characters * TOKENS_PER_ASCII + others * TOKENS_PER_OTHER) + 1
@@ -36,10 +39,10 @@ def estimate_tokens(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A request's messages after fitting, and what it took.
+    """A request's messages after fitting, and what was cut.
 
-    `dropped` counts messages of the history left out, `shortened` references cut, and
-    `max_tokens` is the room for the answer that remains.
+    `dropped` counts messages of the history left out, `shortened` references cut; `max_tokens`
+    are left for the answer, `tightened` when fewer than were asked for.
     """
 
     messages: tuple[Message, ...]
@@ -55,32 +58,33 @@ class Fitted:
 
 
 def shorten(text: str, tokens: int) -> str:
-    """Return the beginning of `text` that takes about `tokens` tokens, and a mark, if it is longer.
+    """Return `text`, or where it takes more than about `tokens` tokens its beginning and a mark.
 
-    Cut at a line's or sentence's end where one is near, so that the reader gets whole thoughts.
+    It is cut at the end of a line or sentence where one is near, so that the reader gets whole
+    sentences.
     """
     size = estimate_tokens(text)
     if size <= tokens:
         return text
-    room = max(1, int(len(text) * tokens / size) - len(CUT_MARK))
-    head = text[:room]
+    length = max(1, int(len(text) * tokens / size) - len(CUT_MARK))
+    head = text[:length]
     for end in ("\n", ". ", " "):
-        at = head.rfind(end, int(room * 0.8))
+        at = head.rfind(end, int(length * 0.8))
         if at > 0:
             head = head[: at + (end == ". ")]
             break
     return head.rstrip() + CUT_MARK
 
 
-def even_cap(sizes: Sequence[int], room: int) -> int:
-    """Return the largest size L with sum(min(size, L)) <= room: the long ones give way first."""
-    left, rest = room, sorted(sizes)
-    for place, size in enumerate(rest):
-        share = left // (len(rest) - place)
+def even_cap(sizes: Sequence[int], total: int) -> int:
+    """Return the largest cap with sum(min(size, cap)) <= total: the max-min fair share of `total`."""
+    left, ascending = total, sorted(sizes)
+    for index, size in enumerate(ascending):
+        share = left // (len(ascending) - index)
         if size > share:
             return max(share, 0)
         left -= size
-    return max(rest, default=0)
+    return max(ascending, default=0)
 
 
 def fit(
@@ -102,34 +106,33 @@ def fit(
 
     fixed = estimate_tokens(system_message(systems, "", ())) + estimate_tokens(prompt) + 2 * MESSAGE_TOKENS
     if answers:
-        fixed += estimate_tokens(instruction) + 40 * len(answers)
+        fixed += estimate_tokens(instruction) + ANSWER_TOKENS * len(answers)
     sizes = [estimate_tokens(answer) for answer in answers]
-    turns = [estimate_tokens(message.content) + MESSAGE_TOKENS for message in history]
+    history_sizes = [estimate_tokens(message.content) + MESSAGE_TOKENS for message in history]
 
-    room = context - max_tokens - fixed
-    kept, first = sum(turns), 0
-    while first < len(history) and kept + sum(sizes) > room:
-        kept -= turns[first]
-        first += 1
+    available = context - max_tokens - fixed
+    kept, dropped = sum(history_sizes), 0
+    while dropped < len(history) and kept + sum(sizes) > available:
+        kept -= history_sizes[dropped]
+        dropped += 1
         # A conversation must not begin with a reply to a question that is gone.
-        while first < len(history) and history[first].role != "user":
-            kept -= turns[first]
-            first += 1
+        while dropped < len(history) and history[dropped].role != "user":
+            kept -= history_sizes[dropped]
+            dropped += 1
 
-    shown = list(answers)
-    shortened = 0
-    if first == len(history) and sum(sizes) > room:
-        cap = max(even_cap(sizes, room), LEAST_REFERENCE)
-        shown = [shorten(answer, cap) for answer in answers]
-        shortened = sum(was != now for was, now in zip(answers, shown, strict=True))
-        sizes = [estimate_tokens(answer) for answer in shown]
+    shortened, count = list(answers), 0
+    if dropped == len(history) and sum(sizes) > available:
+        cap = max(even_cap(sizes, available), MIN_REFERENCE)
+        shortened = [shorten(answer, cap) for answer in answers]
+        count = sum(before != after for before, after in zip(answers, shortened, strict=True))
+        sizes = [estimate_tokens(answer) for answer in shortened]
 
-    needed = fixed + kept + sum(sizes)
-    allowed = min(max_tokens, max(context - needed, LEAST_ANSWER))
+    left = context - fixed - kept - sum(sizes)
+    allowed = min(max_tokens, max(left, MIN_ANSWER))
     return Fitted(
-        messages=compose(system_message(systems, instruction, shown), history[first:], prompt),
+        messages=compose(system_message(systems, instruction, shortened), history[dropped:], prompt),
         max_tokens=allowed,
-        dropped=first,
-        shortened=shortened,
+        dropped=dropped,
+        shortened=count,
         tightened=allowed < max_tokens,
     )

@@ -1,10 +1,10 @@
-"""How deep a turn goes: whether the answers of a round agree so well that more layers are not worth it.
+"""Early stop: whether the answers of a round agree so well that further layers are not worth their cost.
 
-Agreement is the mean likeness of every two answers of a round: the cosine of their TF-IDF vectors,
+Agreement is the mean similarity of every two answers of a round: the cosine of their TF-IDF vectors,
 0 for no word in common, 1 for the same words. It says that the answers use the same words, not that
 they are right. Over the 805 instructions of AlpacaEval, five open models of 2024 agree with 0.60 in
-the median, 0.75 or more in one prompt of ten (recipes, definitions, corrections), below 0.36 in
-another one of ten (jokes, riddles, free writing).
+the median, with 0.75 or more for a tenth of the prompts (recipes, definitions, corrections) and with
+less than 0.36 for another tenth (jokes, riddles, free writing).
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from bot.text.numbers import plural
+
 AGREEMENT = 0.75
-"""From this likeness on, answers count as agreeing, unless another one is asked for."""
+"""The default threshold: answers of at least this mean similarity agree."""
 
 
 @dataclass(frozen=True, slots=True)
 class EarlyStop:
-    """How a turn's depth is decided.
+    """When a turn takes fewer layers than its plan has.
 
     `early_stop`: later rounds are skipped once the answers of one agree. `adaptive`: the same, and
-    where even the first round agrees, the light aggregator writes the reply.
+    where the first round agrees already, the light aggregator writes the reply. `agreement` is the
+    threshold, from 0 to 1.
     """
 
     early_stop: bool = False
@@ -32,28 +35,31 @@ class EarlyStop:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided after a round, and why, in a sentence for the user."""
+    """What follows from a round: whether it was the last, and whether the light aggregator writes the reply.
 
-    enough: bool
+    `notice` says so to the user; "" when there is nothing to say.
+    """
+
+    stop: bool
     light: bool
-    why: str
+    notice: str
 
 
 def agreement(answers: Sequence[str]) -> float | None:
-    """Return the mean likeness of every two answers, None for fewer than two."""
-    if len(answers) < 2:  # noqa: PLR2004 - one cannot agree
+    """Return the mean similarity of every two answers, None for fewer than two."""
+    if len(answers) < 2:  # noqa: PLR2004 - one answer has nothing to agree with
         return None
     from bot.text.similarity import tfidf
 
-    likeness = tfidf(answers)
-    pairs = [likeness[first][second] for first, second in combinations(range(len(answers)), 2)]
+    similarity = tfidf(answers)
+    pairs = [similarity[first][second] for first, second in combinations(range(len(answers)), 2)]
     return sum(pairs) / len(pairs)
 
 
 def decide(
     early_stop: EarlyStop, number: int, rounds: int, answers: Sequence[str], light: str | None = None
 ) -> Decision | None:
-    """Return what follows from the answers of round `number` of `rounds`; None when nothing is asked.
+    """Return what follows from the answers of round `number` of `rounds`; None when nothing is to be decided.
 
     `light` is the light aggregator's name, if there is one.
     """
@@ -68,12 +74,15 @@ def decide(
         return None
     limit = f"{early_stop.agreement:.2f}"
     if found < early_stop.agreement:
-        said = f"The answers of round {number} differ (likeness {found:.2f}, below {limit})"
-        return Decision(enough=False, light=False, why="" if last else f"{said}: on to round {number + 1}.")
-    said = f"The answers of round {number} agree (likeness {found:.2f}, {limit} is enough)"
+        what = f"The answers of round {number} differ (likeness {found:.2f}, below {limit})"
+        return Decision(stop=False, light=False, notice="" if last else f"{what}: on to round {number + 1}.")
     left = rounds - number
-    skipped = "" if last else f"round {rounds} is skipped" if left == 1 else f"{left} more rounds are skipped"
-    writes = f"{light} writes the reply" if may_be_light else ""
-    return Decision(
-        enough=True, light=may_be_light, why=f"{said}: {', '.join(filter(None, (skipped, writes)))}."
-    )
+    consequences = []
+    if left:
+        consequences.append(
+            f"round {rounds} is skipped" if left == 1 else f"{plural(left, 'more round')} are skipped"
+        )
+    if may_be_light:
+        consequences.append(f"{light} writes the reply")
+    what = f"The answers of round {number} agree (likeness {found:.2f}, {limit} is enough)"
+    return Decision(stop=True, light=may_be_light, notice=f"{what}: {', '.join(consequences)}.")

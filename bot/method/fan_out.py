@@ -1,11 +1,10 @@
-"""Makes several calls at once and tells their events as they come."""
+"""Makes several calls concurrently and merges their events into one stream."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from time import monotonic
 
 from bot.errors import FailureKind
 from bot.events import CallFinished
@@ -15,10 +14,7 @@ from bot.text.numbers import duration
 
 
 class CancelToken:
-    """The two wishes a user can have while a turn runs; both may be made from a signal handler.
-
-    `hurry`: stop waiting for references, go on with what is there. `stop`: end the turn now.
-    """
+    """What the user wants ended while a turn runs. Both methods may be called from a signal handler."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Event()
@@ -26,7 +22,7 @@ class CancelToken:
         self.stopped = False
 
     def cut_round(self) -> None:
-        """Wait no longer for the references of this round and of those to come."""
+        """Wait no longer for the references of this round, and skip the rounds after it."""
         self.round_cut = True
         self._changed.set()
 
@@ -36,50 +32,53 @@ class CancelToken:
         self._changed.set()
 
     async def wait(self) -> None:
-        """Return at the next wish."""
-        await self._changed.wait()
-        self._changed.clear()
+        """Return once the round is cut or the turn stopped."""
+        while not (self.stopped or self.round_cut):
+            await self._changed.wait()
+            self._changed.clear()
 
 
 async def fan_out(
     calls: Sequence[ModelCall], cancel_token: CancelToken, round_timeout: RoundTimeout | None = None
 ) -> AsyncGenerator[CallEvent, None]:
-    """Make all calls at once and yield their events as they come.
+    """Make all calls at once and yield their events as they come, until every call is finished.
 
-    Ends when every call is finished. At a wish of the user, or when patience is over, calls still
-    open are cut off and finished with what they have.
+    When the user cancels, or the round's time is over, the calls that are still open are cut off
+    and finished with what they have. Raises what a call raises.
     """
     queue: asyncio.Queue[CallEvent | Exception | None] = asyncio.Queue()
-    tasks = [asyncio.create_task(_pump(call, queue)) for call in calls]
-    tasks.append(asyncio.create_task(_listen(cancel_token, queue)))
-    waiting = {call.slot: call for call in calls}
-    started = monotonic()
+    tasks = [asyncio.create_task(_forward(call, queue)) for call in calls]
+    tasks.append(asyncio.create_task(_forward_cancellation(cancel_token, queue)))
+    open_calls = {call.slot: call for call in calls}
+    now = asyncio.get_running_loop().time
+    started = now()
     answered: list[float] = []
     slots = len(calls)
     try:
-        while waiting:
+        while open_calls:
             limit = round_timeout.limit(slots, answered) if round_timeout else None
             try:
-                left = None if limit is None else max(started + limit - monotonic(), 0)
-                async with asyncio.timeout(left):
+                async with asyncio.timeout_at(None if limit is None else started + limit):
                     event = await queue.get()
             except TimeoutError:
-                for call in waiting.values():
-                    yield CallFinished(call.cut(f"cut off after {duration(limit or 0)}", FailureKind.LATE))
+                for call in open_calls.values():
+                    yield CallFinished(
+                        call.cut_off(f"cut off after {duration(limit or 0)}", FailureKind.LATE)
+                    )
                 return
             if isinstance(event, Exception):
                 raise event
             if event is None:
                 why = "stopped" if cancel_token.stopped else "not waited for"
-                for call in waiting.values():
-                    yield CallFinished(call.cut(why))
+                for call in open_calls.values():
+                    yield CallFinished(call.cut_off(why))
                 return
             if isinstance(event, CallFinished):
-                del waiting[event.call.slot]
+                del open_calls[event.call.slot]
                 if event.call.answer:
-                    answered.append(monotonic() - started)
+                    answered.append(now() - started)
                 else:
-                    # The median, and a quorum, are of those that may still answer.
+                    # The median, and a quorum, are of the calls that may still answer.
                     slots -= 1
             yield event
     finally:
@@ -88,18 +87,19 @@ async def fan_out(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _pump(call: ModelCall, queue: asyncio.Queue[CallEvent | Exception | None]) -> None:
-    """Put the call's events into the queue, and whatever stops them."""
+async def _forward(call: ModelCall, queue: asyncio.Queue[CallEvent | Exception | None]) -> None:
+    """Put the call's events into the queue, and the exception that ends them."""
     try:
         async with aclosing(call.events()) as events:
             async for event in events:
                 queue.put_nowait(event)
-    except Exception as error:  # noqa: BLE001 - raised again by whoever reads the queue
+    except Exception as error:  # noqa: BLE001 - fan_out raises it
         queue.put_nowait(error)
 
 
-async def _listen(cancel_token: CancelToken, queue: asyncio.Queue[CallEvent | Exception | None]) -> None:
-    """Put None into the queue once the user wants no more waiting."""
-    while not (cancel_token.stopped or cancel_token.round_cut):
-        await cancel_token.wait()
+async def _forward_cancellation(
+    cancel_token: CancelToken, queue: asyncio.Queue[CallEvent | Exception | None]
+) -> None:
+    """Put None into the queue once the user cancels."""
+    await cancel_token.wait()
     queue.put_nowait(None)

@@ -1,16 +1,16 @@
-"""One slot's call: from what the slot is to be told, to the answer or the failure it ends in.
+"""One slot's call: from the messages it is to send to the answer or the failure it ends with.
 
 Builds the request (messages fitted to the model's context, parameters of the agent or the
-mixture), follows the updates of the way to ask, keeps what has come so far in case the call is
-cut off, and asks once more with a smaller budget when the context was too long after all.
+mixture), passes on its updates, keeps the text that has come in case the call is cut off, and
+asks once more with a smaller budget when the service says that the context was too long.
 """
 
 from __future__ import annotations
 
+from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from time import monotonic
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from bot.errors import Failure, FailureKind
@@ -25,19 +25,21 @@ if TYPE_CHECKING:
 CallEvent = CallStarted | CallDelta | CallRetrying | CallFinished | Notice
 
 SECOND_BUDGET = 0.75
-"""Share of the context length to aim for once the estimate has proved too low."""
+"""Share of the context length that is aimed at once the estimate has proved too low."""
+CHARACTERS_PER_TOKEN = 4
 USEFUL_CHARACTERS = 200
 """A reference cut off before this much text is not worth showing to another model."""
 DELTA_INTERVAL = 0.05
 """Seconds: proposals are watched, not read, as they stream; 20 updates a second are enough."""
-NO_TEMPERATURE = 1e-4
+MIN_TEMPERATURE = 1e-4
+"""A temperature below this is sent as 0."""
 
 
 class Models(Protocol):
-    """What the mixture must know of the models beyond their names."""
+    """What the mixture must know of the models beside their names."""
 
     def endpoint(self, name: str) -> Endpoint:
-        """Return the service of that name; KeyMissingError when its key is missing."""
+        """Return the service of that name. Raises KeyMissingError when its key is missing."""
 
     def context(self, agent: Agent) -> int | None:
         """Return the context length in tokens, None when unknown."""
@@ -49,65 +51,68 @@ class Models(Protocol):
         """Return further fields of the request's body, such as how thinking is switched."""
 
     def cost(self, agent: Agent, usage: Usage) -> float | None:
-        """Return US dollars, None when price or tokens are unknown."""
+        """Return what a call cost in US dollars, None when price or tokens are unknown."""
 
 
 @dataclass(slots=True)
 class TurnContext:
-    """What all calls of a turn share. `said` holds the notices given already."""
+    """What all calls of a turn share. `shown_notices` are keys of the notices that were given before."""
 
     plan: Plan
     ask: Ask
     models: Models
     history: Sequence[Message]
     prompt: str
-    said: set[str] = field(default_factory=set)
+    shown_notices: set[str]
 
 
 class ModelCall:
     """A call in progress. Iterate `events()`; the last one is its `CallFinished`.
 
-    `so_far` is the beginning of a reply that broke off: the model is asked to go on from there.
+    `answers` are those that the model reads. `partial_reply` is the beginning of a reply that
+    broke off: the model is asked for the rest of it.
     """
 
     def __init__(
-        self, slot: Slot, turn_context: TurnContext, answers: Sequence[str], so_far: str = ""
+        self, slot: Slot, turn_context: TurnContext, answers: Sequence[str], partial_reply: str = ""
     ) -> None:
         self.slot = slot
-        self._turn = turn_context
+        self._turn_context = turn_context
         self._answers = answers
-        self._so_far = so_far
+        self._partial_reply = partial_reply
         self._text: list[str] = []
         self._reasoning: list[str] = []
-        self._started = monotonic()
-        self._first: float | None = None
+        self._started = get_running_loop().time()
+        self._first_token: float | None = None
 
     async def events(self) -> AsyncGenerator[CallEvent, None]:
-        """Make the call and tell how it goes."""
-        context = self._turn.models.context(self.slot.agent)
+        """Make the call and yield what happens to it."""
+        context = self._turn_context.models.context(self.slot.agent)
         fitted = self._fit(context)
-        last: Completion | Failure | None = None
+        outcome: Completion | Failure | None = None
         for attempt in (1, 2):
-            for notice in self._cut_notices(fitted):
+            for notice in self._fit_notices(fitted):
                 yield notice
             yield CallStarted(self.slot)
             async with aclosing(self._updates(self._request(fitted))) as updates:
                 async for update in updates:
                     if isinstance(update, Completion | Failure):
-                        last = update
+                        outcome = update
                     else:
                         yield update
-            if not (isinstance(last, Failure) and last.kind is FailureKind.CONTEXT_LENGTH and attempt == 1):
+            if attempt > 1 or not isinstance(outcome, Failure):
                 break
-            smaller = self._fit(self._smaller(last, context))
+            if outcome.kind is not FailureKind.CONTEXT_LENGTH:
+                break
+            smaller = self._fit(self._smaller_context(outcome, context))
             if smaller == fitted:
                 break
             fitted = smaller
-            yield CallRetrying(self.slot, last, attempt, 0.0)
-        yield CallFinished(self._call(last))
+            yield CallRetrying(self.slot, outcome, attempt, 0.0)
+        yield CallFinished(self._finished(outcome))
 
-    def cut(self, why: str, kind: FailureKind = FailureKind.CANCELLED) -> Call:
-        """Return the call as it stands when nobody waits for it any longer."""
+    def cut_off(self, why: str, kind: FailureKind = FailureKind.CANCELLED) -> Call:
+        """Return the call as it stands: an answer with what has come, a failure where that is too little."""
         text = "".join(self._text)
         enough = 1 if self.slot.role == "aggregator" else USEFUL_CHARACTERS
         if len(text.strip()) < enough:
@@ -116,8 +121,8 @@ class ModelCall:
         completion = Completion(
             text,
             "".join(self._reasoning),
-            first_token=self._first,
-            seconds=monotonic() - self._started,
+            first_token=self._first_token,
+            seconds=self._seconds(),
             partial=why,
             truncation_kind=kind,
         )
@@ -126,12 +131,12 @@ class ModelCall:
     async def _updates(
         self, request: Request
     ) -> AsyncGenerator[CallDelta | CallRetrying | Completion | Failure, None]:
-        async with aclosing(self._turn.ask(request)) as updates:
+        async with aclosing(self._turn_context.ask(request)) as updates:
             async for update in updates:
                 match update:
                     case Delta(text, reasoning):
-                        if self._first is None:
-                            self._first = monotonic() - self._started
+                        if self._first_token is None:
+                            self._first_token = self._seconds()
                         self._text.append(text)
                         self._reasoning.append(reasoning)
                         yield CallDelta(self.slot, text, reasoning)
@@ -144,69 +149,78 @@ class ModelCall:
                     case _:
                         pass
 
-    def _call(self, last: Completion | Failure | None) -> Call:
+    def _finished(self, outcome: Completion | Failure | None) -> Call:
+        """Return the call that ended with `outcome`; an empty completion is a failure."""
         agent = self.slot.agent
-        if last is None:
-            last = Failure(FailureKind.INTERNAL, "the call ended without a result", agent.model)
-        if isinstance(last, Failure):
+        if outcome is None:
+            outcome = Failure(FailureKind.INTERNAL, "the call ended without a result", agent.model)
+        if isinstance(outcome, Failure):
             streamed = any(self._text)
-            if streamed and (self.slot.role == "aggregator" or last.kind is not FailureKind.CONTENT_FILTER):
-                return self.cut(last.describe(), last.kind)
-            return Call(self.slot, failure=last, cost=0.0)
-        cost = self._turn.models.cost(agent, last.usage)
-        if last.text.strip():
-            return Call(self.slot, last, cost=cost)
-        if last.finish_reason == "length":
-            limit = f"all {last.usage.completion_tokens or 'its'} tokens went into thinking"
+            if streamed and (
+                self.slot.role == "aggregator" or outcome.kind is not FailureKind.CONTENT_FILTER
+            ):
+                return self.cut_off(outcome.describe(), outcome.kind)
+            return Call(self.slot, failure=outcome, cost=0.0)
+        cost = self._turn_context.models.cost(agent, outcome.usage)
+        if outcome.text.strip():
+            return Call(self.slot, outcome, cost=cost)
+        if outcome.finish_reason == "length":
             failure = Failure(
                 FailureKind.THOUGHT_OUT,
-                limit,
+                f"all {outcome.usage.completion_tokens or 'its'} tokens went into thinking",
                 agent.model,
                 hint="raise --max_tokens or switch its thinking off",
             )
         else:
             failure = Failure(FailureKind.EMPTY, "it finished without a word", agent.model)
-        return Call(self.slot, last, failure, cost)
+        return Call(self.slot, outcome, failure, cost)
 
-    def _limit(self) -> int:
-        plan, agent = self._turn.plan, self.slot.agent
+    def _seconds(self) -> float:
+        """Return the seconds since the call began."""
+        return get_running_loop().time() - self._started
+
+    def _max_tokens(self) -> int:
+        plan, agent = self._turn_context.plan, self.slot.agent
         if agent.max_tokens is not None:
             return agent.max_tokens
         return plan.max_tokens if self.slot.role == "aggregator" else plan.reference_max_tokens
 
     def _fit(self, context: int | None) -> Fitted:
-        turn_context = self._turn
+        turn_context = self._turn_context
         return fit(
             systems=(turn_context.plan.system, self.slot.agent.system),
             instruction=turn_context.plan.instruction,
             answers=self._answers,
             history=turn_context.history,
             prompt=turn_context.prompt,
-            max_tokens=self._limit(),
+            max_tokens=self._max_tokens(),
             context=context,
         )
 
-    def _smaller(self, failure: Failure, context: int | None) -> int:
+    def _smaller_context(self, failure: Failure, context: int | None) -> int:
+        """Return the context length, in tokens, to fit the second request into."""
         if failure.limit is not None:
-            self._turn.models.learn_context(self.slot.agent, failure.limit)
+            self._turn_context.models.learn_context(self.slot.agent, failure.limit)
         known = failure.limit or context
         if known is None:
-            # Nobody names the limit: aim below what has just been refused.
-            whole = self._fit(None)
-            known = sum(len(message.content) for message in whole.messages) // 4 + self._limit()
+            # The limit is unknown: aim below what has just been refused.
+            refused = self._fit(None).messages
+            characters = sum(len(message.content) for message in refused)
+            known = characters // CHARACTERS_PER_TOKEN + self._max_tokens()
         return int(known * SECOND_BUDGET)
 
     def _request(self, fitted: Fitted) -> Request:
-        plan, agent, models = self._turn.plan, self.slot.agent, self._turn.models
+        plan, agent, models = self._turn_context.plan, self.slot.agent, self._turn_context.models
         temperature = plan.temperature if agent.temperature is None else agent.temperature
         aggregator = self.slot.role == "aggregator"
+        messages = fitted.messages
+        if self._partial_reply:
+            messages = prompts.continue_reply(messages, self._partial_reply)
         return Request(
             endpoint=models.endpoint(agent.endpoint),
             model=agent.model,
-            messages=prompts.continue_reply(fitted.messages, self._so_far)
-            if self._so_far
-            else fitted.messages,
-            temperature=0.0 if temperature < NO_TEMPERATURE else temperature,
+            messages=messages,
+            temperature=0.0 if temperature < MIN_TEMPERATURE else temperature,
             max_tokens=fitted.max_tokens,
             seed=None if plan.seed is None else plan.seed + self.slot.index,
             extra=models.fields(agent),
@@ -215,8 +229,8 @@ class ModelCall:
             retry_partial=not aggregator,
         )
 
-    def _cut_notices(self, fitted: Fitted) -> list[Notice]:
-        """Say what had to be cut for this model, each thing once."""
+    def _fit_notices(self, fitted: Fitted) -> list[Notice]:
+        """Return what had to be cut for this model, as a notice that is given once."""
         if fitted.whole:
             return []
         name = self.slot.agent.model
@@ -228,7 +242,7 @@ class ModelCall:
         if fitted.tightened:
             what.append(f"only {fitted.max_tokens} tokens are left for the answer")
         key = f"{name}: {bool(fitted.dropped)}{bool(fitted.shortened)}{fitted.tightened}"
-        if key in self._turn.said:
+        if key in self._turn_context.shown_notices:
             return []
-        self._turn.said.add(key)
+        self._turn_context.shown_notices.add(key)
         return [Notice(f"To fit the context of {name}, " + " and ".join(what) + ".")]

@@ -1,4 +1,4 @@
-"""The plan: what a mixture runs, with every question settled.
+"""The plan: what a mixture runs, with nothing left to look up.
 
 Made from settings by `bot.app.make_plan`. It knows models and endpoints by name only.
 """
@@ -20,9 +20,9 @@ class Plan:
     or none when there are no reference models at all. An agent's None means the mixture's value:
     `temperature`, and `max_tokens` for the aggregator, `reference_max_tokens` for the others.
     `instruction` is the aggregate-and-synthesize text, `system` the user's system prompt.
-    `fallbacks` are turned to when the aggregator fails, `patience` says when a round's
-    stragglers are cut off. `ranking` is the instruction of an aggregator that picks one of the
-    answers; None: it writes the reply.
+    `fallbacks` are asked, in order, when the aggregator fails; `round_timeout` says when the slow
+    calls of a round are cut off. `timeout` is a request's, in seconds. `ranking` is the
+    instruction of an aggregator that chooses one of the answers; None: it writes the reply.
     """
 
     layers: tuple[tuple[Agent, ...], ...]
@@ -50,5 +50,4 @@ class Plan:
         """Return every different agent, in order, the aggregator last."""
         references = (agent for layer in self.layers for agent in layer)
         light = (self.light_aggregator,) if self.light_aggregator and self.early_stop.adaptive else ()
-        everyone = (*references, *light, *self.fallbacks, self.aggregator)
-        return tuple(dict.fromkeys(everyone))
+        return tuple(dict.fromkeys((*references, *light, *self.fallbacks, self.aggregator)))

@@ -1,7 +1,7 @@
-"""Puts the answers of a round into the system message, as the method asks.
+"""The messages that a model is sent.
 
-What a model is sent: the user's system prompt (if any), the agent's own (if any), then, when
-there are answers to read, the aggregate-and-synthesize instruction and the numbered answers; then
+The system message: the user's system prompt (if any), the agent's own (if any), then, when there
+are answers to read, the aggregate-and-synthesize instruction and the numbered answers. After it
 the conversation and the prompt. Nothing here knows about rounds, tokens or services.
 """
 
@@ -16,9 +16,9 @@ from bot.messages import Message
 def seal(answers: Sequence[str]) -> str:
     """Return 12 hex digits that occur in none of the answers: the seal on their markers.
 
-    It is a digest of all answers together, so that the same answers always make the same message
-    (a run can be repeated), and no answer can contain its own closing marker: its author would
-    have had to know the other answers and a digest of what it was still writing.
+    It is a digest of all answers together: the same answers always make the same message (a run
+    can be repeated), and no answer can contain its own closing marker, as its author would have
+    to know the other answers and a digest of its own.
     """
     salt = 0
     while True:
@@ -42,10 +42,10 @@ def numbered(answers: Sequence[str]) -> str:
 
 
 def system_message(systems: Sequence[str | None], instruction: str, answers: Sequence[str]) -> str:
-    """Return the text of the system message, "" when there is nothing to say in it.
+    """Return the text of the system message, "" when it would be empty.
 
-    `systems` are system prompts in the order they are to stand (the user's first). With no answers
-    the instruction is left out: there would be nothing to aggregate.
+    `systems` are system prompts in their order (the user's first). Without answers the instruction
+    is left out: there is nothing to aggregate.
     """
     parts = [system.strip() for system in systems if system and system.strip()]
     if answers:
@@ -65,36 +65,37 @@ CONTINUE = (
 )
 
 
-def continue_reply(messages: tuple[Message, ...], so_far: str) -> tuple[Message, ...]:
-    """Return the request for the rest of a reply that broke off after `so_far`."""
-    return (*messages, Message("assistant", so_far), Message("user", CONTINUE))
+def continue_reply(messages: tuple[Message, ...], partial_reply: str) -> tuple[Message, ...]:
+    """Return the request for the rest of a reply that broke off after `partial_reply`."""
+    return (*messages, Message("assistant", partial_reply), Message("user", CONTINUE))
 
 
 class ContinuationJoiner:
-    """Joins the rest of a reply to its beginning: what a model repeats of it is left out.
+    """Joins the rest of a reply to `partial_reply`, without the end of it that the model repeats.
 
-    Feed it the rest as it streams; the first piece is held back until the overlap is certain.
+    The beginning of the rest is held back until it is long enough to recognise a repetition.
     """
 
-    LOOK = 400
-    LEAST = 8
-    """Characters: a shorter repetition may well be the text itself."""
+    WINDOW = 400
+    """Characters: the longest repetition that is recognised."""
+    MIN_OVERLAP = 8
+    """Characters: a shorter repetition may well be part of the text."""
 
-    def __init__(self, so_far: str) -> None:
-        self._so_far = so_far
-        self._held: str | None = ""
+    def __init__(self, partial_reply: str) -> None:
+        self._partial_reply = partial_reply
+        self._held: str | None = "" if partial_reply else None
 
     def feed(self, text: str) -> str:
-        """Return what is certainly new."""
+        """Return the part of the rest that is certainly new, after a further piece of it."""
         if self._held is None:
             return text
         self._held += text
-        return self.close() if len(self._held) >= self.LOOK else ""
+        return self.close() if len(self._held) >= self.WINDOW else ""
 
     def close(self) -> str:
-        """Return what was held back, without what the beginning ends with."""
+        """Return what was held back, without what `partial_reply` ends with."""
         held, self._held = self._held or "", None
-        for length in range(min(len(held), len(self._so_far)), self.LEAST - 1, -1):
-            if self._so_far.endswith(held[:length]):
+        for length in range(min(len(held), len(self._partial_reply)), self.MIN_OVERLAP - 1, -1):
+            if self._partial_reply.endswith(held[:length]):
                 return held[length:]
         return held

@@ -1,6 +1,6 @@
-"""How long a round waits for its last references. First the person, then the last straggler.
+"""How long a round waits for its last references, so that one slow model does not hold up the turn.
 
-Pure: it is told when the round began and when answers came, and says when to stop waiting.
+Pure arithmetic: `bot.method.fan_out` reads the clock.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LEAST_WAIT = 10.0
-"""Seconds that every round waits at least, unless told otherwise."""
-MEDIANS = 2.0
-"""A round waits so many times as long as its median answer took, unless told otherwise."""
+MIN_WAIT = 10.0
+"""Seconds that a round waits at least, where neither deadline nor quorum is set."""
+MEDIAN_FACTOR = 2.0
+"""Such a round waits this many times as long as its median answer took."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoundTimeout:
-    """When a round's stragglers are cut off.
+    """When the calls of a round that are still open are cut off.
 
-    `deadline`: seconds after the round's beginning. `quorum`: once so many references have
+    `deadline`: seconds after the round's beginning. `quorum`: once this many references have
     answered (a share of them when below 1), the others get `grace` seconds more. With neither, a
     round never waits more than twice as long as its median answer took, and 10 s at least.
     """
@@ -28,24 +28,25 @@ class RoundTimeout:
     quorum: float | None = None
     grace: float = 2.0
 
-    def needed(self, slots: int) -> int:
-        """Return how many answers are a quorum of so many slots."""
+    def quorum_size(self, slots: int) -> int:
+        """Return how many answers of `slots` calls are a quorum; without one, half of them."""
         if self.quorum is None:
             return max(1, math.ceil(slots / 2))
-        share = self.quorum * slots if self.quorum < 1 else self.quorum
-        return max(1, min(slots, math.ceil(share)))
+        size = self.quorum * slots if self.quorum < 1 else self.quorum
+        return max(1, min(slots, math.ceil(size)))
 
     def limit(self, slots: int, answered: Sequence[float]) -> float | None:
-        """Return the seconds after its beginning at which the round stops waiting; None: not yet known.
+        """Return the seconds after its beginning at which the round stops waiting, None while unlimited.
 
-        `answered` holds the seconds at which answers came, in order.
+        `slots` counts the calls that have answered or may still; `answered` holds the seconds
+        after the round's beginning at which answers came, in order.
         """
         limits = [] if self.deadline is None else [self.deadline]
-        needed = self.needed(slots)
+        needed = self.quorum_size(slots)
         if len(answered) >= needed:
-            latest = answered[needed - 1]
+            reached = answered[needed - 1]
             if self.quorum is not None:
-                limits.append(latest + self.grace)
+                limits.append(reached + self.grace)
             elif self.deadline is None and slots > 1:
-                limits.append(max(LEAST_WAIT, MEDIANS * latest))
+                limits.append(max(MIN_WAIT, MEDIAN_FACTOR * reached))
         return min(limits, default=None)

@@ -172,8 +172,10 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
     """Return a turn as plain JSON values.
 
     `reply` is None and `error` says why when the turn failed. `references[r][i]` is slot i of
-    round r + 1. Seconds count from the prompt, a reference's from its request; costs are US
-    dollars, None when unknown; `tokens` are completion tokens as the service counts them.
+    round r + 1, `aggregator` the call that wrote the reply (None when none was asked), `attempts`
+    are the aggregators that failed before it: `usage` and `cost` are the sums over all of them.
+    Seconds count from the prompt, a call's from its request; costs are US dollars, None when
+    unknown; `tokens` are completion tokens as the service counts them.
     """
     prompt, completion = result.usage.prompt_tokens, result.usage.completion_tokens
     total = None if prompt is None or completion is None else prompt + completion
@@ -181,7 +183,9 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
     return {
         "reply": None if failed else result.reply,
         "model": result.model,
-        "references": [[_reference(call) for call in calls] for calls in result.rounds],
+        "references": [[_call(call) for call in calls] for calls in result.rounds],
+        "attempts": [_call(call) for call in result.attempts],
+        "aggregator": _call(result.aggregator) if result.aggregator else None,
         "status": result.status,
         "error": turn_failure(result) if failed else partial_reason(result) or None,
         "usage": {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total},
@@ -194,7 +198,7 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
     }
 
 
-def _reference(call: Call) -> dict[str, Any]:
+def _call(call: Call) -> dict[str, Any]:
     done, agent = call.completion, call.slot.agent
     return {
         "model": agent.model,

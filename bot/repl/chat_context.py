@@ -100,7 +100,7 @@ class ChatContext:
     def change(self, changes: Mapping[str, object]) -> None:
         """Change options from the next prompt on; UsageError leaves all as it was."""
         self.app.change(changes)
-        self.session.adapt(self.app.mixture(), self.settings)
+        self.session.change_mixture(self.app.mixture(), self.settings)
 
     async def ask(self, prompt: str, *, aggregator: str | None = None) -> None:
         """Ask, with what is attached, and show the reply; `aggregator` writes this one reply only."""

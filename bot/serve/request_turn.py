@@ -109,8 +109,7 @@ class Turn:
         if self._cutter.cut:
             return "stop"
         if result.status == "done":
-            completion = result.aggregator.completion if result.aggregator else None
-            reason = completion.finish_reason if completion else None
+            reason = result.finish_reason
             return reason if reason in _ENDINGS else "stop"
         if self._cancel_token.stopped:
             raise service_stopping()

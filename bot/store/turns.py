@@ -105,11 +105,8 @@ def finish(connection: sqlite3.Connection, turn: TurnId, result: TurnResult) -> 
     ).rowcount
     require(changed, turn.conversation)
     connection.execute("UPDATE conversations SET updated = ? WHERE id = ?", (stamp(now()), turn.conversation))
-    calls = [call for layer in result.rounds for call in layer]
-    calls += [result.aggregator] if result.aggregator else []
-    insert_calls(
-        connection, turn.conversation, (stored_call(turn.number, call) for call in calls), replace=False
-    )
+    rows = (stored_call(turn.number, call) for call in result.calls)
+    insert_calls(connection, turn.conversation, rows, replace=False)
 
 
 def undo(connection: sqlite3.Connection, conversation: str) -> None:

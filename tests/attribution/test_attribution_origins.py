@@ -26,11 +26,12 @@ def of_result(rounds: Rounds, reply: str, needed: int = 1) -> Attribution:
             return Call(slot, Completion("half a"), Failure(FailureKind.TIMEOUT, "too late", model))
         return Call(slot, Completion(text))
 
-    layers = tuple(
-        tuple(call(number, index, *answer) for index, answer in enumerate(answers))
+    calls = tuple(
+        call(number, index, *answer)
         for number, answers in enumerate(rounds, start=1)
+        for index, answer in enumerate(answers)
     )
-    return from_result(TurnResult("done", reply, "", "judge", layers), needed)
+    return from_result(TurnResult("done", reply, "", "judge", calls), needed)
 
 
 def of_calls(rounds: Rounds, reply: str, needed: int = 1) -> Attribution:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_models import FakePlan, layers
+from fake_models import layers, make_plan
 from services import start_service
 
 from bot.batch.estimate import estimate
@@ -233,7 +233,7 @@ def test_rows_of_conversations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_an_estimate_counts_what_models_read() -> None:
     """Later layers pay for the answers they read; the dearest case pays for every token allowed."""
-    plan = FakePlan(layers("a", "b", rounds=2), max_tokens=1000, reference_max_tokens=800)
+    plan = make_plan(layers("a", "b", rounds=2), max_tokens=1000, reference_max_tokens=800)
 
     def cost(agent: Agent, usage: Usage) -> float | None:
         return None if agent.model == "b" else (usage.completion_tokens or 0) / 1000

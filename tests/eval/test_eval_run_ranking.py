@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fake_models import FakeAsk, FakeModels, FakePlan, failed, layers, run_turn
+from fake_models import FakeAsk, FakeModels, failed, layers, make_plan, run_turn
 from looped import looped
 
 from bot.events import CallFinished, Notice, ReplyDelta
@@ -17,7 +17,7 @@ ANSWERS = {"a": "the sea is blue and deep", "b": "the sea is blue", "c": "blue i
 
 def mixture(said: Any, **more: Any) -> tuple[Mixture, FakeAsk]:
     ask = FakeAsk({**ANSWERS, "judge": said})
-    plan = FakePlan(layers("a", "b", "c", **more), ranking="PICK ONE")
+    plan = make_plan(layers("a", "b", "c", **more), ranking="PICK ONE")
     return Mixture(plan, ask, FakeModels()), ask  # type: ignore[arg-type]  # a plan as far as it is read
 
 

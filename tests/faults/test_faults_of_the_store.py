@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fake_models import FakeAsk, FakeModels, FakePlan, failed, layers, run_turn
+from fake_models import FakeAsk, FakeModels, failed, layers, make_plan, run_turn
 
 from bot.app.session import Session
 from bot.errors import FailureKind
 from bot.events import AggregatorStarted, Event, Notice, RoundStarted, TurnFinished
+from bot.messages import Agent
 from bot.method.mixture import Mixture
 from bot.method.round_timeout import RoundTimeout
 from bot.store import Store
@@ -48,23 +49,32 @@ def turn(session: Session, prompt: str, on: Callable[[Event], object]) -> list[s
 
 def session(store: Store, ask: FakeAsk | None = None) -> Session:
     ask = ask or FakeAsk({"judge": "the reply"})
-    mixture = Mixture(FakePlan(layers("a", "b")), ask, FakeModels())  # type: ignore[arg-type]  # has what is read of a plan
+    mixture = Mixture(make_plan(layers("a", "b"), fallbacks=(Agent("second"),)), ask, FakeModels())
     return Session(mixture, store=store)
 
 
 def test_a_lock_that_is_gone_by_the_end(store: Store, other: sqlite3.Connection) -> None:
-    """What could not be written at the beginning is written at the end, all of it, and that is said."""
-    talk = session(store)
+    """What could not be written at first is written at the end, failed calls too, and that is said."""
+    talk = session(store, FakeAsk({"b": failed(), "judge": [failed(), "the reply"], "second": "the reply"}))
     other.execute("BEGIN IMMEDIATE")
-    notices = turn(
-        talk, "one", lambda event: isinstance(event, AggregatorStarted) and other.execute("ROLLBACK")
-    )
+
+    def unlock(event: Event) -> None:
+        if isinstance(event, AggregatorStarted) and event.slot.agent.model == "second":
+            other.execute("ROLLBACK")
+
+    notices = turn(talk, "one", unlock)
     assert "locked by another program" in notices[0]
-    assert notices[1:] == ["This turn is saved after all."]
+    assert "second writes the reply instead" in notices[1]
+    assert notices[2:] == ["This turn is saved after all."]
     assert talk.conversation_id
     [kept] = store.turns(talk.conversation_id)
     assert (kept.prompt, kept.reply, kept.status) == ("one", "the reply", "done")
-    assert len(store.calls(kept.id)) == 3
+    assert [(call.model, call.status) for call in store.calls(kept.id)] == [
+        ("a", "done"),
+        ("b", "failed"),
+        ("judge", "failed"),
+        ("second", "done"),
+    ]
     assert turn(talk, "two", lambda _: None) == []
     assert [one.prompt for one in store.turns(talk.conversation_id)] == ["one", "two"]
 
@@ -121,8 +131,8 @@ def test_a_quorum_is_of_those_that_may_still_answer(round_timeout: RoundTimeout)
         },
         hold=["f"],
     )
-    plan = FakePlan(layers("a", "b", "c", "d", "e", "f"), round_timeout=round_timeout)
-    mixture = Mixture(plan, ask, FakeModels())  # type: ignore[arg-type]  # has what is read of a plan
+    plan = make_plan(layers("a", "b", "c", "d", "e", "f"), round_timeout=round_timeout)
+    mixture = Mixture(plan, ask, FakeModels())
 
     async def run() -> TurnFinished:
         async with asyncio.timeout(10):

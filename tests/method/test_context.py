@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.messages import Message
-from bot.method.context import CUT_MARK, LEAST_REFERENCE, estimate_tokens, even_cap, fit, shorten
+from bot.method.context import CUT_MARK, MIN_REFERENCE, estimate_tokens, even_cap, fit, shorten
 
 PARTS = {"systems": ("SYSTEM",), "instruction": "INSTRUCTION", "prompt": "PROMPT " * 50, "max_tokens": 500}
 TURNS = [Message("user" if i % 2 == 0 else "assistant", f"turn {i} " * 100) for i in range(8)]
@@ -59,7 +59,7 @@ def test_what_was_fitted_fits(sizes: list[int], context: int, turns: list[str]) 
     history = [Message("user" if i % 2 == 0 else "assistant", text) for i, text in enumerate(turns)]
     fitted = fit(answers=["x" * size for size in sizes], history=history, context=context, **PARTS)
     used = sum(estimate_tokens(message.content) + 4 for message in fitted.messages) + fitted.max_tokens
-    assert used <= context + LEAST_REFERENCE * len(sizes)
+    assert used <= context + MIN_REFERENCE * len(sizes)
 
 
 @given(st.lists(st.integers(0, 1000), max_size=8), st.integers(0, 4000))

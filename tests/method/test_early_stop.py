@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
-from fake_models import FakeAsk, FakeModels, FakePlan, layers, run_turn
+from fake_models import FakeAsk, FakeModels, layers, make_plan, run_turn
 
 from bot.events import TurnResult
 from bot.messages import Agent
 from bot.method.early_stop import EarlyStop, agreement, decide
 from bot.method.mixture import Mixture
+from bot.method.plan import Plan
 
 SAME = ["a button is sewn on with a needle and thread"] * 3
 DIFFERENT = ["cats purr", "the moon is far away", "seven is prime"]
 
 
-def run(plan: FakePlan, ask: FakeAsk) -> TurnResult:
-    mixture: Any = Mixture(plan, ask, FakeModels())  # type: ignore[arg-type]
-    return asyncio.run(run_turn(mixture))[1]
+def run(plan: Plan, ask: FakeAsk) -> TurnResult:
+    return asyncio.run(run_turn(Mixture(plan, ask, FakeModels())))[1]
 
 
 def models(texts: list[str]) -> dict[str, str]:
@@ -37,7 +36,7 @@ def test_agreement_is_the_mean_likeness_of_pairs() -> None:
 
 def test_early_stop_skips_later_rounds() -> None:
     """Where the answers agree, no further round is asked, and it is said and kept."""
-    plan = FakePlan(layers("a", "b", "c", rounds=3), early_stop=EarlyStop(early_stop=True))
+    plan = make_plan(layers("a", "b", "c", rounds=3), early_stop=EarlyStop(early_stop=True))
     ask = FakeAsk(models(SAME))
     result = run(plan, ask)
     assert len(result.rounds) == 1
@@ -48,7 +47,7 @@ def test_early_stop_skips_later_rounds() -> None:
 def test_where_answers_differ_all_rounds_are_asked() -> None:
     """Disagreement changes nothing, and early stop says nothing about it."""
     result = run(
-        FakePlan(layers("a", "b", "c", rounds=2), early_stop=EarlyStop(early_stop=True)),
+        make_plan(layers("a", "b", "c", rounds=2), early_stop=EarlyStop(early_stop=True)),
         FakeAsk(models(DIFFERENT)),
     )
     assert len(result.rounds) == 2
@@ -57,12 +56,12 @@ def test_where_answers_differ_all_rounds_are_asked() -> None:
 
 def test_without_the_option_nothing_is_decided() -> None:
     """Agreement alone skips nothing."""
-    assert len(run(FakePlan(layers("a", "b", "c", rounds=2)), FakeAsk(models(SAME))).rounds) == 2
+    assert len(run(make_plan(layers("a", "b", "c", rounds=2)), FakeAsk(models(SAME))).rounds) == 2
 
 
 def test_adaptive_takes_the_light_aggregator_where_the_first_round_agrees() -> None:
     """Agreement: no further rounds, and the light aggregator writes the reply."""
-    plan = FakePlan(
+    plan = make_plan(
         layers("a", "b", "c", rounds=2),
         early_stop=EarlyStop(adaptive=True),
         light_aggregator=Agent("maker/light"),
@@ -74,7 +73,7 @@ def test_adaptive_takes_the_light_aggregator_where_the_first_round_agrees() -> N
 
 def test_adaptive_goes_deeper_where_it_does_not() -> None:
     """Disagreement: the next round and the usual aggregator, and why is said."""
-    plan = FakePlan(
+    plan = make_plan(
         layers("a", "b", "c", rounds=2), early_stop=EarlyStop(adaptive=True), light_aggregator=Agent("light")
     )
     result = run(plan, FakeAsk(models(DIFFERENT)))
@@ -86,7 +85,7 @@ def test_the_light_aggregator_falls_back_on_the_usual_one() -> None:
     """If it fails, the usual aggregator writes the reply."""
     from fake_models import failed
 
-    plan = FakePlan(
+    plan = make_plan(
         layers("a", "b", "c"), early_stop=EarlyStop(adaptive=True), light_aggregator=Agent("light")
     )
     result = run(plan, FakeAsk({**models(SAME), "light": failed(), "judge": "the reply"}))
@@ -96,5 +95,5 @@ def test_the_light_aggregator_falls_back_on_the_usual_one() -> None:
 def test_the_threshold_can_be_set() -> None:
     """A lower one agrees sooner."""
     answers = [SAME[0], SAME[0], "cats purr"]
-    assert decide(EarlyStop(early_stop=True), 1, 2, answers).enough is False  # type: ignore[union-attr]
-    assert decide(EarlyStop(early_stop=True, agreement=0.3), 1, 2, answers).enough is True  # type: ignore[union-attr]
+    assert decide(EarlyStop(early_stop=True), 1, 2, answers).stop is False  # type: ignore[union-attr]
+    assert decide(EarlyStop(early_stop=True, agreement=0.3), 1, 2, answers).stop is True  # type: ignore[union-attr]

@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from fake_models import CutAfter, FakeAsk, FakeModels, FakePlan, failed, layers, run_turn
+from fake_models import CutAfter, FakeAsk, FakeModels, failed, layers, make_plan, run_turn
 
 from bot.errors import Failure, FailureKind
 from bot.events import (
@@ -23,13 +23,14 @@ from bot.events import (
 )
 from bot.messages import Agent, Completion, Message, Request, Usage
 from bot.method.mixture import CancelToken, Mixture
+from bot.method.plan import Plan
 from bot.method.round_timeout import RoundTimeout
 
 
 def turn(
-    plan: FakePlan, ask: FakeAsk, models: FakeModels | None = None, **more: Any
+    plan: Plan, ask: FakeAsk, models: FakeModels | None = None, **more: Any
 ) -> tuple[list[Any], TurnResult]:
-    mixture = Mixture(plan, ask, models or FakeModels())  # type: ignore[arg-type]
+    mixture = Mixture(plan, ask, models or FakeModels())
     return within(run_turn(mixture, **more))
 
 
@@ -44,7 +45,7 @@ def system(request: Request) -> str:
 def test_rounds_then_aggregator() -> None:
     """Round 1 sees no answers, round 2 all of round 1, the aggregator all of round 2."""
     ask = FakeAsk({"a": ["a1", "a2"], "b": ["b1", "b2"], "judge": "the reply"})
-    events, result = turn(FakePlan(layers("a", "b", rounds=2)), ask)
+    events, result = turn(make_plan(layers("a", "b", rounds=2)), ask)
     first, second = ask.to("a")
     assert first.messages == (Message("user", "question"),)
     for request in (second, ask.to("b")[1]):
@@ -67,7 +68,7 @@ def test_rounds_then_aggregator() -> None:
 
 def test_layers_of_their_own() -> None:
     """Each layer asks its own models with their own parameters."""
-    plan = FakePlan(
+    plan = make_plan(
         ((Agent("a", temperature=0.2, max_tokens=7),), (Agent("b", system="be b"),)), seed=40, system="S"
     )
     ask = FakeAsk({})
@@ -83,21 +84,21 @@ def test_layers_of_their_own() -> None:
 def test_seeds_count_the_calls_of_a_round() -> None:
     """Call i of a round is sent seed + i, also when the same model sits there several times."""
     ask = FakeAsk({})
-    turn(FakePlan(layers("a", "a", "a"), seed=5), ask)
+    turn(make_plan(layers("a", "a", "a"), seed=5), ask)
     assert sorted(request.seed or 0 for request in ask.to("a")) == [5, 6, 7]
 
 
 def test_a_temperature_near_zero_is_zero() -> None:
     """Below 1e-4 a temperature is sent as 0."""
     ask = FakeAsk({})
-    turn(FakePlan(layers("a"), temperature=0.00009), ask)
+    turn(make_plan(layers("a"), temperature=0.00009), ask)
     assert {request.temperature for request in ask.requests} == {0.0}
 
 
 def test_failed_and_empty_answers_are_left_out() -> None:
     """Numbers have no gaps, nothing says None, and the events say who failed and why."""
     ask = FakeAsk({"a": "good", "b": failed(), "c": "  ", "d": "fine"})
-    events, result = turn(FakePlan(layers("a", "b", "c", "d")), ask)
+    events, result = turn(make_plan(layers("a", "b", "c", "d")), ask)
     judged = system(ask.to("judge")[0])
     assert "answer 1 of 2" in judged
     assert "answer 2 of 2" in judged
@@ -111,7 +112,7 @@ def test_out_of_tokens_while_thinking_is_called_that() -> None:
     """An answer that is empty because thinking ate its tokens is reported as just that, with its cost."""
     thought = Completion("", "so many thoughts", Usage(5, 100), "length")
     ask = FakeAsk({"a": thought, "b": "fine"})
-    _, result = turn(FakePlan(layers("a", "b")), ask, FakeModels(price=1.0))
+    _, result = turn(make_plan(layers("a", "b")), ask, FakeModels(price=1.0))
     call = result.rounds[0][0]
     assert call.failure
     assert call.failure.kind is FailureKind.THOUGHT_OUT
@@ -124,7 +125,7 @@ def test_out_of_tokens_while_thinking_is_called_that() -> None:
 def test_the_least_number_of_references(needed: int, status: str) -> None:
     """The turn goes on with as many answers as asked for, else it fails and says why."""
     ask = FakeAsk({"b": failed(message="HTTP 500: out of order", model="b")})
-    _, result = turn(FakePlan(layers("a", "b", "c"), min_references=needed), ask)
+    _, result = turn(make_plan(layers("a", "b", "c"), min_references=needed), ask)
     assert result.status == status
     if status == "failed":
         assert result.failure
@@ -137,7 +138,7 @@ def test_the_least_number_of_references(needed: int, status: str) -> None:
 def test_no_references_needed() -> None:
     """With min_references 0 the aggregator answers alone, without an instruction about answers."""
     ask = FakeAsk({"a": failed()})
-    _, result = turn(FakePlan(layers("a"), min_references=0), ask)
+    _, result = turn(make_plan(layers("a"), min_references=0), ask)
     assert result.status == "done"
     assert ask.to("judge")[0].messages == (Message("user", "question"),)
 
@@ -145,7 +146,7 @@ def test_no_references_needed() -> None:
 def test_a_later_round_that_fails_leaves_the_last_good_one() -> None:
     """Too few answers in round 2: the reply is made from round 1, and it says so."""
     ask = FakeAsk({"a": ["a1", failed()], "b": ["b1", failed()]})
-    events, result = turn(FakePlan(layers("a", "b", rounds=3)), ask)
+    events, result = turn(make_plan(layers("a", "b", rounds=3)), ask)
     assert result.status == "done"
     assert len(result.rounds) == 2
     assert "a1" in system(ask.to("judge")[0])
@@ -157,7 +158,7 @@ def test_a_later_round_that_fails_leaves_the_last_good_one() -> None:
 def test_one_cause_for_all_is_the_news() -> None:
     """When all fail alike, the turn's failure is of that kind: a refused key ends with its own exit code."""
     refused = Failure(FailureKind.KEY_REFUSED, "Invalid API key", "a", 401)
-    _, result = turn(FakePlan(layers("a", "b")), FakeAsk({"a": refused, "b": refused}))
+    _, result = turn(make_plan(layers("a", "b")), FakeAsk({"a": refused, "b": refused}))
     assert result.failure
     assert result.failure.kind is FailureKind.KEY_REFUSED
 
@@ -172,7 +173,7 @@ def test_the_aggregator_fails() -> None:
             "judge": failed(),
         }
     )
-    events, result = turn(FakePlan(layers("a", "b", "c")), ask)
+    events, result = turn(make_plan(layers("a", "b", "c")), ask)
     assert result.status == "partial"
     assert result.reply in {"cats purr when content", "cats purr when they are content"}
     assert result.model in {"a", "b"}
@@ -184,7 +185,7 @@ def test_the_aggregator_fails() -> None:
 
 def test_the_aggregator_fails_and_there_is_nothing_else() -> None:
     """Without a proposal to give, the turn fails and says why."""
-    _, result = turn(FakePlan((), min_references=0), FakeAsk({"judge": failed(message="HTTP 500: broken")}))
+    _, result = turn(make_plan((), min_references=0), FakeAsk({"judge": failed(message="HTTP 500: broken")}))
     assert (result.status, result.reply) == ("failed", "")
     assert result.failure
     assert "broken" in result.failure.message
@@ -192,7 +193,7 @@ def test_the_aggregator_fails_and_there_is_nothing_else() -> None:
 
 def test_fallback_aggregators_in_their_order() -> None:
     """The first fallback that answers writes the reply, and every change of hands is said."""
-    plan = FakePlan(layers("a"), fallbacks=(Agent("second"), Agent("third")))
+    plan = make_plan(layers("a"), fallbacks=(Agent("second"), Agent("third")))
     ask = FakeAsk({"judge": failed(), "second": failed(FailureKind.NOT_FOUND, "gone"), "third": "the reply"})
     _, result = turn(plan, ask, FakeModels(price=1.0))
     assert (result.status, result.reply, result.model) == ("done", "the reply", "third")
@@ -206,7 +207,7 @@ def test_a_reply_that_breaks_off_is_gone_on_with() -> None:
     """The rest is asked for, what the model repeats is left out, and the person sees one clean reply."""
     whole = "The quick brown fox jumps over the lazy dog, and then it sleeps."
     ask = FakeAsk({"judge": [CutAfter(whole[:40]), "jumps over the lazy dog, and then it sleeps."]})
-    events, result = turn(FakePlan(layers("a")), ask)
+    events, result = turn(make_plan(layers("a")), ask)
     assert result.reply == whole
     assert result.status == "done"
     assert "".join(event.text for event in events if isinstance(event, ReplyDelta)) == whole
@@ -220,7 +221,7 @@ def test_a_reply_that_breaks_off_is_gone_on_with() -> None:
 def test_a_reply_that_keeps_breaking_off_stays_partial() -> None:
     """What came is kept and marked; no other text is put behind it."""
     ask = FakeAsk({"judge": [CutAfter("one two "), CutAfter("three "), CutAfter("four")]})
-    _, result = turn(FakePlan(layers("a")), ask)
+    _, result = turn(make_plan(layers("a")), ask)
     assert result.status == "partial"
     assert result.reply == "one two three "
     assert len(ask.to("judge")) == 2
@@ -228,7 +229,7 @@ def test_a_reply_that_keeps_breaking_off_stays_partial() -> None:
 
 def test_a_straggler_is_cut_off_at_the_deadline() -> None:
     """When the round's time is over, whoever is not done is cut off, and a long enough part is used."""
-    plan = FakePlan(layers("a", "b", "c"), round_timeout=RoundTimeout(deadline=0.2))
+    plan = make_plan(layers("a", "b", "c"), round_timeout=RoundTimeout(deadline=0.2))
     ask = FakeAsk({"b": "word " * 200, "c": "short one"}, hold=["b", "c"])
     started = time.monotonic()
     _, result = turn(plan, ask)
@@ -246,7 +247,7 @@ def test_a_straggler_is_cut_off_at_the_deadline() -> None:
 
 def test_a_quorum_gives_the_others_a_little_longer() -> None:
     """Once two of three have answered, the third gets the grace and no more."""
-    plan = FakePlan(layers("a", "b", "c"), round_timeout=RoundTimeout(quorum=2, grace=0.1))
+    plan = make_plan(layers("a", "b", "c"), round_timeout=RoundTimeout(quorum=2, grace=0.1))
     ask = FakeAsk({"c": "never done"}, hold=["c"])
     _, result = turn(plan, ask)
     assert [bool(call.answer) for call in result.rounds[0]] == [True, True, False]
@@ -255,7 +256,7 @@ def test_a_quorum_gives_the_others_a_little_longer() -> None:
 
 def test_usage_and_cost_are_summed_and_never_guessed() -> None:
     """Tokens and dollars of all calls; one unknown price makes the whole unknown."""
-    plan, ask = FakePlan(layers("a", "b")), FakeAsk({"a": "one two", "b": failed(), "judge": "x"})
+    plan, ask = make_plan(layers("a", "b")), FakeAsk({"a": "one two", "b": failed(), "judge": "x"})
     assert turn(plan, ask, FakeModels(price=0.5))[1].cost == 1.5
     _, result = turn(plan, FakeAsk({"a": "one two"}), FakeModels())
     assert result.cost is None
@@ -274,7 +275,7 @@ def test_a_context_too_long_is_tried_once_more_smaller() -> None:
     history = [Message("user" if i % 2 == 0 else "assistant", "word " * 200) for i in range(40)]
     ask = FakeAsk({"a": short_of_memory})
     models = FakeModels()
-    events, result = turn(FakePlan(layers("a")), ask, models, history=history)
+    events, result = turn(make_plan(layers("a")), ask, models, history=history)
     assert result.rounds[0][0].answer == "fits"
     assert len(ask.to("a")) == 2
     assert models.contexts == {"a": 4096}
@@ -285,7 +286,7 @@ def test_a_context_that_stays_too_long_is_not_asked_for_ever() -> None:
     """A prompt that is too long by itself is asked twice at most."""
     too_long = Failure(FailureKind.CONTEXT_LENGTH, "too long", "a", 400, limit=100)
     ask = FakeAsk({"a": too_long})
-    _, result = turn(FakePlan(layers("a")), ask, prompt="word " * 1000)
+    _, result = turn(make_plan(layers("a")), ask, prompt="word " * 1000)
     assert len(ask.to("a")) == 2
     assert result.failure
     assert result.failure.kind is FailureKind.CONTEXT_LENGTH
@@ -297,7 +298,7 @@ def test_hurry_goes_on_with_what_is_there() -> None:
     async def scenario() -> tuple[FakeAsk, TurnResult]:
         ask = FakeAsk({"a": "quick", "b": "word " * 200, "c": "too short"}, hold=["b", "c"])
         cancel_token = CancelToken()
-        mixture = Mixture(FakePlan(layers("a", "b", "c", rounds=2)), ask, FakeModels())  # type: ignore[arg-type]
+        mixture = Mixture(make_plan(layers("a", "b", "c", rounds=2)), ask, FakeModels())
         result = None
         async for event in mixture.run([], "question", cancel_token):
             if isinstance(event, CallFinished) and event.call.slot == Slot(1, 0, Agent("a")):
@@ -325,7 +326,7 @@ def test_stop_keeps_the_part_of_the_reply() -> None:
     async def scenario() -> tuple[FakeAsk, TurnResult]:
         ask = FakeAsk({"judge": "one two three four"}, hold=["judge"])
         cancel_token = CancelToken()
-        mixture = Mixture(FakePlan(layers("a")), ask, FakeModels())  # type: ignore[arg-type]
+        mixture = Mixture(make_plan(layers("a")), ask, FakeModels())
         async for event in mixture.run([], "question", cancel_token):
             if isinstance(event, ReplyDelta) and "three" in event.text:
                 cancel_token.stop()
@@ -347,8 +348,8 @@ def test_stop_before_the_reply_ends_the_turn() -> None:
         cancel_token = CancelToken()
         asyncio.get_running_loop().call_later(0.05, cancel_token.stop)
         return ask, (
-            await run_turn(Mixture(FakePlan(layers("a")), ask, FakeModels()), cancel_token=cancel_token)
-        )[1]  # type: ignore[arg-type]
+            await run_turn(Mixture(make_plan(layers("a")), ask, FakeModels()), cancel_token=cancel_token)
+        )[1]
 
     ask, result = within(scenario())
     assert result.status == "failed"
@@ -364,7 +365,7 @@ def test_closing_the_iterator_cancels_every_call() -> None:
     async def scenario() -> FakeAsk:
         ask = FakeAsk({"a": "one two", "b": "one two"}, hold=["a", "b"])
         before = asyncio.all_tasks()
-        events = Mixture(FakePlan(layers("a", "b")), ask, FakeModels()).run([], "question")  # type: ignore[arg-type]
+        events = Mixture(make_plan(layers("a", "b")), ask, FakeModels()).run([], "question")
         async for _ in events:
             if len(ask.requests) == 2:
                 break
@@ -382,4 +383,4 @@ def test_a_bug_in_the_way_to_ask_is_not_swallowed() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        turn(FakePlan(layers("a", "b")), FakeAsk({"a": truncation_kind}))
+        turn(make_plan(layers("a", "b")), FakeAsk({"a": truncation_kind}))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.method.round_timeout import LEAST_WAIT, RoundTimeout
+from bot.method.round_timeout import MIN_WAIT, RoundTimeout
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_by_default_never_more_than_twice_the_median(slots: int, times: list[flo
     if len(answered) < needed:
         assert limit is None
     else:
-        assert limit == max(LEAST_WAIT, 2 * answered[needed - 1])
+        assert limit == max(MIN_WAIT, 2 * answered[needed - 1])

@@ -65,15 +65,16 @@ def calls(round_: int) -> tuple[Call, ...]:
     """Return a round's calls: four good ones, one that failed."""
     done = Completion("text", usage=Usage(10, 412), first_token=0.5, seconds=3.6)
     good = [Call(slot, done, cost=0.001) for slot in slots(round_)[:4]]
-    return (*good, Call(slots(round_)[4], failure=LIMITED))
+    return (*good, Call(slots(round_)[4], failure=LIMITED, cost=0.0))
 
 
 def result(status: Any = "done", reply: str = REPLY, failure: Failure | None = None) -> TurnResult:
     """Return a turn of two rounds."""
-    done = Completion(reply, partial="stopped" if status == "partial" else "")
+    partial = "stopped" if status == "partial" else ""
+    done = Completion(reply, usage=Usage(5824, 14), partial=partial)
+    made = (*calls(1), *calls(2), Call(AGGREGATOR, done, cost=0.0103))
     return TurnResult(
-        status, reply, "", AGGREGATOR.agent.model, (calls(1), calls(2)), Call(AGGREGATOR, done), failure,
-        Usage(9000, 214), 0.0183, 11.1, 14.9, ("a notice",),
+        status, reply, "", AGGREGATOR.agent.model, made, failure, 11.1, 14.9, ("a notice",)
     )  # fmt: skip
 
 
@@ -436,19 +437,20 @@ def test_json_has_everything_on_one_line() -> None:
     first, second = map(json.loads, raw.getvalue().decode().splitlines())
     assert "déjà" in raw.getvalue().decode()
     assert list(first) == [
-        "reply", "model", "references", "status", "error", "usage", "cost", "seconds", "first_token",
-        "notices", "conversation_id", "turn",
+        "reply", "model", "references", "attempts", "aggregator", "status", "error", "usage", "cost",
+        "seconds", "first_token", "notices", "conversation_id", "turn",
     ]  # fmt: skip
     assert (first["reply"], first["status"], first["error"]) == ("déjà\nvu \ufffd", "done", None)
     assert (first["conversation_id"], first["turn"]) == ("abc", 3)
-    assert first["usage"] == {"prompt_tokens": 9000, "completion_tokens": 214, "total_tokens": 9214}
+    assert first["usage"] == {"prompt_tokens": 5904, "completion_tokens": 3310, "total_tokens": 9214}
     assert [len(round_) for round_ in first["references"]] == [5, 5]
     assert first["references"][0][0] == {
         "model": MODELS[0], "endpoint": "together", "text": "text", "reasoning": "", "error": None,
         "tokens": 412, "prompt_tokens": 10, "seconds": 3.6, "first_token": 0.5, "cost": 0.001, "partial": "",
     }  # fmt: skip
     failed = first["references"][1][4]
-    assert (failed["text"], failed["error"], failed["cost"]) == (None, "rate limited", None)
+    assert (failed["text"], failed["error"], failed["cost"]) == (None, "rate limited", 0.0)
+    assert (first["aggregator"]["text"], first["attempts"]) == ("déjà\nvu \ufffd", [])
     assert (second["reply"], second["status"]) == (None, "failed")
     assert second["error"] == "mm/MiniMax-M3: rate limited"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -26,19 +27,20 @@ AGGREGATOR = Call(
     Completion("The reply.", "thought", Usage(90, 10, 4), "stop", 0.5, 1.25, 1, "cut at the limit"),
     cost=0.02,
 )
-ANSWERED = Call(Slot(1, 0, Agent("vendor/a", "elsewhere")), Completion("An answer."), cost=None)
+ANSWERED = Call(
+    Slot(1, 0, Agent("vendor/a", "elsewhere")), Completion("An answer.", usage=Usage(10, 10)), cost=0.01
+)
 FAILED = Call(
-    Slot(1, 1, Agent("vendor/b")), failure=Failure(FailureKind.RATE_LIMITED, "slow down", "vendor/b", 429)
+    Slot(1, 1, Agent("vendor/b")),
+    failure=Failure(FailureKind.RATE_LIMITED, "slow down", "vendor/b", 429),
+    cost=0.0,
 )
 RESULT = TurnResult(
     status="done",
     reply="The reply.",
     reasoning="thought",
     model="vendor/judge",
-    rounds=((ANSWERED, FAILED),),
-    aggregator=AGGREGATOR,
-    usage=Usage(100, 20, 4),
-    cost=0.03,
+    calls=(ANSWERED, FAILED, AGGREGATOR),
     first_token=1.5,
     seconds=3.25,
     notices=("vendor/b was left out", "shortened"),
@@ -98,8 +100,23 @@ def test_calls_keep_their_seat_and_outcome(store: Store) -> None:
     assert store.calls(first) == ()
     assert store.calls(second) == store.all_calls(conversation.id)
     assert store.calls(second) == (
-        StoredCall(2, 1, 0, "reference", "vendor/a", "elsewhere", "done", text="An answer.", seconds=0.0),
-        StoredCall(2, 1, 1, "reference", "vendor/b", "together", "failed", "rate limited", "slow down"),
+        StoredCall(
+            turn=2,
+            round=1,
+            slot=0,
+            role="reference",
+            model="vendor/a",
+            endpoint="elsewhere",
+            status="done",
+            text="An answer.",
+            prompt_tokens=10,
+            completion_tokens=10,
+            cost=0.01,
+            seconds=0.0,
+        ),
+        StoredCall(
+            2, 1, 1, "reference", "vendor/b", "together", "failed", "rate limited", "slow down", cost=0.0
+        ),
         StoredCall(
             turn=2,
             round=2,
@@ -175,7 +192,8 @@ def test_lists_count_turns_and_never_guess_costs(store: Store) -> None:
     empty = store.create_conversation({}, None, "empty")
     full = store.create_conversation({}, None, "full")
     for cost in (0.25, None, 0.5):
-        store.finish_turn(store.begin_turn(full.id, "p"), TurnResult("done", "r", "", "m", cost=cost))
+        calls = (replace(ANSWERED, cost=cost),)
+        store.finish_turn(store.begin_turn(full.id, "p"), TurnResult("done", "r", "", "m", calls))
     rows = {row.conversation.id: (row.turns, row.cost, row.uncosted) for row in store.list_conversations()}
     assert rows == {empty.id: (0, None, 0), full.id: (3, 0.75, 1)}
     assert len(store.list_conversations(limit=1)) == 1
@@ -363,7 +381,8 @@ def test_anything_can_be_stored(
     with Store.open(tmp_path_factory.mktemp("any") / "s.db") as store:
         conversation = store.create_conversation({}, None, "t")
         turn = store.begin_turn(conversation.id, prompt)
-        store.finish_turn(turn, TurnResult("done", prompt, prompt, "m", usage=Usage(tokens), cost=cost))
+        call = Call(ANSWERED.slot, Completion(prompt, usage=Usage(tokens)), cost=cost)
+        store.finish_turn(turn, TurnResult("done", prompt, prompt, "m", (call,)))
         (stored,) = store.turns(conversation.id)
     assert (stored.prompt, stored.reply, stored.reasoning) == (prompt, prompt, prompt)
     assert stored.prompt_tokens == (tokens if abs(tokens) < 2**63 else None)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from bot.errors import Failure, FailureKind
 from bot.events import Event, TurnFinished, TurnResult
 from bot.messages import Agent, CallUpdate, Completion, Delta, Endpoint, Message, Request, Usage
-from bot.method.early_stop import EarlyStop
 from bot.method.mixture import CancelToken, Mixture
-from bot.method.round_timeout import RoundTimeout
+from bot.method.plan import Plan
 
 
 class CutAfter(str):
@@ -23,25 +23,10 @@ class CutAfter(str):
 Reply = str | Failure | Completion | Callable[[Request], str | Failure | Completion]
 
 
-@dataclass
-class FakePlan:
-    """A plan with the attributes that the mixture reads."""
-
-    layers: tuple[tuple[Agent, ...], ...]
-    aggregator: Agent = field(default_factory=lambda: Agent("judge"))
-    temperature: float = 0.7
-    max_tokens: int = 2048
-    reference_max_tokens: int = 2048
-    min_references: int = 1
-    seed: int | None = None
-    timeout: float = 60.0
-    instruction: str = "INSTRUCTION"
-    system: str | None = None
-    fallbacks: tuple[Agent, ...] = ()
-    round_timeout: RoundTimeout = field(default_factory=RoundTimeout)
-    early_stop: EarlyStop = field(default_factory=EarlyStop)
-    light_aggregator: Agent | None = None
-    ranking: str | None = None
+def make_plan(layers: tuple[tuple[Agent, ...], ...], **changes: Any) -> Plan:
+    """Return a plan of these layers and the aggregator "judge"."""
+    plan = Plan(layers, Agent("judge"), 0.7, 2048, 2048, 1, None, 60.0, "INSTRUCTION")
+    return replace(plan, **changes)
 
 
 @dataclass

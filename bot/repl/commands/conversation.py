@@ -63,14 +63,14 @@ async def _retry(chat: ChatContext, argument: str) -> None:
     """
     prompt = chat.last_prompt()
     if chat.answered:
-        chat.session.undo()
+        chat.session.undo_turn()
     await chat.ask(prompt, aggregator=argument or None)
 
 
 @command("undo")
 async def _undo(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
     """Take the last prompt and its reply back out of the conversation."""
-    prompt = chat.session.undo()
+    prompt = chat.session.undo_turn()
     if prompt is None:
         raise UsageError("There is nothing to take back.")
     chat.offer(prompt)

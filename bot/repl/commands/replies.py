@@ -48,11 +48,9 @@ async def _trace(chat: ChatContext, argument: str) -> None:  # noqa: ARG001 - ev
 @command("cost")
 async def _cost(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
     """Show the tokens and dollars of the last turn by model, and of this chat."""
-    if chat.result is not None:
-        result = chat.result
-        calls = [call for layer in result.rounds for call in layer]
-        calls += [*result.attempts, *([result.aggregator] if result.aggregator else [])]
-        chat.say_list([(_asked(call), f"{_tokens(call):<16}  {money(call.cost)}") for call in calls])
+    if (result := _find_result(chat)) is not None:
+        calls = result.calls
+        chat.say_list([(_asked(call, result), f"{_tokens(call):<16}  {money(call.cost)}") for call in calls])
         chat.say(f"  this turn: {money(result.cost)}")
     spent = chat.spent
     known = money(spent.dollars if spent.dollars or not spent.unpriced else None)
@@ -108,12 +106,17 @@ async def _expand(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
 
 def last_result(chat: ChatContext) -> TurnResult:
     """Return the last turn, also of a conversation that was resumed; UsageError when there is none."""
-    if chat.result is None and chat.app.store is not None and (turns := chat.turns()):
-        from bot.store.results import result_of
-
-        chat.result = result_of(turns[-1], chat.app.store.calls(turns[-1].id))
-    if chat.result is None:
+    result = _find_result(chat)
+    if result is None:
         raise UsageError("There is no reply yet.")
+    return result
+
+
+def _find_result(chat: ChatContext) -> TurnResult | None:
+    if chat.result is None and chat.app.store is not None and (turns := chat.turns()):
+        from bot.store.results import turn_result
+
+        chat.result = turn_result(turns[-1], chat.app.store.calls(turns[-1].id))
     return chat.result
 
 
@@ -141,8 +144,10 @@ def copy_text(chat: ChatContext, text: str) -> None:
     chat.say(f"  Copied ({len(text):,} characters).")
 
 
-def _asked(call: Call) -> str:
-    where = "reply" if call.slot.role == "aggregator" else f"round {call.slot.round}"
+def _asked(call: Call, result: TurnResult) -> str:
+    where = f"round {call.slot.round}"
+    if call.slot.role == "aggregator":
+        where = "reply" if call == result.aggregator else "attempt"
     return f"{where:<7}  {short_name(call.slot.agent.model)}"
 
 
