@@ -137,7 +137,7 @@ def test_json_names_who_wrote_the_reply_and_who_failed_to(
 
 
 def test_an_interrupted_turn_keeps_every_call(store: Store) -> None:
-    """When its events are no longer read, a turn keeps its finished calls, and its open one as interrupted."""
+    """When its events are no longer read, a turn keeps its finished calls and marks the open one."""
     session = session_of("fallback aggregators", store)
 
     async def read_first_word() -> None:
