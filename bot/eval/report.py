@@ -79,7 +79,7 @@ def text_report(summaries: Sequence[Summary]) -> str:
 
 def table(benchmark: str, runs: Sequence[Summary]) -> Table:
     """Return the table of runs and of published figures, the best first in each."""
-    more = {"alpaca_eval": ["raw win rate, %"], "mt_bench": ["turn 1", "turn 2"], "flask": []}[benchmark]
+    more = {"alpaca_eval": ["raw win rate, %"], "mt_bench": ["turn 1", "turn 2"]}.get(benchmark, [])
     head = ["", MAIN[benchmark], *more, "scored", "cost a query", "tflops a query", "time a query"]
     rows = [_row(run) for run in sorted(runs, key=lambda run: -(main_figure(run)[0] or 0))]
     width = len(head)
@@ -93,8 +93,7 @@ def _row(run: Summary) -> list[str]:
     more = {
         "alpaca_eval": [_with_error(figures.get("win_rate"), figures.get("standard_error"))],
         "mt_bench": [number(_value(figures.get("turn_1"))), number(_value(figures.get("turn_2")))],
-        "flask": [],
-    }[run["benchmark"]]
+    }.get(run["benchmark"], [])
     cost, work, seconds = (run[f"{name}_per_query"] for name in ("cost", "tflops", "seconds"))
     return [
         run["name"],
@@ -125,7 +124,7 @@ def details(benchmark: str, runs: Sequence[Summary]) -> list[Table]:
         "alpaca_eval": ["by_dataset"],
         "mt_bench": ["by_category"],
         "flask": ["skill", "domain", "difficulty"],
-    }[benchmark]
+    }.get(benchmark, [])
     tables = []
     for group in groups:
         of_runs = [figures_of(run).get(group) or {} for run in runs]
