@@ -1,9 +1,9 @@
 """What can go wrong, and what the program says and returns when it does.
 
-Two forms of the same news:
+An error has one of two forms:
 
-* `Failure` is a value. A call that fails in a worker process comes back as one, because an
-  exception of the SDK cannot be pickled: once thrown across, it breaks the pool for good.
+* `Failure` is a value. A call that fails in a worker process returns one, because an exception of
+  the SDK cannot be unpickled: sent to the main process, it would break the pool.
 * `MoaError` is raised inside one process, up to the single error boundary in `bot.cli`.
 
     MoaError                 anything the program says in a line or two        exit 1
@@ -12,7 +12,7 @@ Two forms of the same news:
      ├── KeyMissingError     no API key for an endpoint that needs one         exit 3
      ├── StoreError          the conversation store cannot be used             exit 1
      │    └── StoreDamagedError   its file is broken, or no store at all       exit 1
-     └── TurnFailedError     a turn without a reply; carries its `Failure`     exit 1 or 3
+     └── TurnFailedError     a turn without a reply; holds its `Failure`       exit 1 or 3
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ExitCode(IntEnum):
 
 
 class FailureKind(StrEnum):
-    """Why a call or a turn failed; the value is the short form that people read."""
+    """Why a call or a turn failed; the value is the short form that is shown and stored."""
 
     KEY_REFUSED = "key refused"
     FORBIDDEN = "not allowed"
@@ -49,20 +49,20 @@ class FailureKind(StrEnum):
     GARBLED = "unreadable answer"
     ENDLESS = "endless answer"
     EMPTY = "empty answer"
-    THOUGHT_OUT = "out of tokens while thinking"
+    OUT_OF_TOKENS = "out of tokens while thinking"
     WORKER = "worker died"
     TOO_FEW = "too few references"
     CANCELLED = "stopped"
-    LATE = "too slow"
+    TOO_SLOW = "too slow"
     INTERNAL = "internal error"
 
     @property
     def worth_retrying(self) -> bool:
         """Whether the same request may succeed a moment later."""
-        return self in _PASSING
+        return self in _TRANSIENT
 
 
-_PASSING = frozenset(
+_TRANSIENT = frozenset(
     {
         FailureKind.RATE_LIMITED,
         FailureKind.OVERLOADED,
@@ -78,7 +78,7 @@ _PASSING = frozenset(
 class Failure:
     """A call or a turn that gave no answer, in plain strings (picklable, printable, storable).
 
-    `model` is the model that was asked ("" when it was none in particular), `status` the HTTP
+    `model` is the model that was asked ("" where there is no particular one), `status` the HTTP
     status if there was one, `retry_after` the seconds the service asked to wait, `limit` the
     context length in tokens that a context-length error named, `hint` what the user can do.
     """
@@ -104,7 +104,7 @@ class Failure:
 
 
 class MoaError(Exception):
-    """Anything the program reports in a line or two and ends with `exit_code`."""
+    """Anything that ends the program with a message of a line or two and `exit_code`."""
 
     exit_code: ExitCode = ExitCode.FAILED
 
@@ -115,7 +115,7 @@ class MoaError(Exception):
 
 
 class UsageError(MoaError):
-    """Options or arguments that make no sense."""
+    """Wrong options or arguments."""
 
     exit_code = ExitCode.USAGE
 
@@ -135,7 +135,7 @@ class StoreError(MoaError):
 
 
 class StoreDamagedError(StoreError):
-    """The store's file is broken or holds something else; it can be set aside."""
+    """The store's file is broken or holds something else; it can be renamed and a new one made."""
 
 
 class TurnFailedError(MoaError):

@@ -1,8 +1,8 @@
-"""The values that travel between the parts: what is asked of a model, and what it answers.
+"""The values that the parts exchange: what is asked of a model, and what it answers.
 
-Nothing here does anything. All of it is frozen, picklable and made of plain types, because most
-of it crosses a process boundary. Tokens are counted as the service reports them; seconds are
-wall-clock seconds of a monotonic clock; prices are US dollars.
+All of them are frozen and picklable dataclasses of plain types, because most of them are sent to
+another process. Tokens are counted as the service reports them; seconds are those of a monotonic
+clock.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class Usage:
 class Endpoint:
     """An OpenAI-compatible service.
 
-    `key` is None where none is needed (a service on this computer). It is kept out of `repr`, so
-    that no log line or traceback can show it. `rate` is the most requests a minute, `parallel` the
-    most at once; None: no limit of its own. `max_tokens_field` is what the service calls the
-    longest answer, `rejects` are the fields of a request's body that it must not be sent.
+    `key` is None where none is needed (a service on this computer). It is left out of `repr`, so
+    that no log line or traceback shows it. `rate` is the limit of requests per minute, `parallel`
+    that of concurrent requests; None: no limit. `max_tokens_field` is the service's name for that
+    field, `rejects` are fields of a request's body that the service does not accept.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """One slot in the mixture: a model, and what is its own. None means the mixture's value."""
+    """A model in the mixture with its own parameters; None means the mixture's value."""
 
     model: str
     endpoint: str = "together"
@@ -75,11 +75,11 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One chat completion to be made. `extra` holds further fields of the request's JSON body.
+    """A request for one chat completion. `extra` holds further fields of its JSON body.
 
-    `timeout` is the longest silence in seconds: no byte for that long ends the try. The worker
-    collects deltas for `delta_interval` seconds before it sends them on (0: each at once).
-    `retry_partial` says that the call may be asked again although part of its answer has come.
+    `timeout` is in seconds without a byte received. `delta_interval` is for how many seconds a
+    worker collects deltas before it sends them (0: each at once). `retry_partial` says that the
+    request may be sent again after a part of its answer has come.
     """
 
     endpoint: Endpoint
@@ -96,7 +96,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of an answer, or of the thinking before it, as it streams in."""
+    """A piece of an answer, or of the thinking before it, as it arrives."""
 
     text: str = ""
     reasoning: str = ""
@@ -104,9 +104,9 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """The call failed in a way that passes and is made again after `wait` seconds.
+    """The request had a transient failure and is sent again after `wait` seconds.
 
-    Deltas that came before it are void.
+    The deltas before it are void.
     """
 
     failure: Failure
@@ -116,7 +116,7 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class RateLimitHint:
-    """The service says that this key may send nothing more for `seconds`."""
+    """The service accepts no more requests with this key for `seconds`."""
 
     seconds: float
 
@@ -144,7 +144,7 @@ class Completion:
 
 
 CallUpdate = Delta | Retrying | RateLimitHint | Completion | Failure
-"""What a call yields; the last is always a `Completion` or a `Failure`."""
+"""What a call yields; the last one is always a `Completion` or a `Failure`."""
 
 Ask = Callable[[Request], AsyncGenerator[CallUpdate, None]]
-"""A way to ask: the pool's, or a test's. Closing the iterator cancels the call."""
+"""A way to ask a model: the pool's, or a test's. Closing the iterator cancels the call."""

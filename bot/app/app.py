@@ -234,14 +234,14 @@ class App(Opening):
 
     def _opened_store(self) -> Store:
         from bot.store import Store
-        from bot.store.database import set_aside
+        from bot.store.database import move_damaged_file
 
         file = paths.store_file()
         try:
             return Store.open(file, timeout=LOCK_SECONDS)
         except StoreDamagedError as error:
-            log_sink = set_aside(file)
-            self.say(f"Set aside as {log_sink.name}: {error.message}. A new one is begun.")
+            moved = move_damaged_file(file)
+            self.say(f"Set aside as {moved.name}: {error.message}. A new one is begun.")
             return Store.open(file, timeout=LOCK_SECONDS)
 
     def _resume(self) -> None:

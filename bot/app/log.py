@@ -30,10 +30,10 @@ _OUR_WORDS = frozenset(
         FailureKind.CUT,
         FailureKind.ENDLESS,
         FailureKind.EMPTY,
-        FailureKind.THOUGHT_OUT,
+        FailureKind.OUT_OF_TOKENS,
         FailureKind.WORKER,
         FailureKind.CANCELLED,
-        FailureKind.LATE,
+        FailureKind.TOO_SLOW,
     }
 )
 """Kinds of failure whose message is not a service's."""

@@ -1,4 +1,4 @@
-"""One turn in front of a person or a pipe: session, view and Ctrl-C brought together."""
+"""Runs one turn of a session, shows it in a view, and lets Ctrl-C stop it."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from bot.settings.settings import Settings
 
 TICK = 0.1
-"""Seconds between redraws of clocks and rates."""
+"""Seconds between redraws of times and rates."""
 
 
 async def answer(
     session: Session, prompt: str, app: App, streams: Streams, log_sink: LogSink | None = None
 ) -> ExitCode:
-    """Answer one prompt in a view made for these streams; returns what the turn is worth as an exit code.
+    """Answer one prompt in a view made for these streams; returns the turn's exit code.
 
-    Ctrl-C stops the turn; what has come of the reply is kept. `aside` is where the log is shown,
-    if it is: what the view keeps redrawing makes room for it.
+    Ctrl-C stops the turn; the part of the reply that has come is kept. `log_sink` writes log lines
+    to the terminal, above what the view redraws.
     """
     cancel_token = CancelToken()
     view = view_for(app.settings, streams, session)
@@ -41,9 +41,9 @@ async def answer(
 
 
 def view_for(settings: Settings, streams: Streams, session: Session, *, keep: bool = False) -> View:
-    """Return the view for what the settings ask and the streams are.
+    """Return the view for these settings and streams.
 
-    `keep` leaves the folded rounds and the line under the reply on the screen, as in a chat.
+    `keep` leaves the folded rounds and the summary under the reply on the screen, as in a chat.
     """
     out, err, quiet = streams.stdout, streams.stderr, settings.quiet
     if settings.json:
@@ -73,7 +73,7 @@ async def show(
 ) -> TurnResult:
     """Run the turn and show it; returns its result.
 
-    What is written to `aside` has the view make room. `follow` is told every event as well.
+    `log_sink` writes above what the view redraws. `follow` is called with every event.
     """
     result: TurnResult | None = None
     if log_sink is not None:
@@ -98,7 +98,7 @@ async def show(
 
 
 def exit_code(result: TurnResult, *, stopped: bool = False) -> ExitCode:
-    """Return what a turn's result means for the program's exit code."""
+    """Return the program's exit code for a turn's result."""
     if stopped:
         return ExitCode.INTERRUPTED
     if result.status == "done":
@@ -112,7 +112,7 @@ def exit_code(result: TurnResult, *, stopped: bool = False) -> ExitCode:
 def interrupts(
     handler: Callable[[], None], names: Sequence[str] = ("SIGINT", "SIGTERM", "SIGHUP")
 ) -> Iterator[None]:
-    """Have these signals (Ctrl-C's among them) call `handler` in the event loop while the block runs."""
+    """Have these signals (SIGINT is Ctrl-C's) call `handler` in the event loop while the block runs."""
     loop = asyncio.get_running_loop()
     before = {}
     for name in names:

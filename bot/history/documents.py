@@ -18,7 +18,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from bot.history.facts import by_round, by_turn
-from bot.store.rows import stamp
+from bot.store.rows import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,8 +37,8 @@ def list_json(rows: Iterable[Summary]) -> list[Json]:
         {
             "id": row.conversation.id,
             "title": row.conversation.title,
-            "created": stamp(row.conversation.created),
-            "updated": stamp(row.conversation.updated),
+            "created": format_time(row.conversation.created),
+            "updated": format_time(row.conversation.updated),
             "turns": row.turns,
             "cost": row.cost,
             "turns_of_unknown_cost": row.uncosted,
@@ -55,7 +55,7 @@ def search_json(hits: Iterable[Hit]) -> list[Json]:
             "id": hit.conversation,
             "title": hit.title,
             "turn": hit.turn,
-            "created": stamp(hit.created),
+            "created": format_time(hit.created),
             "snippet": hit.snippet,
             "marks": [list(mark) for mark in hit.marks],
         }
@@ -71,8 +71,8 @@ def document_of(conversation: Conversation, turns: Iterable[Turn], calls: Iterab
         "version": VERSION,
         "id": conversation.id,
         "title": conversation.title,
-        "created": stamp(conversation.created),
-        "updated": stamp(conversation.updated),
+        "created": format_time(conversation.created),
+        "updated": format_time(conversation.updated),
         "system": conversation.system,
         "settings": dict(conversation.settings),
         "turns": [_turn(turn, calls_by_turn.get(turn.number, [])) for turn in turns],
@@ -97,7 +97,7 @@ def _turn(turn: Turn, calls: Sequence[StoredCall]) -> Json:
     values = {column.name: getattr(turn, column.name) for column in fields(turn)}
     del values["conversation"]
     return values | {
-        "created": stamp(turn.created),
+        "created": format_time(turn.created),
         "notices": list(turn.notices),
         "references": [[_call(call) for call in of_round] for of_round in by_round(calls).values()],
         "aggregator_calls": [_call(call) for call in calls if call.role == "aggregator"],

@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from bot.errors import UsageError
 from bot.history.documents import FORMAT, VERSION
-from bot.store.rows import Conversation, StoredCall, Turn, moment
+from bot.store.rows import Conversation, StoredCall, Turn, parse_time
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -39,7 +39,7 @@ _EXPECTED = {
 
 def _moment(value: object) -> datetime:
     try:
-        return moment(value if isinstance(value, str) else "")
+        return parse_time(value if isinstance(value, str) else "")
     except (OverflowError, OSError) as error:
         raise ValueError from error
 

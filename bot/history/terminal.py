@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.history.facts import by_round, by_turn, call_facts, mixture, notes, turn_facts
-from bot.store.rows import stamp
+from bot.store.rows import format_time
 from bot.text.dates import local_time
 from bot.text.numbers import money, plural
 from bot.text.sanitise import sanitise
@@ -37,7 +37,7 @@ def list_text(rows: Sequence[Summary], width: int | None) -> str:
         return tab_separated(
             (
                 row.conversation.id,
-                stamp(row.conversation.updated),
+                format_time(row.conversation.updated),
                 str(row.turns),
                 "" if row.cost is None else money(row.cost, row.uncosted),
                 row.conversation.title,
@@ -64,7 +64,8 @@ def search_text(hits: Sequence[Hit], width: int | None, *, colour: bool = False)
     """
     if width is None:
         return tab_separated(
-            (hit.conversation, str(hit.turn), stamp(hit.created), hit.title, hit.snippet) for hit in hits
+            (hit.conversation, str(hit.turn), format_time(hit.created), hit.title, hit.snippet)
+            for hit in hits
         )
     lines = []
     for hit in hits:

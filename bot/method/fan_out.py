@@ -63,7 +63,7 @@ async def fan_out(
             except TimeoutError:
                 for call in open_calls.values():
                     yield CallFinished(
-                        call.cut_off(f"cut off after {duration(limit or 0)}", FailureKind.LATE)
+                        call.cut_off(f"cut off after {duration(limit or 0)}", FailureKind.TOO_SLOW)
                     )
                 return
             if isinstance(event, Exception):

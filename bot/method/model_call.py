@@ -166,7 +166,7 @@ class ModelCall:
             return Call(self.slot, outcome, cost=cost)
         if outcome.finish_reason == "length":
             failure = Failure(
-                FailureKind.THOUGHT_OUT,
+                FailureKind.OUT_OF_TOKENS,
                 f"all {outcome.usage.completion_tokens or 'its'} tokens went into thinking",
                 agent.model,
                 hint="raise --max_tokens or switch its thinking off",

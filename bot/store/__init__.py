@@ -1,16 +1,17 @@
 """The conversation store: every conversation, turn and call, in one SQLite file.
 
-The store writes down what happened and finds it again. It decides nothing about a conversation
-(that is `bot.app.session`) and prints nothing (that is `bot.history`).
+It decides nothing about a conversation (that is `bot.app.session`) and prints nothing (that is
+`bot.history`).
 
-    Store (store.py)          the whole public surface, one method per promise
+    Store (store.py)          the whole public interface
      ├── database.py          the file: mode 0600, pragmas, locks, transactions, plain errors
      │    └── schema.py       the append-only list of migrations
      ├── conversations.py     SQL about conversations
      ├── turns.py             SQL about turns and calls
      ├── search.py            the full-text index, and the search without one
-     ├── rows.py              the frozen rows that go in and come out
+     ├── rows.py              the rows as frozen dataclasses
      └── names.py             ids short enough to type, and titles
+    results.py                a stored turn as a `TurnResult`
 """
 
 from __future__ import annotations

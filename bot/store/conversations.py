@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from bot.errors import StoreError, UsageError
 from bot.store.names import ID_LENGTH, clean_title, is_id, new_id
-from bot.store.rows import Conversation, Summary, bindings, conversation_of, storable
+from bot.store.rows import Conversation, Summary, conversation_from_row, sql_values, storable
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-_NAMED = 5  # candidates that the message about an ambiguous prefix names
+_MAX_CANDIDATES = 5  # named in the message about an ambiguous prefix
 _TRIES_PER_LENGTH = 4
 _AFTER_ALL_LETTERS = "~"  # sorts behind everything an id is made of
 
@@ -22,10 +22,13 @@ def insert(
     conversation: Conversation,
     draw: Callable[[int], str] = new_id,
 ) -> Conversation:
-    """Insert `conversation` under its id, or under a new one where that is "", odd or taken."""
+    """Insert `conversation` under its id, or a new one where its own is "", invalid or taken.
+
+    `draw` makes an id of the given length.
+    """
     length, tries = ID_LENGTH, 0
     identifier = conversation.id if is_id(conversation.id) else draw(length)
-    values = bindings(conversation)
+    values = sql_values(conversation)
     while True:
         values["id"] = identifier
         inserted = connection.execute(
@@ -38,32 +41,34 @@ def insert(
         if inserted:
             return _by_id(connection, identifier)
         tries += 1
-        # Longer ids once the short ones are hard to come by.
+        # Longer ids once the short ones are mostly taken.
         identifier = draw(length + tries // _TRIES_PER_LENGTH)
 
 
 def resolve(connection: sqlite3.Connection, id_or_prefix: str) -> Conversation:
-    """Return the one conversation with that id or whose id begins so; see `Store.conversation`."""
+    """Return the one conversation with that id, or whose id begins with it; see `Store.conversation`."""
     prefix = storable(id_or_prefix).strip().lower()
     if not prefix:
         raise UsageError("no conversation named", "give an id, or the beginning of one")
     rows = connection.execute(
         "SELECT * FROM conversations WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
-        (prefix, prefix + _AFTER_ALL_LETTERS, _NAMED + 1),
+        (prefix, prefix + _AFTER_ALL_LETTERS, _MAX_CANDIDATES + 1),
     ).fetchall()
     exact = [row for row in rows if row["id"] == prefix]
     if exact:
-        return conversation_of(exact[0])
+        return conversation_from_row(exact[0])
     if not rows:
         raise StoreError(f'no such conversation: "{prefix}"', "`moa-bot history list` shows them all")
     if len(rows) > 1:
-        named = ", ".join(row["id"] for row in rows[:_NAMED]) + (", …" if len(rows) > _NAMED else "")
+        named = ", ".join(row["id"] for row in rows[:_MAX_CANDIDATES]) + (
+            ", …" if len(rows) > _MAX_CANDIDATES else ""
+        )
         raise StoreError(f'"{prefix}" begins the ids of several conversations: {named}', "type more of it")
-    return conversation_of(rows[0])
+    return conversation_from_row(rows[0])
 
 
 def _by_id(connection: sqlite3.Connection, identifier: str) -> Conversation:
-    return conversation_of(
+    return conversation_from_row(
         connection.execute("SELECT * FROM conversations WHERE id = ?", (identifier,)).fetchone()
     )
 
@@ -71,7 +76,7 @@ def _by_id(connection: sqlite3.Connection, identifier: str) -> Conversation:
 def latest(connection: sqlite3.Connection) -> Conversation | None:
     """Return the conversation that was last written to."""
     row = connection.execute("SELECT * FROM conversations ORDER BY updated DESC, seq DESC LIMIT 1").fetchone()
-    return conversation_of(row) if row else None
+    return conversation_from_row(row) if row else None
 
 
 def summaries(connection: sqlite3.Connection, limit: int, offset: int) -> list[Summary]:
@@ -88,7 +93,7 @@ def summaries(connection: sqlite3.Connection, limit: int, offset: int) -> list[S
     )
     return [
         Summary(
-            conversation=conversation_of(row),
+            conversation=conversation_from_row(row),
             turns=row["turns"],
             cost=row["cost"],
             uncosted=row["turns"] - row["costed"],
@@ -97,8 +102,8 @@ def summaries(connection: sqlite3.Connection, limit: int, offset: int) -> list[S
     ]
 
 
-def require(changed: int, identifier: str) -> None:
-    """Raise StoreError where a statement that had to change a row changed none."""
+def require_conversation(changed: int, identifier: str) -> None:
+    """Raise StoreError where a statement changed no row although the conversation should have one."""
     if not changed:
         raise StoreError(
             f"conversation {identifier} is no longer in the store",

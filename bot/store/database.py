@@ -1,11 +1,11 @@
-"""The file of the store: how it is opened, kept private, migrated, locked, and how it fails.
+"""The file of the store: how it is opened, kept private, migrated and locked, and its errors.
 
 Nothing here knows what a conversation is. All use of the connection goes through `reading` and
-`writing`; whatever SQLite raises inside them leaves as a `StoreError` in plain words.
+`writing`; what SQLite raises inside them becomes a `StoreError` in plain words.
 
 Many processes may use one file. Each write is one `BEGIN IMMEDIATE` transaction, so a writer
-waits for the other at its start (up to `timeout` seconds) and never fails half-way; readers wait
-for nobody (WAL). Within a process the methods may be called from any thread, one at a time.
+waits for another at its start (up to `timeout` seconds) and never fails half-way; readers do not
+wait (WAL). Within a process the methods may be called from any thread, one at a time.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 TIMEOUT = 10.0
 """Seconds to wait for another program's write before giving up."""
 
-_PRIMARY = 0xFF  # the part of an error code that says the kind
-_LEAST_PAGE = 512  # bytes; no database is smaller
-_SAID = {
+_PRIMARY_CODE = 0xFF  # the bits of an extended error code that hold the primary one
+_MIN_PAGE_SIZE = 512  # bytes; no database is smaller
+_MESSAGES = {
     sqlite3.SQLITE_BUSY: ("is locked by another program", "try again in a moment"),
     sqlite3.SQLITE_LOCKED: ("is locked by another program", "try again in a moment"),
     sqlite3.SQLITE_FULL: ("cannot grow: the disk is full", "free some space, or use --no_save"),
@@ -48,7 +48,7 @@ class Database:
     """An open file and its lock."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        """Take over a connection that `open` has made ready."""
+        """Use a connection that `open` has prepared."""
         self.path = path
         self.connection = connection
         self._lock = threading.Lock()
@@ -57,13 +57,13 @@ class Database:
     def open(
         cls, path: Path, *, timeout: float = TIMEOUT, migrations: Sequence[Migration] = MIGRATIONS
     ) -> Database:
-        """Open or make the file, and bring it to the newest version.
+        """Open or make the file, and migrate it to the newest version.
 
         Raises StoreError, with nothing written, where the file is no database, another program's,
-        or of a newer version than this program knows.
+        or of a newer version than `migrations` make.
         """
         path = Path(path).absolute()
-        with translated(path):
+        with translate_errors(path):
             _make_private(path)
             connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
             try:
@@ -79,47 +79,47 @@ class Database:
         return cls(path, connection)
 
     def close(self) -> None:
-        """Close the file; closing twice is nothing."""
-        with self._lock, translated(self.path):
+        """Close the file; it may be closed already."""
+        with self._lock, translate_errors(self.path):
             self.connection.close()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Lend the connection for one or more queries."""
-        with self._lock, translated(self.path):
+        """Yield the connection for one or more queries."""
+        with self._lock, translate_errors(self.path):
             yield self.connection
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Lend the connection within one transaction: all of the block is written, or nothing."""
-        with self._lock, translated(self.path), transaction(self.connection):
+        """Yield the connection within one transaction: all of the block is written, or nothing."""
+        with self._lock, translate_errors(self.path), transaction(self.connection):
             yield self.connection
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Begin at once with the right to write; commit at the end, roll back on any exception."""
+    """Take the write lock; commit at the end of the block, roll back on any exception."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        # SQLite may have rolled back by itself (disk full); the first error is the news.
+        # SQLite may have rolled back by itself (disk full); the first error is the one to report.
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         raise
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translate_errors(path: Path) -> Iterator[None]:
     """Turn what the database or its file raises into a `StoreError` that names the file."""
     try:
         yield
     except sqlite3.Error as error:
-        code = (getattr(error, "sqlite_errorcode", None) or 0) & _PRIMARY
-        said, hint = _SAID.get(code, ("", ""))
+        code = (getattr(error, "sqlite_errorcode", None) or 0) & _PRIMARY_CODE
+        message, hint = _MESSAGES.get(code, ("", ""))
         kind = StoreDamagedError if code in _DAMAGED else StoreError
-        raise kind(f"the conversation store {path} {said or f'failed: {error}'}", hint) from error
+        raise kind(f"the conversation store {path} {message or f'failed: {error}'}", hint) from error
     except OSError as error:
         raise StoreError(
             f"the conversation store {path} cannot be used: {error.strerror or error}",
@@ -130,20 +130,20 @@ def translated(path: Path) -> Iterator[None]:
         raise StoreError(f"the conversation store {path} holds an unreadable record: {error}") from error
 
 
-def set_aside(path: Path) -> Path:
-    """Move a damaged file and what belongs to it out of the way; returns where it is now.
+def move_damaged_file(path: Path) -> Path:
+    """Rename a damaged file and its -wal and -shm files to a free name; returns that name.
 
-    Nothing is deleted or overwritten: whoever knows more may still get something out of it.
+    Nothing is deleted or overwritten, so that its content may still be recovered.
     """
     number = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+    while (moved := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1
-    with translated(path):
-        path.rename(aside)
-        for ending in ("-wal", "-shm"):
+    with translate_errors(path):
+        path.rename(moved)
+        for suffix in ("-wal", "-shm"):
             with suppress(FileNotFoundError):
-                path.with_name(path.name + ending).rename(aside.with_name(aside.name + ending))
-    return aside
+                path.with_name(path.name + suffix).rename(moved.with_name(moved.name + suffix))
+    return moved
 
 
 def _make_private(path: Path) -> None:
@@ -156,7 +156,7 @@ def _make_private(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
-        if 0 < path.stat().st_size < _LEAST_PAGE and path.is_file():
+        if 0 < path.stat().st_size < _MIN_PAGE_SIZE and path.is_file():
             # SQLite takes so short a file for an empty database, and would write over it.
             raise StoreDamagedError(
                 f"the conversation store {path} is not a database", "move it away, or use --no_save"
@@ -167,7 +167,7 @@ def _make_private(path: Path) -> None:
 
 
 def _version(connection: sqlite3.Connection, path: Path, newest: int) -> int:
-    """Return the file's version, 0 for a new one. Raises StoreError for a file that is not for us."""
+    """Return the file's version, 0 for a new one. Raises StoreError where another program wrote it."""
     row = connection.execute(
         # One statement, so that all three are seen at the same moment.
         """
@@ -193,15 +193,15 @@ def _version(connection: sqlite3.Connection, path: Path, newest: int) -> int:
 def _enter_wal(connection: sqlite3.Connection, timeout: float) -> None:
     """Switch to write-ahead logging.
 
-    Two processes that do so to a new file at once get "locked" without any waiting on SQLite's
-    part (each holds what the other needs), so the waiting is done here.
+    When two processes do so to a new file at once, SQLite reports "locked" without waiting (each
+    holds what the other needs), so the waiting is done here.
     """
     deadline = time.monotonic() + timeout
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL").fetchone()
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.005)
         else:
@@ -209,28 +209,28 @@ def _enter_wal(connection: sqlite3.Connection, timeout: float) -> None:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:
-    """Run the migrations that the file has not seen, each in a transaction of its own."""
+    """Run the migrations that the file has not had, each in a transaction of its own."""
     newest = len(migrations)
     is_new = _version(connection, path, newest) == 0
     while _version(connection, path, newest) < newest:
         with transaction(connection):
-            # Another process may have got here first; what it did is not done again.
+            # Another process may have migrated the file meanwhile.
             version = _version(connection, path, newest)
             if version == newest:
                 return
             if version > 0 and not is_new:
-                _copy(path, version)
+                _back_up(path, version)
             migrations[version](connection)
             # A pragma takes no parameters; both values are integers of ours.
             connection.execute(f"PRAGMA user_version={version + 1:d}")
             connection.execute(f"PRAGMA application_id={APPLICATION_ID:d}")
 
 
-def _copy(path: Path, version: int) -> None:
+def _back_up(path: Path, version: int) -> None:
     """Copy the file as it is before a migration to `NAME.v<version>`, private and complete.
 
-    It reads through a connection of its own: the migrating one already holds the write lock,
-    which keeps everyone else from changing what is copied.
+    It reads through a connection of its own; the migrating one holds the write lock, so that no
+    other process changes what is copied.
     """
     copy = path.with_name(f"{path.name}.v{version}")
     unfinished = path.with_name(f"{copy.name}.part")

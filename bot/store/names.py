@@ -1,4 +1,4 @@
-"""The names that a conversation goes by: its id and its title. Knows nothing of the database."""
+"""A conversation's id and title. Nothing here knows the database."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import unicodedata
 
 LETTERS = "abcdefghjkmnpqrstuvwxyz"
 ALPHABET = LETTERS + "23456789"
-"""What ids are made of: nothing that is easily taken for something else (0 and o, 1, l and i)."""
+"""The characters of ids, without those that are easily confused (0 and o, 1, l and i)."""
 
 ID_LENGTH = 6
 TITLE_LENGTH = 48
 UNTITLED = "untitled"
 
 _ID = re.compile(rf"[{LETTERS}][{ALPHABET}]{{{ID_LENGTH - 1},31}}")
-# They make the text around them read in another order, so a title could pass for another one.
+# They change the order in which text is displayed, so a title could look like another one.
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 # Line breaks of all kinds are of category Cc, Zl or Zp; Cs are halves of surrogate pairs.
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 def new_id(length: int = ID_LENGTH) -> str:
-    """Draw a random id: a letter first, so that it is never taken for a number or an age."""
+    """Return a random id. It begins with a letter, so that it is not mistaken for a number or an age."""
     # The module `secrets` would do the same, and cost four milliseconds on the way to the prompt.
     drawn = int.from_bytes(os.urandom(2 * length), "big")
     letters = []
@@ -34,7 +34,7 @@ def new_id(length: int = ID_LENGTH) -> str:
 
 
 def is_id(text: str) -> bool:
-    """Tell whether `text` is an id of the form that `new_id` draws (of any length from 6 to 32)."""
+    """Return whether `text` has the form of an id from `new_id` (of any length from 6 to 32)."""
     return _ID.fullmatch(text) is not None
 
 
@@ -49,9 +49,9 @@ def clean_title(title: str) -> str:
 
 
 def title_from(prompt: str) -> str:
-    """Make a title of a first prompt: its first line with words in it, cut at a word."""
+    """Return a title for a first prompt: its first line that has words, cut at the end of a word."""
     for line in prompt.splitlines():
-        # What lies far beyond the cut is not looked at: a prompt may be one line of a megabyte.
+        # Only the beginning is looked at: a prompt may be one line of a megabyte.
         title = clean_title(line[: 8 * TITLE_LENGTH])
         if title != UNTITLED:
             break
@@ -60,7 +60,7 @@ def title_from(prompt: str) -> str:
     if len(title) <= TITLE_LENGTH:
         return title
     head, space, _ = title[:TITLE_LENGTH].rpartition(" ")
-    # A last space in the first third means one very long word: better cut it than lose it.
+    # Where the last space is in the first third, a very long word follows: cut that word.
     if not space or len(head) < TITLE_LENGTH // 3:
         head = title[: TITLE_LENGTH - 1]
     return head.rstrip() + "…"

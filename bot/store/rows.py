@@ -6,7 +6,7 @@ costs are US dollars; None is "not known".
 
 Text: SQLite holds Unicode only. Surrogates that make a pair become the character they stand for;
 a lone one (piped bytes that are not UTF-8 can hold them) becomes U+FFFD, the replacement
-character. All other text comes back as it went in, NUL included.
+character. All other text, NUL included, is stored and read unchanged.
 """
 
 from __future__ import annotations
@@ -24,20 +24,19 @@ if TYPE_CHECKING:
     from bot.events import Call
 
 StoredStatus = Literal["interrupted", "done", "partial", "failed", "undone"]
-"""How a turn ended. One that was begun and never finished reads as "interrupted", one that the user
-has taken back as "undone"."""
+"""How a turn ended: "interrupted" when it was begun and never finished, "undone" when the user undid it."""
 
 CallStatus = Literal["done", "failed"]
 CallRole = Literal["reference", "aggregator"]
 
-Bound = str | float | int | None
-"""What goes into an SQL parameter."""
+SqlValue = str | float | int | None
+"""The type of an SQL parameter."""
 
 _LARGEST = 2**63 - 1
 
 
 class TurnId(NamedTuple):
-    """Which turn: its conversation's id, and its number in it, from 1."""
+    """A turn's key: its conversation's id, and its number in it, from 1."""
 
     conversation: str
     number: int
@@ -45,7 +44,7 @@ class TurnId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A conversation without its turns. `settings` is the mixture's, ready for JSON."""
+    """A conversation without its turns. `settings` are the mixture's, as JSON values."""
 
     id: str
     title: str
@@ -59,8 +58,8 @@ class Conversation:
 class Summary:
     """A conversation in a list.
 
-    `cost` sums the turns whose cost is known (None when it is of none of them); `uncosted` says
-    how many turns are missing from that sum.
+    `cost` is the sum over the turns whose cost is known, None when none is; `uncosted` counts the
+    others.
     """
 
     conversation: Conversation
@@ -71,7 +70,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A prompt and what became of it. `reply` is "" where there is none; then `error` says why."""
+    """A prompt and its reply. `reply` is "" where there is none; then `error` says why."""
 
     conversation: str
     number: int
@@ -92,7 +91,7 @@ class Turn:
 
     @property
     def id(self) -> TurnId:
-        """The key that the store's methods take."""
+        """The turn's key in the store's methods."""
         return TurnId(self.conversation, self.number)
 
 
@@ -127,7 +126,7 @@ class StoredCall:
 
     @property
     def error(self) -> str | None:
-        """Kind and message in one line, None for a call that was answered."""
+        """Kind and message on one line, None for a call that was answered."""
         if self.status == "done":
             return None
         return ": ".join(part for part in (self.error_kind, self.error_message) if part) or "failed"
@@ -146,17 +145,17 @@ class Hit:
 
 
 def now() -> datetime:
-    """Return the present moment as the store keeps it: UTC, whole milliseconds."""
-    return moment(stamp(datetime.now(UTC)))
+    """Return the time as the store keeps it: UTC, whole milliseconds."""
+    return parse_time(format_time(datetime.now(UTC)))
 
 
-def stamp(when: datetime) -> str:
-    """Write `when` as the database's text; a naive datetime is taken for local time."""
+def format_time(when: datetime) -> str:
+    """Return a time as the database's text; a naive datetime is taken for local time."""
     return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def moment(text: str) -> datetime:
-    """Read the database's text. Raises ValueError where it is no time."""
+def parse_time(text: str) -> datetime:
+    """Return the time that the database's text stands for. Raises ValueError where it is none."""
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
@@ -169,16 +168,16 @@ def storable(text: str) -> str:
     return text
 
 
-def bindings(row: Conversation | Turn | StoredCall) -> dict[str, Bound]:
+def sql_values(row: Conversation | Turn | StoredCall) -> dict[str, SqlValue]:
     """Return the row's fields as named SQL parameters."""
-    values = {column.name: bound(getattr(row, column.name)) for column in fields(row)}
+    values = {column.name: sql_value(getattr(row, column.name)) for column in fields(row)}
     if values.get("status") == "interrupted":
-        # That is a reading of "open"; the database knows only what it was told.
+        # The database calls it "open": the program that began it may still be running.
         values["status"] = "open"
     return values
 
 
-def bound(value: object) -> Bound:
+def sql_value(value: object) -> SqlValue:
     """Return one value as an SQL parameter; a number that SQLite or JSON cannot hold becomes None."""
     if isinstance(value, str):
         return storable(value)
@@ -187,42 +186,42 @@ def bound(value: object) -> Bound:
     if isinstance(value, int):
         return value if -_LARGEST <= value <= _LARGEST else None
     if isinstance(value, datetime):
-        return stamp(value)
+        return format_time(value)
     if value is None:
         return None
     return storable(json.dumps(value, ensure_ascii=False))
 
 
-def conversation_of(row: sqlite3.Row) -> Conversation:
+def conversation_from_row(row: sqlite3.Row) -> Conversation:
     """Read a row of the table `conversations`."""
     return Conversation(
         id=row["id"],
         title=row["title"],
-        created=moment(row["created"]),
-        updated=moment(row["updated"]),
+        created=parse_time(row["created"]),
+        updated=parse_time(row["updated"]),
         settings=json.loads(row["settings"]),
         system=row["system"],
     )
 
 
-def turn_of(row: sqlite3.Row) -> Turn:
+def turn_from_row(row: sqlite3.Row) -> Turn:
     """Read a row of the table `turns`."""
     values: dict[str, Any] = dict(row)
     del values["id"]
-    values["created"] = moment(values["created"])
+    values["created"] = parse_time(values["created"])
     values["notices"] = tuple(json.loads(values["notices"]))
     if values["status"] == "open":
         values["status"] = "interrupted"
     return Turn(**values)
 
 
-def call_of(row: sqlite3.Row) -> StoredCall:
+def call_from_row(row: sqlite3.Row) -> StoredCall:
     """Read a row of the table `calls`, with its turn's number as `turn`."""
     return StoredCall(**dict(row))
 
 
 def stored_call(turn: int, call: Call) -> StoredCall:
-    """Make the row of a finished call of turn number `turn`."""
+    """Return the row of a finished call of turn number `turn`."""
     slot, completion, failure = call.slot, call.completion, call.failure
     row = StoredCall(
         turn=turn,

@@ -1,8 +1,8 @@
-"""The shape of the database: an append-only list of migrations.
+"""The database's schema: an append-only list of migrations.
 
-`PRAGMA user_version` is the number of migrations that a file has been through. A migration that
-was released is never edited; a change of shape is a new function at the end of the list.
-The full-text index is not here: it depends on the SQLite at hand (`search.py`).
+`PRAGMA user_version` is the number of migrations that a file has had. A released migration is
+never edited; a change of the schema is a new function at the end of the list. The full-text index
+is not here: it depends on the SQLite that opens the file (`search.py`).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections.abc import Callable
 Migration = Callable[[sqlite3.Connection], None]
 
 APPLICATION_ID = 0x4D6F4142
-"""Marks our files ("MoAB"), so that no other program's database is taken for one of them."""
+"""Marks the program's files ("MoAB"), to tell them from other programs' databases."""
 
 
 def begin(connection: sqlite3.Connection) -> None:
     """Version 1: conversations, their turns, the turns' calls.
 
-    In every table the long texts come last: SQLite finds the short columns before them without
-    walking through the pages that the texts fill.
+    In every table the long texts come last: SQLite reads the columns before them without reading
+    the pages that the texts fill.
     """
     connection.execute(
         """
@@ -92,7 +92,7 @@ def begin(connection: sqlite3.Connection) -> None:
 
 
 def rename_seat_to_slot(connection: sqlite3.Connection) -> None:
-    """Call a call's place in its round by the name that the program uses."""
+    """Version 2: a call's place in its round is called slot."""
     connection.execute("ALTER TABLE calls RENAME COLUMN seat TO slot")
 
 

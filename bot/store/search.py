@@ -1,9 +1,9 @@
 """Finding turns by their words: an FTS5 index over prompts and replies, or a scan without one.
 
 The index is no part of the migrations because it depends on the SQLite that opens the file: a
-build without FTS5 cannot even write to a table whose triggers feed one. So the triggers are
-the sign that the index is up to date: `keep_index` drops them where FTS5 is missing, and makes
-them anew, with the whole index, where they are missing and FTS5 is not.
+build without FTS5 cannot even write to a table whose triggers feed one. So the triggers say
+whether the index is up to date: `ensure_index` drops them where FTS5 is missing; where FTS5 is
+there and they are not, it makes them and rebuilds the index.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from bot.errors import UsageError
 from bot.store.database import transaction
-from bot.store.rows import Hit, moment, storable
+from bot.store.rows import Hit, parse_time, storable
 
 if TYPE_CHECKING:
     import sqlite3
 
-MOST_TERMS = 32
-LONGEST_TERM = 200
-_PREFIX_FROM = 3  # letters from which on a word also finds what begins with it
+MAX_TERMS = 32
+MAX_TERM_LENGTH = 200
+_MIN_PREFIX = 3  # a word of this many letters also finds the words that begin with it
 _BEFORE, _AFTER = 32, 72  # characters around the first found word
 
 _TRIGGERS = {
@@ -52,14 +52,14 @@ _UNSPACED = re.compile(
 )
 
 
-def keep_index(connection: sqlite3.Connection, *, full_text: bool) -> bool:
-    """Make or stop the index as `full_text` and this SQLite allow; True if there is one."""
+def ensure_index(connection: sqlite3.Connection, *, full_text: bool) -> bool:
+    """Make the index, or stop it where this SQLite or `full_text` says no; returns whether there is one."""
     wanted = full_text and bool(
         connection.execute("SELECT sqlite_compileoption_used('ENABLE_FTS5')").fetchone()[0]
     )
-    if _is_kept(connection) != wanted:
+    if _has_index(connection) != wanted:
         with transaction(connection):
-            if _is_kept(connection) == wanted:
+            if _has_index(connection) == wanted:
                 return wanted
             if wanted:
                 connection.execute(
@@ -79,28 +79,28 @@ def keep_index(connection: sqlite3.Connection, *, full_text: bool) -> bool:
     return wanted
 
 
-def _is_kept(connection: sqlite3.Connection) -> bool:
+def _has_index(connection: sqlite3.Connection) -> bool:
     found = connection.execute(
         "SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND name = 'turns_words_insert'"
     ).fetchone()
     return found is not None
 
 
-def terms_of(query: str) -> tuple[str, ...]:
+def parse_terms(query: str) -> tuple[str, ...]:
     """Return the words of a query. Raises UsageError where there are none."""
     words = storable(query).replace("\0", " ").split()
     if not words:
         raise UsageError("nothing to search for", "give one or more words")
-    return tuple(word[:LONGEST_TERM] for word in words[:MOST_TERMS])
+    return tuple(word[:MAX_TERM_LENGTH] for word in words[:MAX_TERMS])
 
 
 def search(connection: sqlite3.Connection, query: str, limit: int, *, indexed: bool) -> list[Hit]:
     """Find the newest `limit` turns that hold every word of `query` in prompt or reply.
 
     A word of three letters or more also finds the words that begin with it. Words without
-    letters or digits, and scripts without spaces, are looked for anywhere in the texts.
+    letters or digits, and words in scripts without spaces, are found anywhere in the texts.
     """
-    terms = terms_of(query)
+    terms = parse_terms(query)
     if indexed and all(_is_indexable(term) for term in terms):
         rows = connection.execute(
             """
@@ -138,9 +138,9 @@ def _is_indexable(term: str) -> bool:
 
 
 def _quoted(term: str) -> str:
-    """Return the term as an FTS5 string, in which nothing has a meaning of its own."""
+    """Return the term as an FTS5 string, in which no character is an operator."""
     letters = sum(character.isalnum() for character in term)
-    return '"' + term.replace('"', '""') + '"' + ("*" if letters >= _PREFIX_FROM else "")
+    return '"' + term.replace('"', '""') + '"' + ("*" if letters >= _MIN_PREFIX else "")
 
 
 def _hit(row: sqlite3.Row, terms: tuple[str, ...], *, at_words: bool) -> Hit:
@@ -151,18 +151,18 @@ def _hit(row: sqlite3.Row, terms: tuple[str, ...], *, at_words: bool) -> Hit:
         conversation=row["conversation"],
         title=row["title"],
         turn=row["number"],
-        created=moment(row["created"]),
+        created=parse_time(row["created"]),
         snippet=snippet,
         marks=marks,
     )
 
 
 def _snippet(prompt: str, reply: str, pattern: re.Pattern[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """Return the surroundings of the first found word on one line, and where the words are in it."""
+    """Return the text around the first found word on one line, and the spans of the words in it."""
     text, found = prompt, pattern.search(prompt)
     if not found and (found := pattern.search(reply)):
         text = reply
-    # The index ignores accents, this search does not: then the beginning has to do.
+    # The index ignores accents, this search does not: where it finds nothing, show the beginning.
     first = found.start() if found else 0
     start = max(0, first - _BEFORE)
     end = first + _AFTER

@@ -1,4 +1,4 @@
-"""The store's public surface: one method per promise, each a transaction or a query of its own.
+"""The store's public interface. Every method is one transaction, or one query.
 
 Every method may raise StoreError: one sentence about the file, and what can be done about it.
 """
@@ -18,9 +18,9 @@ from bot.store.rows import (
     Summary,
     Turn,
     TurnId,
-    bound,
+    format_time,
     now,
-    stamp,
+    sql_value,
     stored_call,
 )
 
@@ -38,22 +38,22 @@ class Store:
     """Conversations in one SQLite file. Make it with `Store.open`, use it as a context manager."""
 
     def __init__(self, database: Database, *, indexed: bool) -> None:
-        """Take over an open database; `indexed` says whether searching has an index to use."""
+        """Use an open database; `indexed` says whether it has a full-text index."""
         self._database = database
         self._indexed = indexed
 
     @classmethod
     def open(cls, path: Path, *, timeout: float = TIMEOUT, full_text: bool = True) -> Self:
-        """Open the store, making file (0600) and folder (0700) where there is none.
+        """Open the store; file (0600) and folder (0700) are made where there are none.
 
-        `timeout` is how many seconds to wait for another program's write. `full_text=False`
-        leaves FTS5 alone, as on an SQLite without it. Raises StoreError, with nothing written,
-        for a file that is no conversation store or a newer program's.
+        `timeout` is how many seconds to wait for another program's write. `full_text=False` does
+        without FTS5, as an SQLite that lacks it. Raises StoreError, with nothing written, for a
+        file that is no conversation store or was written by a newer moa-bot.
         """
         database = Database.open(path, timeout=timeout)
         try:
             with database.reading() as connection:
-                indexed = search.keep_index(connection, full_text=full_text)
+                indexed = search.ensure_index(connection, full_text=full_text)
         except BaseException:
             database.close()
             raise
@@ -83,52 +83,52 @@ class Store:
     def create_conversation(
         self, settings: Mapping[str, Any], system: str | None = None, title: str = UNTITLED
     ) -> Conversation:
-        """Begin a conversation under a new id. `settings` must be ready for JSON."""
+        """Begin a conversation under a new id. `settings` must be JSON values."""
         moment = now()
         with self._database.writing() as connection:
             return conversations.insert(connection, Conversation("", title, moment, moment, settings, system))
 
     def begin_turn(self, conversation_id: str, prompt: str) -> TurnId:
-        """Write the prompt down as the conversation's next turn, before any model is asked."""
+        """Write the prompt as the conversation's next turn, before any model is asked."""
         with self._database.writing() as connection:
             return turns.begin(connection, conversation_id, prompt)
 
     def save_calls(self, turn: TurnId, *calls: Call) -> None:
-        """Write finished calls down; a later one of the same slot takes its place."""
+        """Write finished calls; one whose slot has a call already replaces it."""
         with self._database.writing() as connection:
             rows = [stored_call(turn.number, call) for call in calls]
             turns.insert_calls(connection, turn.conversation, rows, replace=True)
 
     def finish_turn(self, turn: TurnId, result: TurnResult) -> None:
-        """Complete a turn. Calls in `result` that `save_calls` did not get are written down too."""
+        """Complete a turn, and write the calls in `result` that `save_calls` was not given."""
         with self._database.writing() as connection:
             turns.finish(connection, turn, result)
 
     def undo_turn(self, conversation_id: str) -> None:
-        """Mark the last turn that has a reply as taken back: it is kept, and left out of `messages`."""
+        """Mark the last turn that has a reply as undone: it is kept, and left out of `messages`."""
         with self._database.writing() as connection:
-            turns.undo(connection, conversation_id)
+            turns.mark_undone(connection, conversation_id)
 
     def update_settings(self, conversation_id: str, settings: Mapping[str, Any], system: str | None) -> None:
-        """Keep the settings and system prompt that the conversation goes on with."""
+        """Replace the settings and system prompt with which the conversation is resumed."""
         with self._database.writing() as connection:
             changed = connection.execute(
                 "UPDATE conversations SET settings = ?, system = ? WHERE id = ?",
-                (bound(settings), bound(system), conversation_id),
+                (sql_value(settings), sql_value(system), conversation_id),
             ).rowcount
-            conversations.require(changed, conversation_id)
+            conversations.require_conversation(changed, conversation_id)
 
     def rename(self, id_or_prefix: str, title: str) -> Conversation:
-        """Give a conversation another title; returns it as it is then."""
+        """Give a conversation another title; returns the conversation with it."""
         with self._database.writing() as connection:
             found = conversations.resolve(connection, id_or_prefix)
             connection.execute(
-                "UPDATE conversations SET title = ? WHERE id = ?", (bound(clean_title(title)), found.id)
+                "UPDATE conversations SET title = ? WHERE id = ?", (sql_value(clean_title(title)), found.id)
             )
             return conversations.resolve(connection, found.id)
 
     def delete(self, id_or_prefix: str) -> Conversation:
-        """Delete a conversation with its turns and calls; returns what it was."""
+        """Delete a conversation with its turns and calls; returns the deleted conversation."""
         with self._database.writing() as connection:
             found = conversations.resolve(connection, id_or_prefix)
             connection.execute("DELETE FROM conversations WHERE id = ?", (found.id,))
@@ -138,31 +138,30 @@ class Store:
         """Delete the conversations that were last written to before `moment`; returns how many."""
         with self._database.writing() as connection:
             return connection.execute(
-                "DELETE FROM conversations WHERE updated < ?", (stamp(moment),)
+                "DELETE FROM conversations WHERE updated < ?", (format_time(moment),)
             ).rowcount
 
     def restore(
-        self, conversation: Conversation, its_turns: Iterable[Turn], its_calls: Iterable[StoredCall]
+        self, conversation: Conversation, all_turns: Iterable[Turn], all_calls: Iterable[StoredCall]
     ) -> Conversation:
-        """Write a whole conversation as it is (an import, a copy); all of it or nothing.
+        """Write a whole conversation as it is (an import, a copy), all of it or nothing.
 
-        Its id is kept if it is free and of the usual form, else a new one is drawn: nothing is
-        ever overwritten. Turns and calls follow it whatever id they carry.
+        Its id is kept if it is valid and free, else it gets a new one: nothing is overwritten.
+        The conversation's id in `all_turns` is ignored.
         """
         with self._database.writing() as connection:
-            made = conversations.insert(connection, conversation)
-            for turn in its_turns:
-                turns.insert(connection, replace(turn, conversation=made.id))
-            turns.insert_calls(connection, made.id, its_calls, replace=False)
-            return made
+            restored = conversations.insert(connection, conversation)
+            for turn in all_turns:
+                turns.insert(connection, replace(turn, conversation=restored.id))
+            turns.insert_calls(connection, restored.id, all_calls, replace=False)
+            return restored
 
     # Reading.
 
     def conversation(self, id_or_prefix: str) -> Conversation:
-        """Return the conversation with that id, or the only one whose id begins so.
+        """Return the conversation with that id, or the only one whose id begins with it.
 
-        Raises StoreError naming the candidates where there are several, and saying how to find
-        one where there is none; UsageError for an empty id.
+        Raises StoreError where several ids begin with it, or none; UsageError for an empty id.
         """
         with self._database.reading() as connection:
             return conversations.resolve(connection, id_or_prefix)
@@ -173,9 +172,9 @@ class Store:
             return conversations.latest(connection)
 
     def turns(self, conversation_id: str) -> tuple[Turn, ...]:
-        """Return all turns, in order. One that no program finished reads as "interrupted"."""
+        """Return all turns, in order. The status of an unfinished one is "interrupted"."""
         with self._database.reading() as connection:
-            return tuple(turns.of(connection, conversation_id))
+            return tuple(turns.list_turns(connection, conversation_id))
 
     def count_turns(self, conversation_id: str) -> int:
         """Return how many turns a conversation has."""
@@ -185,20 +184,20 @@ class Store:
     def calls(self, turn: TurnId) -> tuple[StoredCall, ...]:
         """Return the calls of one turn, by round and slot."""
         with self._database.reading() as connection:
-            return tuple(turns.calls_of(connection, turn.conversation, turn.number))
+            return tuple(turns.list_calls(connection, turn.conversation, turn.number))
 
     def all_calls(self, conversation_id: str) -> tuple[StoredCall, ...]:
         """Return the calls of all turns of a conversation, by turn, round and slot, in one query."""
         with self._database.reading() as connection:
-            return tuple(turns.calls_of(connection, conversation_id, None))
+            return tuple(turns.list_calls(connection, conversation_id, None))
 
     def messages(self, conversation_id: str, last: int | None = None) -> tuple[Message, ...]:
         """Return user and assistant messages of the turns that have a reply (done or partial), in order.
 
-        `last` asks for no more than that many turns, the newest.
+        `last` limits them to that many of the newest turns.
         """
         with self._database.reading() as connection:
-            return turns.messages_of(connection, conversation_id, -1 if last is None else last)
+            return turns.list_messages(connection, conversation_id, -1 if last is None else last)
 
     def list_conversations(self, limit: int | None = None, offset: int = 0) -> tuple[Summary, ...]:
         """Return conversations with their number of turns and cost, the last written to first."""
@@ -208,7 +207,7 @@ class Store:
     def search(self, query: str, limit: int = 20) -> tuple[Hit, ...]:
         """Find the newest turns that hold every word of `query` in prompt or reply.
 
-        The words mean themselves: no operators. Raises UsageError for an empty query.
+        There are no operators. Raises UsageError for an empty query.
         """
         with self._database.reading() as connection:
             return tuple(search.search(connection, query, limit, indexed=self._indexed))

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.messages import Message
-from bot.store.conversations import require
+from bot.store.conversations import require_conversation
 from bot.store.rows import (
     StoredCall,
     Turn,
     TurnId,
-    bindings,
-    bound,
-    call_of,
+    call_from_row,
+    format_time,
     now,
-    stamp,
+    sql_value,
+    sql_values,
     storable,
     stored_call,
-    turn_of,
+    turn_from_row,
 )
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ _SAVE_CALL = """
 
 def begin(connection: sqlite3.Connection, conversation: str, prompt: str) -> TurnId:
     """Insert an open turn under the next number."""
-    time = stamp(now())
+    time = format_time(now())
     changed = connection.execute(
         "UPDATE conversations SET updated = ? WHERE id = ?", (time, conversation)
     ).rowcount
-    require(changed, conversation)
+    require_conversation(changed, conversation)
     number: int = connection.execute(
         "SELECT coalesce(max(number), 0) + 1 FROM turns WHERE conversation = ?", (conversation,)
     ).fetchone()[0]
@@ -60,7 +60,7 @@ def begin(connection: sqlite3.Connection, conversation: str, prompt: str) -> Tur
 
 
 def insert(connection: sqlite3.Connection, turn: Turn) -> None:
-    """Insert a turn as it is, number and all."""
+    """Insert a turn as it is, under its own number."""
     connection.execute(
         """
         INSERT INTO turns (
@@ -71,12 +71,12 @@ def insert(connection: sqlite3.Connection, turn: Turn) -> None:
             :completion_tokens, :reasoning_tokens, :cost, :error, :notices, :prompt, :reply, :reasoning
         )
         """,
-        bindings(turn),
+        sql_values(turn),
     )
 
 
 def finish(connection: sqlite3.Connection, turn: TurnId, result: TurnResult) -> None:
-    """Complete a turn, and add those of its calls that were not saved as they finished."""
+    """Complete a turn, and insert those of its calls that are not there yet."""
     changed = connection.execute(
         """
         UPDATE turns SET
@@ -90,27 +90,29 @@ def finish(connection: sqlite3.Connection, turn: TurnId, result: TurnResult) -> 
             "conversation": turn.conversation,
             "number": turn.number,
             "status": result.status,
-            "model": bound(result.model),
-            "seconds": bound(result.seconds),
-            "first_token": bound(result.first_token),
-            "prompt_tokens": bound(result.usage.prompt_tokens),
-            "completion_tokens": bound(result.usage.completion_tokens),
-            "reasoning_tokens": bound(result.usage.reasoning_tokens),
-            "cost": bound(result.cost),
-            "error": bound(str(result.failure)) if result.failure else None,
-            "notices": bound(result.notices),
-            "reply": bound(result.reply),
-            "reasoning": bound(result.reasoning),
+            "model": sql_value(result.model),
+            "seconds": sql_value(result.seconds),
+            "first_token": sql_value(result.first_token),
+            "prompt_tokens": sql_value(result.usage.prompt_tokens),
+            "completion_tokens": sql_value(result.usage.completion_tokens),
+            "reasoning_tokens": sql_value(result.usage.reasoning_tokens),
+            "cost": sql_value(result.cost),
+            "error": sql_value(str(result.failure)) if result.failure else None,
+            "notices": sql_value(result.notices),
+            "reply": sql_value(result.reply),
+            "reasoning": sql_value(result.reasoning),
         },
     ).rowcount
-    require(changed, turn.conversation)
-    connection.execute("UPDATE conversations SET updated = ? WHERE id = ?", (stamp(now()), turn.conversation))
+    require_conversation(changed, turn.conversation)
+    connection.execute(
+        "UPDATE conversations SET updated = ? WHERE id = ?", (format_time(now()), turn.conversation)
+    )
     rows = (stored_call(turn.number, call) for call in result.calls)
     insert_calls(connection, turn.conversation, rows, replace=False)
 
 
-def undo(connection: sqlite3.Connection, conversation: str) -> None:
-    """Mark the last turn that has a reply as taken back."""
+def mark_undone(connection: sqlite3.Connection, conversation: str) -> None:
+    """Mark the last turn that has a reply as undone."""
     connection.execute(
         """
         UPDATE turns SET status = 'undone' WHERE conversation = :conversation AND number = (
@@ -123,7 +125,7 @@ def undo(connection: sqlite3.Connection, conversation: str) -> None:
 
 
 def count(connection: sqlite3.Connection, conversation: str) -> int:
-    """Return how many turns a conversation has, whatever became of them."""
+    """Return how many turns a conversation has, of whatever status."""
     found = connection.execute(
         "SELECT count(*) FROM turns WHERE conversation = ?", (conversation,)
     ).fetchone()
@@ -133,7 +135,7 @@ def count(connection: sqlite3.Connection, conversation: str) -> int:
 def insert_calls(
     connection: sqlite3.Connection, conversation: str, calls: Iterable[StoredCall], *, replace: bool
 ) -> None:
-    """Insert calls; one whose slot has a call already takes its place if `replace`, else is left out."""
+    """Insert calls; one whose slot has a call already replaces it if `replace`, else is left out."""
     rows: dict[int, int] = {}
     if replace:
         statement = _SAVE_CALL.replace("INSERT", "INSERT OR REPLACE", 1)
@@ -144,18 +146,18 @@ def insert_calls(
             found = connection.execute(
                 "SELECT id FROM turns WHERE conversation = ? AND number = ?", (conversation, call.turn)
             ).fetchone()
-            require(found is not None, conversation)
+            require_conversation(found is not None, conversation)
             rows[call.turn] = found["id"]
-        connection.execute(statement, bindings(call) | {"turn": rows[call.turn]})
+        connection.execute(statement, sql_values(call) | {"turn": rows[call.turn]})
 
 
-def of(connection: sqlite3.Connection, conversation: str) -> list[Turn]:
+def list_turns(connection: sqlite3.Connection, conversation: str) -> list[Turn]:
     """Return all turns of a conversation, in order."""
     rows = connection.execute("SELECT * FROM turns WHERE conversation = ? ORDER BY number", (conversation,))
-    return [turn_of(row) for row in rows]
+    return [turn_from_row(row) for row in rows]
 
 
-def calls_of(connection: sqlite3.Connection, conversation: str, number: int | None) -> list[StoredCall]:
+def list_calls(connection: sqlite3.Connection, conversation: str, number: int | None) -> list[StoredCall]:
     """Return the calls of one turn, or of all turns in one query, by turn, round and slot."""
     rows = connection.execute(
         """
@@ -173,11 +175,11 @@ def calls_of(connection: sqlite3.Connection, conversation: str, number: int | No
             "last": 2**63 - 1 if number is None else number,
         },
     )
-    return [call_of(row) for row in rows]
+    return [call_from_row(row) for row in rows]
 
 
-def messages_of(connection: sqlite3.Connection, conversation: str, last: int) -> tuple[Message, ...]:
-    """Return prompt and reply of the `last` turns that have one (-1: of all), as a model is given them."""
+def list_messages(connection: sqlite3.Connection, conversation: str, last: int) -> tuple[Message, ...]:
+    """Return the messages of the last `last` turns that have a reply (-1: of all of them), in order."""
     rows = connection.execute(
         """
         SELECT prompt, reply FROM turns

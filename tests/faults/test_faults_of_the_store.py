@@ -145,4 +145,4 @@ def test_a_quorum_is_of_those_that_may_still_answer(round_timeout: RoundTimeout)
     assert (result.status, result.reply) == ("done", "the reply")
     cut = result.rounds[0][5].completion
     assert cut is not None
-    assert cut.truncation_kind is FailureKind.LATE
+    assert cut.truncation_kind is FailureKind.TOO_SLOW

@@ -115,7 +115,7 @@ def test_out_of_tokens_while_thinking_is_called_that() -> None:
     _, result = turn(make_plan(layers("a", "b")), ask, FakeModels(price=1.0))
     call = result.rounds[0][0]
     assert call.failure
-    assert call.failure.kind is FailureKind.THOUGHT_OUT
+    assert call.failure.kind is FailureKind.OUT_OF_TOKENS
     assert "100 tokens" in str(call.failure)
     assert call.cost == 100
     assert "so many thoughts" not in system(ask.to("judge")[0])
@@ -237,10 +237,10 @@ def test_a_straggler_is_cut_off_at_the_deadline() -> None:
     a, b, c = result.rounds[0]
     assert a.answer
     assert b.completion
-    assert b.completion.truncation_kind is FailureKind.LATE
+    assert b.completion.truncation_kind is FailureKind.TOO_SLOW
     assert b.answer.startswith("word word")
     assert c.failure
-    assert c.failure.kind is FailureKind.LATE
+    assert c.failure.kind is FailureKind.TOO_SLOW
     assert "0.2 s" in c.failure.message
     assert sorted(ask.cancelled) == ["b", "c"]
 
