@@ -41,7 +41,7 @@ class Group(StrEnum):
 class Option:
     """One option.
 
-    `name` is the snake_case name of the table in the README; `default` stands when
+    `name` is its name in snake_case, as in docs/options.md; `default` stands when
     config/defaults.toml has no value either. `minimum` and `maximum` are inclusive, `above` is
     exclusive. `in_file` and `in_preset` say whether it may stand in config.toml and in a preset;
     from the environment every option may come.

@@ -1,6 +1,6 @@
 """The table of options: the one place where an option is declared.
 
-Command line, environment, config.toml, presets, `config show` and the README's table are all made
+Command line, environment, config.toml, presets, `config show` and docs/options.md are all made
 from it. What a declaration may say is in `bot.settings.option`; deciding between several values
 of an option is `bot.settings.resolve`.
 """

@@ -1,4 +1,4 @@
-"""Makes the pictures of the README: the real program, run in a terminal of 88 × 30 cells.
+"""Makes the pictures of README and docs: the real program, run in a terminal of 88 × 30 cells.
 
     python tests/pictures/make.py [FOLDER] [--size 88x30] [--theme NAME]     default: docs/pictures
 
