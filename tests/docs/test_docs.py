@@ -151,6 +151,15 @@ def test_every_key_of_the_json_is_listed(moa: Callable[..., Any]) -> None:
     assert of_call == set(reply["aggregator"])
 
 
+def test_every_message_in_troubleshooting_is_one_of_ours() -> None:
+    """The beginning of each message that docs/troubleshooting.md explains is in the program's source."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    source = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "bot").rglob("*.py"))
+    for message in re.findall(r"^\| `([^`]+)`", page, re.MULTILINE):
+        beginning = " ".join(message.partition("…")[0].split()[:3])
+        assert beginning in source or message == "CERTIFICATE_VERIFY_FAILED", message
+
+
 if __name__ == "__main__" and "--write" in sys.argv:
     for each in TABLES:
         (ROOT / TABLES[each][0]).write_text(filled(each), encoding="utf-8")
