@@ -55,7 +55,7 @@ def view_for(settings: Settings, streams: Streams, session: Session, *, keep: bo
 
         return PipeView(out, err, stream=settings.stream, quiet=quiet)
     from bot.render import styles
-    from bot.render.view import TerminalView
+    from bot.render.terminal_view import TerminalView
 
     styles.use(settings.theme)
     return TerminalView(out, err, plain=settings.plain, quiet=quiet, stream=settings.stream, keep=keep)
@@ -84,7 +84,7 @@ async def show(
             async for event in events:
                 if follow is not None:
                     follow(event)
-                view.on(event)
+                view.handle_event(event)
                 log.event(event)
                 if isinstance(event, TurnFinished):
                     result = event.result
@@ -133,4 +133,4 @@ async def _tick(view: View, log: Log) -> None:
         await asyncio.sleep(TICK)
         # The requests are on their way by now: the writer loads while the models think.
         log.start()
-        view.tick()
+        view.refresh()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.color import ColorSystem
@@ -104,27 +104,16 @@ class LiveRows:
 
     def _write(self, text: str) -> None:
         if text:
-            write_text(self._console, text)
+            write_text(self._console.file, text)
 
 
-def paint(console: Console, text: str, name: str) -> str:
-    """Return `text` in the style of that name, as codes that this console's terminal knows."""
-    from rich.style import Style
-
-    from bot.render.styles import style
-
-    look = style(name).without_color if console.no_color else style(name)
-    colours = colour_system(console)
-    return Style.render(look, text, color_system=colours) if colours else text
-
-
-def write_text(console: Console, text: str) -> None:
-    """Write and flush; characters that the file's encoding does not know become "?"."""
-    file = console.file
+def write_text(file: IO[str], text: str) -> None:
+    """Write and flush; characters that the file's encoding does not have become "?"."""
     try:
         file.write(text)
     except UnicodeEncodeError:
-        file.write(text.encode(console.encoding, "replace").decode(console.encoding))
+        encoding = getattr(file, "encoding", None) or "ascii"
+        file.write(text.encode(encoding, "replace").decode(encoding))
     file.flush()
 
 

@@ -1,4 +1,4 @@
-"""Where the log is shown on a terminal, so that its lines do not land in the middle of what is redrawn."""
+"""Shows the log on a terminal whose last rows are being redrawn by a view."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class LogSink(io.TextIOBase):
-    """A text stream onto `out`; the rows that `view` keeps redrawing, while there is one, make room first.
+    """A text stream onto `out` that first clears the rows which `view`, if there is one, keeps redrawing.
 
-    It may be written to from any thread. Make it in the event loop.
+    It may be written to from any thread, and has to be made in the event loop.
     """
 
     def __init__(self, out: TextIO) -> None:
@@ -37,7 +37,7 @@ class LogSink(io.TextIOBase):
 
     def _write(self, text: str) -> None:
         if self.view is not None:
-            self.view.hide()
-        with suppress(OSError, ValueError):  # nobody reads it any more
+            self.view.clear_live_rows()
+        with suppress(OSError, ValueError):  # its reader has gone
             self._out.write(text)
             self._out.flush()

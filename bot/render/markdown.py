@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from bot.render.blocks import QUOTE_BAR, Block, Laid, Part, lay_out, parse
 from bot.render.live import LiveRows, can_redraw
 from bot.render.styles import style
+from bot.render.view import ReplyWriter
 from bot.text.sanitise import Sanitiser
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ _CONTEXT = 20
 _UNCOUNTED = str.maketrans("", "", f" {QUOTE_BAR}")
 
 
-class MarkdownStream:
+class MarkdownStream(ReplyWriter):
     """Streams one reply's Markdown to a console.
 
     On a console that cannot redraw (a file, a dumb terminal) only what is final is written. Call
@@ -87,7 +88,7 @@ class MarkdownStream:
         spent = self._clock() - now
         self._next = now + spent + max(self._interval, _REST * spent)
 
-    def hide(self) -> None:
+    def clear_live_rows(self) -> None:
         """Take the tail off the screen; the next `refresh` draws it again, wherever the cursor is then."""
         self._rows.clear()
         self._new.append("")

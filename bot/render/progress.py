@@ -1,18 +1,19 @@
-"""What is seen while the models think: a line for each slot, folded into one when the round is over.
+"""What is shown while the models answer: a row for each, replaced by one line when the round is over.
 
-`RoundBlock` draws in place on a terminal; `PlainProgress` prints a line when a round ends, for
-screen readers and terminals that cannot redraw. Both are told events and the time by their owner:
-no threads, no timers, and nothing is written while nothing changed.
+`LiveProgress` redraws in place; `PlainProgress` prints a line when a round is over, for screen
+readers and terminals that cannot redraw. There are no threads and no timers here: the owner passes
+on events and calls `refresh`, and nothing is written while nothing has changed.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from bot.events import (
     AggregatorStarted,
+    Call,
     CallDelta,
     CallFinished,
     CallRetrying,
@@ -21,13 +22,13 @@ from bot.events import (
     RoundFinished,
     RoundStarted,
 )
-from bot.render.live import LiveRows, plain_signs
+from bot.render.live import LiveRows, plain_signs, write_text
 from bot.render.progress_row import ProgressRow
 from bot.render.styles import style
-from bot.render.turn_text import failure_text, round_summary
+from bot.render.turn_text import round_summary
 from bot.text.names import short_name, slot_names
 from bot.text.numbers import duration, plural
-from bot.text.wrap import break_points, cut_cells, cut_runs, last_cells
+from bot.text.wrap import break_points, cut_cells, cut_runs, fit_cells, last_cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,32 +44,33 @@ INTERVAL = 0.1
 MARGIN = "  "
 """What stands left of everything that is not the reply."""
 
-_TOKENS, _SECONDS, _RATE, _WORDS = 11, 8, 7, 12  # cells; the words take what is left, at least these
+_TOKENS, _SECONDS, _RATE, _WORDS = 11, 8, 7, 12  # cells, at least; the words get what is left
+_SHORTEST_NAME = 8  # cells
 
 
-class Progress(Protocol):
+class Progress:
     """Shows a turn up to the reply's first word."""
 
-    def on(self, event: Event) -> None:
-        """Take in one event."""
+    def handle_event(self, event: Event) -> None:
+        """Show what the event says."""
 
     def refresh(self) -> None:
-        """Let time show, if it is time."""
+        """Redraw times and rates."""
 
-    def say(self, text: str, look: str = "dim") -> None:
-        """Print one line that stays."""
+    def print_line(self, text: str, look: str = "dim") -> None:
+        """Print a line that stays."""
 
-    def hide(self) -> None:
-        """Make room for something that stays."""
+    def clear_live_rows(self) -> None:
+        """Take what can still change off the screen; the next redraw brings it back."""
 
     def close(self) -> None:
         """Take off the screen what is not meant to stay."""
 
 
-class RoundBlock:
+class LiveProgress(Progress):
     """The live view of one turn's rounds on a terminal that can redraw.
 
-    With `keep`, each round leaves its folded line behind; without, only what went wrong stays.
+    With `keep`, each round leaves its summary behind; without, only what went wrong stays.
     """
 
     def __init__(
@@ -77,177 +79,148 @@ class RoundBlock:
         self._console = console
         self._keep = keep
         self._clock = clock
-        self._rows = LiveRows(console)
+        self._live = LiveRows(console)
         self._next = float("-inf")
-        self._slots: dict[tuple[int, int], ProgressRow] = {}
+        self._rows: dict[tuple[int, int], ProgressRow] = {}
         self._title = ""
         self._since = 0.0
-        self._reading = ""
-        self._folded: list[str] = []
+        self._aggregator = ""
+        self._summaries: list[str] = []
 
-    def on(self, event: Event) -> None:
-        """Take in one event; events after the reply's first word change nothing."""
+    def handle_event(self, event: Event) -> None:
+        """Show what the event says; after the reply's first word there is nothing to show."""
         now = self._clock()
         match event:
-            case RoundStarted():
-                self._start(event, now)
-            case CallStarted() | CallDelta() | CallRetrying() | CallFinished():
-                self._slot(event, now)
+            case RoundStarted(number, rounds, slots):
+                names = slot_names([slot.agent for slot in slots])
+                self._rows = {_key(slot): ProgressRow(name) for slot, name in zip(slots, names, strict=True)}
+                self._title, self._since, self._aggregator = f"round {number} of {rounds}", now, ""
+                self._next = float("-inf")
+            case CallStarted(slot) | CallDelta(slot) | CallRetrying(slot) | CallFinished(Call(slot)) if (
+                slot.role == "reference"
+            ):
+                if row := self._rows.get(_key(slot)):
+                    row.update(event, now)
+            case CallRetrying(_, failure, _, wait):
+                retry = f"{failure.kind}, asking again in {duration(math.ceil(wait))}"
+                self._aggregator = f"{self._title}: {retry}"
             case RoundFinished():
-                self._fold(event)
+                self._end_round(event)
                 return
             case AggregatorStarted(slot, references):
-                self._slots.clear()
-                self._since = now
-                name = short_name(slot.agent.model)
-                self._title = name
-                self._reading = f"{name} reads {plural(references, 'answer')}" if references else ""
-                self._reading = self._reading or f"{name} was asked"
-            case ReplyDelta(text, reasoning):
-                if text:
-                    self.close()
-                    return
-                if reasoning and self._reading:
-                    self._reading = f"{self._title} thinks"
-            case _:
+                self._rows.clear()
+                self._title, self._since = short_name(slot.agent.model), now
+                state = f"reads {plural(references, 'answer')}" if references else "was asked"
+                self._aggregator = f"{self._title} {state}"
+            case ReplyDelta(text) if text:
+                self.close()
                 return
+            case ReplyDelta(_, reasoning) if reasoning and self._aggregator:
+                self._aggregator = f"{self._title} thinks"
         self.refresh()
 
     def refresh(self) -> None:
         """Redraw, but not sooner than `INTERVAL` after the last time."""
         now = self._clock()
-        if now < self._next or not (self._slots or self._reading):
-            return
-        self._next = now + INTERVAL
-        self._draw([], now)
+        if now >= self._next and (self._rows or self._aggregator):
+            self._next = now + INTERVAL
+            self._draw([], now)
 
-    def say(self, text: str, look: str = "dim") -> None:
-        """Print one line that stays, above what is live."""
+    def print_line(self, text: str, look: str = "dim") -> None:
+        """Print a line that stays, above what is live."""
         self._draw(self._wrapped(text, look), self._clock())
 
-    def hide(self) -> None:
-        """Take the live lines off the screen for something that stays; the next redraw brings them back."""
-        self._rows.clear()
+    def clear_live_rows(self) -> None:
+        """Take the live rows off the screen; the next redraw brings them back."""
+        self._live.clear()
         self._next = float("-inf")
 
     def close(self) -> None:
-        """Take the live lines off the screen."""
-        self._slots.clear()
-        self._reading = ""
-        self._folded.clear()
-        self._next = float("-inf")
+        """Take the live rows off the screen."""
         self._rows.clear()
+        self._summaries.clear()
+        self._aggregator = ""
+        self.clear_live_rows()
 
-    def _start(self, event: RoundStarted, now: float) -> None:
-        names = slot_names([slot.agent for slot in event.slots])
-        self._slots = {_key(slot): ProgressRow(name) for slot, name in zip(event.slots, names, strict=True)}
-        self._title = f"round {event.round} of {event.rounds}"
-        self._since = now
-        self._reading = ""
-        self._next = float("-inf")
-
-    def _slot(self, event: CallStarted | CallDelta | CallRetrying | CallFinished, now: float) -> None:
-        slot = event.call.slot if isinstance(event, CallFinished) else event.slot
-        if slot.role == "aggregator":
-            if isinstance(event, CallRetrying):
-                again = f"{event.failure.kind}, asking again in {duration(math.ceil(event.wait))}"
-                self._reading = f"{self._title}: {again}"
-            return
-        line = self._slots.get(_key(slot))
-        if line is None:
-            return
-        match event:
-            case CallStarted():
-                line.state, line.since = "waiting", now
-            case CallDelta():
-                line.wrote(event, now)
-            case CallRetrying():
-                line.state, line.said, line.until = "retrying", str(event.failure.kind), now + event.wait
-                line.first, line.characters, line.tail = None, 0, ""
-            case CallFinished(call):
-                if call.failure is not None:
-                    line.state, line.said = "failed", failure_text(call.failure)
-                elif call.completion is not None:
-                    line.state, line.tokens = "done", call.completion.usage.completion_tokens
-                    line.seconds, line.first = call.completion.seconds, call.completion.first_token
-
-    def _fold(self, event: RoundFinished) -> None:
-        self._slots.clear()
-        head, failures = round_summary(event)
+    def _end_round(self, event: RoundFinished) -> None:
+        self._rows.clear()
+        summary, failures = round_summary(event)
         if self._keep:
-            joined = "   ".join([head, ", ".join(failures)]) if failures else head
+            joined = "   ".join([summary, ", ".join(failures)]) if failures else summary
             fits = len(MARGIN + joined) <= self._console.width
-            lines = [joined] if fits else [head, *(f"{MARGIN}{failure}" for failure in failures)]
+            lines = [joined] if fits else [summary, *(f"{MARGIN}{failure}" for failure in failures)]
         else:
-            self._folded.append(self._row([(MARGIN + head, "dim")]))
+            self._summaries.append(self._row([(MARGIN + summary, "dim")]))
             lines = [f"round {event.round}: {failure}" for failure in failures]
         self._draw([row for line in lines for row in self._wrapped(line, "dim")], self._clock())
 
     def _draw(self, done: list[str], now: float) -> None:
-        rows = list(self._folded)
-        if self._slots:
-            rows += self._block(now)
-        elif self._reading:
-            spent = duration(max(now - self._since, 0))
-            rows.append(self._row([(f"{MARGIN}{self._reading}   {spent}", "dim")]))
+        rows = list(self._summaries)
+        elapsed = duration(max(now - self._since, 0))
+        if self._rows:
+            rows += self._round_rows(elapsed, now)
+        elif self._aggregator:
+            rows.append(self._row([(f"{MARGIN}{self._aggregator}   {elapsed}", "dim")]))
         room = max(self._console.height - 2, 1)
         if len(rows) > room:
             more = len(rows) - room + 1
             rows = [*rows[: room - 1], self._row([(f"{MARGIN}… {more} more", "dim")])]
-        self._rows.draw(done, [*rows, ""] if rows else [""])
+        self._live.draw(done, [*rows, ""] if rows else [""])
 
-    def _block(self, now: float) -> list[str]:
+    def _round_rows(self, elapsed: str, now: float) -> list[str]:
+        """Return the rows of the round in progress: its title, and a row for each model."""
+        from rich.cells import cell_len
+
         width = self._console.width
-        spent = duration(max(now - self._since, 0))
-        title = MARGIN + self._title + self._awaited()
-        if len(title) + len(spent) + 3 > width:
+        title = MARGIN + self._title + self._finished()
+        if len(title) + len(elapsed) + 3 > width:
             title = MARGIN + self._title
-        space = width - len(title) - len(spent)
-        rows = [self._row([(title, "dim"), (" " * max(space, 3) + spent, "dim")])]
-        rows += [self._slot_row(line, now, width) for line in self._slots.values()]
-        return rows
+        space = max(width - len(title) - len(elapsed), 3)
+        rows = [self._row([(title, "dim"), (" " * space + elapsed, "dim")])]
+        time_width = max(_SECONDS, *(len(row.cells(now).time) + 2 for row in self._rows.values()))
+        name_width = min(
+            max(cell_len(row.name) for row in self._rows.values()),
+            max(width - len(MARGIN) - 2 - time_width, _SHORTEST_NAME),
+            max(width // 2, 2 * _SHORTEST_NAME),
+        )
+        return rows + [self._model_row(row, now, name_width, time_width) for row in self._rows.values()]
 
-    def _awaited(self) -> str:
-        """Say how many are done, and whom all wait for once it is only one."""
-        open_ = [line.name for line in self._slots.values() if line.state not in {"done", "failed"}]
-        if len(open_) == len(self._slots):
+    def _finished(self) -> str:
+        """Return how many models are done, and which is waited for once it is only one."""
+        waiting = [row.name for row in self._rows.values() if row.state not in {"done", "failed"}]
+        if len(waiting) == len(self._rows):
             return ""
-        done = f"   {len(self._slots) - len(open_)} of {len(self._slots)}"
-        return f"{done}   waiting for {open_[0]}" if len(open_) == 1 else done
+        done = f"   {len(self._rows) - len(waiting)} of {len(self._rows)}"
+        return f"{done}   waiting for {waiting[0]}" if len(waiting) == 1 else done
 
-    def _slot_row(self, line: ProgressRow, now: float, width: int) -> str:
-        from rich.cells import cell_len, set_cell_size
-
-        sign, look = line.sign()
-        longest = max(cell_len(other.name) for other in self._slots.values())
-        name_width = min(longest, max(width - len(MARGIN) - 2 - _SECONDS, 8), max(width // 2, 16))
-        tokens, spent, rate, words = line.cells(now)
-        name = set_cell_size(cut_cells(line.name, name_width), name_width)
-        cells = [(MARGIN, None), (sign, look), (f" {name}", "name")]
-        left = width - len(MARGIN) - 2 - name_width
-        if line.state in {"failed", "retrying"}:
-            return self._row([*cells, (f"  {words}", "dim")])
-        wanted = [(spent, _SECONDS), (tokens, _TOKENS), (rate, _RATE)]
-        fits = [False, False, False]
-        for index, (_, cost) in enumerate(wanted):
-            if cost > left:
+    def _model_row(self, row: ProgressRow, now: float, name_width: int, time_width: int) -> str:
+        """Return a model's row; where there is no room the last words go first, then rate and tokens."""
+        sign, look = row.sign()
+        cells = row.cells(now)
+        shown = [(MARGIN, ""), (sign, look), (f" {fit_cells(row.name, name_width)}", "name")]
+        if row.state in {"failed", "retrying"}:
+            return self._row([*shown, (f"  {cells.words}", "dim")])
+        left = self._console.width - len(MARGIN) - 2 - name_width
+        columns = {}
+        for column, size in (("time", time_width), ("tokens", _TOKENS), ("rate", _RATE)):
+            if size > left:
                 break
-            left -= cost
-            fits[index] = True
-        cells += [(wanted[index][0].rjust(wanted[index][1]), "dim") for index in (1, 0, 2) if fits[index]]
-        if words and all(fits) and left >= _WORDS:
-            cells.append((f"   … {last_cells(words, left - 5).lstrip()}", "dim"))
-        return self._row(cells)
+            left -= size
+            columns[column] = getattr(cells, column).rjust(size)
+        shown += [(columns[name], "dim") for name in ("tokens", "time", "rate") if name in columns]
+        if cells.words and len(columns) == 3 and left >= _WORDS:  # noqa: PLR2004 - all three
+            shown.append((f"   … {last_cells(cells.words, left - 5).lstrip()}", "dim"))
+        return self._row(shown)
 
     def _wrapped(self, text: str, look: str) -> list[str]:
         """Return the rows of a line that stays, all of it."""
         text = plain_signs(text, self._console.encoding)
         room = max(self._console.width - len(MARGIN), 1)
         rows = cut_runs([(text, style(look))], break_points(text, room))
-        return [self._rows.ansi([(MARGIN, None), *row]) for row in rows]
+        return [self._live.ansi([(MARGIN, None), *row]) for row in rows]
 
-    def _row(self, cells: list[tuple[str, str | None]]) -> str:
-        """Return a row in colours, cut where the window ends."""
+    def _row(self, cells: list[tuple[str, str]]) -> str:
+        """Return a row in colours, cut where the window ends; `cells` are texts and their styles."""
         from rich.cells import cell_len
 
         encoding = self._console.encoding
@@ -257,37 +230,25 @@ class RoundBlock:
             shown = plain_signs(cut_cells(plain_signs(text, encoding), left), encoding)
             left -= cell_len(shown)
             row.append((shown, style(look) if look else None))
-        return self._rows.ansi(row)
+        return self._live.ansi(row)
 
 
-class PlainProgress:
-    """A line for each round when it is over, and one for each model that failed in it."""
+class PlainProgress(Progress):
+    """Prints a line for each round when it is over, and one for each model that failed in it."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def on(self, event: Event) -> None:
-        """Take in one event."""
+    def handle_event(self, event: Event) -> None:
+        """Print a round that is over."""
         if isinstance(event, RoundFinished):
-            head, failures = round_summary(event)
-            self.say(head)
-            for failure in failures:
-                self.say(failure)
+            summary, failures = round_summary(event)
+            for line in (summary, *failures):
+                self.print_line(line)
 
-    def refresh(self) -> None:
-        """Do nothing: what stands here does not move."""
-
-    def say(self, text: str, look: str = "dim") -> None:  # noqa: ARG002 - plain means without looks
-        """Print one line."""
-        from bot.render.live import write_text
-
-        write_text(self._console, plain_signs(MARGIN + text, self._console.encoding) + "\n")
-
-    def hide(self) -> None:
-        """Do nothing: nothing here is in the way."""
-
-    def close(self) -> None:
-        """Do nothing: all that was printed stays."""
+    def print_line(self, text: str, look: str = "dim") -> None:  # noqa: ARG002 - plain means without looks
+        """Print a line."""
+        write_text(self._console.file, plain_signs(MARGIN + text, self._console.encoding) + "\n")
 
 
 def _key(slot: Slot) -> tuple[int, int]:

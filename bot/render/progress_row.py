@@ -1,87 +1,112 @@
-"""What is known of one reference model while its round runs, and the words it is shown in."""
+"""What is known of one reference model while its round runs, and how it is worded."""
 
 from __future__ import annotations
 
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from bot.events import CallDelta, CallFinished, CallRetrying, CallStarted
+from bot.render.turn_text import failure_text
 from bot.text.numbers import duration
 from bot.text.sanitise import sanitise
 
 if TYPE_CHECKING:
-    from bot.events import CallDelta
+    from bot.events import Event
 
 CHARACTERS_PER_TOKEN = 4
-"""The rule of thumb by which tokens are reckoned until the service says their number."""
-
+"""A rule of thumb for the number of tokens, until the service reports it."""
 
 _BLANKS = re.compile(r"\s+")
 _TAIL = 200  # characters of an answer that are kept to be shown
+_SIGNS = {
+    "done": ("✓", "good"),
+    "writing": ("▸", "busy"),
+    "failed": ("✗", "bad"),
+    "retrying": ("↻", "busy"),
+}
+
+
+class Cells(NamedTuple):
+    """The texts of a row: tokens or state, time, rate, and the last words or the reason."""
+
+    tokens: str = ""
+    time: str = ""
+    rate: str = ""
+    words: str = ""
 
 
 @dataclass(slots=True)
 class ProgressRow:
-    """What is known of one slot, and how it is shown."""
+    """The state of one slot. Times are the owner's clock's, in seconds."""
 
     name: str
     state: str = "queued"
     since: float = 0.0
-    first: float | None = None
-    until: float = 0.0
+    first_token: float | None = None
+    retry_at: float = 0.0
     characters: int = 0
     tail: str = ""
     tokens: int | None = None
     seconds: float = 0.0
-    said: str = ""
+    reason: str = ""
+
+    def update(self, event: Event, now: float) -> None:
+        """Change the state as an event of this slot says."""
+        match event:
+            case CallStarted():
+                self.state, self.since = "waiting", now
+            case CallDelta(_, text, reasoning):
+                self._add(text, reasoning, now)
+            case CallRetrying(_, failure, _, wait):
+                self.state, self.reason, self.retry_at = "retrying", str(failure.kind), now + wait
+                self.first_token, self.characters, self.tail = None, 0, ""
+            case CallFinished(call) if call.failure is not None:
+                self.state, self.reason = "failed", failure_text(call.failure)
+            case CallFinished(call) if call.completion is not None:
+                self.state, self.tokens = "done", call.completion.usage.completion_tokens
+                self.seconds, self.first_token = call.completion.seconds, call.completion.first_token
+
+    def _add(self, text: str, reasoning: str, now: float) -> None:
+        if text:
+            if self.state != "writing":
+                self.state, self.characters, self.tail = "writing", 0, ""
+                self.first_token = now - self.since
+            self.characters += len(text)
+        elif reasoning and self.state != "writing":
+            self.state = "thinking"
+        else:
+            return
+        new = sanitise((text or reasoning)[-_TAIL:], newlines=False)
+        self.tail = _BLANKS.sub(" ", self.tail + new)[-_TAIL:]
 
     def sign(self) -> tuple[str, str]:
         """Return the sign and the name of its style."""
-        return {
-            "done": ("✓", "good"),
-            "writing": ("▸", "busy"),
-            "failed": ("✗", "bad"),
-            "retrying": ("↻", "busy"),
-        }.get(self.state, ("∙", "dim"))
+        return _SIGNS.get(self.state, ("∙", "dim"))
 
-    def cells(self, now: float) -> tuple[str, str, str, str]:
-        """Return tokens or state, seconds, rate, and the last words or the reason."""
-        if self.state == "failed":
-            return "", "", "", self.said
-        if self.state == "retrying":
-            left = math.ceil(max(self.until - now, 0))
-            return "", "", "", f"{self.said}, asking again" + (f" in {duration(left)}" if left else "")
-        spent = duration(self.seconds if self.state == "done" else max(now - self.since, 0))
-        if self.state == "queued":
-            return "queued", "", "", ""
-        if self.state == "done":
-            tokens = "done" if self.tokens is None else f"{self.tokens:,} tok"
-            return tokens, spent, self._rate(self.tokens or 0, self.seconds - (self.first or 0)), ""
-        if self.state == "writing":
-            reckoned = -(-self.characters // CHARACTERS_PER_TOKEN)
-            rate = self._rate(reckoned, now - self.since - (self.first or 0))
-            return f"~{reckoned:,} tok", spent, rate, self.tail
-        return self.state, spent, "", self.tail
-
-    @staticmethod
-    def _rate(tokens: int, duration: float) -> str:
-        # A rate over a moment is noise.
-        return f"{tokens / duration:.0f}/s" if tokens and duration >= 1 / 2 else ""
-
-    def wrote(self, event: CallDelta, now: float) -> None:
-        """Take in words, or thoughts, that arrived."""
-        if event.text:
-            if self.state != "writing":
-                self.state, self.characters, self.tail = "writing", 0, ""
-                self.first = now - self.since
-            self.characters += len(event.text)
-            self.tail = _appended(self.tail, event.text)
-        elif event.reasoning and self.state != "writing":
-            self.state = "thinking"
-            self.tail = _appended(self.tail, event.reasoning)
+    def cells(self, now: float) -> Cells:
+        """Return the row's texts."""
+        elapsed = duration(max(now - self.since, 0))
+        match self.state:
+            case "failed":
+                return Cells(words=self.reason)
+            case "retrying":
+                left = math.ceil(max(self.retry_at - now, 0))
+                return Cells(words=f"{self.reason}, asking again" + (f" in {duration(left)}" if left else ""))
+            case "queued":
+                return Cells("queued")
+            case "done":
+                tokens = "done" if self.tokens is None else f"{self.tokens:,} tok"
+                rate = _rate(self.tokens or 0, self.seconds - (self.first_token or 0))
+                return Cells(tokens, duration(self.seconds), rate)
+            case "writing":
+                guess = -(-self.characters // CHARACTERS_PER_TOKEN)
+                rate = _rate(guess, now - self.since - (self.first_token or 0))
+                return Cells(f"~{guess:,} tok", elapsed, rate, self.tail)
+        return Cells(self.state, elapsed, words=self.tail)
 
 
-def _appended(tail: str, text: str) -> str:
-    """Return the last characters of what a model wrote, on one line."""
-    return _BLANKS.sub(" ", tail + sanitise(text[-_TAIL:], newlines=False))[-_TAIL:]
+def _rate(tokens: int, seconds: float) -> str:
+    # A rate over a moment is noise.
+    return f"{tokens / seconds:.0f}/s" if tokens and seconds >= 1 / 2 else ""

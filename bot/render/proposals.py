@@ -56,7 +56,7 @@ def show_proposal(console: Console, call: Call, name: str, *, plain: bool = Fals
     console.print(_rule(name, call, console.width))
     text = _said(call)
     if plain:
-        write_text(console, sanitise(text).rstrip("\n") + "\n\n")
+        write_text(console.file, sanitise(text).rstrip("\n") + "\n\n")
         return
     print_markdown(console, text)
     console.print()

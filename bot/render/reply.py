@@ -10,7 +10,9 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from bot.events import CallFinished, Notice, ReplyDelta, TurnFinished
+from bot.render.live import write_text
 from bot.render.turn_text import call_failure, failure_text, partial_reason, turn_failure
+from bot.render.view import ReplyWriter, View
 from bot.text.sanitise import mend, one_line
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 _HIGH_SURROGATES = ("\ud800", "\udbff")
 
 
-class RawReply:
+class RawReply(ReplyWriter):
     """Writes a reply's text unchanged, as it comes, and ends it with a newline."""
 
     def __init__(self, out: IO[str]) -> None:
@@ -36,12 +38,6 @@ class RawReply:
             text, self._held = text[:-1], text[-1]
         self._write(mend(text))
 
-    def refresh(self) -> None:
-        """Do nothing: all that came is written."""
-
-    def hide(self) -> None:
-        """Do nothing: what is written stays."""
-
     def close(self, *, partial: bool = False) -> None:  # noqa: ARG002 - data says nothing about itself
         """Write the final newline if it is missing."""
         self._write(mend(self._held))
@@ -50,46 +46,40 @@ class RawReply:
             self._write("\n")
 
     def _write(self, text: str) -> None:
-        if not text:
-            return
-        try:
-            self._out.write(text)
-        except UnicodeEncodeError:
-            encoding = getattr(self._out, "encoding", None) or "ascii"
-            self._out.write(text.encode(encoding, "replace").decode(encoding))
-        self._out.flush()
-        self._last = text[-1]
+        if text:
+            write_text(self._out, text)
+            self._last = text[-1]
 
 
 class Reports:
-    """Failures and notices as plain lines on stderr. With `quiet` only a failed turn is said."""
+    """Failures and notices as plain lines on stderr; with `quiet` only those of failed turns."""
 
     def __init__(self, err: IO[str] | None, *, quiet: bool = False) -> None:
         self._err = err
         self._quiet = quiet
 
-    def on(self, event: Event) -> None:
-        """Say what this event has to say, if anything."""
+    def handle_event(self, event: Event) -> None:
+        """Write a failure, a notice or an incomplete reply."""
         match event:
             case CallFinished(call) if call.failure is not None and call.slot.role == "reference":
-                self._say(call_failure(call))
+                self._write(call_failure(call))
             case Notice(text):
-                self._say(one_line(text))
+                self._write(one_line(text))
             case TurnFinished(result) if result.status == "failed":
-                self._say(turn_failure(result), always=True)
+                self._write(turn_failure(result), always=True)
             case TurnFinished(result) if result.status == "partial":
-                self._say(f"the reply is {partial_reason(result)}")
+                self._write(f"the reply is {partial_reason(result)}")
 
-    def _say(self, text: str, *, always: bool = False) -> None:
+    def _write(self, text: str, *, always: bool = False) -> None:
         if self._err is None or (self._quiet and not always):
             return
-        # A stderr that is gone is no reason to lose the reply.
+        # A closed stderr is no reason to lose the reply.
         with suppress(OSError, ValueError):
             print(f"moa-bot: {text}", file=self._err, flush=True)
 
 
-class PipeView:
-    """The reply on `out`, failures and notices on `err`, for streams without a person behind them.
+class PipeView(View):
+    """Writes the reply to `out`, failures and notices to `err`; neither is a terminal.
 
     A closed `out` raises BrokenPipeError.
     """
@@ -100,8 +90,8 @@ class PipeView:
         self._stream = stream
         self._written = False
 
-    def on(self, event: Event) -> None:
-        """Take in one event."""
+    def handle_event(self, event: Event) -> None:
+        """Write the reply as it comes; a failed turn writes nothing on `out`."""
         match event:
             case ReplyDelta(text) if text and self._stream:
                 self._written = True
@@ -110,16 +100,7 @@ class PipeView:
                 if not self._written:
                     self._reply.feed(result.reply)
                 self.close()
-        self._reports.on(event)
-
-    def expand(self) -> None:
-        """Do nothing: a pipe gets the reply."""
-
-    def hide(self) -> None:
-        """Do nothing: what is written stays."""
-
-    def tick(self) -> None:
-        """Do nothing: nothing here moves."""
+        self._reports.handle_event(event)
 
     def close(self) -> None:
         """End the reply with a newline if it has none."""
@@ -127,10 +108,10 @@ class PipeView:
         self._reply.close()
 
 
-class JsonView:
-    """One JSON object per turn, on one line of `out`. Failures are said on `err` too, if given.
+class JsonView(View):
+    """Writes one JSON object per turn, on one line of `out`, and failures to `err` too, if given.
 
-    `conversation` is asked for the conversation's id and the turn's number when a turn is over.
+    `conversation` returns the conversation's id and the turn's number when a turn is over.
     """
 
     def __init__(
@@ -145,27 +126,15 @@ class JsonView:
         self._reports = Reports(err, quiet=quiet)
         self._conversation = conversation
 
-    def on(self, event: Event) -> None:
-        """Take in one event; a finished turn is written."""
+    def handle_event(self, event: Event) -> None:
+        """Write a finished turn."""
         if isinstance(event, TurnFinished):
             import json
 
             conversation_id, turn = self._conversation()
             record = turn_json(event.result, conversation_id=conversation_id, turn=turn)
             RawReply(self._out).feed(json.dumps(record, ensure_ascii=False) + "\n")
-        self._reports.on(event)
-
-    def tick(self) -> None:
-        """Do nothing: nothing here moves."""
-
-    def expand(self) -> None:
-        """Do nothing: all of it is in the object."""
-
-    def hide(self) -> None:
-        """Do nothing: what is written stays."""
-
-    def close(self) -> None:
-        """Do nothing: every line is whole."""
+        self._reports.handle_event(event)
 
 
 def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | None) -> dict[str, Any]:
@@ -177,9 +146,7 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
     Seconds count from the prompt, a call's from its request; costs are US dollars, None when
     unknown; `tokens` are completion tokens as the service counts them.
     """
-    prompt, completion = result.usage.prompt_tokens, result.usage.completion_tokens
-    total = None if prompt is None or completion is None else prompt + completion
-    failed = result.status == "failed"
+    usage, failed = result.usage, result.status == "failed"
     return {
         "reply": None if failed else result.reply,
         "model": result.model,
@@ -188,7 +155,11 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
         "aggregator": _call(result.aggregator) if result.aggregator else None,
         "status": result.status,
         "error": turn_failure(result) if failed else partial_reason(result) or None,
-        "usage": {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total},
+        "usage": {
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "total_tokens": usage.total_tokens,
+        },
         "cost": result.cost,
         "seconds": result.seconds,
         "first_token": result.first_token,

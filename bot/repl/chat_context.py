@@ -156,7 +156,7 @@ class ChatContext:
         cancel_token = CancelToken()
         view = view_for(self.settings, self.streams, self.session, keep=True)
         if self.expanded:
-            view.expand()
+            view.toggle_answers()
         if self.streams.stderr_is_terminal and not self.settings.quiet:
             self.say("")
         keyboard = Keyboard(self.terminal, cancel_token, view)

@@ -41,7 +41,7 @@ class Keyboard:
         self._cancel_token.cut_round()
         if self._last_round:
             # In a round before the last, the mixture says that it leaves out the others.
-            self._view.on(Notice(NOT_WAITING))
+            self._view.handle_event(Notice(NOT_WAITING))
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -80,9 +80,9 @@ class Keyboard:
             if press.key == Keys.ControlC:
                 self.interrupt()
             elif press.key == Keys.ControlO:
-                self._view.expand()
+                self._view.toggle_answers()
             elif press.key == Keys.ControlZ:
-                self._view.hide()
+                self._view.clear_live_rows()
                 self._terminal.suspend()
             elif press.key not in {Keys.CPRResponse, Keys.SIGINT, Keys.Ignore}:
                 self._typed.append(press)

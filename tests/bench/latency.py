@@ -60,7 +60,7 @@ async def _stream(app: App, tokens: int) -> list[float]:
         view = PipeView(out, sys.stderr)
         async for update in calls("judge", 0.0):
             if isinstance(update, Delta):
-                view.on(ReplyDelta(update.text))
+                view.handle_event(ReplyDelta(update.text))
     await asyncio.gather(*beside)
     reader.join()
     return late

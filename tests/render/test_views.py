@@ -30,7 +30,7 @@ from bot.events import (
 )
 from bot.messages import Agent, Completion, Usage
 from bot.render.reply import JsonView, PipeView, turn_json
-from bot.render.view import TerminalView
+from bot.render.terminal_view import TerminalView
 
 MakeScreen = Callable[..., Any]
 
@@ -104,10 +104,10 @@ def turn(status: Any = "done") -> Iterator[Event]:
 def play(view: Any, events: Iterator[Event], clock: Clock | None = None) -> None:
     """Tell a view events, with time going on between them."""
     for event in events:
-        view.on(event)
+        view.handle_event(event)
         if clock:
             clock.now += 0.25
-        view.tick()
+        view.refresh()
     view.close()
     view.close()
 
@@ -132,17 +132,17 @@ def test_while_the_models_think(make_screen: MakeScreen) -> None:
     """Each slot has its line: sign, name, state or tokens, seconds, rate, last words."""
     screen, clock = make_screen(80, 24), Clock()
     view = TerminalView(screen.console, screen.console, clock=clock)
-    view.on(RoundStarted(1, 2, slots(1)))
+    view.handle_event(RoundStarted(1, 2, slots(1)))
     for slot in slots(1)[:4]:
-        view.on(CallStarted(slot))
-    view.on(
+        view.handle_event(CallStarted(slot))
+    view.handle_event(
         CallDelta(slots(1)[2], text="Cats purr by \x1b[2Jvibrations of the larynx\nat 25 to 150 Hz. " * 4)
     )
-    view.on(CallDelta(slots(1)[3], reasoning="hm"))
-    view.on(CallFinished(calls(1)[0]))
-    view.on(CallRetrying(slots(1)[4], LIMITED, 1, 4.0))
+    view.handle_event(CallDelta(slots(1)[3], reasoning="hm"))
+    view.handle_event(CallFinished(calls(1)[0]))
+    view.handle_event(CallRetrying(slots(1)[4], LIMITED, 1, 4.0))
     clock.now += 2
-    view.tick()
+    view.refresh()
     assert screen.rows() == [
         "  round 1 of 2   1 of 5                                                    2.0 s",
         "  ✓ GLM-5.3            412 tok   3.6 s  133/s",
@@ -169,22 +169,40 @@ def test_narrow_windows_drop_columns(make_screen: MakeScreen, width: int, expect
     """The last words go first, then the rate, then the tokens; no row ever wraps."""
     screen, clock = make_screen(width, 24), Clock()
     view = TerminalView(screen.console, screen.console, clock=clock)
-    view.on(RoundStarted(1, 1, slots(1)))
-    view.on(CallStarted(slots(1)[2]))
-    view.on(CallDelta(slots(1)[2], text="漢字 word " * 28))
+    view.handle_event(RoundStarted(1, 1, slots(1)))
+    view.handle_event(CallStarted(slots(1)[2]))
+    view.handle_event(CallDelta(slots(1)[2], text="漢字 word " * 28))
     clock.now += 2
-    view.tick()
+    view.refresh()
     rows = screen.rows()
     assert len(rows) == 6
     assert rows[3] == expected
     view.close()
 
 
-def test_more_seats_than_rows(make_screen: MakeScreen) -> None:
+def test_times_past_a_minute_widen_their_column(make_screen: MakeScreen) -> None:
+    """Minutes take more cells than seconds: the column grows, and the rows stay aligned."""
+    screen, clock = make_screen(80, 24), Clock()
+    view = TerminalView(screen.console, screen.console, clock=clock)
+    view.handle_event(RoundStarted(1, 1, slots(1)))
+    for slot in slots(1)[:2]:
+        view.handle_event(CallStarted(slot))
+    view.handle_event(CallFinished(calls(1)[0]))
+    clock.now += 125
+    view.refresh()
+    assert screen.rows()[:3] == [
+        "  round 1 of 1   1 of 5                                               2 min 05 s",
+        "  ✓ GLM-5.3            412 tok       3.6 s  133/s",
+        "  ∙ gpt-oss-120b       waiting  2 min 05 s",
+    ]
+    view.close()
+
+
+def test_more_models_than_rows(make_screen: MakeScreen) -> None:
     """What does not fit the window is counted, and nothing scrolls away or stays."""
     screen = make_screen(60, 6)
     view = TerminalView(screen.console, screen.console)
-    view.on(RoundStarted(1, 1, slots(1)))
+    view.handle_event(RoundStarted(1, 1, slots(1)))
     assert screen.rows()[-1] == "  … 3 more"
     view.close()
     assert screen.rows() == []
@@ -194,22 +212,22 @@ def test_nothing_is_written_while_nothing_changed(make_screen: MakeScreen) -> No
     """Ticks without news or time write nothing, and redraws are at most ten a second."""
     screen, clock = make_screen(80, 24), Clock()
     view = TerminalView(screen.console, screen.console, clock=clock)
-    view.on(RoundStarted(1, 1, slots(1)))
-    view.on(CallStarted(slots(1)[0]))
+    view.handle_event(RoundStarted(1, 1, slots(1)))
+    view.handle_event(CallStarted(slots(1)[0]))
     sizes = []
     for _ in range(100):
         clock.now += 0.01
-        view.on(CallDelta(slots(1)[0], text="word "))
+        view.handle_event(CallDelta(slots(1)[0], text="word "))
         sizes.append(len(screen.written))
     assert len(set(sizes)) <= 11
     clock.now += 1
-    view.tick()
+    view.refresh()
     size = len(screen.written)
     for _ in range(10):
-        view.tick()
+        view.refresh()
     assert len(screen.written) == size
     view.close()
-    view.tick()
+    view.refresh()
     assert screen.rows() == []
 
 
@@ -217,15 +235,15 @@ def test_the_aggregator_reads_until_its_first_word(make_screen: MakeScreen) -> N
     """One line says who reads how many answers, and is gone when the reply begins."""
     screen, clock = make_screen(80, 24), Clock()
     view = TerminalView(screen.console, screen.console, clock=clock)
-    view.on(AggregatorStarted(AGGREGATOR, 5))
+    view.handle_event(AggregatorStarted(AGGREGATOR, 5))
     clock.now += 1.2
-    view.tick()
+    view.refresh()
     assert screen.rows() == ["  Qwen3.7-Max reads 5 answers   1.2 s"]
-    view.on(ReplyDelta(reasoning="hm"))
+    view.handle_event(ReplyDelta(reasoning="hm"))
     clock.now += 1
-    view.tick()
+    view.refresh()
     assert screen.rows() == ["  Qwen3.7-Max thinks   2.2 s"]
-    view.on(ReplyDelta(text="Yes"))
+    view.handle_event(ReplyDelta(text="Yes"))
     assert screen.rows() == ["", "Yes"]
     view.close()
 
@@ -259,11 +277,11 @@ def test_without_streaming_the_reply_comes_whole(make_screen: MakeScreen) -> Non
     events = list(turn())
     play_until_last = events[:-1]
     for event in play_until_last:
-        view.on(event)
+        view.handle_event(event)
     clock.now += 1
-    view.tick()
+    view.refresh()
     assert screen.rows()[-1].startswith("  Qwen3.7-Max reads 4 answers")
-    view.on(events[-1])
+    view.handle_event(events[-1])
     assert screen.rows()[3:7] == SHOWN
 
 
@@ -311,7 +329,7 @@ def test_an_interrupted_reply_is_marked(make_screen: MakeScreen) -> None:
     """A view that is closed in mid-reply leaves what came, an ellipsis, and order."""
     screen = make_screen(80, 24)
     view = TerminalView(screen.console, screen.console)
-    view.on(ReplyDelta(text="Half a **sent"))
+    view.handle_event(ReplyDelta(text="Half a **sent"))
     view.close()
     assert screen.rows() == ["", "Half a **sent", "…"]
     screen.assert_in_order()
@@ -321,25 +339,13 @@ def test_notices_wait_for_the_end_of_the_reply(make_screen: MakeScreen) -> None:
     """A notice before the reply is printed at once, one in its middle below it."""
     screen = make_screen(80, 24)
     view = TerminalView(screen.console, screen.console)
-    view.on(Notice("Cut \x1b[2Jshort."))
-    view.on(ReplyDelta(text="Yes, "))
-    view.on(Notice("Not saved."))
-    view.on(ReplyDelta(text="it is."))
-    view.on(TurnFinished(result(reply="Yes, it is.")))
+    view.handle_event(Notice("Cut \x1b[2Jshort."))
+    view.handle_event(ReplyDelta(text="Yes, "))
+    view.handle_event(Notice("Not saved."))
+    view.handle_event(ReplyDelta(text="it is."))
+    view.handle_event(TurnFinished(result(reply="Yes, it is.")))
     view.close()
     assert screen.rows()[:5] == ["  Cut short.", "", "Yes, it is.", "", "  Not saved."]
-
-
-def test_reasoning_is_shown_when_asked_for(make_screen: MakeScreen) -> None:
-    """The aggregator's thinking stands above the reply, harmless."""
-    screen = make_screen(80, 24)
-    view = TerminalView(screen.console, screen.console, show_reasoning=True)
-    view.on(AggregatorStarted(AGGREGATOR, 2))
-    view.on(ReplyDelta(reasoning="Let me \x1b[2Jsee"))
-    view.on(ReplyDelta(text="Yes"))
-    view.on(TurnFinished(result(reply="Yes")))
-    assert screen.rows()[:3] == ["Let me see", "", "Yes"]
-    screen.assert_in_order()
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -350,18 +356,18 @@ def test_hostile_words_in_the_progress(make_screen: MakeScreen, text: str) -> No
     view = TerminalView(screen.console, screen.console, clock=clock)
     slot = Slot(1, 0, Agent("maker/" + text))
     failure = Failure(FailureKind.SERVICE, text, model=text)
-    view.on(RoundStarted(1, 1, (slot,)))
-    view.on(CallStarted(slot))
-    view.on(CallDelta(slot, text=text, reasoning=text))
+    view.handle_event(RoundStarted(1, 1, (slot,)))
+    view.handle_event(CallStarted(slot))
+    view.handle_event(CallDelta(slot, text=text, reasoning=text))
     clock.now += 1
-    view.tick()
-    view.on(CallRetrying(slot, failure, 1, 1.0))
-    view.on(CallFinished(Call(slot, failure=failure)))
+    view.refresh()
+    view.handle_event(CallRetrying(slot, failure, 1, 1.0))
+    view.handle_event(CallFinished(Call(slot, failure=failure)))
     clock.now += 1
-    view.tick()
-    view.on(RoundFinished(1, 1, (Call(slot, failure=failure),), 1.0))
-    view.on(Notice(text))
-    view.on(TurnFinished(result("failed", "", failure)))
+    view.refresh()
+    view.handle_event(RoundFinished(1, 1, (Call(slot, failure=failure),), 1.0))
+    view.handle_event(Notice(text))
+    view.handle_event(TurnFinished(result("failed", "", failure)))
     view.close()
     screen.assert_in_order()
 
@@ -420,9 +426,9 @@ def test_a_closed_stdout_is_told_and_a_closed_stderr_is_not() -> None:
     """The caller hears of a reader that has gone; a stderr that has gone costs nothing."""
     view = PipeView(ClosedPipe(), ClosedPipe())
     for event in rounds():
-        view.on(event)
+        view.handle_event(event)
     with pytest.raises(BrokenPipeError):
-        view.on(ReplyDelta(text="a"))
+        view.handle_event(ReplyDelta(text="a"))
 
 
 def test_json_has_everything_on_one_line() -> None:

@@ -1,0 +1,206 @@
+"""A turn on a terminal: progress on stderr, then the reply, then one dim line about it."""
+
+from __future__ import annotations
+
+import time
+from typing import IO, TYPE_CHECKING
+
+from bot.events import CallFinished, Notice, ReplyDelta, TurnFinished
+from bot.render.progress import MARGIN
+from bot.render.reply import RawReply, Reports
+from bot.render.turn_text import partial_reason, turn_failure, turn_summary
+from bot.render.view import ReplyWriter, View
+from bot.text.names import short_name
+from bot.text.sanitise import Sanitiser, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+    from bot.events import Call, Event, TurnResult
+    from bot.render.progress import Progress
+
+
+class PlainReply(ReplyWriter):
+    """Writes a reply to a terminal as plain text, sanitised, without Markdown."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self._raw = RawReply(out)
+        self._sanitiser = Sanitiser()
+
+    def feed(self, text: str) -> None:
+        """Write the next piece."""
+        self._raw.feed(self._sanitiser.feed(text))
+
+    def close(self, *, partial: bool = False) -> None:
+        """Write what was held back, and the final newline if it is missing."""
+        self._raw.feed(self._sanitiser.close())
+        self._raw.close(partial=partial)
+
+
+class TerminalView(View):
+    """Shows a turn where `out` or `err` is a terminal.
+
+    Where `out` is not, it gets the reply as a pipe would; where `err` is not, it gets failures as
+    plain lines. `plain` means no Markdown and nothing that is redrawn. `keep` leaves the rounds'
+    summaries and the line under the reply on the screen; without it only the reply and what went
+    wrong stay. A closed `out` raises BrokenPipeError.
+    """
+
+    def __init__(
+        self,
+        out: Console | IO[str],
+        err: Console | IO[str],
+        *,
+        plain: bool = False,
+        quiet: bool = False,
+        stream: bool = True,
+        keep: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._out = _console(out)
+        self._err = _console(err)
+        self._plain, self._quiet, self._stream, self._keep = plain, quiet, stream, keep
+        self._clock = clock
+        self._informs = self._err.is_terminal and not quiet
+        self._progress = self._make_progress() if self._informs else None
+        self._reports = Reports(None if self._err.is_terminal else self._err.file, quiet=quiet)
+        self._reply: ReplyWriter | None = None
+        self._notices: list[str] = []
+        self._shows_answers = False
+        self._unshown: list[Call] = []
+
+    def handle_event(self, event: Event) -> None:
+        """Show what the event says."""
+        self._reports.handle_event(event)
+        match event:
+            case ReplyDelta(text):
+                if self._progress and (self._stream or not text):
+                    self._progress.handle_event(event)
+                if text and self._stream:
+                    self._feed(text)
+            case Notice(text) if self._informs:
+                self._notices.append(one_line(text))
+                if self._reply is None:
+                    self._print_notices()
+            case TurnFinished(result):
+                self._finish(result)
+            case _ if self._progress and self._reply is None:
+                # Once the reply has begun, it stands where the progress would be drawn.
+                self._progress.handle_event(event)
+                if isinstance(event, CallFinished) and event.call.slot.role == "reference":
+                    self._unshown.append(event.call)
+                    self._show_answers()
+
+    def refresh(self) -> None:
+        """Redraw times and rates, and what a redraw of the reply left out."""
+        if self._reply is not None:
+            self._reply.refresh()
+        elif self._progress:
+            self._progress.refresh()
+
+    def toggle_answers(self) -> None:
+        """Show the answers so far and each further one as it comes, or stop showing further ones."""
+        self._shows_answers = not self._shows_answers
+        self._show_answers()
+
+    def clear_live_rows(self) -> None:
+        """Take what can still change off the screen; `refresh` draws it again, where the cursor is then."""
+        if self._progress:
+            self._progress.clear_live_rows()
+        if self._reply is not None:
+            self._reply.clear_live_rows()
+
+    def close(self) -> None:
+        """Leave the terminal in order; a reply that was still coming is marked as cut."""
+        self._end_of_progress()
+        self._end_of_reply(partial=True)
+
+    def _show_answers(self) -> None:
+        """Print the answers not shown yet, if they are wanted and nothing else is being written."""
+        if not (self._shows_answers and self._progress and self._reply is None):
+            return
+        from bot.render.proposals import show_proposal
+
+        calls, self._unshown = self._unshown, []
+        if calls:
+            self._progress.clear_live_rows()
+        for call in calls:
+            name = f"{short_name(call.slot.agent.model)}, round {call.slot.round}"
+            show_proposal(self._err, call, name, plain=self._plain)
+
+    def _feed(self, text: str) -> None:
+        if self._reply is None:
+            self._end_of_progress()
+            self._print_gap()
+            self._reply = self._make_reply()
+        self._reply.feed(text)
+
+    def _finish(self, result: TurnResult) -> None:
+        if result.reply and self._reply is None:
+            self._feed(result.reply)
+        self._end_of_progress()
+        partial = result.status == "partial"
+        replied = self._reply is not None
+        self._end_of_reply(partial=partial)
+        if result.status == "failed" and self._err.is_terminal:
+            self._print(f"✗ {turn_failure(result)}", "bad")
+        elif self._informs and replied and self._keep:
+            self._print_gap()
+            self._print_notices()
+            for line in turn_summary(result, self._err.width - len(MARGIN)):
+                self._print(line)
+        elif self._informs and partial:
+            self._print(partial_reason(result))
+        self._print_notices()
+
+    def _end_of_progress(self) -> None:
+        if self._progress:
+            self._progress.close()
+
+    def _end_of_reply(self, *, partial: bool) -> None:
+        reply, self._reply = self._reply, None
+        if reply is not None:
+            reply.close(partial=partial)
+
+    def _print_gap(self) -> None:
+        """Print a blank row around the reply, where progress and reply are on the same screen."""
+        if self._informs and self._keep and self._out.is_terminal:
+            self._print("")
+
+    def _print_notices(self) -> None:
+        notices, self._notices = self._notices, []
+        for notice in notices:
+            self._print(notice)
+
+    def _print(self, text: str, look: str = "dim") -> None:
+        progress = self._progress or self._make_progress()
+        progress.print_line(text, look)
+
+    def _make_progress(self) -> Progress:
+        from bot.render.live import can_redraw
+        from bot.render.progress import LiveProgress, PlainProgress
+
+        if self._plain or not can_redraw(self._err):
+            return PlainProgress(self._err)
+        return LiveProgress(self._err, keep=self._keep, clock=self._clock)
+
+    def _make_reply(self) -> ReplyWriter:
+        from bot.render.live import can_redraw
+
+        if not self._out.is_terminal:
+            return RawReply(self._out.file)
+        if self._plain or not can_redraw(self._out):
+            return PlainReply(self._out.file)
+        from bot.render.markdown import MarkdownStream
+
+        return MarkdownStream(self._out, clock=self._clock)
+
+
+def _console(stream: Console | IO[str]) -> Console:
+    from rich.console import Console
+
+    if isinstance(stream, Console):
+        return stream
+    return Console(file=stream, highlight=False, markup=False, emoji=False)
