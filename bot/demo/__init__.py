@@ -1,16 +1,15 @@
 """The offline service: a real OpenAI-compatible HTTP service on this computer, with models of its own.
 
-`moa-bot --demo` starts it in a child process and everything else is the true path: SDK, worker
+`moa-bot --demo` starts it in a child process; the rest is as with a real service: SDK, worker
 processes, streaming, store. The demonstration models are small programs, not language models.
-Tests and benchmarks programme the same service with delays, rates, failures and fixed replies.
+Tests and benchmarks configure the same service with delays, rates, failures and fixed replies.
 
-    process ── starts, watches ──► __main__ ─► serve ─► service ─► wire       (HTTP/1.1 over h11)
-    inspector ── asks ──────────────────────────────────►  └─► chat ─► plan ─► output
-                                      behaviour, rules, recorded ┘      ├─► models, aggregator
-                                                                        └─► faults
+    process ── starts ──► __main__ ─► serve ─► service ─► http_wire      (HTTP/1.1 with h11)
+                                                  └─► chat ─► answer_plan ─► answer_writer
+                         behaviour, fault_rules, recorded ┘     ├─► models, aggregator
+                                                                └── fault_injection
 
-This module is not the service: it only names what others need before they start one, and is cheap
-to import.
+This module only names what others need before they start the service, and is cheap to import.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ DEMO_REFERENCES: Final[tuple[str, ...]] = (
     "demo/telegraph",
     "demo/counter",
 )
-"""The demonstration models that answer side by side."""
+"""The demonstration models that answer in parallel."""
 
 DEMO_AGGREGATOR: Final = "demo/aggregator"
-"""The demonstration model that reads their answers and writes one reply out of them."""
+"""The demonstration model that writes one reply from their answers."""
 
 DEMO_CONTEXT: Final = 131_072
 """The context length in tokens that the demonstration models announce."""

@@ -22,8 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     options = _parser().parse_args(arguments)
 
-    def say(news: dict[str, object]) -> None:
-        print(json.dumps(news), flush=True)
+    def report(message: dict[str, object]) -> None:
+        print(json.dumps(message), flush=True)
 
     try:
         serve(
@@ -31,12 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.port,
             options.behaviour,
             inspect=options.inspect,
-            on_ready=lambda base_url: say({"base_url": base_url}),
+            on_ready=lambda base_url: report({"base_url": base_url}),
             child=options.child,
         )
     except MoaError as error:
         if options.child:
-            say({"error": error.message, "hint": error.hint, "kind": type(error).__name__})
+            report({"error": error.message, "hint": error.hint, "kind": type(error).__name__})
         else:
             print(f"moa-bot: {error.message}" + (f" ({error.hint})" if error.hint else ""), file=sys.stderr)
         return error.exit_code

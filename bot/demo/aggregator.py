@@ -1,73 +1,73 @@
-"""The demonstration aggregator: reads the references it was given and writes one reply out of them.
+"""The demonstration aggregator: writes one reply from the answers in the request.
 
-It merges the points of all answers, puts first what several of them say, and keeps questions for
-the end. It weighs by counting; a language model would judge. It sees only what the request holds.
+It merges the statements of all answers, puts first those that several answers make, and questions
+last. It counts, where a language model would judge.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from bot.demo.chat_reader import Reading, quoted
+from bot.demo.chat_reader import ParsedChat, quote
 from bot.demo.exact import exact_facts
 from bot.demo.models import REFERENCE_PROGRAMS
-from bot.demo.points import NOT_A_MODEL, Point, merge
+from bot.demo.statements import NOT_A_MODEL, Statement, merge_statements
 
 _SHARED: Final = 4
 _SINGLE: Final = 5
 _OPEN: Final = 3
-_POINT: Final = 220
+_MAX_LENGTH: Final = 220
 _TITLE_WORDS: Final = 12
 
 
-def aggregate(reading: Reading) -> str:
-    """One Markdown reply from the answers in the chat; without any, from the prompt alone."""
-    answers = reading.references
+def aggregate(chat: ParsedChat) -> str:
+    """Return a Markdown reply from the answers in the chat; without any, from the prompt alone."""
+    answers = chat.references
     if not answers:
-        return _alone(reading)
-    points = merge(answers)
-    questions = [point for point in points if point.text.rstrip("*_”\"'").endswith("?")]
-    claims = [point for point in points if point not in questions]
-    shared = sorted((p for p in claims if len(p.answers) > 1), key=lambda point: -len(point.answers))
-    single = _taking_turns([point for point in claims if len(point.answers) == 1], len(answers))
+        return _alone(chat)
+    statements = merge_statements(answers)
+    questions = [each for each in statements if each.text.rstrip("*_”\"'").endswith("?")]
+    claims = [each for each in statements if each not in questions]
+    shared = sorted((each for each in claims if len(each.answers) > 1), key=lambda each: -len(each.answers))
+    single = _round_robin([each for each in claims if len(each.answers) == 1], len(answers))
     many = "one answer" if len(answers) == 1 else f"{len(answers)} answers"
     parts = [
         f"*Put together from {many} by a demonstration program, {NOT_A_MODEL}.*",
-        f"## {_title(reading.prompt)}",
-        _opening(reading),
+        f"## {_title(chat.prompt)}",
+        _opening(chat),
     ]
     if shared:
-        said = [f"- {_cut(p.text)} *({len(p.answers)} of {len(answers)} say so)*" for p in shared[:_SHARED]]
-        parts += ["### Common ground", "\n".join(said)]
+        items = [f"- {_cut(p.text)} *({len(p.answers)} of {len(answers)} say so)*" for p in shared[:_SHARED]]
+        parts += ["### Common ground", "\n".join(items)]
     if single:
         heading = "What else belongs to it" if shared else "The main points"
-        parts += [f"### {heading}", "\n".join(f"- {_cut(point.text)}" for point in single[:_SINGLE])]
+        parts += [f"### {heading}", "\n".join(f"- {_cut(each.text)}" for each in single[:_SINGLE])]
     if questions:
-        questions.sort(key=lambda point: -len(point.answers))
-        parts += ["### Left open", "\n".join(f"- {_cut(point.text)}" for point in questions[:_OPEN])]
-    if not points:
+        questions.sort(key=lambda each: -len(each.answers))
+        parts += ["### Left open", "\n".join(f"- {_cut(each.text)}" for each in questions[:_OPEN])]
+    if not statements:
         parts.append("The answers hold no sentence that could be taken up.")
     return "\n\n".join(parts)
 
 
-def _opening(reading: Reading) -> str:
-    sentences = [f"The request is about {reading.term(0)} and {reading.term(1)}."]
-    if reading.earlier:
-        nth = len(reading.earlier) + 1
+def _opening(chat: ParsedChat) -> str:
+    sentences = [f"The request is about {chat.term(0)} and {chat.term(1)}."]
+    if chat.earlier:
+        nth = len(chat.earlier) + 1
         sentences.append(
-            f"It is prompt {nth} of this conversation; before it you asked {quoted(reading.earlier[-1])}."
+            f"It is prompt {nth} of this conversation; before it you asked {quote(chat.earlier[-1])}."
         )
-    if reading.system:
-        sentences.append(f"The system prompt, {quoted(reading.system)}, was read too.")
-    facts = [fact for fact in exact_facts(reading.prompt) if " = " in fact]
+    if chat.system:
+        sentences.append(f"The system prompt, {quote(chat.system)}, was read too.")
+    facts = [fact for fact in exact_facts(chat.prompt) if " = " in fact]
     if facts:
         sentences.append(f"Computed: **{'; '.join(facts[:3])}**.")
     return " ".join(sentences)
 
 
-def _taking_turns(points: list[Point], answers: int) -> list[Point]:
-    """Points that one answer alone makes, one from each answer in turn, so that all are heard."""
-    queues = [[point for point in points if number in point.answers] for number in range(answers)]
+def _round_robin(statements: list[Statement], answers: int) -> list[Statement]:
+    """Return the statements in another order: one from each answer in turn."""
+    queues = [[each for each in statements if number in each.answers] for number in range(answers)]
     turns = range(max(map(len, queues), default=0))
     return [queue[turn] for turn in turns for queue in queues if turn < len(queue)]
 
@@ -79,15 +79,15 @@ def _title(prompt: str) -> str:
 
 
 def _cut(text: str) -> str:
-    """Shorten a point for a list; a cut one loses its emphasis, whose end may have been cut off."""
-    if len(text) <= _POINT:
+    """Return a statement, shortened for a list; a cut one loses its emphasis, which may be unclosed."""
+    if len(text) <= _MAX_LENGTH:
         return text
-    return text[:_POINT].rsplit(" ", 1)[0].replace("*", "").replace("`", "") + " …"
+    return text[:_MAX_LENGTH].rsplit(" ", 1)[0].replace("*", "").replace("`", "") + " …"
 
 
-def _alone(reading: Reading) -> str:
-    steps = REFERENCE_PROGRAMS["demo/planner"](reading)
+def _alone(chat: ParsedChat) -> str:
+    steps = REFERENCE_PROGRAMS["demo/planner"](chat)
     return (
         f"*Written by a demonstration program, {NOT_A_MODEL}; no answers were given to it.*\n\n"
-        f"## {_title(reading.prompt)}\n\n{_opening(reading)}\n\n{steps.replace('## ', '### ', 1)}"
+        f"## {_title(chat.prompt)}\n\n{_opening(chat)}\n\n{steps.replace('## ', '### ', 1)}"
     )

@@ -1,8 +1,6 @@
-"""The plan of one answer: what is said, in which tokens, how fast, and what is odd about it.
+"""The plan of one answer: its tokens, their timing, and its faults.
 
-    plan_answer ─► Plan  (changed by the faults of `faults`)  ─► output speaks it, at its Pace
-
-A plan holds no connection and sends nothing.
+plan_answer ─► AnswerPlan ─► fault_injection changes it ─► answer_writer sends it, timed by TokenTiming
 """
 
 from __future__ import annotations
@@ -11,41 +9,68 @@ import json
 import time
 from dataclasses import dataclass, field
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from zlib import crc32
 
 from bot.demo import DEMO_AGGREGATOR, DEMO_REFERENCES
-from bot.demo.fault_rules import chance
+from bot.demo.fault_rules import seeded_random
 from bot.demo.tokens import tokens_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from bot.demo.behaviour import ModelBehaviour
-    from bot.demo.chat_reader import Reading
-    from bot.demo.output import Output
+    from bot.demo.chat_reader import ParsedChat
+    from bot.demo.http_wire import Exchange
 
 
 class NotRecordedError(Exception):
-    """The recorded answers hold none for this prompt."""
+    """There is no recorded answer to this prompt."""
+
+
+class AnswerWriter(Protocol):
+    """Sends an answer token by token, streamed or whole; the other methods are for faults."""
+
+    exchange: Exchange
+
+    async def start(self) -> None:
+        """Start the answer."""
+
+    async def write_token(self, name: str, text: str) -> None:
+        """Write one token of the field `name`."""
+
+    async def write_bytes(self, content: bytes) -> None:
+        """Write these bytes as part of the text, without escaping them."""
+
+    async def write_garbage(self, text: str) -> bool:
+        """Write a text that is not JSON in place of JSON; returns whether the answer can go on."""
+
+    async def write_error(self, error: dict[str, Any]) -> None:
+        """End the answer with an error."""
+
+    async def flush(self) -> None:
+        """Send everything written so far, also in an answer that is sent whole."""
+
+    async def finish(self, tokens: int) -> None:
+        """End the answer after so many tokens."""
 
 
 @dataclass(slots=True)
-class Plan:
-    """An answer to be spoken.
+class AnswerPlan:
+    """An answer to be sent.
 
-    `reasoning` and `tokens` are said in this order, the first in the field `reasoning_field`.
-    `acts` happen before token number n (from 0, thinking included), or at the end if there are
-    fewer; an act that returns False ends the answer there. `content` is what the answer holds when
-    no token is said: "", None, or no key at all (`no_content`). `hurried` tokens have no pace,
-    `stamped` ones become the time at which they are sent. `top_logprobs` are those of the first token,
-    sent with it.
+    `reasoning` is sent first, in the field `reasoning_field`, then `tokens`. `actions` run before
+    token number n (from 0, reasoning included), or at the end if there are fewer; one that returns
+    False ends the answer. `content` is the content of an answer without tokens: "", None, or left
+    out (`no_content`). `untimed` tokens are sent at once; with `timestamped`, each token becomes the
+    time at which it is sent. `top_logprobs` are those of the first token, and sent with it.
+    `piece_size` splits the body into chunks of so many bytes.
     """
 
     number: int
     model: str
     prompt_tokens: int
-    reasoning: list[str]
+    reasoning: Sequence[str]
     tokens: Iterable[str]
     reasoning_field: str = "reasoning"
     reasoning_tokens: int = 0
@@ -53,25 +78,26 @@ class Plan:
     usage: bool = True
     usage_chunk: bool = False
     endless: bool = False
-    hurried: bool = False
-    stamped: bool = False
+    untimed: bool = False
+    timestamped: bool = False
     done: bool = True
     comments: bool = False
     choices: bool = True
     content: str | None = ""
     no_content: bool = False
     top_logprobs: Mapping[str, float] | None = None
-    acts: dict[int, list[Callable[[Output], Awaitable[bool]]]] = field(default_factory=dict)
+    piece_size: int | None = None
+    actions: dict[int, list[Callable[[AnswerWriter], Awaitable[bool]]]] = field(default_factory=dict)
 
-    def pieces(self) -> Iterator[tuple[str, str]]:
-        """Yield (field, token) in the order in which they are said."""
+    def tokens_by_field(self) -> Iterator[tuple[str, str]]:
+        """Yield (field, token) in the order in which they are sent."""
         return chain(
             zip(repeat(self.reasoning_field), self.reasoning, strict=False),
             zip(repeat("content"), self.tokens, strict=False),
         )
 
-    def usage_of(self, completion_tokens: int) -> dict[str, Any]:
-        """Return the usage object after so many completion tokens, thinking included."""
+    def usage_after(self, completion_tokens: int) -> dict[str, Any]:
+        """Return the usage object after so many completion tokens, reasoning included."""
         usage: dict[str, Any] = {
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": completion_tokens,
@@ -83,78 +109,80 @@ class Plan:
 
 
 class TokenTiming:
-    """When each token is due, on an absolute schedule, so that the rate does not drift."""
+    """When each token is due, by an absolute schedule, so that the rate does not drift."""
 
     def __init__(self, behaviour: ModelBehaviour, model: str, number: int) -> None:
-        self.gap = 1 / behaviour.tokens_per_second if behaviour.tokens_per_second else 0.0
+        self.interval = 1 / behaviour.tokens_per_second if behaviour.tokens_per_second else 0.0
         self.due = 0.0
         self._behaviour = behaviour
         self._seed = (behaviour.seed, model, number)
         self._drawn = 0
 
-    def begin(self) -> None:
-        """Let the schedule begin now: the first token is due after `first_token` seconds."""
-        self.due = time.monotonic() + self.varied(self._behaviour.first_token)
+    def start(self) -> None:
+        """Start the schedule: the first token is due after `first_token` seconds."""
+        self.due = time.monotonic() + self.with_jitter(self._behaviour.first_token)
 
     def advance(self) -> None:
-        """Make the next token due."""
-        if self.gap:
-            self.due += self.varied(self.gap)
+        """Set `due` to the time of the next token."""
+        if self.interval:
+            self.due += self.with_jitter(self.interval)
 
-    def varied(self, seconds: float) -> float:
-        """Return `seconds` with the programmed jitter, the same in every run."""
+    def with_jitter(self, seconds: float) -> float:
+        """Return `seconds` with the configured jitter, the same in every run."""
         if not self._behaviour.jitter or not seconds:
             return seconds
         self._drawn += 1
-        return seconds * (1 + self._behaviour.jitter * (2 * chance(*self._seed, self._drawn) - 1))
+        return seconds * (1 + self._behaviour.jitter * (2 * seeded_random(*self._seed, self._drawn) - 1))
 
 
 def plan_answer(
     behaviour: ModelBehaviour,
     body: Mapping[str, Any],
-    reading: Reading,
+    chat: ParsedChat,
     *,
     number: int,
     nth: int,
     prompt_tokens: int,
-) -> Plan:
-    """Plan the answer to a valid request: request `number` of all, `nth` of this model (from 0).
+) -> AnswerPlan:
+    """Return the plan for a valid request: `number` of all, and `nth` of this model (from 0).
 
     Raises NotRecordedError.
     """
-    thinking = behaviour.reasoning if _may_think(body) else ""
-    reasoning = tokens_of(thinking)
+    thoughts = behaviour.reasoning if _reasoning_allowed(body) else ""
+    reasoning = tokens_of(thoughts)
     field_name = behaviour.reasoning_field
-    if thinking and field_name == "think":
-        reasoning, field_name = tokens_of(f"<think>{thinking}</think>\n\n"), "content"
-    stamped = behaviour.stamps is not None
-    tokens = stamps(behaviour.stamps or 0) if stamped else tokens_of(_text(behaviour, body, reading, nth))
+    if thoughts and field_name == "think":
+        reasoning, field_name = tokens_of(f"<think>{thoughts}</think>\n\n"), "content"
+    timestamped = behaviour.stamps is not None
+    tokens = (
+        timestamps(behaviour.stamps or 0) if timestamped else tokens_of(_text(behaviour, body, chat, nth))
+    )
     finish = "stop"
-    most = body.get("max_tokens") or body.get("max_completion_tokens")
-    # An echo that is cut would be no JSON, and stamps are told their number.
-    if most is not None and isinstance(tokens, list) and not behaviour.echo:
-        if len(reasoning) + len(tokens) > most:
+    limit = body.get("max_tokens") or body.get("max_completion_tokens")
+    # A truncated echo would not be JSON, and the number of timestamps is given.
+    if limit is not None and isinstance(tokens, list) and not behaviour.echo:
+        if len(reasoning) + len(tokens) > limit:
             finish = "length"
-        reasoning, tokens = reasoning[:most], tokens[: max(0, most - len(reasoning))]
-    asked = (body.get("stream_options") or {}) if body.get("stream") else {}
-    return Plan(
+        reasoning, tokens = reasoning[:limit], tokens[: max(0, limit - len(reasoning))]
+    options = (body.get("stream_options") or {}) if body.get("stream") else {}
+    return AnswerPlan(
         number=number,
         model=body["model"],
         prompt_tokens=prompt_tokens,
         reasoning=reasoning,
         tokens=tokens,
-        stamped=stamped,
+        timestamped=timestamped,
         reasoning_field=field_name,
         reasoning_tokens=len(reasoning),
         finish=finish,
-        usage=behaviour.usage and asked.get("include_usage", True) is not False,
+        usage=behaviour.usage and options.get("include_usage", True) is not False,
         usage_chunk=behaviour.usage_chunk,
-        top_logprobs=behaviour.top_logprobs.get(reading.prompt) if body.get("logprobs") else None,
+        top_logprobs=behaviour.top_logprobs.get(chat.prompt) if body.get("logprobs") else None,
     )
 
 
-def _may_think(body: Mapping[str, Any]) -> bool:
-    """Tell whether the request leaves thinking on; services differ in how it is switched off."""
+def _reasoning_allowed(body: Mapping[str, Any]) -> bool:
+    """Return whether the request leaves reasoning on; services differ in how it is switched off."""
     reasoning = body.get("reasoning")
     template = body.get("chat_template_kwargs")
     switches = [reasoning.get("enabled")] if isinstance(reasoning, dict) else []
@@ -163,14 +191,14 @@ def _may_think(body: Mapping[str, Any]) -> bool:
     return body.get("reasoning_effort") != "none" and False not in switches
 
 
-def stamps(count: int) -> Iterator[str]:
-    """Yield `count` tokens, each the monotonic time in seconds at which it was said."""
+def timestamps(count: int) -> Iterator[str]:
+    """Yield `count` tokens, each the monotonic time in seconds."""
     for _ in range(count):
         yield f"{time.monotonic():.6f}\n"
 
 
-def _text(behaviour: ModelBehaviour, body: Mapping[str, Any], reading: Reading, nth: int) -> str:
-    """Return what the model says; the order of precedence is told in `behaviour`."""
+def _text(behaviour: ModelBehaviour, body: Mapping[str, Any], chat: ParsedChat, nth: int) -> str:
+    """Return the model's reply; the docstring of `behaviour` has the order of precedence."""
     if behaviour.echo:
         return json.dumps(body, ensure_ascii=False)
     if behaviour.replies:
@@ -178,17 +206,17 @@ def _text(behaviour: ModelBehaviour, body: Mapping[str, Any], reading: Reading, 
     if behaviour.reply is not None:
         return behaviour.reply
     if behaviour.recorded is not None:
-        text = behaviour.recorded.get(reading.prompt)
+        text = behaviour.recorded.get(chat.prompt)
         if text is None:
             raise NotRecordedError
         return text
-    # The models are kept off the way to listening; `serve` imports them right afterwards.
+    # `serve` imports the models once it listens, so that it starts sooner.
     from bot.demo.aggregator import aggregate
     from bot.demo.models import reference_answer
 
     program = behaviour.program or body["model"]
     if program == DEMO_AGGREGATOR:
-        return aggregate(reading)
+        return aggregate(chat)
     if program not in DEMO_REFERENCES:
         program = DEMO_REFERENCES[crc32(program.encode(errors="replace")) % len(DEMO_REFERENCES)]
-    return reference_answer(program, reading)
+    return reference_answer(program, chat)

@@ -1,11 +1,11 @@
-"""The behaviour programme: how the offline service and each of its models behave.
+"""Behaviour files: how the offline service and each of its models behave.
 
-It is read from a TOML or JSON file, or sent to a running service. `[models."ID"]` serves a model
-of that id; `[models."*"]` holds what every model does unless its own table says otherwise. Keys at
-the top hold for the whole service. Without any programme the demonstration models answer at once.
+A behaviour is read from a TOML or JSON file, or sent to a running service. `[models."ID"]` serves a
+model of that id; `[models."*"]` has the defaults of all models. Keys at the top are for the whole
+service. Without a behaviour the demonstration models answer without delay.
 
-    require_key = "secret"               # 401 without it; also for one model
-    any_model = true                     # every id is served, by the values of "*"
+    require_key = "secret"               # 401 without it; also for a single model
+    any_model = true                     # every id is served, with the values of "*"
 
     [models."*"]
     tokens_per_second = 50
@@ -14,12 +14,11 @@ the top hold for the whole service. Without any programme the demonstration mode
     delay = 0.4
     failures = [{ status = 429, times = 2, headers = { Retry-After = 1 } }]
 
-What a model says is the first of these that its table has: `echo` (the request's body as JSON
-text), `replies` (in turn), `reply`, `recorded` with `recorded_as`, `stamps`, `program` (the id of a
-demonstration model), else the demonstration model of its own id, else one chosen by its id.
-Time and tokens: `delay` seconds to the headers, then `first_token` seconds, then
-`tokens_per_second`; `jitter` (0 to 1) lets all of them vary by that fraction. This module reads and
-holds the programme; it does none of it.
+A model's reply is the first of these that its table has: `echo` (the request's body as JSON),
+`replies` (one after the other), `reply`, `recorded` with `recorded_as`, `stamps` (the times of so many
+tokens), `program` (the id of a demonstration model), else the demonstration model of its own id, else
+one chosen by its id. Timing: `delay` seconds to the headers, then `first_token` seconds, then
+`tokens_per_second`; `jitter` (0 to 1) varies all of them by up to that fraction.
 """
 
 from __future__ import annotations
@@ -36,18 +35,18 @@ from bot.demo.behaviour_schema import (
     FLAG,
     FRACTION,
     HEADERS,
+    INTEGER,
     RATE,
     SECONDS,
+    STRING,
+    STRINGS,
     TABLE,
     TABLES,
-    TEXT,
-    TEXTS,
-    WHOLE,
-    Want,
+    ValueType,
+    check_table,
     one_of,
-    read_table,
 )
-from bot.demo.fault_rules import Rule, read_rule
+from bot.demo.fault_rules import FaultRule, parse_rule
 from bot.demo.recorded import Recordings
 from bot.errors import ConfigError
 
@@ -60,32 +59,32 @@ _DEMO_FACTS: Final[dict[str, Any]] = {
     "context_length": DEMO_CONTEXT,
     "pricing": {"input": 0, "output": 0},
 }
-_SERVICE: Final[dict[str, Want]] = {
-    "require_key": TEXT,
+_SERVICE: Final[dict[str, ValueType]] = {
+    "require_key": STRING,
     "max_concurrent": AT_LEAST_ONE,
     "any_model": FLAG,
     "demo_models": FLAG,
     "bare_list": FLAG,
     "models": TABLE,
 }
-_MODEL: Final[dict[str, Want]] = {
-    "require_key": TEXT,
+_MODEL: Final[dict[str, ValueType]] = {
+    "require_key": STRING,
     "max_concurrent": AT_LEAST_ONE,
-    "reject_fields": TEXTS,
+    "reject_fields": STRINGS,
     "context": AT_LEAST_ONE,
     "delay": SECONDS,
     "first_token": SECONDS,
     "tokens_per_second": RATE,
     "jitter": FRACTION,
-    "seed": WHOLE,
-    "reply": TEXT,
-    "replies": TEXTS,
-    "recorded": TEXT,
-    "recorded_as": TEXT,
+    "seed": INTEGER,
+    "reply": STRING,
+    "replies": STRINGS,
+    "recorded": STRING,
+    "recorded_as": STRING,
     "stamps": COUNT,
     "echo": FLAG,
     "program": one_of(*DEMO_MODELS),
-    "reasoning": TEXT,
+    "reasoning": STRING,
     "reasoning_field": one_of("reasoning", "reasoning_content", "think"),
     "usage": FLAG,
     "usage_chunk": FLAG,
@@ -93,17 +92,17 @@ _MODEL: Final[dict[str, Want]] = {
     "facts": TABLE,
     "failures": TABLES,
 }
-_SAYS: Final = frozenset({"echo", "replies", "reply", "recorded", "stamps", "program"})
+_REPLIES: Final = frozenset({"echo", "replies", "reply", "recorded", "stamps", "program"})
 
 
 @dataclass(frozen=True, slots=True)
 class ModelBehaviour:
-    """How one model behaves; seconds and tokens, None where nothing is programmed.
+    """How one model behaves; times in seconds, sizes in tokens, None for what is not configured.
 
     `recorded` is {instruction: reply}, `top_logprobs` {instruction: {token: log probability}} of the
-    reply's first token. `reject_fields` are fields of the request's body that are
-    answered with a 400, `facts` further fields of the model's entry in the models list, `headers`
-    further headers of every answer. `usage_chunk`: usage comes in a chunk of its own.
+    reply's first token. A field in `reject_fields` is answered with a 400; `facts` are further fields
+    of the model's entry in the models list, `headers` further headers of every answer. With
+    `usage_chunk`, usage comes in a chunk of its own.
     """
 
     require_key: str | None = None
@@ -128,12 +127,12 @@ class ModelBehaviour:
     usage_chunk: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
-    failures: tuple[Rule, ...] = ()
+    failures: tuple[FaultRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """The whole programme. `models` holds the served ids; `default` is what "*" says."""
+    """The behaviour of the whole service. `models` are the served ids; `default` is the table "*"."""
 
     models: Mapping[str, ModelBehaviour] = field(
         default_factory=lambda: {model: ModelBehaviour(facts=_DEMO_FACTS) for model in DEMO_MODELS}
@@ -144,13 +143,13 @@ class Behaviour:
     any_model: bool = False
     bare_list: bool = False
 
-    def of(self, model: str) -> ModelBehaviour | None:
-        """Return how `model` behaves; None if it is not served."""
+    def get(self, model: str) -> ModelBehaviour | None:
+        """Return the behaviour of a model; None if it is not served."""
         return self.models.get(model) or (self.default if self.any_model else None)
 
 
 def load_behaviour(path: Path) -> Behaviour:
-    """Read a behaviour file, TOML (`.toml`) or JSON; raises ConfigError in one line."""
+    """Read a behaviour file, TOML (`.toml`) or JSON; raises ConfigError with a message of one line."""
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".toml":
@@ -168,17 +167,17 @@ def load_behaviour(path: Path) -> Behaviour:
 
 
 def parse_behaviour(data: Any, source: str = "behaviour", folder: Path | None = None) -> Behaviour:
-    """Make a behaviour from plain data.
+    """Return the behaviour in plain data.
 
-    `source` names it in errors; `folder` is where paths in it begin (default: the working folder).
-    Raises ConfigError naming source, key and what was expected.
+    `source` is its name in errors; relative paths start at `folder` (default: the working folder).
+    Raises ConfigError, which names source, key and what was expected.
     """
     if not isinstance(data, dict):
         raise ConfigError(f"{source}: expected a table at the top, not {type(data).__name__}")
-    top = read_table(data, _SERVICE, "", source)
+    top = check_table(data, _SERVICE, "", source)
     tables: dict[str, Any] = dict(top.pop("models", {}))
     for model, table in tables.items():
-        read_table({f'"{model}"': table}, {f'"{model}"': TABLE}, "models.", source)
+        check_table({f'"{model}"': table}, {f'"{model}"': TABLE}, "models.", source)
     if top.pop("demo_models", True):
         tables = {model: {} for model in DEMO_MODELS} | tables
     default = tables.pop("*", {})
@@ -187,14 +186,16 @@ def parse_behaviour(data: Any, source: str = "behaviour", folder: Path | None = 
 
     def read(model: str, table: Mapping[str, Any]) -> ModelBehaviour:
         own = _read_model(model, table, source, base, recordings)
-        # A model that says something of its own does not say what "*" says as well.
-        kept = {key: value for key, value in shared.items() if not (key in _SAYS and _SAYS & own.keys())}
+        # A model with a reply of its own does not inherit that of "*".
+        inherited = {
+            key: value for key, value in shared.items() if not (key in _REPLIES and _REPLIES & own.keys())
+        }
         facts = {
             **(_DEMO_FACTS if model in DEMO_MODELS else {}),
             **shared.get("facts", {}),
             **own.get("facts", {}),
         }
-        return ModelBehaviour(**(kept | own | {"facts": facts}))
+        return ModelBehaviour(**(inherited | own | {"facts": facts}))
 
     shared = _read_model("*", default, source, base, recordings)
     return Behaviour(
@@ -207,9 +208,9 @@ def parse_behaviour(data: Any, source: str = "behaviour", folder: Path | None = 
 def _read_model(
     model: str, table: Mapping[str, Any], source: str, folder: Path, recordings: Recordings
 ) -> dict[str, Any]:
-    """Check one model's table and turn its values into those of a ModelBehaviour."""
+    """Check one model's table, and return the values of its ModelBehaviour."""
     where = f'models."{model}".'
-    values = read_table(table, _MODEL, where, source)
+    values = check_table(table, _MODEL, where, source)
     key = values.pop("recorded_as", None)
     if ("recorded" in values) != (key is not None):
         raise ConfigError(f"{source}: {where}recorded: expected together with recorded_as")
@@ -224,7 +225,7 @@ def _read_model(
         values["headers"] = {name: str(value) for name, value in values["headers"].items()}
     if "failures" in values:
         values["failures"] = tuple(
-            read_rule(rule, f"{where}failures[{index}].", source)
+            parse_rule(rule, f"{where}failures[{index}].", source)
             for index, rule in enumerate(values["failures"])
         )
     return values

@@ -1,7 +1,7 @@
-"""What the values of a behaviour file must be, and the one line that is said when one is not.
+"""Checks the values of a behaviour file; an error names the key and what was expected.
 
-A `Want` checks a value and names what was expected; `read_table` checks a whole table of them.
-It knows nothing about behaviours; their tables of keys stand in `rules` and `behaviour`.
+The keys of the tables are in `fault_rules` and `behaviour`. By hand, because the child process checks
+its behaviour before it listens, and importing pydantic takes longer than all of its start.
 """
 
 from __future__ import annotations
@@ -18,48 +18,50 @@ if TYPE_CHECKING:
 _HEADER_NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 
 
-class Want(NamedTuple):
-    """A kind of value: how it is called in an error message, and what passes for it."""
+class ValueType(NamedTuple):
+    """A type of value: its description in error messages, and its check."""
 
-    said: str
-    holds: Callable[[Any], bool]
+    description: str
+    is_valid: Callable[[Any], bool]
 
 
 def is_number(value: object) -> bool:
-    """Tell whether this is a finite number; true and false are none."""
+    """Return whether this is a finite number, and not true or false."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def is_whole(value: object, least: int) -> bool:
-    """Tell whether this is a whole number of at least `least`."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def is_integer(value: object, minimum: int) -> bool:
+    """Return whether this is an integer of at least `minimum`."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
 
 
-def one_of(*words: str) -> Want:
-    """Want one of these words."""
-    return Want("one of " + ", ".join(f'"{word}"' for word in words), lambda value: value in words)
+def one_of(*words: str) -> ValueType:
+    """Return the type of a value that is one of these words."""
+    return ValueType("one of " + ", ".join(f'"{word}"' for word in words), lambda value: value in words)
 
 
-SECONDS: Final = Want("a number of seconds, 0 or more", lambda value: is_number(value) and value >= 0)
-RATE: Final = Want("a number above 0", lambda value: is_number(value) and value > 0)
-FRACTION: Final = Want("a number from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1)
-COUNT: Final = Want("a whole number, 0 or more", lambda value: is_whole(value, 0))
-AT_LEAST_ONE: Final = Want("a whole number, 1 or more", lambda value: is_whole(value, 1))
-WHOLE: Final = Want("a whole number", lambda value: is_whole(value, -(2**63)))
-STATUS: Final = Want("an HTTP status from 200 to 599", lambda value: is_whole(value, 200) and value < 600)  # noqa: PLR2004 - HTTP's own bounds
-FLAG: Final = Want("true or false", lambda value: isinstance(value, bool))
-TEXT: Final = Want("a text", lambda value: isinstance(value, str))
-TEXTS: Final = Want(
-    "a list of texts, at least one",
+SECONDS: Final = ValueType("a number of seconds, 0 or more", lambda value: is_number(value) and value >= 0)
+RATE: Final = ValueType("a number above 0", lambda value: is_number(value) and value > 0)
+FRACTION: Final = ValueType("a number from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1)
+COUNT: Final = ValueType("a whole number, 0 or more", lambda value: is_integer(value, 0))
+AT_LEAST_ONE: Final = ValueType("a whole number, 1 or more", lambda value: is_integer(value, 1))
+INTEGER: Final = ValueType("a whole number", lambda value: is_integer(value, -(2**63)))
+STATUS: Final = ValueType(
+    "an HTTP status from 200 to 599", lambda value: is_integer(value, 200) and is_integer(599 - value, 0)
+)
+FLAG: Final = ValueType("true or false", lambda value: isinstance(value, bool))
+STRING: Final = ValueType("a string", lambda value: isinstance(value, str))
+STRINGS: Final = ValueType(
+    "a list of strings, at least one",
     lambda value: isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value),
 )
-TABLE: Final = Want("a table", lambda value: isinstance(value, dict))
-TABLES: Final = Want(
+TABLE: Final = ValueType("a table", lambda value: isinstance(value, dict))
+TABLES: Final = ValueType(
     "a list of tables",
     lambda value: isinstance(value, list) and all(isinstance(item, dict) for item in value),
 )
-HEADERS: Final = Want(
-    "a table of header names and texts or numbers",
+HEADERS: Final = ValueType(
+    "a table of header names and strings or numbers",
     lambda value: (
         isinstance(value, dict)
         and all(name and _HEADER_NAME.issuperset(name) for name in value)
@@ -72,19 +74,21 @@ def _is_header_value(value: object) -> bool:
     return is_number(value) or (isinstance(value, str) and value.isascii() and value.isprintable())
 
 
-def read_table(
-    table: Mapping[str, Any], wants: Mapping[str, Want], where: str, source: str
+def check_table(
+    table: Mapping[str, Any], types: Mapping[str, ValueType], where: str, source: str
 ) -> dict[str, Any]:
     """Return the table's values, checked.
 
-    `where` is the place in the file ("" for its top, else like `models."a".`), `source` the file's
-    name. Raises ConfigError for a key that is not wanted or a value that is not what it must be.
+    `where` is the place in the file ("" at the top, else like `models."a".`), `source` the file's
+    name. Raises ConfigError for an unknown key or a wrong value.
     """
     for key, value in table.items():
-        if key not in wants:
-            raise ConfigError(f"{source}: {where}{key}: unknown key; {expected_names(key, sorted(wants))}")
-        if not wants[key].holds(value):
-            raise ConfigError(f"{source}: {where}{key}: expected {wants[key].said}, not {_short(value)}")
+        if key not in types:
+            raise ConfigError(f"{source}: {where}{key}: unknown key; {expected_names(key, sorted(types))}")
+        if not types[key].is_valid(value):
+            raise ConfigError(
+                f"{source}: {where}{key}: expected {types[key].description}, not {_short(value)}"
+            )
     return dict(table)
 
 

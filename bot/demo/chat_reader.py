@@ -1,6 +1,6 @@
-"""What a demonstration model gets to read: a chat, taken apart once.
+"""Parses a chat for the demonstration models: prompt, key terms, kind of request, earlier answers.
 
-Words, key terms and the kind of request; no understanding is claimed. It writes no answers.
+It matches words and patterns; it understands nothing.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bot.demo.references import parse_references, user_system
+from bot.demo.references import parse_references, user_system_prompt
 
-_LOOKED_AT: Final = 20_000
-"""Characters of a prompt that are searched for terms; a prompt of 1 MB must not cost a second."""
-_LONGEST_TERM: Final = 30
-"""Characters; a script without spaces makes a whole line one word."""
+_MAX_CHARS: Final = 20_000
+"""Characters of a prompt that are searched for terms, so that a prompt of 1 MB takes no second."""
+_MAX_TERM: Final = 30
+"""Characters of a term: in a script without spaces a whole line is one word."""
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['\u2019\-][^\W_]+)*")
-_STOPPED: Final = """
+_STOP_WORD_LIST: Final = """
     a about above after again all also always am an and any are as ask at be because been before being
     below between both but by can could did do does doing don down during each few for from further get
     give had has have having he her here hers him his how however i if in into is it its itself just let
@@ -28,7 +28,7 @@ _STOPPED: Final = """
     them then there these they this those through to too under until up use very was we were what when
     where which while who whom why will with would write yes you your yours
 """
-_STOP_WORDS: Final = frozenset(_STOPPED.split())
+_STOP_WORDS: Final = frozenset(_STOP_WORD_LIST.split())
 _KINDS: Final = (
     ("compare", r"\bcompare|\bversus\b|\bvs\b|\bdifferences?\b|\bbetter\b"),
     ("why", r"\bwhy\b|\breasons?\b|\bcauses?\b"),
@@ -40,12 +40,12 @@ _KINDS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ParsedChat:
     """A chat as a demonstration model sees it.
 
-    `terms` are the prompt's key words with their counts, commonest first; `kind` is one of
+    `terms` are the prompt's key terms with their counts, most frequent first; `kind` is one of
     "compare", "why", "how", "text", "list", "what" and "other"; `system` is the user's own system
-    prompt; `references` are the answers of the round before; `earlier` the user's earlier prompts.
+    prompt; `references` are the answers of the earlier round; `earlier` are the earlier prompts.
     """
 
     prompt: str
@@ -56,28 +56,28 @@ class Reading:
     kind: str = "other"
 
     def term(self, index: int) -> str:
-        """Key term `index` in bold; a stand-in where the prompt has fewer."""
+        """Return key term `index` in bold, or general words where the prompt has fewer terms."""
         if index < len(self.terms):
             return f"**{self.terms[index][0]}**"
         return "the subject" if index == 0 else "what belongs to it"
 
 
-def read_chat(messages: Sequence[Mapping[str, Any]]) -> Reading:
-    """Take the messages of a (valid) chat request apart."""
-    asked = [text_of(message) for message in messages if message["role"] == "user"]
-    system = "\n\n".join(text_of(message) for message in messages if message["role"] == "system")
-    prompt = asked[-1] if asked else ""
-    return Reading(
+def parse_chat(messages: Sequence[Mapping[str, Any]]) -> ParsedChat:
+    """Parse the messages of a valid chat request."""
+    prompts = [message_text(message) for message in messages if message["role"] == "user"]
+    system = "\n\n".join(message_text(message) for message in messages if message["role"] == "system")
+    prompt = prompts[-1] if prompts else ""
+    return ParsedChat(
         prompt=prompt,
-        earlier=tuple(asked[:-1]),
-        system=user_system(system),
+        earlier=tuple(prompts[:-1]),
+        system=user_system_prompt(system),
         references=tuple(parse_references(system)),
         terms=key_terms(prompt),
         kind=_kind_of(prompt),
     )
 
 
-def text_of(message: Mapping[str, Any]) -> str:
+def message_text(message: Mapping[str, Any]) -> str:
     """Return the text of a message, whose content is a text, a list of parts, or null."""
     content = message.get("content")
     if isinstance(content, str):
@@ -85,25 +85,25 @@ def text_of(message: Mapping[str, Any]) -> str:
     return "".join(part.get("text") or "" for part in content or () if part.get("type") == "text")
 
 
-def words_of(text: str) -> list[str]:
-    """Return the words of `text`, as they are written."""
+def words_in(text: str) -> list[str]:
+    """Return the words of `text`."""
     return _WORD.findall(text)
 
 
 def content_words(text: str) -> frozenset[str]:
-    """Return the words of `text` that carry its sense, in lower case."""
-    return frozenset(word.casefold() for word in words_of(text)) - _STOP_WORDS
+    """Return the words of `text` in lower case, without stop words."""
+    return frozenset(word.casefold() for word in words_in(text)) - _STOP_WORDS
 
 
 def key_terms(text: str) -> tuple[tuple[str, int], ...]:
-    """Up to eight telling words of `text` with their counts: commonest first, then first come."""
-    words = (word.casefold()[:_LONGEST_TERM] for word in words_of(text[:_LOOKED_AT]))
+    """Return up to eight content words of `text` with their counts, most frequent first."""
+    words = (word.casefold()[:_MAX_TERM] for word in words_in(text[:_MAX_CHARS]))
     kept = Counter(word for word in words if len(word) > 1 and word not in _STOP_WORDS and not word.isdigit())
     return tuple(kept.most_common(8))
 
 
-def quoted(text: str, limit: int = 70) -> str:
-    """`text` on one line, in quotation marks, cut to about `limit` characters at a word's end."""
+def quote(text: str, limit: int = 70) -> str:
+    """Return `text` on one line in quotation marks, cut to about `limit` characters after a word."""
     line = " ".join(text[: limit * 8].replace("`", "'").split())
     if len(line) > limit:
         line = line[:limit].rsplit(" ", 1)[0].rstrip(",;:") + " …"
@@ -111,5 +111,5 @@ def quoted(text: str, limit: int = 70) -> str:
 
 
 def _kind_of(prompt: str) -> str:
-    start = prompt[:_LOOKED_AT]
+    start = prompt[:_MAX_CHARS]
     return next((kind for kind, signs in _KINDS if re.search(signs, start, re.IGNORECASE)), "other")

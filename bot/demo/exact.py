@@ -1,6 +1,6 @@
-"""Exact things a program can say about a prompt: sums, letters, words and dates.
+"""What can be computed from a prompt: sums, counts of letters and words, and dates.
 
-Everything here is computed from the prompt alone, the same on every day; nothing is looked up.
+The result depends on the prompt alone, not on the day.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from datetime import date
 from fractions import Fraction
 from typing import Final
 
-from bot.demo.chat_reader import words_of
+from bot.demo.chat_reader import words_in
 from bot.text.numbers import plural
 
-_LOOKED_AT: Final = 5_000
-_MOST: Final = 10**30
-_HIGHEST_POWER: Final = 64
-_LONGEST_SUM: Final = 80
+_MAX_CHARS: Final = 5_000
+_MAX_VALUE: Final = 10**30
+_MAX_POWER: Final = 64
+_MAX_SUM_LENGTH: Final = 80
 _NUMBER: Final = r"[( ]{0,6}\d{1,15}(?:\.\d{1,9})?\){0,4}"
 _SUM: Final = re.compile(rf"{_NUMBER}(?: ?(?:\*\*|[+*\u00d7\u00f7^]) ?{_NUMBER}| [-\u2212/] {_NUMBER})+")
 _WORDS: Final = (("plus", "+"), ("minus", " - "), ("times", "*"), ("divided by", " / "))
@@ -46,25 +46,25 @@ _OPERATIONS: Final[dict[type[ast.operator], Callable[[Fraction, Fraction], Fract
 }
 
 
-class _TooMuchError(Exception):
-    """A sum that is not worth doing: too large, or not a sum after all."""
+class _UnsupportedError(Exception):
+    """A sum that is too large, or not a sum."""
 
 
 def exact_facts(prompt: str) -> list[str]:
-    """Return what can be computed from the prompt, one short line each; often nothing."""
-    start = " ".join(prompt[:_LOOKED_AT].split())
+    """Return what can be computed from the prompt, one short line each; often none."""
+    start = " ".join(prompt[:_MAX_CHARS].split())
     return [*_sums(start), *_letters(start), *_dates(start)][:6]
 
 
 def size_of(prompt: str) -> str:
-    """One sentence with the prompt's words, letters and lines."""
-    words = words_of(prompt)
+    """Return a sentence with the numbers of words, lines and letters of the prompt."""
+    words = words_in(prompt)
     letters = sum(map(len, words))
     lines = prompt.count("\n") + 1
     longest = max(words, key=len, default="")
-    told = f", the longest of them “{longest[:40]}”" if longest else ""
+    suffix = f", the longest of them “{longest[:40]}”" if longest else ""
     size = f"{plural(len(words), 'word')} in {plural(lines, 'line')}"
-    return f"The prompt has {size} and {letters:,} letters{told}."
+    return f"The prompt has {size} and {letters:,} letters{suffix}."
 
 
 def _sums(text: str) -> Iterator[str]:
@@ -75,7 +75,7 @@ def _sums(text: str) -> Iterator[str]:
         text = re.sub(rf"(?<=\d)\s+{word}\s+(?=\d)", sign, text)
     for match in _SUM.finditer(text):
         written = " ".join(match.group().split())
-        if len(written) <= _LONGEST_SUM:
+        if len(written) <= _MAX_SUM_LENGTH:
             python = (
                 written.replace("\u00d7", "*")
                 .replace("\u00f7", "/")
@@ -86,7 +86,7 @@ def _sums(text: str) -> Iterator[str]:
             try:
                 value = _value(ast.parse(python, mode="eval").body)
                 yield f"{' '.join(shown.split())} = {_shown(value)}"
-            except (SyntaxError, ZeroDivisionError, _TooMuchError):
+            except (SyntaxError, ZeroDivisionError, _UnsupportedError):
                 continue
 
 
@@ -96,16 +96,16 @@ def _value(node: ast.expr) -> Fraction:
     if isinstance(node, ast.BinOp):
         left, right = _value(node.left), _value(node.right)
         if isinstance(node.op, ast.Pow):
-            if right.denominator != 1 or not 0 <= right <= _HIGHEST_POWER or abs(left) > _MOST:
-                raise _TooMuchError
+            if right.denominator != 1 or not 0 <= right <= _MAX_POWER or abs(left) > _MAX_VALUE:
+                raise _UnsupportedError
             value = left ** int(right)
         elif type(node.op) in _OPERATIONS:
             value = _OPERATIONS[type(node.op)](left, right)
         else:
-            raise _TooMuchError
-        if abs(value.numerator) <= _MOST and value.denominator <= _MOST:
+            raise _UnsupportedError
+        if abs(value.numerator) <= _MAX_VALUE and value.denominator <= _MAX_VALUE:
             return value
-    raise _TooMuchError
+    raise _UnsupportedError
 
 
 def _shown(value: Fraction) -> str:

@@ -1,13 +1,13 @@
-"""What goes wrong on purpose: one small function for each kind of failure rule.
+"""What each kind of fault does to an answer.
 
-Three tables, by the moment at which a fault strikes:
+Three tables, by the moment at which a fault takes effect:
 
-    INSTEAD   before the answer, in its place:  refuse, reset, stall, status, redirect, html, context_length
-    MIDWAY    after `tokens` tokens:            cut, stall_after, garbage, invalid_utf8, error_in_stream
-    SHAPE     changes what is said, or how:     empty, null_content, no_choices, empty_delta, no_finish,
-                                                no_done, comments, split, repeat, huge
+    REPLACES_ANSWER   in place of the answer:  refuse, reset, stall, status, redirect, html, context_length
+    DURING_ANSWER     after `tokens` tokens:   cut, stall_after, garbage, invalid_utf8, error_in_stream
+    CHANGES_ANSWER    changes the plan:        empty, null_content, no_choices, empty_delta, no_finish,
+                                               no_done, comments, split, repeat, huge
 
-When a rule strikes is told in `rules`.
+Which requests a fault applies to is decided in `fault_rules`.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
-    from bot.demo.answer_plan import Plan
-    from bot.demo.fault_rules import Rule
+    from bot.demo.answer_plan import AnswerPlan, AnswerWriter
+    from bot.demo.fault_rules import FaultRule
     from bot.demo.http_wire import Exchange
-    from bot.demo.output import Output
 
 _BLOCK: Final = 2**14
 
 
-class RefusalError(Exception):
-    """An answer with an error status, in the shape that OpenAI gives to errors."""
+class StatusError(Exception):
+    """An answer with an error status, in OpenAI's form of errors."""
 
     def __init__(
         self, status: int, message: str, *, kind: str = "", code: str | None = None, param: str | None = None
@@ -45,17 +44,14 @@ def error_body(message: str, kind: str, code: str | None = None, param: str | No
 
 
 def _kind_of(status: int) -> str:
-    if status == 429:  # noqa: PLR2004 - HTTP's name for it is a number
-        return "rate_limit_error"
-    if status == 401:  # noqa: PLR2004 - likewise
-        return "authentication_error"
-    return "server_error" if status >= 500 else "invalid_request_error"  # noqa: PLR2004 - likewise
+    kinds = {401: "authentication_error", 429: "rate_limit_error"}
+    return kinds.get(status, "server_error" if status >= 500 else "invalid_request_error")  # noqa: PLR2004 - HTTP's own number
 
 
-def too_long(limit: int, prompt: int, completion: int, rule: Rule | None = None) -> RefusalError:
-    """Return the 400 of a context that is too small, worded in OpenAI's manner unless a rule words it.
+def context_error(limit: int, prompt: int, completion: int, rule: FaultRule | None = None) -> StatusError:
+    """Return the 400 for a context that is too small, in OpenAI's words unless the rule has a message.
 
-    All in tokens. In a rule's message {limit}, {requested}, {prompt} and {completion} are filled in.
+    All numbers in tokens. {limit}, {requested}, {prompt} and {completion} in the message are replaced.
     """
     message = (rule and rule.message) or (
         "This model's maximum context length is {limit} tokens. However, you requested {requested} tokens "
@@ -65,39 +61,33 @@ def too_long(limit: int, prompt: int, completion: int, rule: Rule | None = None)
     for name, number in numbers.items():
         message = message.replace("{" + name + "}", str(number))
     code = (rule and rule.code) or "context_length_exceeded"
-    return RefusalError(400, message, kind=(rule and rule.type) or "", code=code, param="messages")
+    return StatusError(400, message, kind=(rule and rule.type) or "", code=code, param="messages")
 
 
-# In place of the answer
+# In place of the answer. The mapping holds the tokens of "prompt" and "completion" that were requested.
 
 
-async def _refuse(exchange: Exchange, rule: Rule, _: Mapping[str, int]) -> None:
-    exchange.drop(reset=rule.kind == "reset")
+async def _disconnect(exchange: Exchange, rule: FaultRule, _: Mapping[str, int]) -> None:
+    exchange.disconnect(reset=rule.kind == "reset")
 
 
-async def _stall(exchange: Exchange, rule: Rule, _: Mapping[str, int]) -> None:
-    del exchange, rule
+async def _stall(*_: object) -> None:
     await asyncio.Event().wait()
 
 
-async def _status(exchange: Exchange, rule: Rule, _: Mapping[str, int]) -> None:
+async def _status(exchange: Exchange, rule: FaultRule, _: Mapping[str, int]) -> None:
     status = rule.status or 500
-    refusal = RefusalError(
-        status,
-        rule.message or f"Programmed failure with status {status}.",
-        kind=rule.type or "",
-        code=rule.code,
-    )
+    message = rule.message or f"Configured failure with status {status}."
     exchange.headers |= rule.headers
-    raise refusal
+    raise StatusError(status, message, kind=rule.type or "", code=rule.code)
 
 
-async def _redirect(exchange: Exchange, rule: Rule, _: Mapping[str, int]) -> None:
+async def _redirect(exchange: Exchange, rule: FaultRule, _: Mapping[str, int]) -> None:
     exchange.headers["location"] = rule.location
     await exchange.reply(rule.status or 307, "text/plain", b"")
 
 
-async def _html(exchange: Exchange, rule: Rule, _: Mapping[str, int]) -> None:
+async def _html(exchange: Exchange, rule: FaultRule, _: Mapping[str, int]) -> None:
     page = (
         rule.text
         or "<!doctype html><html><head><title>Sign in</title></head><body>Sign in first.</body></html>"
@@ -105,122 +95,59 @@ async def _html(exchange: Exchange, rule: Rule, _: Mapping[str, int]) -> None:
     await exchange.reply(rule.status or 200, "text/html; charset=utf-8", page.encode())
 
 
-async def _context_length(exchange: Exchange, rule: Rule, asked: Mapping[str, int]) -> None:
-    del exchange
-    requested = asked["prompt"] + asked["completion"]
-    raise too_long(rule.limit or requested - 1, asked["prompt"], asked["completion"], rule)
+async def _context_length(_: Exchange, rule: FaultRule, tokens: Mapping[str, int]) -> None:
+    limit = rule.limit or tokens["prompt"] + tokens["completion"] - 1
+    raise context_error(limit, tokens["prompt"], tokens["completion"], rule)
 
 
-INSTEAD: Final[dict[str, Callable[[Exchange, Rule, Mapping[str, int]], Awaitable[None]]]] = {
-    "refuse": _refuse,
-    "reset": _refuse,
+REPLACES_ANSWER: Final[dict[str, Callable[[Exchange, FaultRule, Mapping[str, int]], Awaitable[None]]]] = {
+    "refuse": _disconnect,
+    "reset": _disconnect,
     "stall": _stall,
     "status": _status,
     "redirect": _redirect,
     "html": _html,
     "context_length": _context_length,
 }
-"""Faults in place of an answer; the mapping holds the tokens of "prompt" and "completion" asked for."""
 
 
-# In the middle of the answer: False ends it
+# During the answer: False ends it.
 
 
-async def _cut(output: Output, rule: Rule) -> bool:
-    await output.show()
-    output.exchange.drop(reset=rule.reset)
+async def _cut(writer: AnswerWriter, rule: FaultRule) -> bool:
+    await writer.flush()
+    writer.exchange.disconnect(reset=rule.reset)
     return False
 
 
-async def _stall_after(output: Output, rule: Rule) -> bool:
-    del rule
-    await output.show()
+async def _stall_after(writer: AnswerWriter, _: FaultRule) -> bool:
+    await writer.flush()
     await asyncio.Event().wait()
     return False
 
 
-async def _garbage(output: Output, rule: Rule) -> bool:
-    return await output.garble(rule.text or "{this is no JSON")
+async def _garbage(writer: AnswerWriter, rule: FaultRule) -> bool:
+    return await writer.write_garbage(rule.text or "{this is no JSON")
 
 
-async def _invalid_utf8(output: Output, rule: Rule) -> bool:
-    del rule
-    await output.raw(b"\xff\xc3\x28")
+async def _invalid_utf8(writer: AnswerWriter, _: FaultRule) -> bool:
+    await writer.write_bytes(b"\xff\xc3\x28")
     return True
 
 
-async def _error_in_stream(output: Output, rule: Rule) -> bool:
-    message = rule.message or "Programmed failure in the middle of an answer."
-    await output.error(error_body(message, rule.type or "server_error", rule.code))
+async def _error_in_stream(writer: AnswerWriter, rule: FaultRule) -> bool:
+    message = rule.message or "Configured failure in the middle of an answer."
+    await writer.write_error(error_body(message, rule.type or "server_error", rule.code))
     return False
 
 
-MIDWAY: Final[dict[str, Callable[[Output, Rule], Awaitable[bool]]]] = {
+DURING_ANSWER: Final[dict[str, Callable[[AnswerWriter, FaultRule], Awaitable[bool]]]] = {
     "cut": _cut,
     "stall_after": _stall_after,
     "garbage": _garbage,
     "invalid_utf8": _invalid_utf8,
     "error_in_stream": _error_in_stream,
 }
-
-
-# The shape of the answer
-
-
-def _nothing(plan: Plan) -> None:
-    plan.reasoning, plan.tokens, plan.reasoning_tokens = [], [], 0
-
-
-def _empty(plan: Plan, exchange: Exchange, rule: Rule) -> None:
-    del exchange, rule
-    plan.tokens = []
-
-
-def _null_content(plan: Plan, exchange: Exchange, rule: Rule) -> None:
-    del exchange, rule
-    _nothing(plan)
-    plan.content = None
-
-
-def _no_choices(plan: Plan, exchange: Exchange, rule: Rule) -> None:
-    del exchange, rule
-    _nothing(plan)
-    plan.choices = False
-
-
-def _empty_delta(plan: Plan, exchange: Exchange, rule: Rule) -> None:
-    del exchange, rule
-    plan.no_content, plan.usage = True, False
-
-
-def _no_finish(plan: Plan, exchange: Exchange, rule: Rule) -> None:
-    del exchange, rule
-    plan.finish = None
-
-
-def _no_done(plan: Plan, exchange: Exchange, rule: Rule) -> None:
-    del exchange, rule
-    plan.done = False
-
-
-def _comments(plan: Plan, exchange: Exchange, rule: Rule) -> None:
-    del exchange, rule
-    plan.comments = True
-
-
-def _split(plan: Plan, exchange: Exchange, rule: Rule) -> None:
-    del plan
-    exchange.piece = rule.size
-
-
-def _repeat(plan: Plan, exchange: Exchange, rule: Rule) -> None:
-    del exchange
-    plan.tokens, plan.endless = repeat(rule.text or " again"), True
-
-
-def _huge(plan: Plan, exchange: Exchange, rule: Rule) -> None:
-    del exchange
-    plan.tokens, plan.hurried = _blocks(rule.bytes), True
 
 
 def _blocks(size: int) -> Iterator[str]:
@@ -230,24 +157,28 @@ def _blocks(size: int) -> Iterator[str]:
         yield block[: size - start]
 
 
-SHAPE: Final[dict[str, Callable[[Plan, Exchange, Rule], None]]] = {
-    "empty": _empty,
-    "null_content": _null_content,
-    "no_choices": _no_choices,
-    "empty_delta": _empty_delta,
-    "no_finish": _no_finish,
-    "no_done": _no_done,
-    "comments": _comments,
-    "split": _split,
-    "repeat": _repeat,
-    "huge": _huge,
+_NOTHING: Final[dict[str, Any]] = {"reasoning": (), "tokens": (), "reasoning_tokens": 0}
+
+CHANGES_ANSWER: Final[dict[str, Callable[[FaultRule], dict[str, Any]]]] = {
+    "empty": lambda _: {"tokens": ()},
+    "null_content": lambda _: {**_NOTHING, "content": None},
+    "no_choices": lambda _: {**_NOTHING, "choices": False},
+    "empty_delta": lambda _: {"no_content": True, "usage": False},
+    "no_finish": lambda _: {"finish": None},
+    "no_done": lambda _: {"done": False},
+    "comments": lambda _: {"comments": True},
+    "split": lambda rule: {"piece_size": rule.size},
+    "repeat": lambda rule: {"tokens": repeat(rule.text or " again"), "endless": True},
+    "huge": lambda rule: {"tokens": _blocks(rule.bytes), "untimed": True},
 }
+"""The fields of the plan that a rule changes."""
 
 
-def alter(plan: Plan, exchange: Exchange, rule: Rule) -> None:
-    """Let a rule of MIDWAY or SHAPE change the plan of an answer."""
-    if rule.kind in SHAPE:
-        SHAPE[rule.kind](plan, exchange, rule)
-    else:
-        act = MIDWAY[rule.kind]
-        plan.acts.setdefault(rule.tokens, []).append(lambda output: act(output, rule))
+def apply_rule(plan: AnswerPlan, rule: FaultRule) -> None:
+    """Change the plan of an answer as a rule of DURING_ANSWER or CHANGES_ANSWER says."""
+    if rule.kind in DURING_ANSWER:
+        action = DURING_ANSWER[rule.kind]
+        plan.actions.setdefault(rule.tokens, []).append(lambda writer: action(writer, rule))
+        return
+    for name, value in CHANGES_ANSWER[rule.kind](rule).items():
+        setattr(plan, name, value)

@@ -1,17 +1,17 @@
-"""Failure rules of a behaviour: when one strikes, and what it is told to do.
+"""Fault rules of a behaviour: which requests a fault applies to, and its settings.
 
-A rule has a `kind`; what each kind does stands in `faults`. Beside the keys of its kind, each rule
-may say when it strikes. Without any of these it strikes every time:
+A rule has a `kind`; what each kind does is in `fault_injection`. Besides the keys of its kind, a rule
+can choose its requests. Without any of these keys it applies to all:
 
-    times = 2           the first two requests that it sees, then never again
-    skip = 1            not the first one
-    every = 3           each third one
-    probability = 0.1   by chance, with `seed` for a schedule that repeats
-    contains = "text"   only prompts whose last user message holds this text
-    references = true   only requests with (false: without) answers of a round before
+    times = 2           to the first two requests
+    skip = 1            not to the first request
+    every = 3           to every third request
+    probability = 0.1   at random, with `seed` for a sequence that repeats
+    contains = "text"   only if the last user message contains this text
+    references = true   only if the request holds (false: does not hold) answers of an earlier round
 
-Counts are kept for each model. All rules are looked at in their order; the first that replaces the
-answer ends it, those that change an answer add up.
+Requests are counted per model. The rules are checked in order; the first that replaces the answer
+ends it, those that change an answer add up.
 """
 
 from __future__ import annotations
@@ -25,42 +25,42 @@ from bot.demo.behaviour_schema import (
     FLAG,
     FRACTION,
     HEADERS,
+    INTEGER,
     STATUS,
-    TEXT,
-    WHOLE,
-    Want,
+    STRING,
+    ValueType,
+    check_table,
     one_of,
-    read_table,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_WHEN: Final[dict[str, Want]] = {
+_REQUESTS: Final[dict[str, ValueType]] = {
     "times": AT_LEAST_ONE,
     "skip": COUNT,
     "every": AT_LEAST_ONE,
     "probability": FRACTION,
-    "seed": WHOLE,
-    "contains": TEXT,
+    "seed": INTEGER,
+    "contains": STRING,
     "references": FLAG,
 }
-_AFTER: Final[dict[str, Want]] = {"tokens": COUNT}
-_SAID: Final[dict[str, Want]] = {"message": TEXT, "code": TEXT, "type": TEXT}
+_AFTER: Final[dict[str, ValueType]] = {"tokens": COUNT}
+_ERROR: Final[dict[str, ValueType]] = {"message": STRING, "code": STRING, "type": STRING}
 
-KIND_KEYS: Final[dict[str, dict[str, Want]]] = {
-    "status": {"status": STATUS, "headers": HEADERS, **_SAID},
-    "redirect": {"status": STATUS, "location": TEXT},
+KIND_KEYS: Final[dict[str, dict[str, ValueType]]] = {
+    "status": {"status": STATUS, "headers": HEADERS, **_ERROR},
+    "redirect": {"status": STATUS, "location": STRING},
     "refuse": {},
     "reset": {},
     "stall": {},
-    "html": {"status": STATUS, "text": TEXT},
-    "context_length": {"limit": AT_LEAST_ONE, **_SAID},
+    "html": {"status": STATUS, "text": STRING},
+    "context_length": {"limit": AT_LEAST_ONE, **_ERROR},
     "cut": {"reset": FLAG, **_AFTER},
     "stall_after": _AFTER,
-    "garbage": {"text": TEXT, **_AFTER},
+    "garbage": {"text": STRING, **_AFTER},
     "invalid_utf8": _AFTER,
-    "error_in_stream": {**_SAID, **_AFTER},
+    "error_in_stream": {**_ERROR, **_AFTER},
     "empty": {},
     "null_content": {},
     "no_choices": {},
@@ -69,15 +69,15 @@ KIND_KEYS: Final[dict[str, dict[str, Want]]] = {
     "no_done": {},
     "comments": {},
     "split": {"size": AT_LEAST_ONE},
-    "repeat": {"text": TEXT},
+    "repeat": {"text": STRING},
     "huge": {"bytes": AT_LEAST_ONE},
 }
-"""The kinds of failure, each with the keys that it understands."""
+"""The kinds of fault, each with its keys."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """One failure rule; the module's docstring says when it strikes, `faults` what it does."""
+class FaultRule:
+    """One fault rule; see the module's docstring, and `fault_injection` for the kinds."""
 
     kind: str = "status"
     times: int | None = None
@@ -100,39 +100,37 @@ class Rule:
     size: int = 1
     bytes: int = 50_000_000
 
-    def concerns(self, prompt: str, *, references: bool) -> bool:
-        """Tell whether the rule looks at a request with this prompt at all; only such are counted."""
+    def matches(self, prompt: str, *, references: bool) -> bool:
+        """Return whether the rule is about requests with this prompt; only those are counted."""
         if self.references is not None and self.references is not references:
             return False
         return self.contains is None or self.contains in prompt
 
-    def strikes(self, seen: int, model: str) -> bool:
-        """Tell whether the rule strikes at the request number `seen` (from 1) that concerns it."""
-        nth = seen - self.skip
+    def applies(self, count: int, key: str) -> bool:
+        """Return whether the rule applies to the request number `count` (from 1) of those that match.
+
+        `key` keeps the random sequences of several rules apart.
+        """
+        nth = count - self.skip
         if nth < 1 or (self.times is not None and nth > self.times):
             return False
         if self.every is not None and nth % self.every:
             return False
-        return self.probability is None or chance(self.seed, model, seen) < self.probability
+        return self.probability is None or seeded_random(self.seed, key, count) < self.probability
 
 
-def chance(*parts: object) -> float:
-    """Return a number in [0, 1) that depends on `parts` alone, so that a schedule can be repeated."""
-    # hashlib and random are slow to import, and most services never draw lots.
-    from zlib import crc32
+def seeded_random(*parts: object) -> float:
+    """Return a number in [0, 1) that depends on `parts` alone."""
+    from random import Random  # most services need no random numbers
 
-    value = crc32("\x1f".join(map(str, parts)).encode())
-    # A CRC alone would give neighbouring requests related numbers.
-    for _ in range(2):
-        value = ((value ^ (value >> 15)) * 0x9E37_79B1) & 0xFFFF_FFFF
-    return (value ^ (value >> 16)) / 2**32
+    return Random(repr(parts)).random()  # noqa: S311 - not for cryptography
 
 
-def read_rule(table: Mapping[str, Any], where: str, source: str) -> Rule:
-    """Make a rule from its table in a behaviour file; raises ConfigError."""
+def parse_rule(table: Mapping[str, Any], where: str, source: str) -> FaultRule:
+    """Return the rule of a table in a behaviour file; raises ConfigError."""
     kind = table.get("kind", "status")
-    read_table({"kind": kind}, {"kind": one_of(*KIND_KEYS)}, where, source)
-    values = read_table(table, {"kind": TEXT, **_WHEN, **KIND_KEYS[kind]}, where, source)
+    check_table({"kind": kind}, {"kind": one_of(*KIND_KEYS)}, where, source)
+    values = check_table(table, {"kind": STRING, **_REQUESTS, **KIND_KEYS[kind]}, where, source)
     if "headers" in values:
         values["headers"] = {name: str(value) for name, value in values["headers"].items()}
-    return Rule(**values)
+    return FaultRule(**values)

@@ -1,10 +1,15 @@
-"""HTTP/1.1 on one connection: requests in, bytes out, and who left when.
+"""HTTP/1.1 on one connection, with h11.
 
-    Connection   one TCP connection; h11 parses what comes in; kept alive over many requests
-    Exchange     one request on it and the way to answer it
+    Connection   one TCP connection; h11 parses the requests; kept alive over many of them
+    Exchange     one request on it, and the methods that answer it
 
-h11 writes heads and ends; the chunks between are framed here, one write each, because a streamed
-token must cost little. What is asked and answered is not known here.
+By hand, and not with Starlette, for three reasons. Faults break the connection of the chat route in
+ways that an ASGI server does not allow: RST, a close in the middle of a chunked body, no answer at all,
+chunks of a single byte. The inspection routes report when a client disconnected. And the service
+starts with the program: importing h11 takes a quarter of the time of Starlette and uvicorn.
+
+h11 writes headers and ends; the chunks between are framed here, because a streamed token must cost
+little.
 """
 
 from __future__ import annotations
@@ -25,15 +30,15 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
 MAX_BODY: Final = 64 * 2**20
-"""Bytes of a request's body above which the answer is 413."""
+"""The largest body of a request in bytes; a larger one is answered with 413."""
 
 READ_SIZE: Final = 2**18
-_FULL_ENOUGH: Final = 2**16
-_LINGER: Final = 2.0
+_DRAIN_ABOVE: Final = 2**16
+_LINGER_SECONDS: Final = 2.0
 
 
 class BadRequestError(Exception):
-    """A request that is not HTTP, or too large: `status` 400 or 413, and why."""
+    """A request that is not HTTP (`status` 400) or too large (413)."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -56,7 +61,7 @@ class Request:
 
 
 class Connection:
-    """One TCP connection from a client; `number` counts them from 1."""
+    """One TCP connection from a client; connections are numbered from 1."""
 
     def __init__(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.number = number
@@ -65,8 +70,8 @@ class Connection:
         self._reader = reader
         self._reading: asyncio.Task[bytes] | None = None
 
-    async def request(self) -> Request | None:
-        """Read the next request; None when the client is done. Raises BadRequestError."""
+    async def next_request(self) -> Request | None:
+        """Return the next request; None when the client has closed. Raises BadRequestError."""
         try:
             head = await self._event()
             if not isinstance(head, h11.Request):
@@ -87,20 +92,20 @@ class Connection:
             chunked_reply=head.http_version != b"1.0",
         )
 
-    async def attend(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Run `work`, and cancel it when the client leaves; tell whether it came to its end."""
+    async def run_until_disconnect(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Run `work`, and cancel it when the client disconnects; returns whether it ended by itself."""
         task = asyncio.ensure_future(work)
         try:
             while True:
-                reading = self._start_reading()
-                await asyncio.wait({task, reading}, return_when=asyncio.FIRST_COMPLETED)
+                chat = self._start_reading()
+                await asyncio.wait({task, chat}, return_when=asyncio.FIRST_COMPLETED)
                 if task.done():
                     task.result()
                     return True
                 data = self._take_read()
                 if not data:
                     return False
-                # A request sent ahead; h11 keeps it until the next cycle.
+                # A pipelined request; h11 keeps it until the next cycle.
                 self.http.receive_data(data)
         except ConnectionError:
             return False
@@ -109,20 +114,20 @@ class Connection:
                 task.cancel()
                 await asyncio.wait({task})
                 if not task.cancelled():
-                    # It broke on the leaving client's connection just then; the news is the same.
+                    # It failed on the closed connection at the same moment, which means the same.
                     task.exception()
 
     def next_cycle(self) -> bool:
-        """Make ready for another request; False when the connection has to be closed."""
+        """Prepare for another request; False when the connection has to be closed."""
         if self.http.our_state is h11.DONE and self.http.their_state is h11.DONE:
             self.http.start_next_cycle()
             return True
         return False
 
     async def linger(self) -> None:
-        """Let the client read a refusal before the close: swallow what it still sends, for a while."""
+        """Let the client read an error before the close: discard what it still sends, for a while."""
         try:
-            async with asyncio.timeout(_LINGER):
+            async with asyncio.timeout(_LINGER_SECONDS):
                 if self.writer.can_write_eof():
                     self.writer.write_eof()
                 while True:
@@ -133,7 +138,7 @@ class Connection:
             return
 
     def close(self) -> None:
-        """Stop reading and close, after what is written has been sent."""
+        """Stop reading, and close once everything written has been sent."""
         if self._reading is not None and not self._reading.cancel():
             self._take_read()
         self.writer.close()
@@ -165,22 +170,21 @@ class Connection:
         return self._reading
 
     def _take_read(self) -> bytes:
-        """Return what was read; b"" when the client closed or broke the connection."""
+        """Return what was read; b"" when the client closed or reset the connection."""
         task, self._reading = self._reading, None
         return b"" if task is None or task.exception() is not None else task.result()
 
 
 class Exchange:
-    """A request and the way to answer it.
+    """A request and the methods that answer it.
 
-    `number` is that of the chat request.
-    `piece` makes every body go out in pieces of so many bytes, each a chunk of its own.
+    `number` is the number of a chat request. `piece_size` splits the body into chunks of so many bytes.
     """
 
     def __init__(self, connection: Connection, request: Request) -> None:
         self.connection = connection
         self.request = request
-        self.piece: int | None = None
+        self.piece_size: int | None = None
         self.headers: dict[str, str] = {}
         self.started = False
         self.number = 0
@@ -189,8 +193,8 @@ class Exchange:
         self._chunked = request.chunked_reply
 
     async def reply(self, status: int, content_type: str, body: bytes) -> None:
-        """Answer in one go."""
-        if self.piece is not None and body:
+        """Send a whole answer."""
+        if self.piece_size is not None and body:
             await self.start(status, content_type)
             await self.write(body)
             await self.end()
@@ -206,33 +210,33 @@ class Exchange:
         await self.reply(status, "application/json", json.dumps(value).encode())
 
     async def start(self, status: int, content_type: str) -> None:
-        """Send the head of an answer whose length is not known yet."""
+        """Send the headers of an answer whose length is not known yet."""
         self.started = True
         framing = ("transfer-encoding", "chunked") if self._chunked else ("connection", "close")
         self._writer.write(self._head(status, content_type, framing))
         await self._writer.drain()
 
     async def write(self, data: bytes) -> None:
-        """Send some bytes of the body as one chunk (or as pieces)."""
+        """Send bytes of the body as one chunk (or in pieces)."""
         if not data:
-            # An empty chunk would be the end of the body.
+            # An empty chunk would end the body.
             return
-        if self.piece is None:
+        if self.piece_size is None:
             self._writer.write(self._frame(data))
         else:
-            for start in range(0, len(data), self.piece):
-                self._writer.write(self._frame(data[start : start + self.piece]))
-                # Lets the piece leave by itself instead of together with the next.
+            for start in range(0, len(data), self.piece_size):
+                self._writer.write(self._frame(data[start : start + self.piece_size]))
+                # So that the piece is sent by itself, not together with the next.
                 await asyncio.sleep(0)
-        if self._writer.transport.get_write_buffer_size() > _FULL_ENOUGH or self._writer.is_closing():
+        if self._writer.transport.get_write_buffer_size() > _DRAIN_ABOVE or self._writer.is_closing():
             await self._writer.drain()
 
     async def end(self, last: bytes = b"") -> None:
-        """Send the last bytes and the end of the body in one write.
+        """Send the last bytes and the end of the body.
 
-        A client that closes as soon as it has read what it wanted then finds the end there as well.
+        In one write, so that a client that closes after the last bytes has received the end, too.
         """
-        if last and self.piece is not None:
+        if last and self.piece_size is not None:
             await self.write(last)
             last = b""
         self._writer.write(
@@ -241,19 +245,19 @@ class Exchange:
         await self._writer.drain()
 
     async def flush(self) -> None:
-        """Wait until all that was written has left this process."""
+        """Wait until everything written has been passed to the system."""
         transport = self._writer.transport
         transport.set_write_buffer_limits(high=0)
         await self._writer.drain()
         transport.set_write_buffer_limits()
 
-    def drop(self, *, reset: bool) -> None:
+    def disconnect(self, *, reset: bool) -> None:
         """Close the connection at once, with RST or with FIN."""
         transport = self._writer.transport
         if not reset:
             self._writer.close()
             return
-        # On, for 0 seconds; Windows' struct linger is made of shorts.
+        # Linger on, for 0 seconds, makes the close an RST; on Windows the struct has two shorts.
         linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         transport.abort()

@@ -1,9 +1,9 @@
-"""The demonstration reference models: six small programs that answer a prompt in six plain ways.
+"""The demonstration reference models: six small programs that answer a prompt in six ways.
 
-Each is a function from a `Reading` to Markdown, the same for the same chat. They work with the
-words of the prompt and know nothing about the world, and each says so. When the chat holds the
-answers of a round before, a model reads them and takes up what its own answer lacks. The
-aggregator lives in a module of its own.
+Each is a function from a `ParsedChat` to Markdown, and returns the same text for the same chat. They
+work with the words of the prompt, know nothing about the world, and say so. When the chat holds the
+answers of an earlier round, a model adds statements that its own answer lacks. The aggregator is in
+a module of its own.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from bot.demo.chat_reader import Reading, content_words, quoted, words_of
+from bot.demo.chat_reader import ParsedChat, content_words, quote, words_in
 from bot.demo.exact import exact_facts, size_of
-from bot.demo.points import NOT_A_MODEL, Point, merge, points_of
+from bot.demo.statements import NOT_A_MODEL, Statement, merge_statements, split_statements
 from bot.text.numbers import plural
 
-App = Callable[[Reading], str]
+Program = Callable[[ParsedChat], str]
 
-_LONG_POINT: Final = 240
+_MAX_LENGTH: Final = 240
 
 _OUTLINES: Final = {
     "compare": ("what each side is", "where they agree", "where they differ", "which to choose when"),
@@ -60,22 +60,22 @@ _VAGUE_WORDS: Final = """
 _VAGUE: Final = frozenset(_VAGUE_WORDS.split())
 
 
-def outliner(reading: Reading) -> str:
+def outliner(chat: ParsedChat) -> str:
     """Write an outline of what a full answer would need."""
-    parts = _OUTLINES[reading.kind]
+    parts = _OUTLINES[chat.kind]
     sections = [f"{number}. **{part[0].upper()}{part[1:]}**" for number, part in enumerate(parts, start=1)]
-    first, second = reading.term(0), reading.term(1)
+    first, second = chat.term(0), chat.term(1)
     advice = [
         f"The answer has to begin with {first} and say early how {second} bears on it.",
         f"One concrete example of {first} is worth more than a second definition.",
         f"The part that decides is the second: {parts[1]}.",
     ]
-    if reading.system:
-        advice.append(f"The system prompt, {quoted(reading.system)}, sets the manner of every part.")
+    if chat.system:
+        advice.append(f"The system prompt, {quote(chat.system)}, sets the manner of every part.")
     return "\n\n".join(
         (
             "## Outline of a full answer",
-            f"A full answer to {quoted(reading.prompt)} would need four parts:",
+            f"A full answer to {quote(chat.prompt)} would need four parts:",
             "\n".join(sections),
             "Whatever else it says:",
             "\n".join(f"- {line}" for line in advice),
@@ -83,30 +83,30 @@ def outliner(reading: Reading) -> str:
     )
 
 
-def reader(reading: Reading) -> str:
-    """Write a restatement with the key terms and their counts, and what was said before."""
-    terms = ", ".join(f"**{term}** ({count})" for term, count in reading.terms[:6]) or "none"
-    seen = [f"Key terms, with how often they occur: {terms}.", size_of(reading.prompt)]
-    if reading.earlier:
-        turns = len(reading.earlier)
+def reader(chat: ParsedChat) -> str:
+    """Write a restatement with the key terms and their counts, and the earlier prompts."""
+    terms = ", ".join(f"**{term}** ({count})" for term, count in chat.terms[:6]) or "none"
+    seen = [f"Key terms, with how often they occur: {terms}.", size_of(chat.prompt)]
+    if chat.earlier:
+        turns = len(chat.earlier)
         seen.append(
-            f"It follows {plural(turns, 'earlier prompt')}, the last of them {quoted(reading.earlier[-1])}."
+            f"It follows {plural(turns, 'earlier prompt')}, the last of them {quote(chat.earlier[-1])}."
         )
-    if reading.system:
-        seen.append(f"The system prompt says {quoted(reading.system)}; a program can repeat it, not obey it.")
+    if chat.system:
+        seen.append(f"The system prompt says {quote(chat.system)}; a program can repeat it, not obey it.")
     return (
         "## The request, read closely\n\n"
-        f"As I read it, the request {_REQUESTS[reading.kind]} {reading.term(0)}, "
-        f"seen together with {reading.term(1)}. What stands in it:\n\n"
+        f"As I read it, the request {_REQUESTS[chat.kind]} {chat.term(0)}, "
+        f"seen together with {chat.term(1)}. What stands in it:\n\n"
         + "\n".join(f"- {line}" for line in seen)
-        + f"\n\nIn other words: begin with {reading.term(0)}, and let the rest follow from it."
+        + f"\n\nIn other words: begin with {chat.term(0)}, and let the rest follow from it."
     )
 
 
-def sceptic(reading: Reading) -> str:
+def sceptic(chat: ParsedChat) -> str:
     """Ask the open questions and name the hidden assumptions of the prompt."""
-    first, second = reading.term(0), reading.term(1)
-    written = dict.fromkeys(word.casefold() for word in words_of(reading.prompt[:5000]))
+    first, second = chat.term(0), chat.term(1)
+    written = dict.fromkeys(word.casefold() for word in words_in(chat.prompt[:5000]))
     vague = [word for word in written if word in _VAGUE][:2]
     doubts = [f"“{word}” is left open: by what measure, and for whom?" for word in vague]
     doubts += [
@@ -123,27 +123,25 @@ def sceptic(reading: Reading) -> str:
     )
 
 
-def planner(reading: Reading) -> str:
+def planner(chat: ParsedChat) -> str:
     """Write a step-by-step plan towards an answer."""
-    first, second = reading.term(0), reading.term(1)
+    first, second = chat.term(0), chat.term(1)
     steps = [
-        *_STEPS[reading.kind],
+        *_STEPS[chat.kind],
         f"Treat {first} on its own before {second} comes in.",
         f"One concrete example of {first} is worth more than a second definition.",
         "Read the result once as somebody who disagrees.",
         "Cut every sentence that the reader would not miss.",
     ]
     numbered = "\n".join(f"{number}. {step}" for number, step in enumerate(steps, start=1))
-    return (
-        f"## A plan in {len(steps)} steps\n\nTo get from {quoted(reading.prompt)} to an answer:\n\n{numbered}"
-    )
+    return f"## A plan in {len(steps)} steps\n\nTo get from {quote(chat.prompt)} to an answer:\n\n{numbered}"
 
 
-def telegraph(reading: Reading) -> str:
+def telegraph(chat: ParsedChat) -> str:
     """Write a short, telegraphic take."""
-    terms = [term for term, _ in reading.terms[:4]] or ["nothing much"]
-    lines = [f"Subject: {' / '.join(terms)}. STOP.", f"Wanted: {_OUTLINES[reading.kind][1]}. STOP."]
-    lines += [f"- {fact}" for fact in exact_facts(reading.prompt)[:1]]
+    terms = [term for term, _ in chat.terms[:4]] or ["nothing much"]
+    lines = [f"Subject: {' / '.join(terms)}. STOP.", f"Wanted: {_OUTLINES[chat.kind][1]}. STOP."]
+    lines += [f"- {fact}" for fact in exact_facts(chat.prompt)[:1]]
     lines.append(
         "- Begin with the answer, then give the reason.\n"
         "- Which time, place and person does the request have in mind?"
@@ -151,14 +149,14 @@ def telegraph(reading: Reading) -> str:
     return "**In short.**\n\n" + "\n\n".join(lines)
 
 
-def counter(reading: Reading) -> str:
+def counter(chat: ParsedChat) -> str:
     """Say exact things: sums, letters, words, dates."""
-    facts = exact_facts(reading.prompt)
-    lines = ["## What can be computed", f"- {size_of(reading.prompt)}"]
+    facts = exact_facts(chat.prompt)
+    lines = ["## What can be computed", f"- {size_of(chat.prompt)}"]
     lines += [f"- {fact}" for fact in facts]
-    if reading.terms:
-        term, count = reading.terms[0]
-        share = 100 * count / max(1, len(words_of(reading.prompt)))
+    if chat.terms:
+        term, count = chat.terms[0]
+        share = 100 * count / max(1, len(words_in(chat.prompt)))
         lines.append(
             f"- The commonest telling word is **{term}**, used {count} times: {share:.0f} % of all words."
             if count > 1
@@ -169,7 +167,7 @@ def counter(reading: Reading) -> str:
     return lines[0] + "\n\n" + "\n".join(lines[1:])
 
 
-REFERENCE_PROGRAMS: Final[dict[str, App]] = {
+REFERENCE_PROGRAMS: Final[dict[str, Program]] = {
     "demo/outliner": outliner,
     "demo/reader": reader,
     "demo/sceptic": sceptic,
@@ -189,31 +187,31 @@ _REQUESTS: Final = {
 }
 
 
-def reference_answer(model: str, reading: Reading) -> str:
+def reference_answer(model: str, chat: ParsedChat) -> str:
     """Return the answer of a demonstration reference model; `model` is a key of `REFERENCE_PROGRAMS`."""
-    answer = REFERENCE_PROGRAMS[model](reading)
-    revision = _revision(model, answer, reading.references)
+    answer = REFERENCE_PROGRAMS[model](chat)
+    revision = _revision(model, answer, chat.references)
     return f"{answer}{revision}\n\n*{model} is a small demonstration program, {NOT_A_MODEL}.*"
 
 
 def _revision(model: str, answer: str, references: tuple[str, ...]) -> str:
-    """Return what a model takes up from the answers of the round before, as further list items."""
+    """Return list items with statements from the answers of the earlier round."""
     if not references:
         return ""
-    own = [Point(text, words=content_words(text)) for text in points_of(answer)]
-    lacked = [
-        point
-        for point in merge(references)
-        if len(point.text) <= _LONG_POINT and not any(mine.same_as(point.words) for mine in own)
+    own = [Statement(text, words=content_words(text)) for text in split_statements(answer)]
+    missing = [
+        each
+        for each in merge_statements(references)
+        if len(each.text) <= _MAX_LENGTH and not any(mine.is_like(each.words) for mine in own)
     ]
     read = plural(len(references), "answer")
-    if not lacked:
+    if not missing:
         return (
             f"\n\n### Second look\n\nRevised: of the {read} I have read, none holds a point that mine lacked."
         )
-    # One point that most of them make (the first of these), and one that depends on who reads.
-    common = max(lacked, key=lambda point: len(point.answers))
-    others = [point for point in lacked if point is not common]
-    taken = [common, *(others[list(REFERENCE_PROGRAMS).index(model) % len(others) :][:1] if others else ())]
-    items = "\n".join(f"- {point.text}" for point in taken)
+    # The statement that most answers make, and one that differs from model to model.
+    common = max(missing, key=lambda each: len(each.answers))
+    others = [each for each in missing if each is not common]
+    added = [common, *(others[list(REFERENCE_PROGRAMS).index(model) % len(others) :][:1] if others else ())]
+    items = "\n".join(f"- {each.text}" for each in added)
     return f"\n\n### Second look\n\nRevised after reading {read}; I take up what mine lacked:\n\n{items}"

@@ -1,10 +1,9 @@
-"""The offline service in a child process: started, found, stopped, and never left behind.
+"""The offline service in a child process.
 
-    start_demo() ─► python … serve --child ─► one line of JSON on its stdout: where it listens
-         └ holds its stdin: when this process is gone, however it died, the pipe ends and so does it
+    start_demo() ─► python … serve --child ─► one line of JSON on its stdout: its address
+         └ holds its stdin: when this process ends, however it dies, the pipe closes and the child ends too
 
-It imports neither asyncio nor h11: the program's main process starts the service on its way to
-the prompt.
+Imports neither asyncio nor h11: the main process starts the service on the way to the prompt.
 """
 
 from __future__ import annotations
@@ -22,20 +21,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-_START: Final = 20.0
-_STOP: Final = 2.0
-_PATIENCE: Final = 30.0
-_RUN: Final = (
+_START_TIMEOUT: Final = 20.0
+_STOP_TIMEOUT: Final = 2.0
+_HTTP_TIMEOUT: Final = 30.0
+_CHILD: Final = (
     "import sys; sys.path.append(sys.argv.pop(1)); from bot.demo.__main__ import main; sys.exit(main())"
 )
 
 
 class DemoProcess:
-    """A running child process with the service. Use it as a context manager, or call `stop`."""
+    """A child process with the service. Use it as a context manager, or call `stop`."""
 
     def __init__(self, behaviour_file: Path | None = None, *, inspect: bool = False) -> None:
-        # -P keeps the working folder off the path: a folder named `bot` in there must not be run.
-        command = [sys.executable, "-P", "-c", _RUN, str(Path(__file__).parents[2]), "serve", "--child"]
+        # -P keeps the working folder off sys.path: a folder named `bot` in there must not be run.
+        command = [sys.executable, "-P", "-c", _CHILD, str(Path(__file__).parents[2]), "serve", "--child"]
         command += ["--behaviour", str(behaviour_file)] if behaviour_file else []
         command += ["--inspect"] if inspect else []
         self._base_url = ""
@@ -44,7 +43,7 @@ class DemoProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            # Out of reach of the terminal's Ctrl-C, also before the child can ignore it.
+            # Keeps the terminal's Ctrl-C away, also before the child ignores it.
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
@@ -66,11 +65,11 @@ class DemoProcess:
 
     @property
     def url(self) -> str:
-        """The root of the service: `base_url` without its `/v1`, as the together SDK wants it."""
+        """`base_url` without its `/v1`, as the together SDK expects it."""
         return self.base_url.removesuffix("/v1")
 
     def stop(self) -> None:
-        """End the service and wait until it is gone; a second call does nothing."""
+        """End the service and wait until it has ended; a second call does nothing."""
         process = self._process
         for stream in (process.stdin, process.stdout):
             if stream is not None:
@@ -79,29 +78,29 @@ class DemoProcess:
             if end is not None:
                 end()
             try:
-                process.wait(_STOP)
+                process.wait(_STOP_TIMEOUT)
             except subprocess.TimeoutExpired:
                 continue
             return
 
     def requests(self) -> list[dict[str, Any]]:
-        """Return the chat requests that the service received (with `inspect` only)."""
+        """Return the chat requests that the service has received (only with `inspect`)."""
         return list(self._inspect("GET", "/demo/requests"))
 
-    def forget_requests(self) -> None:
-        """Clear the list of requests (with `inspect` only)."""
+    def clear_requests(self) -> None:
+        """Clear the list of requests (only with `inspect`)."""
         self._inspect("DELETE", "/demo/requests")
 
     def connections(self) -> dict[str, int]:
-        """Return {"opened": …, "open": …}, this look not counted (with `inspect` only)."""
+        """Return {"opened": …, "open": …}, without this request's connection (only with `inspect`)."""
         return dict(self._inspect("GET", "/demo/connections"))
 
-    def programme(self, behaviour: Mapping[str, Any]) -> None:
-        """Replace the behaviour (with `inspect` only); raises ConfigError."""
+    def set_behaviour(self, behaviour: Mapping[str, Any]) -> None:
+        """Replace the behaviour (only with `inspect`); raises ConfigError."""
         self._inspect("POST", "/demo/behaviour", behaviour)
 
     def __enter__(self) -> Self:
-        """Return itself; the process runs already."""
+        """Return itself; the process is running already."""
         return self
 
     def __exit__(
@@ -111,26 +110,25 @@ class DemoProcess:
         self.stop()
 
     def _wait_for_start(self) -> str:
-        alarm = threading.Timer(_START, self._process.kill)
-        alarm.daemon = True
-        alarm.start()
+        timer = threading.Timer(_START_TIMEOUT, self._process.kill)
+        timer.daemon = True
+        timer.start()
         try:
             line = self._process.stdout.readline() if self._process.stdout else b""
         finally:
-            alarm.cancel()
-        news = json.loads(line) if line.startswith(b"{") else {}
-        if "base_url" in news:
-            return str(news["base_url"])
+            timer.cancel()
+        message = json.loads(line) if line.startswith(b"{") else {}
+        if "base_url" in message:
+            return str(message["base_url"])
         self.stop()
-        message = news.get("error") or "the offline service did not start"
-        kind = ConfigError if news.get("kind") == "ConfigError" else MoaError
-        raise kind(message, news.get("hint", ""))
+        kind = ConfigError if message.get("kind") == "ConfigError" else MoaError
+        raise kind(message.get("error") or "the offline service did not start", message.get("hint", ""))
 
     def _inspect(self, method: str, path: str, value: Mapping[str, Any] | None = None) -> Any:
         from http.client import HTTPConnection
         from urllib.parse import urlsplit
 
-        connection = HTTPConnection(urlsplit(self.base_url).netloc, timeout=_PATIENCE)
+        connection = HTTPConnection(urlsplit(self.base_url).netloc, timeout=_HTTP_TIMEOUT)
         try:
             connection.request(method, path, None if value is None else json.dumps(value))
             response = connection.getresponse()
@@ -150,7 +148,7 @@ def start_demo(
 ) -> DemoProcess:
     """Start the service in a child process on a free port of this computer.
 
-    Returns once it listens; with `wait` off at once, and the first look at `base_url` waits.
+    Returns once it listens; with `wait=False` at once, and `base_url` waits.
     Raises ConfigError for a wrong behaviour file, MoaError when the service does not start.
     """
     process = DemoProcess(behaviour_file, inspect=inspect)
@@ -158,7 +156,7 @@ def start_demo(
         try:
             _ = process.base_url
         except BaseException:
-            # Also Ctrl-C while waiting: nothing may be left behind.
+            # Also after Ctrl-C: the child must not be left running.
             process.stop()
             raise
     return process

@@ -1,8 +1,8 @@
-"""Recorded answers: looks the reply to an instruction up in a file of them.
+"""Recorded answers: looks up the reply to an instruction in a file.
 
-The file is JSONL, gzipped or not, one object a line: {"instruction": text, "outputs": {key: text}}.
-"top_logprobs": {key: {token: log probability}} may stand beside the outputs: those of the first
-token, for requests that ask for them. An instruction is the last message of the user, whole.
+The file is JSONL, gzipped or not, one object per line: {"instruction": text, "outputs": {key: text}},
+optionally with "top_logprobs": {key: {token: log probability}} of the first token, for requests that
+ask for them. The instruction is the user's whole last message.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Recordings:
 
     def answers(self, path: Path, key: str, where: str, source: str) -> dict[str, str]:
         """Return {instruction: the text recorded under `key`}; raises ConfigError."""
-        rows = self._of(path, where, source)
+        rows = self._read(path, where, source)
         found = {row["instruction"]: row["outputs"].get(key) for row in rows}
         answers = {instruction: text for instruction, text in found.items() if isinstance(text, str)}
         if not answers:
@@ -40,17 +40,17 @@ class Recordings:
         """Return {instruction: the first token's log probabilities}; raises ConfigError."""
         found = {
             row["instruction"]: (row.get("top_logprobs") or {}).get(key)
-            for row in self._of(path, where, source)
+            for row in self._read(path, where, source)
         }
         return {instruction: tokens for instruction, tokens in found.items() if isinstance(tokens, dict)}
 
-    def _of(self, path: Path, where: str, source: str) -> list[dict[str, Any]]:
+    def _read(self, path: Path, where: str, source: str) -> list[dict[str, Any]]:
         if path not in self._rows:
-            self._rows[path] = list(_read(path, where, source))
+            self._rows[path] = list(_parse(path, where, source))
         return self._rows[path]
 
 
-def _read(path: Path, where: str, source: str) -> Iterator[dict[str, Any]]:
+def _parse(path: Path, where: str, source: str) -> Iterator[dict[str, Any]]:
     import gzip
 
     try:

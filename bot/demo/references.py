@@ -1,15 +1,12 @@
 """Reads the system message of a mixture: the user's system prompt and the numbered answers in it.
 
-It knows the format only as a reader does, so that the demonstration models see what a language
-model would see:
+It is a parser of its own, so that the demonstration models see no more than a language model does:
 
     (the user's system prompt)
     (the instruction)
     <answer 1 of 3 · 3f9a1c02b7de>
     …
     </answer 1 · 3f9a1c02b7de>
-
-It does not write that format.
 """
 
 from __future__ import annotations
@@ -27,19 +24,19 @@ _MODELS: Final = re.compile(r"\b(?:model|assistant)s?\b", re.IGNORECASE)
 
 
 def parse_references(system: str) -> list[str]:
-    """Return the answers in a system message, in their order; none for any other system message.
+    """Return the answers in a system message, in order; [] for any other system message.
 
-    A text inside an answer may hold marks with other digits; those are text. The digits that count
-    are those of the last closing mark, because everything foreign lies before it.
+    Marks with other digits inside an answer are text. The digits of the last closing mark count,
+    because no answer can stand after it.
     """
     return [text for _, text in _blocks(system)]
 
 
-def user_system(system: str) -> str:
+def user_system_prompt(system: str) -> str:
     """Return the user's own system prompt in a system message, "" if there is none.
 
-    With answers in the message, the instruction stands between; it is known by its first paragraph,
-    which speaks of the answers of models. Where that cannot be found nothing is taken for the user's.
+    In a message with answers, the instruction stands between the two. It is recognised by its first
+    paragraph, which mentions the answers of models; without one, nothing counts as the user's.
     """
     blocks = _blocks(system)
     if not blocks:
@@ -52,7 +49,7 @@ def user_system(system: str) -> str:
 
 
 def _blocks(system: str) -> list[tuple[int, str]]:
-    """(where the opening mark begins, the answer's text) for every answer that is not empty."""
+    """Return (offset of the opening mark, text) for every answer that is not empty."""
     marks = list(_MARK.finditer(system))
     if not marks:
         return []

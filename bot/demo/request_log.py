@@ -1,6 +1,6 @@
-"""What the service remembers for its inspection routes: requests and connections.
+"""The requests and connections that the inspection routes show.
 
-Kept only while inspection is on, because it holds whole requests, keys among them.
+Requests are kept only while inspection is on, because they include keys.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Record:
+class RequestRecord:
     """One chat request. Times are seconds of the monotonic clock; `ended` is None while it runs.
 
-    `finished` when the service did all it meant to do, `cancelled` when the client left before.
+    `finished` when the answer was complete, `cancelled` when the client disconnected before.
     """
 
     number: int
@@ -28,13 +28,13 @@ class Record:
     finished: bool = False
     cancelled: bool = False
 
-    def over(self, *, cancelled: bool) -> None:
-        """Note how the request ended, and when."""
+    def finish(self, *, cancelled: bool) -> None:
+        """Record how the request ended, and when."""
         self.ended = time.monotonic()
         self.finished, self.cancelled = not cancelled, cancelled
 
     def as_json(self) -> dict[str, Any]:
-        """Return what GET /demo/requests shows of it."""
+        """Return its entry in GET /demo/requests."""
         try:
             body = json.loads(self.request.body)
         except ValueError:
@@ -52,22 +52,22 @@ class Record:
 
 
 @dataclass(slots=True)
-class Records:
-    """All chat requests since the last clearing, and the counts of connections.
+class RequestLog:
+    """The chat requests since the log was cleared, and the numbers of connections.
 
-    A connection that asks an inspection route is not counted, so that looking changes nothing.
+    A connection that uses an inspection route is not counted.
     """
 
-    kept: bool
-    requests: list[Record] = field(default_factory=list)
+    enabled: bool
+    requests: list[RequestRecord] = field(default_factory=list)
     number: int = 0
     opened: int = 0
     open: int = 0
 
-    def arrived(self, request: Request, connection: int) -> Record:
-        """Note a chat request."""
+    def add(self, request: Request, connection: int) -> RequestRecord:
+        """Record a chat request."""
         self.number += 1
-        record = Record(self.number, connection, request)
-        if self.kept:
+        record = RequestRecord(self.number, connection, request)
+        if self.enabled:
             self.requests.append(record)
         return record

@@ -1,7 +1,7 @@
-"""Runs the offline service in this process until it is told to stop.
+"""Runs the offline service in this process.
 
-Two ways to be run: by a person (`moa-bot demo serve`), ended with Ctrl-C or SIGTERM; or as a child
-(`process`), which ignores Ctrl-C and lives exactly as long as its parent.
+By a user (`moa-bot demo serve`) until Ctrl-C or SIGTERM; or as a child (`process`), which ignores
+Ctrl-C and ends with its parent.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_LAST_WAY_OUT: Final = 0.7
-_LOOK_AFTER_PARENT: Final = 0.5
+_EXIT_DELAY: Final = 0.7
+_PARENT_POLL_SECONDS: Final = 0.5
 
 
 def serve(
@@ -37,8 +37,8 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; call `on_ready(base_url)` once it listens.
 
-    As a `child` it ignores Ctrl-C and ends within about a second when stdin ends or the parent is
-    gone. Raises ConfigError for a wrong behaviour file, MoaError when it cannot listen.
+    As a `child` it ignores Ctrl-C, and ends within about a second after stdin has closed or the parent
+    has ended. Raises ConfigError for a wrong behaviour file, MoaError when it cannot listen.
     """
     if child:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -53,7 +53,7 @@ def serve(
 async def _serve(service: DemoService, on_ready: Callable[[str], None] | None, *, child: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    # On Windows there are no signal handlers in a loop; a terminated process just ends there.
+    # On Windows an event loop has no signal handlers; a terminated process just ends.
     with contextlib.suppress(NotImplementedError):
         loop.add_signal_handler(signal.SIGTERM, stop.set)
     async with service:
@@ -62,25 +62,25 @@ async def _serve(service: DemoService, on_ready: Callable[[str], None] | None, *
                 threading.Thread(target=_end_after, args=(wait, loop, stop), daemon=True).start()
         if on_ready is not None:
             on_ready(service.base_url)
-        # While whoever waited gets ready to ask; the first answer would have to wait for it.
+        # Imported only now, while the client prepares its first request.
         import_module("bot.demo.aggregator")
         await stop.wait()
 
 
 def _end_after(wait: Callable[[], None], loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """End the service, and after a moment the process, once `wait` returns; runs in a thread."""
+    """Stop the service once `wait` returns, and end the process if that takes too long. Runs in a thread."""
     wait()
-    # A loop that is closed has ended the service already.
+    # If the loop is closed, the service has stopped already.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(stop.set)
-    time.sleep(_LAST_WAY_OUT)
+    time.sleep(_EXIT_DELAY)
     os._exit(0)
 
 
 def _wait_for_end_of_stdin() -> None:
-    """Wait until the parent's end of the pipe is gone; works on every platform.
+    """Wait until the parent's end of the pipe closes; works on every platform.
 
-    The descriptor itself is read: a thread inside `sys.stdin` would hold up the interpreter's end.
+    Reads the descriptor, because a thread that reads `sys.stdin` would block the interpreter's exit.
     """
     with contextlib.suppress(OSError):
         while os.read(0, 1024):
@@ -88,10 +88,10 @@ def _wait_for_end_of_stdin() -> None:
 
 
 def _wait_for_parent_to_die() -> None:
-    """Wait until this process has been inherited by another; for ever on Windows.
+    """Wait until the parent has ended; for ever on Windows.
 
-    The end of the pipe is not enough: worker processes that were forked from the parent hold it too.
+    The pipe alone is not enough: worker processes forked from the parent hold it open too.
     """
     parent = os.getppid()
     while os.getppid() == parent:
-        time.sleep(_LOOK_AFTER_PARENT)
+        time.sleep(_PARENT_POLL_SECONDS)

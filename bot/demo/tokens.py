@@ -1,8 +1,8 @@
-"""How the offline service counts and cuts tokens: one simple rule, no tokenizer.
+"""How the offline service counts and splits tokens: by one simple rule.
 
 A token is up to 12 letters and digits, or up to 12 other visible characters, with up to 12
-characters of white space before it; longer white space is made of tokens of its own. So the tokens
-of a text put together are the text, exactly. Every message of a prompt costs 4 tokens more.
+characters of white space before it; longer white space is split into tokens of its own. The tokens
+of a text joined are exactly the text. Every message of a prompt counts 4 tokens more.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _PER_MESSAGE: Final = 4
 
 
 def tokens_of(text: str) -> list[str]:
-    """Cut `text` into tokens; `"".join(tokens_of(text)) == text` for every text."""
+    """Split `text` into tokens; `"".join(tokens_of(text)) == text` for every text."""
     return _TOKEN.findall(text)
 
 

@@ -31,16 +31,16 @@ def test_a_batch_on_ray_resumes_one_made_here(
         }
         arguments = ["batch", str(file), "-r", "a", "-a", "judge", "--num_proc", "2"]
         refusing = {"echo": True, "failures": [{"status": 400, "contains": "question"}]}
-        service.programme({"models": {**says, "judge": refusing}})
+        service.set_behaviour({"models": {**says, "judge": refusing}})
         assert moa(*arguments, env=environment).returncode == 1
-        service.programme({"models": says})
-        service.forget_requests()
+        service.set_behaviour({"models": says})
+        service.clear_requests()
         done = moa(*arguments, "--engine", "ray", env=environment, timeout=150)
         assert done.returncode == 0, done.stderr
         requests = service.requests()
         assert sum(request["body"]["model"] == "judge" for request in requests) == 8
         assert len({request["connection"] for request in requests}) >= 2
-        service.forget_requests()
+        service.clear_requests()
         assert moa(*arguments, env=environment).returncode == 0
         assert not service.requests()
     answers = [json.loads(line) for line in (tmp_path / "prompts.answers.jsonl").read_text().splitlines()]

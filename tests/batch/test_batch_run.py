@@ -79,7 +79,7 @@ def test_killed_and_resumed(
     tmp_path: Path,
 ) -> None:
     """A batch that is killed goes on with what is open, and asks nothing again that was answered."""
-    service.programme({"models": {"a": {"reply": "from a", "delay": 0.15}, "judge": {"echo": True}}})
+    service.set_behaviour({"models": {"a": {"reply": "from a", "delay": 0.15}, "judge": {"echo": True}}})
     arguments = ["batch", str(prompts), "--concurrency", "2"]
     calls = tmp_path / "prompts.answers.jsonl.run" / "calls.jsonl"
 
@@ -97,7 +97,7 @@ def test_killed_and_resumed(
         assert time.monotonic() < end
         time.sleep(0.01)
     before = answered()
-    service.forget_requests()
+    service.clear_requests()
     done = moa(*arguments, env=environment)
     assert done.returncode == 0, done.stderr
     assert "answered already" in done.stderr
@@ -110,15 +110,15 @@ def test_a_row_that_fails_is_asked_again(
 ) -> None:
     """An error stands beside its row, fails the run, and is made good by the next one."""
     refusing = {"echo": True, "failures": [{"status": 400, "contains": "question 3"}]}
-    service.programme({"models": {"a": {"reply": "x"}, "judge": refusing}})
+    service.set_behaviour({"models": {"a": {"reply": "x"}, "judge": refusing}})
     done = moa("batch", str(prompts), env=environment)
     assert done.returncode == 1
     answers = lines(tmp_path / "prompts.answers.jsonl")
     assert [answer["index"] for answer in answers if answer["error"]] == [3]
     assert answers[3]["reply"] is None
     assert moa("batch", str(prompts), "--max_errors", "1", env=environment).returncode == 0
-    service.programme({"models": {"a": {"reply": "x"}, "judge": {"echo": True}}})
-    service.forget_requests()
+    service.set_behaviour({"models": {"a": {"reply": "x"}, "judge": {"echo": True}}})
+    service.clear_requests()
     assert moa("batch", str(prompts), env=environment).returncode == 0
     assert len(service.requests()) == 1
     assert not any(answer["error"] for answer in lines(tmp_path / "prompts.answers.jsonl"))
@@ -128,7 +128,7 @@ def test_the_same_prompt_twice_is_asked_twice(
     moa: Run, environment: dict[str, str], service: DemoProcess, tmp_path: Path
 ) -> None:
     """Rows that ask the same are samples of their own."""
-    service.programme({"models": {"a": {"reply": "x"}, "judge": {"replies": ["one", "two"]}}})
+    service.set_behaviour({"models": {"a": {"reply": "x"}, "judge": {"replies": ["one", "two"]}}})
     file = tmp_path / "twice.jsonl"
     file.write_text('{"prompt": "why?"}\n' * 2)
     assert moa("batch", str(file), env=environment).returncode == 0
@@ -168,7 +168,7 @@ def test_a_budget_stops_a_batch(
     home.mkdir()
     prices = "input_price = 0\noutput_price = 100\nendpoint = 'together'\n"
     (home / "config.toml").write_text(f"[models.a]\n{prices}[models.judge]\n{prices}")
-    service.programme({"models": {"a": {"reply": "x"}, "judge": {"reply": "word " * 10}}})
+    service.set_behaviour({"models": {"a": {"reply": "x"}, "judge": {"reply": "word " * 10}}})
     arguments = ["batch", str(prompts), "--max_tokens", "20", "--concurrency", "1"]
     done = moa(*arguments, "--max_cost", "0.005", env=environment)
     assert done.returncode == 1

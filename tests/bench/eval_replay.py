@@ -68,7 +68,7 @@ def alpaca(data: Path, folder: Path) -> bool:
         options = ["-r", ",".join(recordings.REFERENCES), "-a", recordings.UNDER_TEST]
         summary, seconds = evaluate(service, folder, "alpaca_eval", official, options)
         calls = service.requests()
-        service.forget_requests()
+        service.clear_requests()
         resumed = killed_twice(service, folder, official, options, seconds)
         again = len(service.requests()) - len(calls)
     figures = summary["figures"]

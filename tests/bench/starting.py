@@ -111,7 +111,7 @@ def _first_requests(times: int) -> tuple[float, float, float]:
             return found[0]
 
         def arrived(command: list[str], **env: str) -> list[float]:
-            service.forget_requests()
+            service.clear_requests()
             started = time.monotonic()
             subprocess.run(
                 command, env=environment(**env), stdin=subprocess.DEVNULL, capture_output=True, check=True

@@ -63,7 +63,7 @@ def _warm_turns(turns: int) -> list[Row]:
     with simulated(models) as service:
         floor = [seconds for seconds, _ in _floor(service, turns)][1:]
         bare_spread, bare_gaps = _departures(service.requests())
-        service.forget_requests()
+        service.clear_requests()
         opened = service.connections()["opened"]
         ours, first_connections = _ours(service, turns)
         requests = service.requests()

@@ -42,7 +42,7 @@ def test_interrupted(
     way: str,
 ) -> None:
     """The program ends at once with 130, keeps prompt and partial reply, and leaves no process."""
-    service.programme({"models": STAGES[stage]})
+    service.set_behaviour({"models": STAGES[stage]})
     process = start(["ask", "why?"] if way == "ask" else [], env=environment)
     assert process.stdin
     process.stdin.write(b"" if way == "ask" else b"why?\nand then?\n")
@@ -71,7 +71,7 @@ def test_interrupted_while_starting(
     delay: float,
 ) -> None:
     """At whatever moment of the start Ctrl-C comes, there is no traceback and nothing is left."""
-    service.programme({"models": STAGES["before the first word"]})
+    service.set_behaviour({"models": STAGES["before the first word"]})
     process = start(["ask", "why?"], env=environment, stdin=subprocess.DEVNULL)
     time.sleep(delay)
     process.send_signal(signal.SIGINT)

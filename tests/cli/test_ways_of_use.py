@@ -85,7 +85,7 @@ def test_nul_separated_prompts(bot: Bot, service: DemoProcess) -> None:
 def test_one_failing_prompt_among_several(bot: Bot, service: DemoProcess) -> None:
     """It is reported on stderr, the rest are answered, and the exit code is 1."""
     fails = {"failures": [{"status": 400, "contains": "two", "message": "no such luck"}]}
-    service.programme({"models": {"a": fails, "b": fails, "judge": {"reply": "the reply"}}})
+    service.set_behaviour({"models": {"a": fails, "b": fails, "judge": {"reply": "the reply"}}})
     done = bot(stdin="one\ntwo\nthree\n")
     assert done.returncode == 1
     assert done.stdout == "the reply\n" * 2
@@ -165,7 +165,7 @@ def test_json_tells_all(bot: Bot) -> None:
 
 def test_json_of_a_failed_turn(bot: Bot, service: DemoProcess) -> None:
     """Lines and prompts stay side by side: a failed one has no reply, and an error."""
-    service.programme(
+    service.set_behaviour(
         {"models": {"a": {"failures": [{"status": 500}]}, "b": {"failures": [{"status": 404}]}}}
     )
     done = bot("ask", "--json", "why?")
@@ -196,7 +196,7 @@ def test_options_on_both_sides_in_both_spellings(
 
 def test_a_failed_reference_is_reported(bot: Bot, service: DemoProcess) -> None:
     """The reply comes, and stderr names who was left out and why; --quiet says nothing."""
-    service.programme(
+    service.set_behaviour(
         {
             "models": {
                 "a": {"failures": [{"status": 403, "message": "not you"}]},
@@ -362,7 +362,7 @@ def test_a_locked_store_costs_only_the_saving(bot: Bot, tmp_path: Path) -> None:
 
 def test_everything_of_a_turn_is_stored(bot: Bot, service: DemoProcess, tmp_path: Path) -> None:
     """Each call is kept with round, role, model, status, error, text, thinking, tokens and times."""
-    service.programme(
+    service.set_behaviour(
         {
             "models": {
                 "a": {"reply": "from a", "reasoning": "hm"},

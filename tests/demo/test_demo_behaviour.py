@@ -10,8 +10,8 @@ import pytest
 
 from bot.demo import DEMO_AGGREGATOR, DEMO_REFERENCES
 from bot.demo.behaviour import Behaviour, load_behaviour, parse_behaviour
-from bot.demo.fault_injection import INSTEAD, MIDWAY, SHAPE
-from bot.demo.fault_rules import KIND_KEYS, Rule, chance
+from bot.demo.fault_injection import CHANGES_ANSWER, DURING_ANSWER, REPLACES_ANSWER
+from bot.demo.fault_rules import KIND_KEYS, FaultRule, seeded_random
 from bot.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def test_without_a_file_the_demonstration_models_are_served() -> None:
     """The default behaviour serves the demonstration models and no other."""
     behaviour = Behaviour()
     assert set(behaviour.models) == {*DEMO_REFERENCES, DEMO_AGGREGATOR}
-    assert behaviour.of("other") is None
+    assert behaviour.get("other") is None
 
 
 def test_toml_and_json_say_the_same(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_toml_and_json_say_the_same(tmp_path: Path) -> None:
     )
     behaviour = load_behaviour(tmp_path / "b.toml")
     assert behaviour == load_behaviour(tmp_path / "b.json")
-    assert behaviour.models["a/b"].failures == (Rule("cut", tokens=3),)
+    assert behaviour.models["a/b"].failures == (FaultRule("cut", tokens=3),)
 
 
 def test_a_model_takes_what_the_star_says_unless_it_says_otherwise() -> None:
@@ -49,7 +49,7 @@ def test_a_model_takes_what_the_star_says_unless_it_says_otherwise() -> None:
             },
         }
     )
-    own, other = behaviour.of("own"), behaviour.of("any id at all")
+    own, other = behaviour.get("own"), behaviour.get("any id at all")
     assert own is not None
     assert (own.delay, own.first_token, own.echo, own.reply, own.failures) == (0, 1, False, "hello", ())
     assert other is not None
@@ -159,40 +159,40 @@ def test_a_truncated_gzip_is_told(tmp_path: Path) -> None:
 
 def test_every_kind_does_something() -> None:
     """Each kind that a file may name stands in exactly one table of faults."""
-    tables = [*INSTEAD, *MIDWAY, *SHAPE]
+    tables = [*REPLACES_ANSWER, *DURING_ANSWER, *CHANGES_ANSWER]
     assert sorted(tables) == sorted(KIND_KEYS)
 
 
 @pytest.mark.parametrize(
     ("rule", "strikes"),
     [
-        (Rule(), [1, 2, 3, 4, 5, 6]),
-        (Rule(times=2), [1, 2]),
-        (Rule(skip=1, times=1), [2]),
-        (Rule(every=3), [3, 6]),
-        (Rule(skip=1, every=2), [3, 5]),
-        (Rule(probability=0), []),
-        (Rule(probability=1), [1, 2, 3, 4, 5, 6]),
+        (FaultRule(), [1, 2, 3, 4, 5, 6]),
+        (FaultRule(times=2), [1, 2]),
+        (FaultRule(skip=1, times=1), [2]),
+        (FaultRule(every=3), [3, 6]),
+        (FaultRule(skip=1, every=2), [3, 5]),
+        (FaultRule(probability=0), []),
+        (FaultRule(probability=1), [1, 2, 3, 4, 5, 6]),
     ],
 )
-def test_rules_strike_when_they_say(rule: Rule, strikes: list[int]) -> None:
+def test_rules_strike_when_they_say(rule: FaultRule, strikes: list[int]) -> None:
     """`times`, `skip`, `every` and `probability` pick the requests that fail."""
-    assert [seen for seen in range(1, 7) if rule.strikes(seen, "m")] == strikes
+    assert [seen for seen in range(1, 7) if rule.applies(seen, "m")] == strikes
 
 
 def test_chance_repeats_and_is_spread() -> None:
     """The same seed draws the same lots, another seed others, and half of them fall below a half."""
-    drawn = [chance(1, "m", number) for number in range(1000)]
-    assert drawn == [chance(1, "m", number) for number in range(1000)]
-    assert drawn != [chance(2, "m", number) for number in range(1000)]
+    drawn = [seeded_random(1, "m", number) for number in range(1000)]
+    assert drawn == [seeded_random(1, "m", number) for number in range(1000)]
+    assert drawn != [seeded_random(2, "m", number) for number in range(1000)]
     assert 400 < sum(lot < 0.5 for lot in drawn) < 600
     assert 50 < sum(lot < 0.1 for lot in drawn) < 150
 
 
 def test_rules_look_only_at_what_concerns_them() -> None:
     """`contains` and `references` keep a rule to certain prompts and rounds."""
-    assert Rule(contains="now").concerns("fail now", references=False)
-    assert not Rule(contains="now").concerns("fail later", references=False)
-    assert Rule(references=True).concerns("", references=True)
-    assert not Rule(references=True).concerns("", references=False)
-    assert not Rule(references=False).concerns("", references=True)
+    assert FaultRule(contains="now").matches("fail now", references=False)
+    assert not FaultRule(contains="now").matches("fail later", references=False)
+    assert FaultRule(references=True).matches("", references=True)
+    assert not FaultRule(references=True).matches("", references=False)
+    assert not FaultRule(references=False).matches("", references=True)

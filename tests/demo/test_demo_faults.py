@@ -37,8 +37,8 @@ class Client:
     """One connection to the service, whose model "m" fails by the given rules."""
 
     def __init__(self, demo: DemoProcess, *rules: dict[str, Any], **model: Any) -> None:
-        demo.programme({"models": {"m": {"reply": REPLY, "failures": list(rules), **model}}})
-        demo.forget_requests()
+        demo.set_behaviour({"models": {"m": {"reply": REPLY, "failures": list(rules), **model}}})
+        demo.clear_requests()
         self.connection = HTTPConnection(urlsplit(demo.url).netloc, timeout=10)
 
     def __enter__(self) -> Self:

@@ -8,18 +8,18 @@ import pytest
 
 from bot.demo import DEMO_REFERENCES
 from bot.demo.aggregator import aggregate
-from bot.demo.chat_reader import Reading, key_terms, read_chat
+from bot.demo.chat_reader import ParsedChat, key_terms, parse_chat
 from bot.demo.exact import exact_facts
 from bot.demo.models import REFERENCE_PROGRAMS, reference_answer
-from bot.demo.points import NOT_A_MODEL, merge, points_of
+from bot.demo.statements import NOT_A_MODEL, merge_statements, split_statements
 
 PROMPT = "Why do cats purr, and is it always a good sign? Cats purr at 25 * 3 Hz."
 
 
-def reading(prompt: str = PROMPT, *, system: str = "", references: tuple[str, ...] = ()) -> Reading:
+def reading(prompt: str = PROMPT, *, system: str = "", references: tuple[str, ...] = ()) -> ParsedChat:
     """Read a prompt as a model would, with answers of the round before."""
-    read = read_chat([{"role": "user", "content": prompt}])
-    return Reading(prompt, (), system, references, read.terms, read.kind)
+    read = parse_chat([{"role": "user", "content": prompt}])
+    return ParsedChat(prompt, (), system, references, read.terms, read.kind)
 
 
 def first_round(prompt: str = PROMPT) -> tuple[str, ...]:
@@ -37,7 +37,7 @@ def test_models_answer_in_plainly_different_ways() -> None:
     """No two answers are alike, and most points of each are its own."""
     answers = first_round()
     assert len({answer.splitlines()[0] for answer in answers}) == len(answers)
-    alone = [point for point in merge(answers) if len(point.answers) == 1]
+    alone = [point for point in merge_statements(answers) if len(point.answers) == 1]
     assert {next(iter(point.answers)) for point in alone} == set(range(len(answers)))
 
 
@@ -74,7 +74,7 @@ def test_a_system_prompt_is_reflected() -> None:
 
 def test_earlier_turns_are_read() -> None:
     """In a second turn the earlier prompt is mentioned, by the reader and by the aggregator."""
-    read = read_chat(
+    read = parse_chat(
         [
             {"role": "user", "content": "What is rust?"},
             {"role": "assistant", "content": "Iron oxide."},
@@ -127,7 +127,7 @@ def test_points_leave_out_what_is_no_statement() -> None:
         "# Title of it\n\n**A bold label here**\n\nSee this list here:\n\n- First true point.\n"
         f"| a | b |\n\nTwo sentences here. Another one here.\n\n*x is a program, {NOT_A_MODEL}.*"
     )
-    assert points_of(answer) == ["First true point.", "Two sentences here.", "Another one here."]
+    assert split_statements(answer) == ["First true point.", "Two sentences here.", "Another one here."]
 
 
 def test_key_terms_are_counted() -> None:

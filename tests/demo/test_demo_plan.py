@@ -8,21 +8,21 @@ from typing import Any
 import pytest
 
 from bot.demo import DEMO_AGGREGATOR, DEMO_REFERENCES
-from bot.demo.answer_plan import Plan, TokenTiming, plan_answer
+from bot.demo.answer_plan import AnswerPlan, TokenTiming, plan_answer
 from bot.demo.behaviour import ModelBehaviour
-from bot.demo.chat_reader import read_chat
+from bot.demo.chat_reader import parse_chat
 
 
-def plan(behaviour: ModelBehaviour, model: str = "m", **fields: Any) -> Plan:
-    """Plan the answer to a short prompt."""
+def plan(behaviour: ModelBehaviour, model: str = "m", **fields: Any) -> AnswerPlan:
+    """Return the plan of the answer to a short prompt."""
     messages = [{"role": "user", "content": "Why?"}]
     body = {"model": model, "messages": messages, **fields}
-    return plan_answer(behaviour, body, read_chat(messages), number=1, nth=0, prompt_tokens=5)
+    return plan_answer(behaviour, body, parse_chat(messages), number=1, nth=0, prompt_tokens=5)
 
 
 def schedule(timing: TokenTiming, tokens: int) -> list[float]:
     """Return when each of so many tokens is due, counted from the first."""
-    timing.begin()
+    timing.start()
     due = []
     for _ in range(tokens):
         due.append(timing.due)

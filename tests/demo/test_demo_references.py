@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.demo.references import parse_references, user_system
+from bot.demo.references import parse_references, user_system_prompt
 
 DIGITS = "3f9a1c02b7de"
 INSTRUCTION = "Several language models have answered the request. Their answers follow.\n\nWeigh them."
@@ -30,7 +30,7 @@ def test_answers_are_found_in_order() -> None:
 def test_a_system_message_without_answers_holds_none() -> None:
     """A plain system prompt holds no answers, and all of it is the user's."""
     assert parse_references("Answer in French.") == []
-    assert user_system(" Answer in French.\n") == "Answer in French."
+    assert user_system_prompt(" Answer in French.\n") == "Answer in French."
     assert parse_references("") == []
 
 
@@ -58,8 +58,8 @@ def test_spacing_and_separator_may_differ() -> None:
 def test_the_users_prompt_stands_before_the_instruction() -> None:
     """The user's own system prompt is told apart from the instruction that follows it."""
     user = "Be brief.\n\nUse metric units."
-    assert user_system(system_message(["a", "b"], user)) == user
-    assert user_system(system_message(["a", "b"])) == ""
+    assert user_system_prompt(system_message(["a", "b"], user)) == user
+    assert user_system_prompt(system_message(["a", "b"])) == ""
 
 
 @given(

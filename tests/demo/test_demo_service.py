@@ -35,8 +35,8 @@ def running() -> Iterator[DemoProcess]:
 @pytest.fixture
 def demo(running: DemoProcess) -> DemoProcess:
     """The service with its default behaviour and no request remembered."""
-    running.programme({})
-    running.forget_requests()
+    running.set_behaviour({})
+    running.clear_requests()
     return running
 
 
@@ -97,7 +97,7 @@ def test_models_are_listed(connection: HTTPConnection) -> None:
 def test_a_bare_list_and_other_facts_can_be_programmed(demo: DemoProcess, connection: HTTPConnection) -> None:
     """`bare_list` gives Together's form, `facts` go into the entry, other ids are listed."""
     facts = {"context_length": 4096, "type": "chat", "owned_by": "me"}
-    demo.programme({"bare_list": True, "demo_models": False, "models": {"a": {"facts": facts}}})
+    demo.set_behaviour({"bare_list": True, "demo_models": False, "models": {"a": {"facts": facts}}})
     status, answer = send(connection, "GET", "/v1/models")
     created = answer[0].pop("created")
     assert (status, answer) == (200, [{"id": "a", "object": "model", **facts}])
@@ -117,7 +117,7 @@ def test_streamed_is_the_same_as_not_streamed(
     demo: DemoProcess, connection: HTTPConnection, text: str
 ) -> None:
     """Deltas put together are the text, to the last space; usage and end are the same."""
-    demo.programme({"models": {"m": {"reply": text}}})
+    demo.set_behaviour({"models": {"m": {"reply": text}}})
     status, whole = ask(connection)
     assert status == 200
     choice = whole["choices"][0]
@@ -146,7 +146,7 @@ def test_demonstration_models_answer(connection: HTTPConnection, model: str) -> 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
 def test_max_tokens_is_kept_to(demo: DemoProcess, connection: HTTPConnection, name: str) -> None:
     """An answer is cut after max_tokens tokens and says so; one that just fits is whole."""
-    demo.programme({"models": {"m": {"reply": "one two three four"}}})
+    demo.set_behaviour({"models": {"m": {"reply": "one two three four"}}})
     two: Any = {name: 2}
     _, whole = ask(connection, **two)
     assert whole["choices"][0]["message"]["content"] == "one two"
@@ -162,7 +162,9 @@ def test_thinking_comes_first_and_in_its_own_field(
     demo: DemoProcess, connection: HTTPConnection, name: str
 ) -> None:
     """Thinking streams before the text, counts as completion tokens, and is told apart in usage."""
-    demo.programme({"models": {"m": {"reply": "Yes.", "reasoning": "Let me see.", "reasoning_field": name}}})
+    demo.set_behaviour(
+        {"models": {"m": {"reply": "Yes.", "reasoning": "Let me see.", "reasoning_field": name}}}
+    )
     _, events = ask(connection, stream=True)
     assert (text_of(events, name), text_of(events)) == ("Let me see.", "Yes.")
     assert name in events[0]["choices"][0]["delta"]
@@ -175,14 +177,14 @@ def test_thinking_comes_first_and_in_its_own_field(
 
 def test_thinking_inside_the_text(demo: DemoProcess, connection: HTTPConnection) -> None:
     """The field "think" puts the thinking between tags into the text."""
-    demo.programme({"models": {"m": {"reply": "Yes.", "reasoning": "Hm.", "reasoning_field": "think"}}})
+    demo.set_behaviour({"models": {"m": {"reply": "Yes.", "reasoning": "Hm.", "reasoning_field": "think"}}})
     _, events = ask(connection, stream=True)
     assert text_of(events) == "<think>Hm.</think>\n\nYes."
 
 
 def test_thinking_eats_max_tokens(demo: DemoProcess, connection: HTTPConnection) -> None:
     """When the tokens run out while thinking, the text is empty and the end is "length"."""
-    demo.programme({"models": {"m": {"reply": "Yes.", "reasoning": "a b c d e f"}}})
+    demo.set_behaviour({"models": {"m": {"reply": "Yes.", "reasoning": "a b c d e f"}}})
     _, whole = ask(connection, max_tokens=3)
     assert whole["choices"][0]["message"] == {"role": "assistant", "reasoning": "a b c", "content": ""}
     assert whole["choices"][0]["finish_reason"] == "length"
@@ -200,14 +202,14 @@ def test_thinking_can_be_switched_off(
     demo: DemoProcess, connection: HTTPConnection, fields: dict[str, Any]
 ) -> None:
     """Each way in which services switch thinking off is honoured."""
-    demo.programme({"models": {"m": {"reply": "Yes.", "reasoning": "Hm."}}})
+    demo.set_behaviour({"models": {"m": {"reply": "Yes.", "reasoning": "Hm."}}})
     _, whole = ask(connection, **fields)
     assert whole["choices"][0]["message"] == {"role": "assistant", "content": "Yes."}
 
 
 def test_usage_may_come_apart_or_not_at_all(demo: DemoProcess, connection: HTTPConnection) -> None:
     """`usage_chunk` sends usage with empty choices, `usage = false` none; a client may decline it."""
-    demo.programme(
+    demo.set_behaviour(
         {"models": {"m": {"reply": "Yes.", "usage_chunk": True}, "n": {"reply": "Yes.", "usage": False}}}
     )
     _, events = ask(connection, stream=True, stream_options={"include_usage": True})
@@ -223,14 +225,14 @@ def test_usage_may_come_apart_or_not_at_all(demo: DemoProcess, connection: HTTPC
 
 def test_replies_come_in_turn(demo: DemoProcess, connection: HTTPConnection) -> None:
     """A list of replies is used one after the other, from the start again at its end."""
-    demo.programme({"models": {"m": {"replies": ["a", "b"]}}})
+    demo.set_behaviour({"models": {"m": {"replies": ["a", "b"]}}})
     said = [ask(connection)[1]["choices"][0]["message"]["content"] for _ in range(3)]
     assert said == ["a", "b", "a"]
 
 
 def test_echo_is_the_request(demo: DemoProcess, connection: HTTPConnection) -> None:
     """`echo` replies with the request's body as JSON, uncut, for any model id."""
-    demo.programme({"any_model": True, "models": {"*": {"echo": True}}})
+    demo.set_behaviour({"any_model": True, "models": {"*": {"echo": True}}})
     _, answer = ask(connection, "any/model", "héllo", max_tokens=1, seed=7)
     body = json.loads(answer["choices"][0]["message"]["content"])
     assert body["messages"] == [{"role": "user", "content": "héllo"}]
@@ -239,7 +241,7 @@ def test_echo_is_the_request(demo: DemoProcess, connection: HTTPConnection) -> N
 
 def test_stamps_tell_the_time_of_each_token(demo: DemoProcess, connection: HTTPConnection) -> None:
     """`stamps` says the monotonic time in every token, on the programmed schedule."""
-    demo.programme({"models": {"m": {"stamps": 20, "tokens_per_second": 200}}})
+    demo.set_behaviour({"models": {"m": {"stamps": 20, "tokens_per_second": 200}}})
     before = time.monotonic()
     _, events = ask(connection, stream=True)
     times = [float(line) for line in text_of(events).split()]
@@ -251,7 +253,7 @@ def test_stamps_tell_the_time_of_each_token(demo: DemoProcess, connection: HTTPC
 
 def test_delay_first_token_and_rate_add_up(demo: DemoProcess, connection: HTTPConnection) -> None:
     """The answer takes the programmed seconds: to the headers, to the first token, and for the rest."""
-    demo.programme(
+    demo.set_behaviour(
         {"models": {"m": {"reply": "a b c d e", "delay": 0.1, "first_token": 0.1, "tokens_per_second": 40}}}
     )
     for stream in (False, True):
@@ -275,7 +277,7 @@ def test_recorded_answers_are_looked_up_by_the_last_prompt(
     """The reply is the one recorded for exactly the last user message; another prompt is refused."""
     path = tmp_path / "r.jsonl"
     path.write_text(json.dumps({"instruction": "Hi \n", "outputs": {"A": "Recorded."}}), encoding="utf-8")
-    demo.programme({"models": {"m": {"recorded": str(path), "recorded_as": "A"}}})
+    demo.set_behaviour({"models": {"m": {"recorded": str(path), "recorded_as": "A"}}})
     assert ask(connection, prompt="Hi \n")[1]["choices"][0]["message"]["content"] == "Recorded."
     status, answer = ask(connection, prompt="Hi")
     assert (status, answer["error"]["code"]) == (400, "not_recorded")
@@ -368,7 +370,7 @@ def test_what_is_not_http_is_refused(demo: DemoProcess) -> None:
 
 def test_an_old_client_is_answered_without_chunks(demo: DemoProcess) -> None:
     """A client of HTTP/1.0 gets a stream without chunk framing, ended by the close."""
-    demo.programme({"models": {"m": {"reply": "a b"}}})
+    demo.set_behaviour({"models": {"m": {"reply": "a b"}}})
     host, port = urlsplit(demo.url).netloc.split(":")
     body = chat_body(stream=True).encode()
     with socket.create_connection((host, int(port)), timeout=10) as client:
@@ -407,7 +409,7 @@ def test_requests_sent_ahead_are_answered_in_order(demo: DemoProcess) -> None:
 
 def test_a_key_is_insisted_on(demo: DemoProcess, connection: HTTPConnection) -> None:
     """Without the required key, of a model or of the service, the answer is a 401 that shows no key."""
-    demo.programme({"models": {"m": {"reply": "ok", "require_key": "s3cret"}}})
+    demo.set_behaviour({"models": {"m": {"reply": "ok", "require_key": "s3cret"}}})
     body = chat_body()
     for headers in ({}, {"authorization": "Bearer wr0ng"}):
         status, answer = send(connection, "POST", CHAT, body, **headers)
@@ -415,7 +417,7 @@ def test_a_key_is_insisted_on(demo: DemoProcess, connection: HTTPConnection) -> 
         assert "s3cret" not in str(answer)
         assert "wr0ng" not in str(answer)
     assert send(connection, "POST", CHAT, body, authorization="Bearer s3cret")[0] == 200
-    demo.programme({"require_key": "s3cret", "models": {"m": {"reply": "ok"}}})
+    demo.set_behaviour({"require_key": "s3cret", "models": {"m": {"reply": "ok"}}})
     assert send(connection, "GET", "/v1/models")[0] == 401
     assert send(connection, "POST", CHAT, body)[0] == 401
     assert send(connection, "GET", "/v1/models", authorization="Bearer s3cret")[0] == 200
@@ -424,7 +426,7 @@ def test_a_key_is_insisted_on(demo: DemoProcess, connection: HTTPConnection) -> 
 
 def test_a_rejected_field_is_named(demo: DemoProcess, connection: HTTPConnection) -> None:
     """A field of the body that a model rejects is a 400 that names it."""
-    demo.programme({"models": {"m": {"reply": "ok", "reject_fields": ["seed"]}}})
+    demo.set_behaviour({"models": {"m": {"reply": "ok", "reject_fields": ["seed"]}}})
     assert ask(connection)[0] == 200
     status, answer = ask(connection, seed=1)
     assert (status, answer["error"]["param"]) == (400, "seed")
@@ -435,7 +437,7 @@ def test_too_many_at_once_are_refused(demo: DemoProcess, connection: HTTPConnect
     """Above max_concurrent, of the model or of the service, a request is a 429; afterwards it is not."""
     limit = {"max_concurrent": 1}
     model = {"reply": "ok", "failures": [{"kind": "stall", "times": 1}], **(limit if own else {})}
-    demo.programme({"models": {"m": model}, **({} if own else limit)})
+    demo.set_behaviour({"models": {"m": model}, **({} if own else limit)})
     other = HTTPConnection(urlsplit(demo.url).netloc, timeout=10)
     other.request("POST", CHAT, chat_body())
     wait_until(lambda: len(demo.requests()) == 1)
@@ -456,7 +458,7 @@ def wait_until(holds: Any, seconds: float = 5) -> None:
 
 def test_a_context_is_enforced(demo: DemoProcess, connection: HTTPConnection) -> None:
     """A prompt with its max_tokens above the context is a 400 that names both numbers."""
-    demo.programme({"models": {"m": {"reply": "ok", "context": 20}}})
+    demo.set_behaviour({"models": {"m": {"reply": "ok", "context": 20}}})
     assert ask(connection, prompt="one two", max_tokens=14)[0] == 200
     status, answer = ask(connection, prompt="one two", max_tokens=15)
     assert (status, answer["error"]["code"]) == (400, "context_length_exceeded")
@@ -482,13 +484,13 @@ def test_requests_are_remembered(demo: DemoProcess, connection: HTTPConnection) 
     assert demo.connections() == {"opened": opened + 1, "open": 1}
     connection.close()
     wait_until(lambda: demo.connections()["open"] == 0)
-    demo.forget_requests()
+    demo.clear_requests()
     assert demo.requests() == []
 
 
 def test_a_client_that_leaves_is_noticed(demo: DemoProcess, connection: HTTPConnection) -> None:
     """When the client closes in mid-stream, the answer stops and is marked as cancelled."""
-    demo.programme({"models": {"m": {"failures": [{"kind": "repeat"}], "tokens_per_second": 50}}})
+    demo.set_behaviour({"models": {"m": {"failures": [{"kind": "repeat"}], "tokens_per_second": 50}}})
     connection.request("POST", CHAT, chat_body(stream=True))
     response = connection.getresponse()
     assert response.read(100)
@@ -502,9 +504,9 @@ def test_a_client_that_leaves_is_noticed(demo: DemoProcess, connection: HTTPConn
 
 def test_a_wrong_programme_is_refused(demo: DemoProcess, connection: HTTPConnection) -> None:
     """A wrong behaviour sent at run time is a 400 that names the key, and the old one stays."""
-    demo.programme({"models": {"m": {"reply": "still here"}}})
+    demo.set_behaviour({"models": {"m": {"reply": "still here"}}})
     with pytest.raises(ConfigError, match=r'models\."m"\.delay'):
-        demo.programme({"models": {"m": {"delay": "long"}}})
+        demo.set_behaviour({"models": {"m": {"delay": "long"}}})
     assert send(connection, "POST", "/demo/behaviour", "{")[0] == 400
     assert ask(connection)[1]["choices"][0]["message"]["content"] == "still here"
 
@@ -523,7 +525,7 @@ def test_without_inspection_nothing_is_shown_or_kept() -> None:
                 connection.close()
 
             await asyncio.to_thread(talk)
-            assert service.records.requests == []
+            assert service.request_log.requests == []
 
     asyncio.run(look())
 
@@ -566,7 +568,7 @@ def test_the_real_client_understands_it(demo: DemoProcess) -> None:
     """The together SDK reads answers, streams, thinking, usage and errors as it does a real service's."""
     from together import NotFoundError, Together
 
-    demo.programme({"models": {"m": {"reply": "Hello  there.\n", "reasoning": "Hm."}}})
+    demo.set_behaviour({"models": {"m": {"reply": "Hello  there.\n", "reasoning": "Hm."}}})
     with Together(base_url=demo.url, api_key="k", max_retries=0) as client:
         messages: Any = [{"role": "user", "content": "hi"}]
         whole = client.chat.completions.create(model="m", messages=messages)

@@ -78,7 +78,7 @@ def killed_twice(
     before = answered(out / "generate.jsonl"), answered(out / "judge.jsonl")
     assert before[0] == calls[0]
     assert calls[1] // 3 <= before[1] < calls[1]
-    service.forget_requests()
+    service.clear_requests()
     done = moa(*arguments, env=environment)
     assert done.returncode == 0, done.stderr
     assert len(service.requests()) == sum(calls) - sum(before)
@@ -107,7 +107,7 @@ def test_alpaca_eval_killed_twice(
     """Killed in both stages and resumed, AlpacaEval gives the figures of a run that nobody disturbed."""
     data = alpaca_data(recorded, tmp_path)
     behaviour = alpaca_behaviour(recorded, data, tmp_path)
-    service.programme(behaviour)
+    service.set_behaviour(behaviour)
     common = ["eval", "alpaca_eval", "run", "--data_dir", str(data), "--accept_altered", "--json"]
     common += ["-r", ",".join(REFERENCES), "-a", UNDER_TEST, "--judge", f"together:{JUDGE}"]
     common += ["--max_tokens", "100000", "--limit", str(LIMIT), "--concurrency", "6"]
@@ -117,7 +117,7 @@ def test_alpaca_eval_killed_twice(
     assert (undisturbed["n"], undisturbed["n_expected"]) == (LIMIT, LIMIT)
     assert undisturbed["figures"]["comparable"] is False
 
-    service.programme(slowed(behaviour, 0.03))
+    service.set_behaviour(slowed(behaviour, 0.03))
     out = tmp_path / "killed"
     figures = killed_twice(
         [*common, "--out", str(out)],
@@ -151,7 +151,7 @@ def test_mt_bench_killed_twice(
     environment: dict[str, str],
 ) -> None:
     """The same of MT-Bench, whole: both turns of a conversation, and the published score at its end."""
-    service.programme(slowed(mt_behaviour(recorded, tmp_path), 0.01))
+    service.set_behaviour(slowed(mt_behaviour(recorded, tmp_path), 0.01))
     out = tmp_path / "killed"
     arguments = ["eval", "mt_bench", "run", "--data_dir", str(recorded), "--json", "--out", str(out)]
     arguments += ["-r", "reference", "-a", MT_MODEL, "--judge", f"together:{JUDGE}", "--max_tokens", "9000"]
@@ -174,7 +174,7 @@ def test_flask_with_a_made_up_judge(
 ) -> None:
     """Reviews that cannot be read are counted, figures are made of the others, and the run fails."""
     good = 'Fine.\n{"Completeness": 4, "Factuality": 5, "Logical Correctness": 3, "Readability": "N/A"}'
-    service.programme(
+    service.set_behaviour(
         {
             "models": {
                 "a": {"reply": "a proposal"},
@@ -203,15 +203,15 @@ def test_a_failure_is_never_a_score(
         "judge": {"reply": "x", "failures": [{"status": 400, "contains": "travel blog"}]},
         "reviewer": {"reply": "Good. [[9]]"},
     }
-    service.programme({"models": behaviour})
+    service.set_behaviour({"models": behaviour})
     arguments = ["eval", "mt_bench", "run", "--data_dir", str(recorded), "--limit", "4", "--json", "-r", "a",
                  "-a", "judge", "--judge", "together:reviewer", "--out", str(tmp_path / "out")]  # fmt: skip
     done = moa(*arguments, env=environment)
     summary = json.loads(done.stdout)
     assert (summary["unanswered"], summary["n"], summary["n_expected"]) == (1, 6, 8)
     assert done.returncode == 1
-    service.programme({"models": behaviour | {"judge": {"reply": "x"}}})
-    service.forget_requests()
+    service.set_behaviour({"models": behaviour | {"judge": {"reply": "x"}}})
+    service.clear_requests()
     again = moa(*arguments, env=environment)
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["n"] == 8
@@ -223,7 +223,7 @@ def test_a_refused_key_ends_the_run(
     recorded: Path, tmp_path: Path, moa: Run, service: DemoProcess, environment: dict[str, str]
 ) -> None:
     """What no further request can change stops the run at once, with its own exit code."""
-    service.programme({"models": {"a": {"reply": "x"}, "b": {"reply": "y"}}, "require_key": "another"})
+    service.set_behaviour({"models": {"a": {"reply": "x"}, "b": {"reply": "y"}}, "require_key": "another"})
     done = moa("eval", "mt_bench", "generate", "--data_dir", str(recorded), "-r", "a", "-a", "b",
                "--concurrency", "2", "--out", str(tmp_path / "out"), env=environment)  # fmt: skip
     assert done.returncode == 3
@@ -235,7 +235,7 @@ def test_rate_limits_slow_a_run_down_and_fail_nothing(
     recorded: Path, tmp_path: Path, moa: Run, service: DemoProcess, environment: dict[str, str]
 ) -> None:
     """A service that takes two at once is sent fewer, and every item is answered in the end."""
-    service.programme(
+    service.set_behaviour(
         {"models": {"a": {"reply": "x"}, "b": {"reply": "y", "delay": 0.02}}, "max_concurrent": 4}
     )
     done = moa("eval", "mt_bench", "generate", "--data_dir", str(recorded), "--limit", "10", "-r", "a",
@@ -255,7 +255,7 @@ def test_ctrl_c_ends_cleanly(
     environment: dict[str, str],
 ) -> None:
     """An interrupted run says how to go on, leaves with 130, and has kept what it had."""
-    service.programme({"models": {"a": {"reply": "x", "delay": 0.2}, "b": {"reply": "y"}}})
+    service.set_behaviour({"models": {"a": {"reply": "x", "delay": 0.2}, "b": {"reply": "y"}}})
     out = tmp_path / "out"
     arguments = ["eval", "mt_bench", "generate", "--data_dir", str(recorded), "-r", "a", "-a", "b",
                  "--concurrency", "4", "--out", str(out)]  # fmt: skip
@@ -273,7 +273,7 @@ def test_a_folder_belongs_to_one_mixture(
     recorded: Path, tmp_path: Path, moa: Run, service: DemoProcess, environment: dict[str, str]
 ) -> None:
     """Another mixture in the same folder is refused, with what is different, before anything is asked."""
-    service.programme({"models": {"a": {"reply": "x"}, "b": {"reply": "y"}}})
+    service.set_behaviour({"models": {"a": {"reply": "x"}, "b": {"reply": "y"}}})
     arguments = ["eval", "mt_bench", "generate", "--data_dir", str(recorded), "--limit", "1", "-r", "a",
                  "-a", "b", "--out", str(tmp_path / "out")]  # fmt: skip
     assert moa(*arguments, env=environment).returncode == 0
@@ -281,7 +281,7 @@ def test_a_folder_belongs_to_one_mixture(
     assert manifest["mixture"]["aggregator"]["model"] == "b"
     assert manifest["data"]
     assert manifest["versions"]["moa-bot"]
-    service.forget_requests()
+    service.clear_requests()
     refused = moa(*arguments, "--temperature", "0.1", env=environment)
     assert refused.returncode == 2
     assert "temperature" in refused.stderr
@@ -292,12 +292,12 @@ def test_the_benchmark_prescribes_what_the_user_has_not_said(
     recorded: Path, tmp_path: Path, moa: Run, service: DemoProcess, environment: dict[str, str]
 ) -> None:
     """MT-Bench's temperature and length hold for its answers, unless the command line says otherwise."""
-    service.programme({"models": {"a": {"reply": "x"}, "b": {"reply": "y"}}})
+    service.set_behaviour({"models": {"a": {"reply": "x"}, "b": {"reply": "y"}}})
     arguments = ["eval", "mt_bench", "generate", "--data_dir", str(recorded), "-r", "a", "-a", "b"]
     moa(*arguments, "--out", str(tmp_path / "one"), env=environment)
     bodies = [request["body"] for request in service.requests()]
     assert {body["temperature"] for body in bodies} == {0.0, 0.1, 0.7}
     assert {body["max_tokens"] for body in bodies} == {1024}
-    service.forget_requests()
+    service.clear_requests()
     moa(*arguments, "--limit", "1", "--temperature", "0.3", "--out", str(tmp_path / "two"), env=environment)
     assert {request["body"]["temperature"] for request in service.requests()} == {0.3}

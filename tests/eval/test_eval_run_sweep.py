@@ -92,7 +92,7 @@ def test_rank_asks_the_proposers_once(
     assert asked.count("a-7b") == asked.count("b-7b") == 2 + 2 + 2
     answers = [json.loads(line) for line in (out / "rank" / "results.jsonl").read_text().splitlines()]
     assert {turn for answer in answers for turn in answer["turns"]} == {"answer b"}
-    service.forget_requests()
+    service.clear_requests()
     again = moa("eval", "rank", "mt_bench", *arguments, "--json", "--out", str(out), env=environment)
     assert json.loads(again.stdout) == [moa_run, rank]
     assert not service.requests()

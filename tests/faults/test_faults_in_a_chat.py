@@ -71,7 +71,7 @@ async def _run(place: str, home: Path, service: DemoProcess) -> Run:
     came: dict[str, Came] = {}
     async with chatting(given, width=240, height=60) as chat:
         for cell in cells(place):
-            await asyncio.to_thread(service.programme, cell.behaviour())
+            await asyncio.to_thread(service.set_behaviour, cell.behaviour())
             started = time.monotonic()
             text = await chat.enter(cell.prompt)
             seconds = time.monotonic() - started

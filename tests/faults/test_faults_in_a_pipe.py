@@ -64,8 +64,8 @@ async def _run(place: str, folder: Path) -> Run:
         complaining = asyncio.create_task(process.stderr.read())
         came: dict[str, Came] = {}
         for cell in cells(place):
-            await asyncio.to_thread(service.programme, cell.behaviour())
-            await asyncio.to_thread(service.forget_requests)
+            await asyncio.to_thread(service.set_behaviour, cell.behaviour())
+            await asyncio.to_thread(service.clear_requests)
             process.stdin.write(f"{cell.prompt}\n".encode())
             record = json.loads(await asyncio.wait_for(process.stdout.readline(), 30))
             requests = await asyncio.to_thread(service.requests)

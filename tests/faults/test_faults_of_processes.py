@@ -89,7 +89,7 @@ def workers(main: int) -> list[psutil.Process]:
 
 def test_killed_workers_cost_no_reply(service: DemoProcess, started: Start) -> None:
     """All workers get SIGKILL while the reference thinks: it is asked again, and the reply comes."""
-    service.programme(models(a={"reply": "from a", "delay": 0.7}, judge={"reply": "the reply"}))
+    service.set_behaviour(models(a={"reply": "from a", "delay": 0.7}, judge={"reply": "the reply"}))
     process = started("ask", "why?")
     assert process.stdin
     process.stdin.close()
@@ -106,7 +106,7 @@ def test_killed_workers_cost_no_reply(service: DemoProcess, started: Start) -> N
 def test_a_worker_killed_under_the_reply(service: DemoProcess, started: Start) -> None:
     """SIGKILL while the reply streams: the rest is asked for, and the person gets one whole reply."""
     text = " ".join(f"word{number}" for number in range(120))
-    service.programme(models(a={"reply": "from a"}, judge={"reply": text, "tokens_per_second": 100}))
+    service.set_behaviour(models(a={"reply": "from a"}, judge={"reply": text, "tokens_per_second": 100}))
     process = started("ask", "why?")
     assert process.stdin
     process.stdin.close()
@@ -129,7 +129,7 @@ def test_nothing_outlives_a_killed_program(
     service: DemoProcess, started: Start, tag: Tag, arguments: tuple[str, ...], stage: str
 ) -> None:
     """The program gets SIGKILL: two seconds later neither worker nor offline service is there."""
-    service.programme(models(a=SLOW if stage == "in mid-turn" else {}, judge={}))
+    service.set_behaviour(models(a=SLOW if stage == "in mid-turn" else {}, judge={}))
     offline = {"MOA_BOT_REFERENCE_MODELS": "", "MOA_BOT_AGGREGATOR": ""} if arguments else {}
     process = started(*arguments, **offline)
     assert process.stdin
@@ -151,7 +151,7 @@ def test_nothing_outlives_a_killed_program(
 @pytest.mark.parametrize("stage", ["at the prompt", "in mid-reply"])
 def test_a_closed_window(service: DemoProcess, environment: dict[str, str], tag: Tag, stage: str) -> None:
     """The terminal goes away: the chat ends by itself, what came is kept, and no process is left."""
-    service.programme(models(a={"reply": "from a"}, judge=SLOW))
+    service.set_behaviour(models(a={"reply": "from a"}, judge=SLOW))
     child, window = pty.fork()
     if child == 0:
         os.execve(sys.executable, [sys.executable, "-m", "bot"], environment)
@@ -193,7 +193,7 @@ def rows(environment: dict[str, str]) -> list[tuple[str, str, str]]:
 
 def test_killed_at_any_instant(service: DemoProcess, environment: dict[str, str], started: Start) -> None:
     """SIGKILL at ten random instants: every prompt that was asked and every reply that was seen is kept."""
-    service.programme(
+    service.set_behaviour(
         models(a={"reply": "from a", "delay": 0.02}, judge={"reply": "the reply is here", "delay": 0.02})
     )
     chance = random.Random(4)
@@ -233,7 +233,7 @@ def test_killed_at_any_instant(service: DemoProcess, environment: dict[str, str]
 
 def test_programs_side_by_side(service: DemoProcess, environment: dict[str, str], started: Start) -> None:
     """Four programs that write into one store at once lose none of their turns."""
-    service.programme(models(a={"reply": "from a"}, judge={"reply": "the reply"}))
+    service.set_behaviour(models(a={"reply": "from a"}, judge={"reply": "the reply"}))
     running = [started() for _ in range(4)]
     for number, process in enumerate(running):
         assert process.stdin

@@ -82,7 +82,7 @@ def test_a_service_that_repeats_what_it_got(
     """Key and prompt come back in messages of the service: the key is shown nowhere, the log has neither."""
     rule = ECHOES[echo]
     judge = {"reply": "the reply", "failures": [{**rule, "times": 1}]}
-    service.programme({"models": {"a": {"failures": [rule]}, "b": {}, "judge": judge}})
+    service.set_behaviour({"models": {"a": {"failures": [rule]}, "b": {}, "judge": judge}})
     done = bot("ask", "--verbose", PROMPT)
     plain = bot("ask", "--json", PROMPT)
     exported = bot("history", "export", "--format", "json", "--all").stdout
@@ -100,7 +100,7 @@ def test_no_key_in_the_process_list(
     service: DemoProcess, environment: dict[str, str], tag: Tag, tmp_path: Path
 ) -> None:
     """While calls are under way, no process of the run has the key among its arguments."""
-    service.programme(models(a={"failures": [{"kind": "stall"}]}, b={}, judge={}))
+    service.set_behaviour(models(a={"failures": [{"kind": "stall"}]}, b={}, judge={}))
     process = subprocess.Popen(
         [sys.executable, "-m", "bot", "ask", "why?"],
         stdin=subprocess.DEVNULL,
@@ -128,7 +128,7 @@ def test_a_redirect_takes_no_key_along(bot: Bot, service: DemoProcess, tmp_path:
     folder.mkdir()
     with start_service(folder, models(a={}, b={}, judge={})) as other:
         rule = {"kind": "redirect", "location": f"{other.base_url}/chat/completions"}
-        service.programme(models(a={"failures": [rule]}, b={}, judge={}))
+        service.set_behaviour(models(a={"failures": [rule]}, b={}, judge={}))
         done = bot("ask", "why?")
         assert done.returncode == 0
         assert "a left out: request refused: HTTP" in done.stderr or "redirected to" in done.stderr
@@ -231,7 +231,7 @@ HOSTILE = (
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_proposal_ends_its_own_section(bot: Bot, service: DemoProcess, text: str) -> None:
     """Whatever a reference writes, the aggregator gets it as the one answer that it is, under a seal."""
-    service.programme(models(a={"reply": text}, b={"reply": "an honest answer"}, judge={"reply": "ok"}))
+    service.set_behaviour(models(a={"reply": text}, b={"reply": "an honest answer"}, judge={"reply": "ok"}))
     assert bot("ask", "--rounds", "2", "why?").returncode == 0
     bodies = [r["body"] for r in service.requests() if r["body"]["model"] == "judge"]
     system, prompt = bodies[-1]["messages"]
@@ -246,7 +246,7 @@ def test_no_proposal_ends_its_own_section(bot: Bot, service: DemoProcess, text: 
 
 def test_what_a_proposal_says_next_round_is_sealed_anew(bot: Bot, service: DemoProcess) -> None:
     """A model that repeats the markers it was shown cannot close the section it is put into next."""
-    service.programme(models(a={"echo": True}, b={"reply": "honest"}, judge={"reply": "ok"}))
+    service.set_behaviour(models(a={"echo": True}, b={"reply": "honest"}, judge={"reply": "ok"}))
     assert bot("ask", "--rounds", "2", "why?").returncode == 0
     judge = next(r["body"] for r in service.requests() if r["body"]["model"] == "judge")
     found = parse_references(judge["messages"][0]["content"])

@@ -58,7 +58,7 @@ def came(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Came]:
 
 def _ask(cell: Cell, home: Path, free: SimpleQueue[DemoProcess]) -> Came:
     service, tag = free.get(), Tag()
-    service.programme(cell.behaviour())
+    service.set_behaviour(cell.behaviour())
     environment = tag.environment(
         home, TOGETHER_BASE_URL=service.base_url, TOGETHER_API_KEY="the-key", **variables(cell.place)
     )

@@ -111,7 +111,7 @@ def test_a_conversation_has_a_history(service: DemoProcess) -> None:
 
 def test_a_stream_left_early(service: DemoProcess) -> None:
     """Its calls are cancelled within a second, what came stays in the history, and the mixture goes on."""
-    service.programme({"models": {"a": {}, "b": {}, "judge": SLOW}})
+    service.set_behaviour({"models": {"a": {}, "b": {}, "judge": SLOW}})
     with Mixture(**PAIR) as moa:
         chat = moa.chat()
         with closing(iter(chat.stream("why?"))) as events:  # type: ignore[type-var]  # it is a generator
@@ -127,13 +127,13 @@ def test_a_stream_left_early(service: DemoProcess) -> None:
 
         asyncio.run(leave())
         wait_for(lambda: service.requests()[-1]["cancelled"], 1)
-        service.programme({"models": {"a": {}, "b": {}, "judge": {"reply": "soon"}}})
+        service.set_behaviour({"models": {"a": {}, "b": {}, "judge": {"reply": "soon"}}})
         assert moa.ask("why?").reply == "soon"
 
 
 def test_a_question_cancelled(service: DemoProcess) -> None:
     """Cancelling the coroutine that waits cancels the calls."""
-    service.programme({"models": {"a": SLOW, "b": SLOW, "judge": {}}})
+    service.set_behaviour({"models": {"a": SLOW, "b": SLOW, "judge": {}}})
 
     async def work() -> None:
         async with Mixture(**PAIR) as moa:
@@ -157,7 +157,7 @@ def test_errors(service: DemoProcess, monkeypatch: pytest.MonkeyPatch) -> None:
         Mixture("defualt")
     with pytest.raises(TypeError, match="layers"):
         Mixture(layers=3)  # type: ignore[call-arg]  # what is to be refused
-    service.programme(
+    service.set_behaviour(
         {"models": {"a": {"failures": [{"status": 404}]}, "b": {"failures": [{"status": 404}]}}}
     )
     with Mixture(**PAIR) as moa:
@@ -180,7 +180,7 @@ def test_errors(service: DemoProcess, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_address_and_a_key_of_its_own(service: DemoProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """base_url and api_key hold for this mixture, and the key is in no text about it."""
     monkeypatch.delenv("TOGETHER_BASE_URL")
-    service.programme({"models": {"a": {}, "b": {}, "judge": {}}, "require_key": "my-very-own-key"})
+    service.set_behaviour({"models": {"a": {}, "b": {}, "judge": {}}, "require_key": "my-very-own-key"})
     with Mixture(**PAIR, base_url=service.base_url, api_key="my-very-own-key") as moa:
         assert moa.ask("why?").status == "done"
         assert "my-very-own-key" not in repr(moa) + repr(vars(moa))
@@ -188,7 +188,7 @@ def test_an_address_and_a_key_of_its_own(service: DemoProcess, monkeypatch: pyte
 
 def test_closing_ends_what_is_under_way(service: DemoProcess) -> None:
     """A question asked in another thread gets an error, and no worker is left."""
-    service.programme({"models": {"a": SLOW, "b": SLOW, "judge": {}}})
+    service.set_behaviour({"models": {"a": SLOW, "b": SLOW, "judge": {}}})
     moa = Mixture(**PAIR)
     said: list[BaseException] = []
 

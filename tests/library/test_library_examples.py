@@ -24,7 +24,7 @@ def examples(page: str) -> list[str]:
 def test_an_example_of_the_library(service: DemoProcess, run_script: Run, number: int) -> None:
     """It prints what it is to print, says nothing on stderr, and ends well."""
     text = examples("library.md")[number]
-    service.programme({"models": {"*": {"reply": "It is so."}}, "any_model": True})
+    service.set_behaviour({"models": {"*": {"reply": "It is so."}}, "any_model": True})
     done = run_script(text)
     assert (done.returncode, done.stderr) == (0, "")
     assert "It is so." in done.stdout
@@ -39,7 +39,7 @@ def test_an_example_of_the_library(service: DemoProcess, run_script: Run, number
 def test_an_example_of_the_readme(service: DemoProcess, run_script: Run, number: int) -> None:
     """So do those of the README."""
     text = examples("../README.md")[number]
-    service.programme({"models": {"*": {"reply": "It is so."}}, "any_model": True})
+    service.set_behaviour({"models": {"*": {"reply": "It is so."}}, "any_model": True})
     done = run_script(text)
     assert (done.returncode, done.stderr) == (0, "")
     assert "It is so." in done.stdout

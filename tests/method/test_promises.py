@@ -120,7 +120,7 @@ def test_failed_and_empty_answers_are_left_out(
     service: DemoProcess, ask: Callable[..., dict[str, list[Body]]]
 ) -> None:
     """Numbers have no gaps, and nothing stands in for what is missing."""
-    service.programme(
+    service.set_behaviour(
         {
             "models": {
                 "m1": {"failures": [{"status": 400}]},
@@ -141,7 +141,7 @@ def test_thinking_never_reaches_another_model(
 ) -> None:
     """A proposer's thinking is in no later message, and the reply's not in the history."""
     secret = "my secret thoughts"
-    service.programme(
+    service.set_behaviour(
         {
             "models": {
                 "m1": {"reply": "an answer", "reasoning": secret, "reasoning_field": "think"},

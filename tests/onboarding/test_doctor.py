@@ -83,7 +83,7 @@ def test_offline(moa: Moa) -> None:
 
 def test_models_that_fail(moa: Moa, environment: dict[str, str], service: DemoProcess) -> None:
     """Each is told with its reason and what to do; the others are still asked; exit code 1."""
-    service.programme(
+    service.set_behaviour(
         {
             "models": {"a": {"failures": [{"status": 403, "message": "not you"}]}, "judge": {}},
             "require_key": KEY,

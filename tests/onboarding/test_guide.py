@@ -218,7 +218,7 @@ def test_another_service_for_this_session(person: Person, away: str) -> None:
 
 def test_a_service_on_this_computer(person: Person, service: DemoProcess) -> None:
     """It is found and said where; a mixture of its models is saved as the preset "local"."""
-    service.programme(
+    service.set_behaviour(
         {"models": {"qwen3:8b": {}, "nomic-embed-text": {}, "llama3.2": {}}, "demo_models": False}
     )
     (person.home / "config.toml").write_text(
@@ -238,7 +238,7 @@ def test_a_service_on_this_computer(person: Person, service: DemoProcess) -> Non
 
 def test_a_service_with_a_single_model(person: Person, service: DemoProcess) -> None:
     """It is asked several times; a mixture that was saved before is replaced."""
-    service.programme({"models": {"only": {}}, "demo_models": False})
+    service.set_behaviour({"models": {"only": {}}, "demo_models": False})
     (person.home / "config.toml").write_text(
         f"[endpoints.ollama]\nbase_url = '{service.base_url}'\n"
         "[presets.local]\naggregator = 'old'\nreference_models = ['old']\nrounds = 3\n",
@@ -250,7 +250,7 @@ def test_a_service_with_a_single_model(person: Person, service: DemoProcess) -> 
 
 def test_a_service_without_models(person: Person, service: DemoProcess) -> None:
     """It is said that there are none, and the ways are offered again."""
-    service.programme({"models": {}, "demo_models": False})
+    service.set_behaviour({"models": {}, "demo_models": False})
     (person.home / "config.toml").write_text(
         f"[endpoints.ollama]\nbase_url = '{service.base_url}'\n", encoding="utf-8"
     )
@@ -260,7 +260,7 @@ def test_a_service_without_models(person: Person, service: DemoProcess) -> None:
 
 def test_models_are_chosen_again_after_a_mistake(person: Person, service: DemoProcess) -> None:
     """A part of a name shows which there are; what is not there is said; one aggregator, not two."""
-    service.programme({"models": {"one": {}, "two": {}}, "demo_models": False})
+    service.set_behaviour({"models": {"one": {}, "two": {}}, "demo_models": False})
     (person.home / "config.toml").write_text(
         f"[endpoints.ollama]\nbase_url = '{service.base_url}'\n", encoding="utf-8"
     )

@@ -130,7 +130,7 @@ def test_models_through_the_pool(
     service: DemoProcess, no_workers: Callable[[], None], form: dict[str, bool]
 ) -> None:
     """A list comes back from a worker, whichever form the service sends it in."""
-    service.programme({"models": MODELS, "require_key": KEY, **form, "demo_models": False})
+    service.set_behaviour({"models": MODELS, "require_key": KEY, **form, "demo_models": False})
     model_list = listed(Endpoint("test", service.base_url, KEY))
     assert isinstance(model_list, ModelList)
     assert [model.id for model in model_list.models] == ["a", "b", "judge", "painter"]
@@ -205,7 +205,7 @@ def test_a_worker_that_dies_is_replaced(service: DemoProcess, no_workers: Callab
 
 def test_a_look_at_this_computer(service: DemoProcess, tmp_path: Path) -> None:
     """Found is what answers with a list in time, on this computer; nothing else is asked or waited for."""
-    service.programme({"models": MODELS, "demo_models": False})
+    service.set_behaviour({"models": MODELS, "demo_models": False})
 
     async def run() -> list[str]:
         # Connections are made, and nobody ever reads from them.

@@ -51,7 +51,7 @@ def service(_process: DemoProcess, environment: dict[str, str], monkeypatch: pyt
         monkeypatch.setenv(name, value)
     found = Service(_process)
     found.says()
-    _process.forget_requests()
+    _process.clear_requests()
     return found
 
 

@@ -80,7 +80,7 @@ async def test_what_is_asked(service: Service) -> None:
     """Every way to type a prompt of one line or several."""
     async with chatting() as talk:
         for keys, asked in TYPED:
-            service.process.forget_requests()
+            service.process.clear_requests()
             talk.type(keys)
             await talk.until(partial(_asked, talk, service, asked), repr(asked))
 

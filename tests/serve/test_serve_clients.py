@@ -71,14 +71,14 @@ def test_errors_as_the_openai_package_knows_them(serve: Serve, service: DemoProc
         with pytest.raises(openai.BadRequestError) as several:
             client.chat.completions.create(model="moa", messages=ASKED, n=2)
         assert (several.value.code, several.value.param) == ("unsupported_parameter", "n")
-        service.programme({"models": {"a": {}, "b": {}, "judge": {}}, "require_key": "another-key"})
+        service.set_behaviour({"models": {"a": {}, "b": {}, "judge": {}}, "require_key": "another-key"})
         for streamed in (False, True):
             with pytest.raises(openai.InternalServerError) as refused:
                 client.chat.completions.create(model="moa", messages=ASKED, stream=streamed)
             assert refused.value.status_code == 502
             assert "very-secret" not in str(refused.value)
         cut = {"reply": "word " * 50, "tokens_per_second": 400, "failures": [{"kind": "cut", "tokens": 9}]}
-        service.programme({"models": {"a": {}, "b": {}, "judge": cut}})
+        service.set_behaviour({"models": {"a": {}, "b": {}, "judge": cut}})
         stream = client.chat.completions.create(model="moa", messages=ASKED, stream=True)
         came: list[str] = []
         with pytest.raises(openai.APIError) as broken:
@@ -127,7 +127,7 @@ def test_the_llm_command(serve: Serve, service: DemoProcess, tmp_path: Path, tag
 
 def test_fifty_clients_at_once(serve: Serve, service: DemoProcess) -> None:
     """All get their own answer, through one pool of workers."""
-    service.programme({"models": {"a": {}, "b": {}, "judge": {"echo": True, "delay": 0.3}}})
+    service.set_behaviour({"models": {"a": {}, "b": {}, "judge": {"echo": True, "delay": 0.3}}})
     serving = serve()
 
     async def one(client: openai.AsyncOpenAI, number: int) -> tuple[int, str]:

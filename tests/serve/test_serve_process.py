@@ -41,10 +41,10 @@ def test_a_client_that_leaves_frees_its_calls(serve: Serve, service: DemoProcess
     """Within a second every call that was open for it is cancelled at the models' service."""
     in_time = stage == "reply"
     first = {} if in_time else STALLED
-    service.programme({"models": {"a": first, "b": first, "judge": SLOW}})
+    service.set_behaviour({"models": {"a": first, "b": first, "judge": SLOW}})
     url = httpx.URL(serve().url)
     for stream in (True, False):
-        service.forget_requests()
+        service.clear_requests()
         body = json.dumps({**ASKED, "stream": stream}).encode()
         head = ["POST /v1/chat/completions HTTP/1.1", f"Host: {url.netloc.decode()}"]
         head += ["Content-Type: application/json", f"Content-Length: {len(body)}", "", ""]
@@ -64,7 +64,7 @@ def test_a_client_that_leaves_frees_its_calls(serve: Serve, service: DemoProcess
 def test_a_silent_stream_is_kept_alive(serve: Serve, service: DemoProcess) -> None:
     """While nobody has said a word of the reply, comments go out; what fails after them is an event."""
     late = {"delay": 0.6, "failures": [{"status": 404}]}
-    service.programme({"models": {"a": late, "b": {}, "judge": {}}})
+    service.set_behaviour({"models": {"a": late, "b": {}, "judge": {}}})
     answer = serve("--keep_alive", "0.1", "--min_references", "2").post({**ASKED, "stream": True})
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -99,7 +99,7 @@ def test_a_large_body_over_the_wire(serve: Serve) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_lets_replies_finish(serve: Serve, service: DemoProcess, number: signal.Signals) -> None:
     """What is under way is answered whole, nothing new is taken, and the exit code is 0."""
-    service.programme({"models": {"a": {}, "b": {}, "judge": {"reply": "at last", "delay": 0.8}}})
+    service.set_behaviour({"models": {"a": {}, "b": {}, "judge": {"reply": "at last", "delay": 0.8}}})
     serving = serve()
     answers: list[httpx.Response] = []
     asking = threading.Thread(target=lambda: answers.append(serving.post(ASKED)))
@@ -117,7 +117,7 @@ def test_a_stop_lets_replies_finish(serve: Serve, service: DemoProcess, number: 
 @pytest.mark.parametrize("how", ["late", "twice"])
 def test_a_stop_cuts_what_takes_too_long(serve: Serve, service: DemoProcess, how: str) -> None:
     """After its time, or at the second signal, streams end with an error and waiting answers with a 503."""
-    service.programme({"models": {"a": {}, "b": {}, "judge": SLOW}})
+    service.set_behaviour({"models": {"a": {}, "b": {}, "judge": SLOW}})
     serving = serve("--stop_after", "0.3" if how == "late" else "60")
     answers: dict[bool, httpx.Response] = {}
 

@@ -18,7 +18,7 @@ class Service:
 
     def says(self, **models: Mapping[str, Any]) -> None:
         """Have these models behave so, and the others as usual."""
-        self.process.programme({"models": SAYS | models})
+        self.process.set_behaviour({"models": SAYS | models})
 
     def bodies(self, model: str = "judge") -> list[dict[str, Any]]:
         """What this model was asked, in order."""

@@ -96,7 +96,7 @@ def test_streams_an_answer(service: DemoProcess, method: StartMethod) -> None:
 
 def test_one_process_holds_many_calls_at_once(service: DemoProcess) -> None:
     """num_proc limits processes, not the calls that are under way together."""
-    service.programme(models(a={"reply": "x", "delay": 0.5}))
+    service.set_behaviour(models(a={"reply": "x", "delay": 0.5}))
 
     async def scenario(pool: Pool) -> float:
         await updates(Retrier(pool.ask)(request(service)))
@@ -120,7 +120,7 @@ def test_connections_are_kept(service: DemoProcess) -> None:
 
 def test_closing_the_iterator_cancels_the_call(service: DemoProcess) -> None:
     """A call that nobody follows any more is dropped at the service as well."""
-    service.programme(models(a={"reply": "word " * 500, "tokens_per_second": 50}))
+    service.set_behaviour(models(a={"reply": "word " * 500, "tokens_per_second": 50}))
 
     async def scenario(pool: Pool) -> None:
         calls = pool.ask(request(service))
@@ -134,7 +134,7 @@ def test_closing_the_iterator_cancels_the_call(service: DemoProcess) -> None:
 
 def test_a_killed_worker_is_replaced_and_its_call_asked_again(service: DemoProcess) -> None:
     """SIGKILL in the middle of a call: it is asked once more elsewhere, and answers."""
-    service.programme(models(a={"replies": ["first try", "second try"], "delay": 0.4}))
+    service.set_behaviour(models(a={"replies": ["first try", "second try"], "delay": 0.4}))
 
     async def scenario(pool: Pool) -> tuple[list[CallUpdate], list[int], list[int]]:
         asking = asyncio.ensure_future(updates(Retrier(pool.ask)(request(service))))
@@ -155,7 +155,7 @@ def test_a_killed_worker_is_replaced_and_its_call_asked_again(service: DemoProce
 
 def test_a_call_is_asked_again_only_once(service: DemoProcess) -> None:
     """When its second worker dies as well, the call fails and says so."""
-    service.programme(models(a={"reply": "x", "failures": [{"kind": "stall"}]}))
+    service.set_behaviour(models(a={"reply": "x", "failures": [{"kind": "stall"}]}))
 
     async def scenario(pool: Pool) -> list[CallUpdate]:
         asking = asyncio.ensure_future(updates(Retrier(pool.ask)(request(service))))
@@ -171,7 +171,7 @@ def test_a_call_is_asked_again_only_once(service: DemoProcess) -> None:
 
 def test_all_workers_killed(service: DemoProcess) -> None:
     """However many die at once, each call is asked again once and answered."""
-    service.programme(models(a={"reply": "x", "delay": 0.5}))
+    service.set_behaviour(models(a={"reply": "x", "delay": 0.5}))
 
     async def scenario(pool: Pool) -> list[list[CallUpdate]]:
         asking = [asyncio.ensure_future(updates(Retrier(pool.ask)(request(service)))) for _ in range(4)]
@@ -185,7 +185,7 @@ def test_all_workers_killed(service: DemoProcess) -> None:
 
 def test_a_frozen_worker_is_replaced(service: DemoProcess) -> None:
     """SIGSTOP in the middle of a call: its silence is noticed, it is killed, and the call asked again."""
-    service.programme(models(a={"replies": ["never seen", "second try"], "delay": 0.5}))
+    service.set_behaviour(models(a={"replies": ["never seen", "second try"], "delay": 0.5}))
 
     async def scenario(pool: Pool) -> tuple[list[CallUpdate], int]:
         asking = asyncio.ensure_future(updates(Retrier(pool.ask)(request(service))))
@@ -202,7 +202,7 @@ def test_a_frozen_worker_is_replaced(service: DemoProcess) -> None:
 
 def test_a_busy_worker_is_not_taken_for_frozen(service: DemoProcess) -> None:
     """A model that thinks for longer than the limit is waited for: its worker still gives signs of life."""
-    service.programme(models(a={"reply": "slow but there", "delay": 2.0}))
+    service.set_behaviour(models(a={"reply": "slow but there", "delay": 2.0}))
     got = with_pool(lambda pool: updates(pool.ask(request(service))), frozen_seconds=0.8)
     assert [type(update) for update in got][-1] is Completion
     assert not any(isinstance(update, Retrying) for update in got)
@@ -210,7 +210,7 @@ def test_a_busy_worker_is_not_taken_for_frozen(service: DemoProcess) -> None:
 
 def test_a_started_reply_is_not_asked_again(service: DemoProcess) -> None:
     """What is not restartable and has begun ends as a failure: words once shown cannot be taken back."""
-    service.programme(models(a={"reply": "word " * 500, "tokens_per_second": 50}))
+    service.set_behaviour(models(a={"reply": "word " * 500, "tokens_per_second": 50}))
 
     async def scenario(pool: Pool) -> list[CallUpdate]:
         got = []
@@ -286,7 +286,7 @@ if __name__ == "__main__":
 )
 def test_failures_come_back_as_values(service: DemoProcess, rule: dict[str, Any], kind: FailureKind) -> None:
     """What cannot pass by waiting is asked once where it is the service's last word, and told by kind."""
-    service.programme(models(a={"reply": "x", "failures": [rule]}))
+    service.set_behaviour(models(a={"reply": "x", "failures": [rule]}))
     last = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service))))[-1]
     assert isinstance(last, Failure)
     assert last.kind is kind
@@ -307,7 +307,7 @@ def test_failures_come_back_as_values(service: DemoProcess, rule: dict[str, Any]
 )
 def test_what_passes_is_tried_again(service: DemoProcess, rule: dict[str, Any]) -> None:
     """A passing failure before the first word is told, waited out, and the answer comes after all."""
-    service.programme(models(a={"reply": "at last", "failures": [rule]}))
+    service.set_behaviour(models(a={"reply": "at last", "failures": [rule]}))
     got = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service))))
     assert isinstance(got[0], Retrying)
     last = got[-1]
@@ -319,7 +319,7 @@ def test_what_passes_is_tried_again(service: DemoProcess, rule: dict[str, Any]) 
 def test_a_stream_cut_after_its_first_words_is_partial(service: DemoProcess) -> None:
     """What came is kept and marked; it is not asked again behind anybody's back."""
     rule = {"kind": "cut", "tokens": 3, "reset": True}
-    service.programme(models(a={"reply": "one two three four", "failures": [rule]}))
+    service.set_behaviour(models(a={"reply": "one two three four", "failures": [rule]}))
     last = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service))))[-1]
     assert isinstance(last, Completion)
     assert last.partial.startswith("stream cut")
@@ -331,7 +331,7 @@ def test_a_stream_cut_after_its_first_words_is_partial(service: DemoProcess) -> 
 @pytest.mark.parametrize("kind", ["comments", "split", "invalid_utf8", "no_done", "no_finish", "empty_delta"])
 def test_odd_streams_are_read(service: DemoProcess, kind: str) -> None:
     """Keep-alives, odd splits, bad bytes and missing ends do not cost the answer."""
-    service.programme(models(a={"reply": "one two three", "failures": [{"kind": kind}]}))
+    service.set_behaviour(models(a={"reply": "one two three", "failures": [{"kind": kind}]}))
     last = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service))))[-1]
     assert isinstance(last, Completion)
     assert not last.partial
@@ -341,7 +341,7 @@ def test_odd_streams_are_read(service: DemoProcess, kind: str) -> None:
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content", "think"])
 def test_thinking_is_kept_apart(service: DemoProcess, field: str) -> None:
     """Wherever a service puts the thinking, it never ends up in the answer."""
-    service.programme(
+    service.set_behaviour(
         models(a={"reply": "the answer", "reasoning": "let me think", "reasoning_field": field})
     )
     last = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service))))[-1]
@@ -352,7 +352,7 @@ def test_thinking_is_kept_apart(service: DemoProcess, field: str) -> None:
 
 def test_usage_is_what_the_service_says_or_unknown(service: DemoProcess) -> None:
     """Tokens come from the service, also in a chunk of their own; unsaid, they are unknown."""
-    service.programme(
+    service.set_behaviour(
         models(a={"reply": "one two", "usage_chunk": True}, b={"reply": "one two", "usage": False})
     )
 
@@ -372,7 +372,7 @@ def test_usage_is_what_the_service_says_or_unknown(service: DemoProcess) -> None
 def test_deltas_are_gathered_where_asked(service: DemoProcess) -> None:
     """With `every`, many tokens make few updates, the first comes at once, and no word is lost."""
     text = " ".join(str(number) for number in range(100))
-    service.programme(models(a={"reply": text, "tokens_per_second": 1000}))
+    service.set_behaviour(models(a={"reply": text, "tokens_per_second": 1000}))
     got = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service, delta_interval=0.05))))
     deltas = [update for update in got if isinstance(update, Delta)]
     assert "".join(delta.text for delta in deltas) == text
@@ -390,7 +390,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
 
 def test_silence_ends_the_try(service: DemoProcess) -> None:
     """No byte for `timeout` seconds ends the try and says so."""
-    service.programme(models(a={"reply": "x", "failures": [{"kind": "stall", "times": 1}]}))
+    service.set_behaviour(models(a={"reply": "x", "failures": [{"kind": "stall", "times": 1}]}))
     got = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service, timeout=0.5))))
     assert isinstance(got[0], Retrying)
     assert got[0].failure.kind is FailureKind.TIMEOUT
