@@ -97,8 +97,8 @@ class Connection:
         task = asyncio.ensure_future(work)
         try:
             while True:
-                chat = self._start_reading()
-                await asyncio.wait({task, chat}, return_when=asyncio.FIRST_COMPLETED)
+                reading = self._start_reading()
+                await asyncio.wait({task, reading}, return_when=asyncio.FIRST_COMPLETED)
                 if task.done():
                     task.result()
                     return True
