@@ -1,8 +1,8 @@
-"""Cuts a Markdown text into the blocks that are compared: what a person would call one statement.
+"""Splits a Markdown text into the blocks that are compared: what a person would call one statement.
 
-A paragraph or list item, or its sentences (or lines) where it is long; a whole code block; a row of a table.
-Headings only name what follows and are left out, unless there is nothing else. Nothing is compared
-or laid out here.
+A block is a paragraph or list item, or a sentence (or line) of it where it is long; a whole code
+block; a row of a table. Headings only name what follows and are left out, unless there is nothing
+else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Kind = Literal["paragraph", "item", "code", "row", "heading"]
 
 LONG = 40
-"""Words from which on a paragraph is cut into its sentences."""
+"""Words from which on a paragraph is split into its sentences."""
 
 _SHORT = 5  # words: what is less ("Dr.", "Yes!") makes no block of its own beside others
 
@@ -49,17 +49,17 @@ class Block:
     line: int
 
 
-def cut(markdown: str, long: int = LONG) -> list[Block]:
+def split_blocks(markdown: str, long: int = LONG) -> list[Block]:
     """Return the blocks of a Markdown text in order.
 
-    Paragraphs and items of `long` words or more are cut into sentences; 0 cuts them all.
+    Paragraphs and items of `long` words or more are split into sentences; 0 splits all of them.
     """
     found = list(_walk(_parser().parse(markdown)))
     body = [block for block in found if block.kind != "heading"] or found
     return [piece for block in body for piece in _pieces(block, long)]
 
 
-def sentences(text: str) -> list[str]:
+def split_sentences(text: str) -> list[str]:
     """Return the sentences of a text in any script, a line each; very short ones joined to the next."""
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
     parts = [text[start:end] for start, end in zip([0, *ends], [*ends, len(text)], strict=True)]
@@ -83,42 +83,42 @@ def _pieces(block: Block, long: int) -> list[Block]:
         return [block]
     if block.kind not in {"paragraph", "item"} or size(block.text) < long:
         return [Block(block.kind, " ".join(block.text.split()), block.line)]
-    return [Block(block.kind, sentence, block.line) for sentence in sentences(block.text)]
+    return [Block(block.kind, sentence, block.line) for sentence in split_sentences(block.text)]
 
 
 def _walk(tokens: Sequence[Token]) -> Iterator[Block]:
     """Yield paragraphs, items, headings, rows and code; blocks without text are left out."""
-    around: list[str] = []
+    containers: list[str] = []
     cells: list[str] = []
     line = 1
     for token in tokens:
         line = token.map[0] + 1 if token.map else line
         block = None
         if token.nesting > 0:
-            around.append(token.type)
+            containers.append(token.type)
         elif token.nesting < 0:
-            around.pop()
+            containers.pop()
             if token.type == "tr_close":
                 block = Block("row", " | ".join(cells), line)
                 cells = []
         elif token.type in {"fence", "code_block"}:
             block = Block("code", token.content.strip("\n"), line)
-        elif token.type == "inline" and "tr_open" in around:
+        elif token.type == "inline" and "tr_open" in containers:
             cells.append(_plain(token))
         elif token.type == "inline":
-            block = Block(_kind(around), _plain(token), line)
+            block = Block(_kind(containers), _plain(token), line)
         if block and block.text.strip(" |\n\t"):
             yield block
 
 
-def _kind(around: Sequence[str]) -> Kind:
-    if "heading_open" in around:
+def _kind(containers: Sequence[str]) -> Kind:
+    if "heading_open" in containers:
         return "heading"
-    return "item" if "list_item_open" in around else "paragraph"
+    return "item" if "list_item_open" in containers else "paragraph"
 
 
 def _plain(inline: Token) -> str:
-    """Return the text of a paragraph without its marks; its lines stay lines."""
+    """Return the text of a paragraph without its markup; its lines stay lines."""
     parts = []
     for token in inline.children or []:
         if token.type in {"softbreak", "hardbreak"}:

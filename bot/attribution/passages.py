@@ -1,4 +1,4 @@
-"""Which passages of several sources come nearest to a block, and how near: cosines of weighted words.
+"""Finds how near each of several sources is to a block: cosines of weighted words.
 
 A block and a passage are compared by their words and pairs of neighbouring words, each weighing
 the more the fewer passages hold it (TF-IDF): 1 is the same words in the same order, 0 nothing in
@@ -34,29 +34,29 @@ _BEST = 3  # sentences of each source around which is compared exactly after a c
 
 
 def nearest_passages(blocks: Sequence[str], sources: Sequence[Sequence[str]]) -> list[list[float]]:
-    """Return how near each source comes to each block, 0 to 1: row by block, column by source.
+    """Return how near each source is to each block, 0 to 1: row by block, column by source.
 
     `sources` are lists of sentences.
     """
-    bags = [_features(block) for block in blocks]
-    source_bags = [[_features(sentence) for sentence in source] for source in sources]
+    bags = [_count_features(block) for block in blocks]
+    source_bags = [[_count_features(sentence) for sentence in source] for source in sources]
     rarity = inverse_frequency([*bags, *(bag for source in source_bags for bag in source)])
-    index = _Index([[_weighted(bag, rarity) for bag in source] for source in source_bags])
+    index = _Index([[_weigh(bag, rarity) for bag in source] for source in source_bags])
     lookups = max(LOOKUPS // max(len(blocks), 1), _FEWEST_LOOKUPS)
     known: dict[str, list[float]] = {}
     for block, bag in zip(blocks, bags, strict=True):
         if block not in known:
-            known[block] = index.nearest(_weighted(bag, rarity), rarity, lookups)
+            known[block] = index.nearest(_weigh(bag, rarity), rarity, lookups)
     return [known[block] for block in blocks]
 
 
-def _features(text: str) -> Counter[str]:
+def _count_features(text: str) -> Counter[str]:
     words = units(text)
     # No word holds a blank, so a pair is never taken for a word.
     return Counter(words) + Counter(f"{first} {second}" for first, second in pairwise(words))
 
 
-def _weighted(bag: Counter[str], rarity: Vector) -> Vector:
+def _weigh(bag: Counter[str], rarity: Vector) -> Vector:
     return {
         feature: count * rarity[feature] * (PAIR_WEIGHT if " " in feature else 1.0)
         for feature, count in bag.items()

@@ -13,7 +13,7 @@ from bot.settings import paths
 
 if TYPE_CHECKING:
     from bot.app.streams import Streams
-    from bot.attribution import Attribution
+    from bot.attribution.attribution import Attribution
     from bot.store import Turn
 
 
@@ -48,8 +48,9 @@ def trace_command(
 ) -> None:
     """Show how like each proposal a reply is, and what none of them said."""
     from bot.app.streams import Streams
-    from bot.attribution.proposals import from_calls, references_needed
+    from bot.attribution.proposals import attribute_result, stored_min_references
     from bot.store import Store
+    from bot.store.results import turn_result
 
     streams = Streams.of_process()
     given = ctx.obj if isinstance(ctx.obj, dict) else {}
@@ -59,11 +60,12 @@ def trace_command(
             raise UsageError("No conversations are kept yet.")
         chosen = _chosen(store.turns(conversation.id), turn)
         calls = store.calls(chosen.id)
-    traced = from_calls(chosen, calls, references_needed(conversation.settings))
+    result = turn_result(chosen, calls)
+    attribution = attribute_result(result, stored_min_references(conversation.settings))
     if as_json or given.get("json"):
-        _print_json(streams, chosen, traced)
+        _print_json(streams, chosen, attribution)
     else:
-        _print(streams, traced, plain=bool(given.get("plain")))
+        _print(streams, attribution, plain=bool(given.get("plain")))
 
 
 def _chosen(turns: Sequence[Turn], number: int | None) -> Turn:
@@ -77,28 +79,28 @@ def _chosen(turns: Sequence[Turn], number: int | None) -> Turn:
     raise UsageError(f"There is no turn {number}.", hint=f"The conversation has {len(turns)}.")
 
 
-def _print_json(streams: Streams, turn: Turn, traced: Attribution) -> None:
+def _print_json(streams: Streams, turn: Turn, attribution: Attribution) -> None:
     from bot.render.attribution import attribution_json
 
     where = {"conversation_id": turn.conversation, "turn": turn.number, "model": turn.model}
-    text = json.dumps(where | attribution_json(traced), indent=2, ensure_ascii=False)
+    text = json.dumps(where | attribution_json(attribution), indent=2, ensure_ascii=False)
     print(text.encode("utf-8", "replace").decode(), file=streams.stdout)
 
 
-def _print(streams: Streams, traced: Attribution, *, plain: bool) -> None:
+def _print(streams: Streams, attribution: Attribution, *, plain: bool) -> None:
     from bot.render.attribution import attribution_lines, attribution_text
 
     if not streams.stdout_is_terminal:
-        print("\n".join(attribution_lines(traced, None)), file=streams.stdout)
+        print("\n".join(attribution_lines(attribution, None)), file=streams.stdout)
         return
     from shutil import get_terminal_size
 
     # The window's last column stays free: some terminals wrap a line that fills it.
     width = get_terminal_size().columns - 1
     if plain:
-        print("\n".join(attribution_lines(traced, width)), file=streams.stdout)
+        print("\n".join(attribution_lines(attribution, width)), file=streams.stdout)
         return
     from rich.console import Console
 
     console = Console(file=streams.stdout, highlight=False, markup=False, emoji=False)
-    console.print(attribution_text(traced, width), soft_wrap=True)
+    console.print(attribution_text(attribution, width), soft_wrap=True)

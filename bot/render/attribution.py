@@ -1,7 +1,6 @@
-"""A trace for people and for programs: lines for a window, lines for a pipe, a value for JSON.
+"""An attribution as lines for a window, as lines for a pipe, and as a value for JSON.
 
-Only words and layout; what is shown was found by `trace`. All names and texts are sanitised, and
-nothing in them is ever taken for markup.
+Names and texts are sanitised, and nothing in them is interpreted as markup.
 """
 
 from __future__ import annotations
@@ -10,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from bot.render.styles import style
 from bot.text.sanitise import one_line, sanitise
-from bot.text.wrap import break_points, cut_cells
+from bot.text.wrap import break_points, cut_cells, fit_cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rich.text import Text
 
-    from bot.attribution.attribution import AttributedBlock, Attribution, Proposal
+    from bot.attribution.attribution import AttributedBlock, Attribution, Match, Proposal
 
-HONEST = (
+CAVEAT = (
     "Likeness of words, not proof: models say the same without having read each other, "
     "and a paraphrase can look like nobody's."
 )
-NOBODY = "nobody: the aggregator's own"
-ALONE = "No model was asked before the aggregator: the whole reply is its own."
+NO_PROPOSAL = "nobody: the aggregator's own"
+NO_PROPOSALS = "No model was asked before the aggregator: the whole reply is its own."
 
 Run = tuple[str, str]
 """A piece of a line, and the name of its style ("" for none)."""
@@ -36,23 +35,26 @@ _BAR_SHORTEST = 6
 _NAME_LONGEST = 32
 _NAME_SHORTEST = 12
 _MATRIX_LARGEST = 12
-_NARROW = 64  # cells from which on a block and who says it stand on one line
+_NARROW = 64  # cells; in narrower windows a block and its proposals are on two lines
 _EIGHTHS = " ▏▎▍▌▋▊▉"
+_SCORES = ("bleu", "edit", "tfidf", "share")  # the fields of a proposal
+_COLUMNS = {"BLEU": ("bleu", 4), "edit": ("edit", 4), "tf-idf": ("tfidf", 6), "share": ("share", 5)}
+"""The columns of the table: the field that each shows, and its width in cells."""
 
 
-def attribution_text(trace: Attribution, width: int) -> Text:
-    """Return the trace as styled text, no line wider than `width` cells, without a line end at its end."""
+def attribution_text(attribution: Attribution, width: int) -> Text:
+    """Return the attribution as styled lines, none wider than `width` cells, no newline after the last."""
     from rich.text import Text
 
     text = Text(no_wrap=True, overflow="ignore", end="")
-    for number, row in enumerate(_rows(trace, width)):
+    for number, row in enumerate(_rows(attribution, width)):
         text.append("\n" if number else "")
         for piece, look in row:
             text.append(piece, style(look) if look else None)
     return text
 
 
-def attribution_lines(trace: Attribution, width: int | None) -> list[str]:
+def attribution_lines(attribution: Attribution, width: int | None) -> list[str]:
     """Return the same as plain lines.
 
     None means a pipe: nothing is cut or aligned. Then there is a line for each proposal (name,
@@ -60,78 +62,68 @@ def attribution_lines(trace: Attribution, width: int | None) -> list[str]:
     that say nearly the same, comma between them, its text), tab between the fields.
     """
     if width is not None:
-        return ["".join(piece for piece, _ in row).rstrip() for row in _rows(trace, width)]
-    names = _names(trace)
+        return ["".join(piece for piece, _ in row).rstrip() for row in _rows(attribution, width)]
+    names = _names(attribution)
     lines = [
-        "\t".join((name, *(f"{value:.4f}" for value in (p.bleu, p.edit, p.tfidf, p.share))))
-        for name, p in zip(names, trace.proposals, strict=True)
+        "\t".join((name, *(f"{getattr(proposal, score):.4f}" for score in _SCORES)))
+        for name, proposal in zip(names, attribution.proposals, strict=True)
     ]
     lines.append("")
-    for number, traced in enumerate(trace.blocks, start=1):
-        said = ", ".join(names[match.proposal] for match in traced.matches)
-        lines.append(f"{number}\t{said}\t{one_line(traced.block.text)}")
+    for number, block in enumerate(attribution.blocks, start=1):
+        near = ", ".join(names[match.proposal] for match in block.matches)
+        lines.append(f"{number}\t{near}\t{one_line(block.block.text)}")
     return lines
 
 
-def attribution_json(trace: Attribution) -> dict[str, Any]:
-    """Return the trace ready for JSON; texts are as the models wrote them. Scores have four digits."""
-    names = [proposal.name for proposal in trace.proposals]
+def attribution_json(attribution: Attribution) -> dict[str, Any]:
+    """Return the attribution ready for JSON; texts are as the models wrote them. Scores have four digits."""
+
+    def match_json(match: Match) -> dict[str, Any]:
+        return {"name": attribution.proposals[match.proposal].name, "score": round(match.score, 4)}
+
     return {
         "proposals": [
-            {
-                "name": proposal.name,
-                "bleu": round(proposal.bleu, 4),
-                "edit": round(proposal.edit, 4),
-                "tfidf": round(proposal.tfidf, 4),
-                "share": round(proposal.share, 4),
-            }
-            for proposal in trace.proposals
+            {"name": proposal.name} | {name: round(getattr(proposal, name), 4) for name in _SCORES}
+            for proposal in attribution.proposals
         ],
-        "own_share": round(trace.own, 4),
-        "near": trace.near,
+        "own_share": round(attribution.own, 4),
+        "near": attribution.near,
         "blocks": [
             {
-                "kind": traced.block.kind,
-                "line": traced.block.line,
-                "text": traced.block.text,
-                "said_by": [
-                    {"name": names[match.proposal], "score": round(match.score, 4)}
-                    for match in traced.matches
-                ],
-                "nearest": {
-                    "name": names[traced.nearest.proposal],
-                    "score": round(traced.nearest.score, 4),
-                }
-                if traced.nearest
-                else None,
+                "kind": block.block.kind,
+                "line": block.block.line,
+                "text": block.block.text,
+                "said_by": [match_json(match) for match in block.matches],
+                "nearest": match_json(block.nearest) if block.nearest else None,
             }
-            for traced in trace.blocks
+            for block in attribution.blocks
         ],
-        "agreement": [[round(value, 4) for value in row] for row in trace.agreement],
-        "notes": [*trace.notes, HONEST],
+        "agreement": [[round(value, 4) for value in row] for row in attribution.agreement],
+        "notes": [*attribution.notes, CAVEAT],
     }
 
 
-def _rows(trace: Attribution, width: int) -> Iterator[list[Run]]:
+def _rows(attribution: Attribution, width: int) -> Iterator[list[Run]]:
     width = max(width, 1)
-    if trace.proposals:
-        yield from _fitted(_table(trace, width), width)
+    if attribution.proposals:
+        yield from _fitted(_table(attribution, width), width)
         yield []
-        yield from _fitted(_blocks(trace, width), width)
-        if len(trace.proposals) > 1:
+        yield from _fitted(_blocks(attribution, width), width)
+        if len(attribution.proposals) > 1:
             yield []
-            yield from _fitted(_agreement(trace, width), width)
+            yield from _fitted(_agreement(attribution, width), width)
         yield []
-        said = [f"{trace.own:.0%} of the reply is near to none of them." if trace.blocks else "", HONEST]
+        own = f"{attribution.own:.0%} of the reply is near to none of them." if attribution.blocks else ""
+        sentences = [own, CAVEAT]
     else:
-        said = [ALONE]
-    for sentence in (*said, *trace.notes):
+        sentences = [NO_PROPOSALS]
+    for sentence in (*sentences, *attribution.notes):
         if sentence:
             yield from ([(line, "dim")] for line in _wrapped(sentence, width))
 
 
 def _fitted(rows: Iterator[list[Run]], width: int) -> Iterator[list[Run]]:
-    """Cut rows to the window: what a layout cannot avoid in a window of a few cells."""
+    """Cut rows to the window, where it is so narrow that no layout fits."""
     from rich.cells import cell_len
 
     for row in rows:
@@ -144,54 +136,48 @@ def _fitted(rows: Iterator[list[Run]], width: int) -> Iterator[list[Run]]:
         yield fitted
 
 
-def _names(trace: Attribution) -> list[str]:
-    return [one_line(proposal.name) for proposal in trace.proposals]
+def _names(attribution: Attribution) -> list[str]:
+    return [one_line(proposal.name) for proposal in attribution.proposals]
 
 
-def _table(trace: Attribution, width: int) -> Iterator[list[Run]]:
-    """Yield the likeness to the whole reply, the most alike first; narrow windows lose columns."""
-    names = _names(trace)
-    order = sorted(range(len(names)), key=lambda index: (-trace.proposals[index].bleu, index))
-    title = "likeness to the reply"
-    left = min(max(map(_cells, names)), _NAME_LONGEST, max(width * 2 // 5, _NAME_SHORTEST))
-    columns = {"BLEU": 4, "edit": 4, "tf-idf": 6, "share": 5}
-    bar = 0
+def _table(attribution: Attribution, width: int) -> Iterator[list[Run]]:
+    """Yield how similar the whole reply is to each proposal; narrow windows lose columns, then the bars."""
+    from rich.cells import cell_len
+
+    names = _names(attribution)
+    order = sorted(range(len(names)), key=lambda index: (-attribution.proposals[index].bleu, index))
+    left = min(max(map(cell_len, names)), _NAME_LONGEST, max(width * 2 // 5, _NAME_SHORTEST))
+    columns = dict(_COLUMNS)
     for dropped in ("", "edit", "tf-idf", "share"):
-        columns.pop(dropped, 0)
-        figures = sum(size + len(_GAP) for size in columns.values())
-        bar = min(width - len(_INDENT) - left - len(_GAP) - figures, _BAR_LONGEST)
+        columns.pop(dropped, None)
+        taken = len(_INDENT) + sum(size + len(_GAP) for _, size in columns.values())
+        bar = min(width - taken - left - len(_GAP), _BAR_LONGEST)
         if bar >= _BAR_SHORTEST:
             break
     else:
         bar = 0
-        left = max(1, min(left, width - len(_INDENT) - figures))
+        left = max(1, min(left, width - taken))
     room = left + (len(_GAP) + bar if bar else 0)
-    head = _padded(cut_cells(title if bar else "likeness", room), room)
-    yield [(_INDENT + head + "".join(_GAP + name.rjust(size) for name, size in columns.items()), "dim")]
+    head = _INDENT + fit_cells("likeness to the reply" if bar else "likeness", room)
+    yield [(head + "".join(_GAP + name.rjust(size) for name, (_, size) in columns.items()), "dim")]
     for index in order:
-        proposal = trace.proposals[index]
-        row = [(_INDENT + _padded(cut_cells(names[index], left), left), "name")]
+        proposal = attribution.proposals[index]
+        row = [(_INDENT + fit_cells(names[index], left), "name")]
         if bar:
-            row.append((_GAP + _padded(_bar(proposal.bleu, bar), bar), "busy"))
-        row.append(("".join(_GAP + _figure(proposal, name).rjust(columns[name]) for name in columns), ""))
+            row.append((_GAP + fit_cells(_bar(proposal.bleu, bar), bar), "busy"))
+        figures = (_figure(proposal, score).rjust(size) for score, size in columns.values())
+        row.append(("".join(_GAP + figure for figure in figures), ""))
         yield row
 
 
-def _figure(proposal: Proposal, column: str) -> str:
-    match column:
-        case "BLEU":
-            return _score(proposal.bleu)
-        case "edit":
-            return _score(proposal.edit)
-        case "tf-idf":
-            return _score(proposal.tfidf)
-    return f"{proposal.share:.0%}"
+def _figure(proposal: Proposal, score: str) -> str:
+    return f"{proposal.share:.0%}" if score == "share" else _score(getattr(proposal, score))
 
 
 def _score(value: float) -> str:
     """Write ".41", or "1.0" for what rounds to one."""
-    said = f"{value:.2f}"
-    return said[1:] if said.startswith("0") else said[:3]
+    text = f"{value:.2f}"
+    return text[1:] if text.startswith("0") else text[:3]
 
 
 def _bar(value: float, longest: int) -> str:
@@ -200,74 +186,77 @@ def _bar(value: float, longest: int) -> str:
     return ("█" * (eighths // 8) + _EIGHTHS[eighths % 8]).rstrip() or "▏"
 
 
-def _blocks(trace: Attribution, width: int) -> Iterator[list[Run]]:
-    """Yield the reply's blocks, numbered, and who says nearly the same."""
-    names = _names(trace)
-    digits = len(str(len(trace.blocks)))
+def _blocks(attribution: Attribution, width: int) -> Iterator[list[Run]]:
+    """Yield the reply's blocks, numbered, each with the proposals that say nearly the same."""
+    from rich.cells import cell_len
+
+    names = _names(attribution)
+    digits = len(str(len(attribution.blocks)))
     indent = len(_INDENT) + digits + len(_GAP)
-    right = min(
-        max((_cells(_said(traced, names)) for traced in trace.blocks), default=0), (width - indent) * 3 // 5
-    )
-    for number, traced in enumerate(trace.blocks, start=1):
-        look = "" if traced.matches else "busy"
+    widest = max((cell_len(_proposals_near(block, names)) for block in attribution.blocks), default=0)
+    right = min(widest, (width - indent) * 3 // 5)
+    for number, block in enumerate(attribution.blocks, start=1):
+        look = "" if block.matches else "busy"
         head = f"{_INDENT}{number:>{digits}}{_GAP}"
         if width < _NARROW:
             room = max(width - indent, 1)
-            yield [(head, "dim"), (cut_cells(_opening(traced), room), "")]
-            yield [(" " * indent, ""), (_said(traced, names, room), look or "dim")]
+            yield [(head, "dim"), (cut_cells(_opening(block), room), "")]
+            yield [(" " * indent, ""), (_proposals_near(block, names, room), look or "dim")]
             continue
-        room = width - indent - right - len(_GAP)
-        opening = _padded(cut_cells(_opening(traced), room), room)
-        yield [(head, "dim"), (opening, ""), (_GAP, ""), (_said(traced, names, right), look)]
+        opening = fit_cells(_opening(block), width - indent - right - len(_GAP))
+        yield [(head, "dim"), (opening, ""), (_GAP, ""), (_proposals_near(block, names, right), look)]
 
 
-def _opening(traced: AttributedBlock) -> str:
+def _opening(block: AttributedBlock) -> str:
     """Return a block as one line; of code its first line, marked as code."""
-    if traced.block.kind != "code":
-        return one_line(traced.block.text)
-    first, *more = sanitise(traced.block.text).split("\n")
+    if block.block.kind != "code":
+        return one_line(block.block.text)
+    first, *more = sanitise(block.block.text).split("\n")
     return f"code: {one_line(first)}" + (" …" if more else "")
 
 
-def _said(traced: AttributedBlock, names: Sequence[str], room: int | None = None) -> str:
-    """Return who says nearly the same, naming as many as fit into `room` cells, the nearest first."""
-    near = [names[match.proposal] for match in traced.matches]
+def _proposals_near(block: AttributedBlock, names: Sequence[str], room: int | None = None) -> str:
+    """Return which proposals say nearly the same, the nearest first, as many as fit into `room` cells."""
+    from rich.cells import cell_len
+
+    near = [names[match.proposal] for match in block.matches]
     if not near:
-        return NOBODY
+        return NO_PROPOSAL
     if len(near) == 1:
         return near[0] + (" alone" if len(names) > 1 else " says the same")
     if len(near) == len(names):
         return f"{'both' if len(near) == 2 else f'all {len(near)}'} say the same"  # noqa: PLR2004 - both are two
-    for named in range(len(near), 0, -1):
-        more = f" and {len(near) - named} more" if named < len(near) else ""
-        said = ", ".join(near[:named]) + f"{more} say the same"
-        if room is None or _cells(said) <= room:
-            return said
+    for listed in range(len(near), 0, -1):
+        more = f" and {len(near) - listed} more" if listed < len(near) else ""
+        text = ", ".join(near[:listed]) + f"{more} say the same"
+        if room is None or cell_len(text) <= room:
+            return text
     return f"{len(near)} of {len(names)} say the same"
 
 
-def _agreement(trace: Attribution, width: int) -> Iterator[list[Run]]:
-    """Yield who agrees with whom: a matrix where it fits, else the most and the least alike two."""
-    names = _names(trace)
+def _agreement(attribution: Attribution, width: int) -> Iterator[list[Run]]:
+    """Yield how similar the proposals are: a matrix where it fits, else the most and the least alike two."""
+    from rich.cells import cell_len
+
+    names = _names(attribution)
     yield [(_INDENT + "proposals among themselves (tf-idf)", "dim")]
     digits = len(str(len(names)))
     figures = len(names) * (3 + len(_GAP))
-    left = min(max(map(_cells, names)), _NAME_LONGEST)
+    left = min(max(map(cell_len, names)), _NAME_LONGEST)
     if len(names) <= _MATRIX_LARGEST and len(_INDENT) * 2 + digits + left + figures <= width:
         corner = " " * (len(_INDENT) * 2 + digits + left)
         yield [(corner + "".join(f"{_GAP}{number:>3}" for number in range(1, len(names) + 1)), "dim")]
         for row, name in enumerate(names):
-            cells = (
-                "·" if row == column else _score(value) for column, value in enumerate(trace.agreement[row])
-            )
+            cells = [_score(value) for value in attribution.agreement[row]]
+            cells[row] = "·"
             yield [
                 (f"{_INDENT}{row + 1:>{digits}}{_GAP}", "dim"),
-                (_padded(cut_cells(name, left), left), "name"),
+                (fit_cells(name, left), "name"),
                 ("".join(f"{_GAP}{cell:>3}" for cell in cells), ""),
             ]
         return
     pairs = [
-        (trace.agreement[first][second], first, second)
+        (attribution.agreement[first][second], first, second)
         for first in range(len(names))
         for second in range(first + 1, len(names))
     ]
@@ -282,13 +271,3 @@ def _wrapped(sentence: str, width: int) -> list[str]:
     starts = break_points(sentence, room)
     parts = [sentence[a:b] for a, b in zip([0, *starts], [*starts, len(sentence)], strict=True)]
     return [cut_cells((_INDENT + part).rstrip(), width) for part in parts]
-
-
-def _cells(text: str) -> int:
-    from rich.cells import cell_len
-
-    return cell_len(text)
-
-
-def _padded(text: str, width: int) -> str:
-    return text + " " * (width - _cells(text))

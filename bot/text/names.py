@@ -34,7 +34,7 @@ def slot_names(agents: Sequence[Agent]) -> list[str]:
             name = one_line(agent.model)
             if full[agent.model] > 1:
                 name = one_line(f"{agent.model} @ {agent.endpoint}")
-        names.append(name)
+        names.append(name or "unnamed")
     total = Counter(names)
     seen: Counter[str] = Counter()
     for index, name in enumerate(names):

@@ -112,7 +112,7 @@ def cut_cells(text: str, width: int) -> str:
         return text
     if width <= 1:
         return "…"[:width]
-    return set_cell_size(text, width - 1).rstrip() + "…"
+    return set_cell_size(text, width - 1) + "…"
 
 
 def fit_cells(text: str, width: int) -> str:

@@ -37,12 +37,12 @@ async def _trace(chat: ChatContext, argument: str) -> None:  # noqa: ARG001 - ev
     """Show how like each proposal the reply is, and what none of them said."""
     import asyncio
 
-    from bot.attribution import from_result
+    from bot.attribution.proposals import attribute_result
     from bot.render.attribution import attribution_text
 
     console = chat.console()
-    trace = await asyncio.to_thread(from_result, last_result(chat), chat.settings.min_references)
-    console.print(attribution_text(trace, console.width))
+    attribution = await asyncio.to_thread(attribute_result, last_result(chat), chat.settings.min_references)
+    console.print(attribution_text(attribution, console.width))
 
 
 @command("cost")

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.attribution import attribute
-from bot.attribution import passages as nearness_module
+from bot.attribution import passages
+from bot.attribution.attribution import attribute
 from bot.attribution.passages import nearest_passages
 
 PURR = "Purring is a self-regulating behaviour that calms the cat."
@@ -166,8 +166,8 @@ def test_a_cut_off_search_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
     ]
     blocks = [f"The animal number {number} does purr" for number in range(0, 200, 17)]
     whole = nearest_passages(blocks, [sentences, sentences[::-1]])
-    monkeypatch.setattr(nearness_module, "LOOKUPS", 0)
-    monkeypatch.setattr(nearness_module, "_FEWEST_LOOKUPS", 10)
+    monkeypatch.setattr(passages, "LOOKUPS", 0)
+    monkeypatch.setattr(passages, "_FEWEST_LOOKUPS", 10)
     assert [max(row) for row in nearest_passages(blocks, [sentences, sentences[::-1]])] == pytest.approx(
         [max(row) for row in whole], abs=0.05
     )

@@ -11,8 +11,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from bot.attribution import Attribution, attribute
-from bot.render.attribution import ALONE, HONEST, attribution_json, attribution_lines, attribution_text
+from bot.attribution.attribution import Attribution, attribute
+from bot.render.attribution import CAVEAT, NO_PROPOSALS, attribution_json, attribution_lines, attribution_text
 
 PURR = "Purring is a self-regulating behaviour that calms the cat."
 HURT = "It is not always a good sign, because hurt cats purr as well."
@@ -124,7 +124,7 @@ def test_a_pipe_gets_fields() -> None:
 
 def test_an_aggregator_alone() -> None:
     """Without proposals the trace says so, and nothing else."""
-    assert attribution_lines(attribute(REPLY, []), 100) == [f"  {ALONE}"]
+    assert attribution_lines(attribute(REPLY, []), 100) == [f"  {NO_PROPOSALS}"]
 
 
 def test_one_two_and_all() -> None:
@@ -164,13 +164,13 @@ def test_json_holds_everything() -> None:
     assert value["blocks"][3]["line"] == 7
     assert value["agreement"][0][0] == 1
     assert value["own_share"] == round(TRACE.own, 4)
-    assert value["notes"] == [HONEST]
+    assert value["notes"] == [CAVEAT]
 
 
 def test_importing_it_is_cheap() -> None:
     """Importing the package loads none of the libraries that it uses."""
     script = (
-        "import sys, bot.attribution, bot.cli.trace; "
+        "import sys, bot.attribution.proposals, bot.render.attribution, bot.cli.trace; "
         "print({'rich', 'markdown_it', 'sacrebleu', 'rapidfuzz', 'numpy'} & set(sys.modules))"
     )
     done = subprocess.run(

@@ -7,19 +7,20 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.attribution import Attribution, from_calls, from_result
-from bot.attribution.proposals import named, references_needed
+from bot.attribution.attribution import Attribution
+from bot.attribution.proposals import attribute_result, proposals_read, stored_min_references
 from bot.errors import Failure, FailureKind
 from bot.events import Call, Slot, TurnResult
 from bot.messages import Agent, Completion
 from bot.store import StoredCall, Turn
+from bot.store.results import turn_result
 
 FAILED = "failed"
 Rounds = list[list[tuple[str, str]]]
 Build = Callable[..., Attribution]
 
 
-def of_result(rounds: Rounds, reply: str, needed: int = 1) -> Attribution:
+def from_live_turn(rounds: Rounds, reply: str, needed: int = 1) -> Attribution:
     def call(number: int, index: int, model: str, text: str) -> Call:
         slot = Slot(number, index, Agent(model))
         if text == FAILED:
@@ -31,10 +32,10 @@ def of_result(rounds: Rounds, reply: str, needed: int = 1) -> Attribution:
         for number, answers in enumerate(rounds, start=1)
         for index, answer in enumerate(answers)
     )
-    return from_result(TurnResult("done", reply, "", "judge", calls), needed)
+    return attribute_result(TurnResult("done", reply, "", "judge", calls), needed)
 
 
-def of_calls(rounds: Rounds, reply: str, needed: int = 1) -> Attribution:
+def from_stored_turn(rounds: Rounds, reply: str, needed: int = 1) -> Attribution:
     def call(number: int, index: int, model: str, text: str) -> StoredCall:
         if text == FAILED:
             return StoredCall(2, number, index, "reference", model, "together", "failed", "timed out")
@@ -46,14 +47,13 @@ def of_calls(rounds: Rounds, reply: str, needed: int = 1) -> Attribution:
         for index, answer in enumerate(answers)
     ]
     aggregator = StoredCall(2, len(rounds) + 1, 0, "aggregator", "judge", "together", "done", text=reply)
-    elsewhere = StoredCall(1, 9, 0, "reference", "other turn", "together", "done", text="elsewhere")
     turn = Turn("abcdef", 2, "hi", datetime(2026, 7, 2, tzinfo=UTC), "done", reply)
-    return from_calls(turn, [aggregator, *reversed(calls), elsewhere], needed)
+    return attribute_result(turn_result(turn, [*calls, aggregator]), needed)
 
 
-@pytest.mark.parametrize("build", [of_result, of_calls])
+@pytest.mark.parametrize("build", [from_live_turn, from_stored_turn])
 class TestBothWays:
-    """A turn gives the same trace whether it has just ended or comes from the store."""
+    """A turn gives the same attribution whether it has just ended or comes from the store."""
 
     def test_the_last_round_counts(self, build: Build) -> None:
         """Proposals are the last round's in the order of their slots, without the failed and empty."""
@@ -76,15 +76,17 @@ class TestBothWays:
         assert build([], "one").proposals == ()
 
 
-def test_equal_names_are_told_apart() -> None:
-    """Seats of one model, and models of one name, are numbered from the second on; none is named twice."""
-    models = ["zai/GLM-5.2", "zai/GLM-5.2", "other/GLM-5.2", "GLM-5.2 (2)", "\x1b[31m"]
-    names = [name for name, _ in named([(model, "text") for model in models])]
-    assert names == ["GLM-5.2", "GLM-5.2 (2)", "GLM-5.2 (3)", "GLM-5.2 (2) (2)", "unnamed"]
+def test_names_are_those_of_the_round() -> None:
+    """Equal names are told apart as in the list of the round's answers, counting the failed ones too."""
+    models = ["zai/GLM-5.2", "zai/GLM-5.2", "other/GLM-5.2", "a/b", "\x1b[31m"]
+    calls = [Call(Slot(1, index, Agent(model)), Completion("text")) for index, model in enumerate(models)]
+    calls[0] = Call(calls[0].slot, None, Failure(FailureKind.TIMEOUT, "too late", models[0]))
+    names = [name for name, _ in proposals_read([calls])]
+    assert names == ["zai/GLM-5.2 ×2", "other/GLM-5.2", "b", "unnamed"]
 
 
 @pytest.mark.parametrize(("value", "needed"), [(3, 3), (0, 0), (True, 1), ("3", 1), (None, 1)])
 def test_needed_references_come_from_the_settings(value: object, needed: int) -> None:
     """A number in a conversation's settings is believed, anything else is not."""
-    assert references_needed({"min_references": value}) == needed
-    assert references_needed({}) == 1
+    assert stored_min_references({"min_references": value}) == needed
+    assert stored_min_references({}) == 1
