@@ -143,6 +143,7 @@ class ModelCall:
                     case Retrying(failure, attempt, wait):
                         self._text.clear()
                         self._reasoning.clear()
+                        self._first_token = None
                         yield CallRetrying(self.slot, failure, attempt, wait)
                     case Completion() | Failure():
                         yield update

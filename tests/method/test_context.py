@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.messages import Message
-from bot.method.context import CUT_MARK, MIN_REFERENCE, estimate_tokens, even_cap, fit, shorten
+from bot.method.context import CUT_MARK, MIN_REFERENCE, Fitted, estimate_tokens, even_cap, fit, shorten
 
 PARTS = {"systems": ("SYSTEM",), "instruction": "INSTRUCTION", "prompt": "PROMPT " * 50, "max_tokens": 500}
 TURNS = [Message("user" if i % 2 == 0 else "assistant", f"turn {i} " * 100) for i in range(8)]
@@ -78,3 +82,74 @@ def test_shorten_ends_at_a_thought() -> None:
     assert short.endswith("here." + CUT_MARK)
     assert estimate_tokens(short) <= 100
     assert shorten("short", 100) == "short"
+
+
+CJK = "字"
+"""One token by the estimate; a text takes one token more than its characters."""
+EXACT: dict[str, Any] = {"systems": (), "prompt": CJK * 99, "max_tokens": 500}
+PROMPT_TOKENS = 1 + 100 + 16
+"""An empty system message, the prompt, and what the template puts around both."""
+PAIR = [Message("user", CJK * 91), Message("assistant", CJK * 91)]
+PAIR_TOKENS = 2 * (92 + 8)
+TWO = [CJK * 99, "語" * 99]
+TWO_TOKENS = 2 * 100 + 2 * 40 + 10
+
+
+def fit_exactly(context: int, answers: Sequence[str] = (), history: Sequence[Message] = ()) -> Fitted:
+    return fit(answers=answers, history=history, instruction=CJK * 9, context=context, **EXACT)
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [("", 1), ("a" * 3, 1), ("a" * 4, 2), ("a" * 10, 4), (CJK, 2), (CJK * 99, 100), ("a" * 10 + CJK, 5)],
+)
+def test_estimates(text: str, tokens: int) -> None:
+    """0.3 tokens for an ASCII character, one for any other, rounded down, and one more."""
+    assert estimate_tokens(text) == tokens
+
+
+def test_a_history_fits_to_the_token() -> None:
+    """It stays whole while its last token has room; one token less, and the oldest turn goes."""
+    exact = PROMPT_TOKENS + 500 + 2 * PAIR_TOKENS
+    assert fit_exactly(exact, history=PAIR * 2).whole
+    fitted = fit_exactly(exact - 1, history=PAIR * 2)
+    assert (fitted.dropped, fitted.max_tokens, len(fitted.messages)) == (2, 500, 3)
+    assert fit_exactly(exact - PAIR_TOKENS, history=PAIR * 2).dropped == 2
+    assert fit_exactly(exact - PAIR_TOKENS - 1, history=PAIR * 2).dropped == 4
+
+
+def test_references_fit_to_the_token() -> None:
+    """They stay whole while their last token has room, also when history had to go for them."""
+    exact = PROMPT_TOKENS + 500 + TWO_TOKENS
+    assert fit_exactly(exact, TWO).whole
+    fitted = fit_exactly(exact - 1, TWO)
+    assert (fitted.dropped, fitted.shortened, fitted.tightened) == (0, 2, False)
+    assert fit_exactly(exact + PAIR_TOKENS, TWO, PAIR).whole
+    fitted = fit_exactly(exact + PAIR_TOKENS - 1, TWO, PAIR)
+    assert (fitted.dropped, fitted.shortened) == (2, 0)
+    assert (fit_exactly(exact, TWO, PAIR).shortened, fit_exactly(exact - 1, TWO, PAIR).shortened) == (0, 2)
+
+
+def test_the_answer_is_left_what_remains_to_the_token() -> None:
+    """A prompt that leaves less than max_tokens leaves the answer the rest, and 256 tokens at least."""
+    for left, allowed in ((501, 500), (500, 500), (499, 499), (257, 257), (256, 256), (255, 256), (0, 256)):
+        fitted = fit_exactly(PROMPT_TOKENS + left)
+        assert (fitted.max_tokens, fitted.tightened) == (allowed, allowed < 500)
+
+
+@pytest.mark.parametrize(("share", "characters"), [(1, 42), (63, 42), (64, 42), (65, 43)])
+def test_references_are_never_cut_below_64_tokens(share: int, characters: int) -> None:
+    """Where their even share would be less, they get 64 tokens, their mark included."""
+    fitted = fit_exactly(PROMPT_TOKENS + 500 + 90 + 2 * share, TWO)
+    shown = [line for line in fitted.messages[0].content.splitlines() if line[:1] in {CJK, "語"}]
+    assert [len(line) for line in shown] == [9, characters, characters]
+    assert fitted.shortened == 2
+
+
+def test_shorten_cuts_to_the_token() -> None:
+    """A text of exactly the allowed tokens stays; one token less, and it is cut to no more than that."""
+    text = CJK * 99
+    assert shorten(text, 100) == text
+    short = shorten(text, 99)
+    assert short.endswith(CUT_MARK)
+    assert estimate_tokens(short) <= 99

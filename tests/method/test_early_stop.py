@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
+import virtual_time
 from fake_models import FakeAsk, FakeModels, layers, make_plan, run_turn
 
 from bot.events import TurnResult
@@ -18,7 +17,7 @@ DIFFERENT = ["cats purr", "the moon is far away", "seven is prime"]
 
 
 def run(plan: Plan, ask: FakeAsk) -> TurnResult:
-    return asyncio.run(run_turn(Mixture(plan, ask, FakeModels())))[1]
+    return virtual_time.run(run_turn(Mixture(plan, ask, FakeModels())))[1]
 
 
 def models(texts: list[str]) -> dict[str, str]:

@@ -448,6 +448,7 @@ def test_json_has_everything_on_one_line() -> None:
     ]  # fmt: skip
     assert (first["reply"], first["status"], first["error"]) == ("déjà\nvu \ufffd", "done", None)
     assert (first["conversation_id"], first["turn"]) == ("abc", 3)
+    assert (first["first_token"], first["seconds"]) == (11.1, 14.9)
     assert first["usage"] == {"prompt_tokens": 5904, "completion_tokens": 3310, "total_tokens": 9214}
     assert [len(round_) for round_ in first["references"]] == [5, 5]
     assert first["references"][0][0] == {

@@ -91,7 +91,7 @@ def test_a_failed_turn_says_why(store: Store) -> None:
     assert (stored.status, stored.error) == ("failed", "too few references: 1 of 3 answered")
 
 
-def test_calls_keep_their_seat_and_outcome(store: Store) -> None:
+def test_calls_keep_their_slot_and_outcome(store: Store) -> None:
     """Saved calls come back by round and slot, with answer or error, under their own turn only."""
     conversation = store.create_conversation({}, None, "t")
     first, second = store.begin_turn(conversation.id, "1"), store.begin_turn(conversation.id, "2")
@@ -150,7 +150,7 @@ def test_calls_that_were_not_saved_are_saved_with_the_result(store: Store) -> No
     assert [call.text for call in store.calls(turn)] == ["as it finished", "", "The reply."]
 
 
-def test_the_later_call_of_a_seat_counts(store: Store) -> None:
+def test_the_later_call_of_a_slot_counts(store: Store) -> None:
     """A call that is saved again (asked once more) takes the place of the first."""
     conversation = store.create_conversation({}, None, "t")
     turn = store.begin_turn(conversation.id, "1")
@@ -170,6 +170,31 @@ def test_messages_leave_out_turns_without_a_reply(store: Store) -> None:
     pairs = [(Message("user", f"p{n}"), Message("assistant", f"r{n}")) for n in (1, 3, 4)]
     assert store.messages(conversation.id) == tuple(message for pair in pairs for message in pair)
     assert store.messages(conversation.id, last=1) == pairs[-1]
+
+
+def test_undone_turns_are_kept_and_left_out_of_the_messages(store: Store) -> None:
+    """Each undo marks the last turn that still has a reply; failed and open turns are passed over."""
+    conversation, other = (store.create_conversation({}, None, name) for name in ("t", "other"))
+    store.finish_turn(store.begin_turn(other.id, "p"), TurnResult("done", "r", "", "m"))
+    for number, status in enumerate(("done", "partial", "failed"), 1):
+        reply = "" if status == "failed" else f"r{number}"
+        turn = store.begin_turn(conversation.id, f"p{number}")
+        store.finish_turn(turn, TurnResult(status, reply, "", "m"))  # type: ignore[arg-type]  # a literal
+    store.begin_turn(conversation.id, "open")
+    expected = ["done", "partial", "failed", "interrupted"]
+    for undone in (1, 0, None):
+        store.undo_turn(conversation.id)
+        if undone is not None:
+            expected[undone] = "undone"
+        turns = store.turns(conversation.id)
+        assert [turn.status for turn in turns] == expected
+        assert [turn.reply for turn in turns] == ["r1", "r2", "", ""]
+        left = [number for number in (1, 2) if expected[number - 1] != "undone"]
+        assert [message.content for message in store.messages(conversation.id)] == [
+            text for number in left for text in (f"p{number}", f"r{number}")
+        ]
+    assert [turn.status for turn in store.turns(other.id)] == ["done"]
+    assert store.begin_turn(conversation.id, "next").number == 5
 
 
 def test_latest_is_the_one_last_written_to(store: Store) -> None:
