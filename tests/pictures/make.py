@@ -302,7 +302,7 @@ def _attributes(look: pyte.screens.Char) -> str:
 
 
 def behaviour(references: list[str], aggregator: str) -> dict[str, Any]:
-    """Return the offline service's programme for these models."""
+    """Return the offline service's behaviour for these models."""
     said = zip(*([text.strip() for text in texts.split("===")] for texts in (ROUND_1, ROUND_2)), strict=True)
     models = {
         model: {**how, "replies": list(replies)}
@@ -336,9 +336,9 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as home:
         preset = list_presets({"MOA_BOT_HOME": home})[0]
-        programme = behaviour([agent.model for agent in preset.layers[0]], preset.aggregator.model)
+        data = behaviour([agent.model for agent in preset.layers[0]], preset.aggregator.model)
         file = Path(home, "behaviour.json")
-        file.write_text(json.dumps(programme), encoding="utf-8")
+        file.write_text(json.dumps(data), encoding="utf-8")
         with DemoProcess(file) as service:
             environment = {
                 name: value
