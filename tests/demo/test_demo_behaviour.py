@@ -1,4 +1,4 @@
-"""Behaviour files: what they may hold, what is said when they are wrong, and when rules strike."""
+"""Behaviour files: valid and invalid ones, and the requests that their rules apply to."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_without_a_file_the_demonstration_models_are_served() -> None:
 
 
 def test_toml_and_json_say_the_same(tmp_path: Path) -> None:
-    """The same programme in TOML and in JSON gives the same behaviour."""
+    """The same data in TOML and in JSON gives the same behaviour."""
     data = {"any_model": True, "models": {"a/b": {"delay": 1, "failures": [{"kind": "cut", "tokens": 3}]}}}
     (tmp_path / "b.json").write_text(json.dumps(data), encoding="utf-8")
     (tmp_path / "b.toml").write_text(
@@ -38,8 +38,8 @@ def test_toml_and_json_say_the_same(tmp_path: Path) -> None:
     assert behaviour.models["a/b"].failures == (FaultRule("cut", tokens=3),)
 
 
-def test_a_model_takes_what_the_star_says_unless_it_says_otherwise() -> None:
-    """Values of "*" hold for every model, key by key; a reply of its own replaces the star's echo."""
+def test_a_model_inherits_the_values_of_the_star() -> None:
+    """The values of "*" are defaults, key by key; a model's own reply replaces the echo of "*"."""
     behaviour = parse_behaviour(
         {
             "any_model": True,
@@ -87,8 +87,8 @@ def test_the_demonstration_models_can_be_left_out() -> None:
         ({"models": {"m": {"failures": [{"status": 42}]}}}, ["failures[0].status", "from 200 to 599"]),
     ],
 )
-def test_a_wrong_file_is_told_in_one_line(tmp_path: Path, data: Any, words: list[str]) -> None:
-    """A wrong key, type or value is named with its file, its place and what was expected."""
+def test_a_wrong_file_is_an_error_of_one_line(tmp_path: Path, data: Any, words: list[str]) -> None:
+    """The error names the file, the place in it, and what was expected."""
     path = tmp_path / "wrong.json"
     path.write_text(json.dumps(data), encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
@@ -102,7 +102,7 @@ def test_a_wrong_file_is_told_in_one_line(tmp_path: Path, data: Any, words: list
 @pytest.mark.parametrize(
     ("name", "content"), [("a.toml", b"a = ["), ("a.json", b"{"), ("a.json", b"\xff"), ("a.toml", b"\xff")]
 )
-def test_an_unreadable_file_is_told_in_one_line(tmp_path: Path, name: str, content: bytes) -> None:
+def test_an_unreadable_file_is_an_error_of_one_line(tmp_path: Path, name: str, content: bytes) -> None:
     """Broken syntax, broken UTF-8 and a missing file name the file."""
     path = tmp_path / name
     with pytest.raises(ConfigError, match="cannot be read"):
@@ -141,7 +141,7 @@ def test_recorded_answers_are_read_from_beside_the_file(tmp_path: Path) -> None:
         (b"\xff", "cannot read"),
     ],
 )
-def test_wrong_recordings_are_told(tmp_path: Path, content: bytes, said: str) -> None:
+def test_wrong_recordings_are_errors(tmp_path: Path, content: bytes, said: str) -> None:
     """A broken recorded file, or a key that it lacks, is an error that names it."""
     (tmp_path / "r.jsonl").write_bytes(content)
     with pytest.raises(ConfigError) as caught:
@@ -150,7 +150,7 @@ def test_wrong_recordings_are_told(tmp_path: Path, content: bytes, said: str) ->
     assert "r.jsonl" in caught.value.message
 
 
-def test_a_truncated_gzip_is_told(tmp_path: Path) -> None:
+def test_a_truncated_gzip_is_an_error(tmp_path: Path) -> None:
     """A recorded file that ends too early is an error in one line."""
     (tmp_path / "r.jsonl.gz").write_bytes(gzip.compress(b'{"instruction": "a", "outputs": {}}\n' * 99)[:-9])
     with pytest.raises(ConfigError, match="cannot read"):
@@ -158,13 +158,13 @@ def test_a_truncated_gzip_is_told(tmp_path: Path) -> None:
 
 
 def test_every_kind_does_something() -> None:
-    """Each kind that a file may name stands in exactly one table of faults."""
+    """Each kind of fault is in exactly one table."""
     tables = [*REPLACES_ANSWER, *DURING_ANSWER, *CHANGES_ANSWER]
     assert sorted(tables) == sorted(KIND_KEYS)
 
 
 @pytest.mark.parametrize(
-    ("rule", "strikes"),
+    ("rule", "applies"),
     [
         (FaultRule(), [1, 2, 3, 4, 5, 6]),
         (FaultRule(times=2), [1, 2]),
@@ -175,13 +175,13 @@ def test_every_kind_does_something() -> None:
         (FaultRule(probability=1), [1, 2, 3, 4, 5, 6]),
     ],
 )
-def test_rules_strike_when_they_say(rule: FaultRule, strikes: list[int]) -> None:
+def test_which_requests_a_rule_applies_to(rule: FaultRule, applies: list[int]) -> None:
     """`times`, `skip`, `every` and `probability` pick the requests that fail."""
-    assert [seen for seen in range(1, 7) if rule.applies(seen, "m")] == strikes
+    assert [seen for seen in range(1, 7) if rule.applies(seen, "m")] == applies
 
 
-def test_chance_repeats_and_is_spread() -> None:
-    """The same seed draws the same lots, another seed others, and half of them fall below a half."""
+def test_seeded_random_numbers() -> None:
+    """The same seed gives the same numbers, another seed others, and they are spread evenly."""
     drawn = [seeded_random(1, "m", number) for number in range(1000)]
     assert drawn == [seeded_random(1, "m", number) for number in range(1000)]
     assert drawn != [seeded_random(2, "m", number) for number in range(1000)]
@@ -189,8 +189,8 @@ def test_chance_repeats_and_is_spread() -> None:
     assert 50 < sum(lot < 0.1 for lot in drawn) < 150
 
 
-def test_rules_look_only_at_what_concerns_them() -> None:
-    """`contains` and `references` keep a rule to certain prompts and rounds."""
+def test_which_requests_a_rule_matches() -> None:
+    """`contains` and `references` restrict a rule to certain prompts and rounds."""
     assert FaultRule(contains="now").matches("fail now", references=False)
     assert not FaultRule(contains="now").matches("fail later", references=False)
     assert FaultRule(references=True).matches("", references=True)

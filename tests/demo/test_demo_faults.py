@@ -1,4 +1,4 @@
-"""Every kind of programmed failure: what a client of the service gets to see, streamed and not."""
+"""Every kind of fault, as a client of the service sees it, streamed and not."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BOTH = pytest.mark.parametrize("stream", [False, True])
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[DemoProcess]:
-    """One service for all tests of this module; nothing of it may be left."""
+    """One service for all tests of this module; it has to end."""
     with start_demo(inspect=True) as demo:
         yield demo
     assert not psutil.pid_exists(demo.pid)
@@ -78,7 +78,7 @@ def text_of(events: list[Any]) -> str:
 
 
 def test_every_kind_has_a_test() -> None:
-    """No kind of failure is left without a test here that names it."""
+    """Every kind of fault has a test in this file."""
     source = Path(__file__).read_text(encoding="utf-8")
     assert not [kind for kind in KIND_KEYS if source.count(f'"{kind}"') == 0]
 
@@ -104,7 +104,7 @@ def test_status(demo: DemoProcess, *, stream: bool) -> None:
 
 
 def test_status_by_default_is_500(demo: DemoProcess) -> None:
-    """A rule without anything is a 500 each time, and its headers do not stay for the next answer."""
+    """A rule without other keys is a 500 each time; the model's own headers are sent."""
     with Client(demo, {"kind": "status"}, headers={"x-ratelimit-limit": 60}) as client:
         response = client.ask()
         assert json.loads(response.read())["error"]["type"] == "server_error"
@@ -151,7 +151,7 @@ def test_reset(demo: DemoProcess, *, stream: bool) -> None:
 
 @BOTH
 def test_stall(demo: DemoProcess, *, stream: bool) -> None:
-    """ "stall" never answers, until the client leaves, which is noticed."""
+    """ "stall" never answers; the service notices when the client disconnects."""
     with Client(demo, {"kind": "stall"}) as client:
         client.connection.timeout = 0.2
         with pytest.raises(TimeoutError):
@@ -169,7 +169,7 @@ def wait_until(holds: Any, seconds: float = 5) -> None:
 
 @BOTH
 def test_redirect(demo: DemoProcess, *, stream: bool) -> None:
-    """ "redirect" answers 307, or what is programmed, with a Location."""
+    """ "redirect" answers 307, or another status, with a Location."""
     with Client(demo, {"kind": "redirect", "location": "http://other.invalid/v1", "times": 1}) as client:
         response = client.ask(stream=stream)
         assert (response.status, response.headers["location"]) == (307, "http://other.invalid/v1")
@@ -179,7 +179,7 @@ def test_redirect(demo: DemoProcess, *, stream: bool) -> None:
 
 @BOTH
 def test_html(demo: DemoProcess, *, stream: bool) -> None:
-    """ "html" is a page with status 200 where JSON belongs."""
+    """ "html" is a page with status 200 in place of JSON."""
     with Client(demo, {"kind": "html"}) as client:
         response = client.ask(stream=stream)
         assert response.status == 200
@@ -206,7 +206,7 @@ def test_context_length(demo: DemoProcess, *, stream: bool) -> None:
 
 
 def read_until_broken(response: HTTPResponse) -> tuple[bytes, Exception]:
-    """Read what comes of a body that never comes to its end; return it, and how that showed."""
+    """Read a body that breaks off; return what arrived, and the error."""
     content = b""
     try:
         while piece := response.read1():
@@ -234,7 +234,7 @@ def test_cut(demo: DemoProcess, *, stream: bool, reset: bool) -> None:
 
 
 def test_cut_at_the_end_of_a_short_answer(demo: DemoProcess) -> None:
-    """A cut after more tokens than there are strikes before the end of the answer."""
+    """A cut after more tokens than there are takes effect before the end of the answer."""
     with Client(demo, {"kind": "cut", "tokens": 99}) as client, pytest.raises(IncompleteRead):
         client.ask(stream=True).read()
 
@@ -255,7 +255,7 @@ def test_stall_after(demo: DemoProcess, *, stream: bool) -> None:
 
 
 def test_garbage(demo: DemoProcess) -> None:
-    """ "garbage" is a data line, or a whole body, that is no JSON."""
+    """ "garbage" is a data line, or a whole body, that is not JSON."""
     with Client(demo, {"kind": "garbage", "tokens": 1}) as client:
         lines = client.ask(stream=True).read().decode().split("\n\n")
         with pytest.raises(json.JSONDecodeError):
@@ -269,7 +269,7 @@ def test_garbage(demo: DemoProcess) -> None:
 
 @BOTH
 def test_invalid_utf8(demo: DemoProcess, *, stream: bool) -> None:
-    """ "invalid_utf8" puts bytes into the text that are no UTF-8; the rest is whole."""
+    """ "invalid_utf8" puts bytes into the text that are not UTF-8; the rest arrives."""
     with Client(demo, {"kind": "invalid_utf8", "tokens": 2}) as client:
         content = client.ask(stream=stream).read()
         with pytest.raises(UnicodeDecodeError):
@@ -292,7 +292,7 @@ def test_error_in_stream(demo: DemoProcess) -> None:
 
 
 def test_empty(demo: DemoProcess) -> None:
-    """ "empty" is an answer without a word that is well in every other way."""
+    """ "empty" is an answer without text that is otherwise correct."""
     with Client(demo, {"kind": "empty"}) as client:
         assert client.whole()["choices"][0]["message"]["content"] == ""
         events = client.events()
@@ -302,7 +302,7 @@ def test_empty(demo: DemoProcess) -> None:
 
 
 def test_null_content(demo: DemoProcess) -> None:
-    """ "null_content" holds null where the text belongs."""
+    """ "null_content" has null in place of the text."""
     with Client(demo, {"kind": "null_content"}) as client:
         assert client.whole()["choices"][0]["message"] == {"role": "assistant", "content": None}
         assert client.events()[0]["choices"][0]["delta"]["content"] is None
@@ -358,7 +358,7 @@ def test_comments(demo: DemoProcess) -> None:
 @pytest.mark.parametrize("size", [1, 2, 7])
 @BOTH
 def test_split(demo: DemoProcess, *, stream: bool, size: int) -> None:
-    """ "split" sends pieces of so many bytes, in the middle of lines and characters; the text is whole."""
+    """ "split" sends pieces of so many bytes, in the middle of lines and characters; the text is complete."""
     text = "zwölf 🙂 日本\n"
     with Client(demo, {"kind": "split", "size": size}, reply=text) as client:
         response = client.ask(stream=stream)
@@ -380,7 +380,7 @@ def test_split(demo: DemoProcess, *, stream: bool, size: int) -> None:
 
 @BOTH
 def test_repeat(demo: DemoProcess, *, stream: bool) -> None:
-    """ "repeat" says one token for ever, beyond max_tokens, until the client leaves."""
+    """ "repeat" sends one token for ever, beyond max_tokens, until the client disconnects."""
     with Client(demo, {"kind": "repeat", "text": " ja"}) as client:
         response = client.ask(stream=stream, max_tokens=5)
         said = 0
@@ -415,7 +415,7 @@ def test_failures_add_up(demo: DemoProcess) -> None:
 
 
 def test_no_fault_means_an_ordinary_answer(demo: DemoProcess) -> None:
-    """Without a rule the answer, its usage and its end are what the others are measured against."""
+    """Without a rule the answer, its usage and its end are correct."""
     with Client(demo) as client:
         whole = client.whole()
         assert whole["choices"][0]["message"]["content"] == REPLY
@@ -424,7 +424,7 @@ def test_no_fault_means_an_ordinary_answer(demo: DemoProcess) -> None:
 
 
 def test_a_client_that_does_not_read_is_waited_for(demo: DemoProcess) -> None:
-    """A stream that nobody reads does not fill the service's memory, and others are served meanwhile."""
+    """A stream that is not read does not fill the service's memory, and other requests are served."""
     with Client(demo, {"kind": "repeat", "contains": "endless"}) as client:
         body = {"model": "m", "messages": [{"role": "user", "content": "endless"}], "stream": True}
         host, port = urlsplit(demo.url).netloc.split(":")

@@ -17,7 +17,7 @@ PROMPT = "Why do cats purr, and is it always a good sign? Cats purr at 25 * 3 Hz
 
 
 def reading(prompt: str = PROMPT, *, system: str = "", references: tuple[str, ...] = ()) -> ParsedChat:
-    """Read a prompt as a model would, with answers of the round before."""
+    """Return the chat with this prompt, with answers of an earlier round."""
     read = parse_chat([{"role": "user", "content": prompt}])
     return ParsedChat(prompt, (), system, references, read.terms, read.kind)
 
@@ -28,13 +28,13 @@ def first_round(prompt: str = PROMPT) -> tuple[str, ...]:
 
 
 def test_each_model_has_its_program() -> None:
-    """The names that are announced are the programs that exist."""
+    """The announced names are those of the programs."""
     assert tuple(REFERENCE_PROGRAMS) == DEMO_REFERENCES
     assert len(DEMO_REFERENCES) >= 5
 
 
-def test_models_answer_in_plainly_different_ways() -> None:
-    """No two answers are alike, and most points of each are its own."""
+def test_models_answer_differently() -> None:
+    """No two answers are alike, and each makes statements of its own."""
     answers = first_round()
     assert len({answer.splitlines()[0] for answer in answers}) == len(answers)
     alone = [point for point in merge_statements(answers) if len(point.answers) == 1]
@@ -44,7 +44,7 @@ def test_models_answer_in_plainly_different_ways() -> None:
 @pytest.mark.parametrize("model", DEMO_REFERENCES)
 @pytest.mark.parametrize("prompt", [PROMPT, "", "短い詩を書いて", "?!", "a" * 5000, "*" * 300, "hi\n" * 1000])
 def test_answers_are_short_honest_and_repeatable(model: str, prompt: str) -> None:
-    """Any prompt is answered the same each time, in a few words, with a line on what answers."""
+    """Any prompt gets the same short answer each time, which says that it is not a language model's."""
     answer = reference_answer(model, reading(prompt))
     assert answer == reference_answer(model, reading(prompt))
     assert NOT_A_MODEL in answer
@@ -54,7 +54,7 @@ def test_answers_are_short_honest_and_repeatable(model: str, prompt: str) -> Non
 
 @pytest.mark.parametrize("model", DEMO_REFERENCES)
 def test_a_second_round_is_a_visible_revision(model: str) -> None:
-    """With answers of the round before, a model says how many it read and takes up a point it lacked."""
+    """With answers of an earlier round, a model says how many it read, and adds a statement from them."""
     foreign = "- Purring also mends bones, some say.\n- Kittens purr within days."
     before = reference_answer(model, reading())
     after = reference_answer(model, reading(references=(before, foreign, foreign)))
@@ -87,7 +87,7 @@ def test_earlier_turns_are_read() -> None:
 
 
 def test_the_aggregator_composes_its_reply_out_of_the_answers() -> None:
-    """Shared points come first with their number, points of single answers and open questions follow."""
+    """Shared statements come first with their number, then those of single answers and open questions."""
     answers = (
         "Intro:\n\n- The moon causes most of the tides on Earth.\n- Is the sun involved?",
         "The moon causes the tides, most of them, on Earth. Coasts shape their height.",
@@ -109,7 +109,7 @@ def test_the_aggregator_composes_its_reply_out_of_the_answers() -> None:
 
 
 def test_the_aggregator_names_no_model() -> None:
-    """A reply made of the demonstration answers does not say who said what, and is of a good length."""
+    """A reply made of the demonstration answers names no model, and is neither short nor long."""
     reply = aggregate(reading(references=first_round()))
     assert "demo/" not in reply
     assert 80 <= len(reply.split()) <= 260
@@ -121,8 +121,8 @@ def test_the_aggregator_always_replies(answers: tuple[str, ...]) -> None:
     assert NOT_A_MODEL in aggregate(reading(references=answers))
 
 
-def test_points_leave_out_what_is_no_statement() -> None:
-    """Headings, labels, introductions, code, tables and notices are no points."""
+def test_what_is_not_a_statement() -> None:
+    """Headings, labels, introductions, code, tables and notices are not statements."""
     answer = (
         "# Title of it\n\n**A bold label here**\n\nSee this list here:\n\n- First true point.\n"
         f"| a | b |\n\nTwo sentences here. Another one here.\n\n*x is a program, {NOT_A_MODEL}.*"
@@ -131,7 +131,7 @@ def test_points_leave_out_what_is_no_statement() -> None:
 
 
 def test_key_terms_are_counted() -> None:
-    """Telling words are counted without regard to case, small words left out."""
+    """Content words are counted, ignoring case; stop words are left out."""
     assert key_terms("The cat and the Cat saw a dog")[:2] == (("cat", 2), ("saw", 1))
 
 
@@ -170,8 +170,8 @@ def test_exact_things_are_right(prompt: str, fact: str) -> None:
         "24/7 service",
     ],
 )
-def test_what_is_no_sum_is_left_alone(prompt: str) -> None:
-    """Sums that are too large, impossible, or no sums at all are not answered."""
+def test_what_is_not_a_sum(prompt: str) -> None:
+    """What is too large, impossible, or not a sum is not computed."""
     assert exact_facts(prompt) == []
 
 
@@ -179,7 +179,7 @@ def test_what_is_no_sum_is_left_alone(prompt: str) -> None:
     "text", ["(" * 5000, "1" * 5000, "1 + " * 2000, "1 " * 3000, " - 1" * 2000, "how many " * 900]
 )
 def test_no_prompt_makes_the_exact_things_slow(text: str) -> None:
-    """The patterns take linear time on the texts that are made to slow them down."""
+    """The patterns take linear time on texts that are made to slow them down."""
     start = time.process_time()
     exact_facts(text)
     assert time.process_time() - start < 0.5

@@ -1,4 +1,4 @@
-"""What a model is going to say, and when each of its tokens is due."""
+"""The planned answer, and when each of its tokens is due."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_rate_does_not_drift() -> None:
 
 
 def test_jitter_varies_within_its_bounds_and_repeats() -> None:
-    """Intervals vary by the programmed fraction, the same with the same seed; the rate stays."""
+    """Intervals vary by the configured fraction, the same with the same seed; the mean rate stays."""
     behaviour = ModelBehaviour(tokens_per_second=10, jitter=0.5, seed=3)
     due = schedule(TokenTiming(behaviour, "m", 0), 401)
     gaps = [after - before for before, after in pairwise(due)]
@@ -56,7 +56,7 @@ def test_without_a_rate_every_token_is_due_at_once() -> None:
 
 
 def test_any_id_can_have_the_program_of_a_demonstration_model() -> None:
-    """`program` lends a demonstration model to another id; an id without one always gets the same."""
+    """`program` serves a demonstration model under another id; without it, an id always gets the same one."""
     own = "".join(plan(ModelBehaviour(), "demo/sceptic").tokens)
     assert "".join(plan(ModelBehaviour(program="demo/sceptic"), "some/model").tokens) == own
     assert "aggregat" not in own

@@ -1,4 +1,4 @@
-"""The service as a child process: how it starts, how it ends, and that it never stays behind."""
+"""The service as a child process: how it starts, and that it always ends."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
 
 def healthy(url: str) -> bool:
-    """Ask the service how it is; False when nobody is there."""
+    """Return whether the service answers."""
     connection = HTTPConnection(urlsplit(url).netloc, timeout=5)
     try:
         connection.request("GET", "/healthz")
@@ -42,7 +42,7 @@ def healthy(url: str) -> bool:
 
 
 def gone(pid: int) -> bool:
-    """Tell whether the process is no more; one that only waits to be reaped is none."""
+    """Return whether the process has ended; a zombie has."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -78,7 +78,7 @@ def test_it_starts_and_stops() -> None:
     assert not healthy(demo.url)
 
 
-def test_it_need_not_be_waited_for() -> None:
+def test_the_start_need_not_block() -> None:
     """With `wait` off the start returns at once, and the address waits until the service listens."""
     with start_demo(wait=False) as demo:
         assert healthy(demo.base_url)
@@ -108,7 +108,7 @@ def test_it_stops_in_the_middle_of_answers(tmp_path: Path) -> None:
     assert not psutil.pid_exists(demo.pid)
 
 
-def test_a_wrong_behaviour_file_is_told(tmp_path: Path) -> None:
+def test_a_wrong_behaviour_file_is_an_error(tmp_path: Path) -> None:
     """An error in the behaviour file comes back from the child as the ConfigError that it is."""
     path = tmp_path / "wrong.toml"
     path.write_text("[models.m]\ndelay = 'long'\n", encoding="utf-8")
@@ -116,7 +116,7 @@ def test_a_wrong_behaviour_file_is_told(tmp_path: Path) -> None:
         start_demo(path)
 
 
-def test_a_child_that_dies_at_once_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_dies_at_once_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the interpreter cannot run the service, it is an error, not an endless wait."""
     # An interpreter without its standard library ends at once.
     monkeypatch.setenv("PYTHONHOME", str(tmp_path))

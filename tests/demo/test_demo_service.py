@@ -1,4 +1,4 @@
-"""The offline service over real connections: every route, and what every client relies on."""
+"""The offline service over real connections: its routes, and what clients rely on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHAT = "/v1/chat/completions"
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[DemoProcess]:
-    """One service for all tests of this module; nothing of it may be left."""
+    """One service for all tests of this module; it has to end."""
     with start_demo(inspect=True) as demo:
         yield demo
     assert not psutil.pid_exists(demo.pid)
@@ -94,7 +94,7 @@ def test_models_are_listed(connection: HTTPConnection) -> None:
         assert entry["pricing"] == {"input": 0, "output": 0}
 
 
-def test_a_bare_list_and_other_facts_can_be_programmed(demo: DemoProcess, connection: HTTPConnection) -> None:
+def test_a_bare_list_and_other_facts(demo: DemoProcess, connection: HTTPConnection) -> None:
     """`bare_list` gives Together's form, `facts` go into the entry, other ids are listed."""
     facts = {"context_length": 4096, "type": "chat", "owned_by": "me"}
     demo.set_behaviour({"bare_list": True, "demo_models": False, "models": {"a": {"facts": facts}}})
@@ -116,7 +116,7 @@ def test_a_bare_list_and_other_facts_can_be_programmed(demo: DemoProcess, connec
 def test_streamed_is_the_same_as_not_streamed(
     demo: DemoProcess, connection: HTTPConnection, text: str
 ) -> None:
-    """Deltas put together are the text, to the last space; usage and end are the same."""
+    """The joined deltas are exactly the text; usage and finish reason are the same."""
     demo.set_behaviour({"models": {"m": {"reply": text}}})
     status, whole = ask(connection)
     assert status == 200
@@ -144,7 +144,7 @@ def test_demonstration_models_answer(connection: HTTPConnection, model: str) -> 
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
-def test_max_tokens_is_kept_to(demo: DemoProcess, connection: HTTPConnection, name: str) -> None:
+def test_max_tokens(demo: DemoProcess, connection: HTTPConnection, name: str) -> None:
     """An answer is cut after max_tokens tokens and says so; one that just fits is whole."""
     demo.set_behaviour({"models": {"m": {"reply": "one two three four"}}})
     two: Any = {name: 2}
@@ -161,7 +161,7 @@ def test_max_tokens_is_kept_to(demo: DemoProcess, connection: HTTPConnection, na
 def test_thinking_comes_first_and_in_its_own_field(
     demo: DemoProcess, connection: HTTPConnection, name: str
 ) -> None:
-    """Thinking streams before the text, counts as completion tokens, and is told apart in usage."""
+    """Reasoning streams before the text, counts as completion tokens, and is listed in usage."""
     demo.set_behaviour(
         {"models": {"m": {"reply": "Yes.", "reasoning": "Let me see.", "reasoning_field": name}}}
     )
@@ -240,7 +240,7 @@ def test_echo_is_the_request(demo: DemoProcess, connection: HTTPConnection) -> N
 
 
 def test_stamps_tell_the_time_of_each_token(demo: DemoProcess, connection: HTTPConnection) -> None:
-    """`stamps` says the monotonic time in every token, on the programmed schedule."""
+    """`stamps` says the monotonic time in every token, on the configured schedule."""
     demo.set_behaviour({"models": {"m": {"stamps": 20, "tokens_per_second": 200}}})
     before = time.monotonic()
     _, events = ask(connection, stream=True)
@@ -252,7 +252,7 @@ def test_stamps_tell_the_time_of_each_token(demo: DemoProcess, connection: HTTPC
 
 
 def test_delay_first_token_and_rate_add_up(demo: DemoProcess, connection: HTTPConnection) -> None:
-    """The answer takes the programmed seconds: to the headers, to the first token, and for the rest."""
+    """The answer takes the configured seconds: to the headers, to the first token, and for the rest."""
     demo.set_behaviour(
         {"models": {"m": {"reply": "a b c d e", "delay": 0.1, "first_token": 0.1, "tokens_per_second": 40}}}
     )
@@ -339,7 +339,7 @@ def test_unknown_things_are_named(connection: HTTPConnection) -> None:
     assert send(connection, "GET", "/healthz")[0] == 200
 
 
-def test_an_absurd_body_is_refused(demo: DemoProcess) -> None:
+def test_a_huge_body_is_refused(demo: DemoProcess) -> None:
     """More than 64 MB, announced or sent in chunks, is a 413 that the client can read."""
     address = urlsplit(demo.url).netloc
     connection = HTTPConnection(address, timeout=10)
@@ -382,7 +382,7 @@ def test_an_old_client_is_answered_without_chunks(demo: DemoProcess) -> None:
     assert content.endswith(b"data: [DONE]\n\n")
 
 
-def test_a_client_that_waits_for_leave_gets_it(demo: DemoProcess) -> None:
+def test_expect_100_continue(demo: DemoProcess) -> None:
     """`Expect: 100-continue` is answered before the body is read."""
     host, port = urlsplit(demo.url).netloc.split(":")
     body = b'{"model": "demo/reader", "messages": [{"role": "user", "content": "x"}]}'
@@ -394,7 +394,7 @@ def test_a_client_that_waits_for_leave_gets_it(demo: DemoProcess) -> None:
         assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
 
 
-def test_requests_sent_ahead_are_answered_in_order(demo: DemoProcess) -> None:
+def test_pipelined_requests_are_answered_in_order(demo: DemoProcess) -> None:
     """Pipelined requests on one connection get their answers one after the other."""
     host, port = urlsplit(demo.url).netloc.split(":")
     with socket.create_connection((host, int(port)), timeout=10) as client:
@@ -407,7 +407,7 @@ def test_requests_sent_ahead_are_answered_in_order(demo: DemoProcess) -> None:
     assert answer.index(b"ok") < answer.index(b"demo/outliner")
 
 
-def test_a_key_is_insisted_on(demo: DemoProcess, connection: HTTPConnection) -> None:
+def test_a_key_is_required(demo: DemoProcess, connection: HTTPConnection) -> None:
     """Without the required key, of a model or of the service, the answer is a 401 that shows no key."""
     demo.set_behaviour({"models": {"m": {"reply": "ok", "require_key": "s3cret"}}})
     body = chat_body()
@@ -468,7 +468,7 @@ def test_a_context_is_enforced(demo: DemoProcess, connection: HTTPConnection) ->
 
 
 def test_requests_are_remembered(demo: DemoProcess, connection: HTTPConnection) -> None:
-    """Inspection lists the chat requests in order with headers, body, times and connection."""
+    """Inspection lists the chat requests in order, with headers, body, times and connection."""
     opened = demo.connections()["opened"]
     before = time.monotonic()
     send(connection, "POST", CHAT, "no json", authorization="Bearer abc")
@@ -488,8 +488,8 @@ def test_requests_are_remembered(demo: DemoProcess, connection: HTTPConnection) 
     assert demo.requests() == []
 
 
-def test_a_client_that_leaves_is_noticed(demo: DemoProcess, connection: HTTPConnection) -> None:
-    """When the client closes in mid-stream, the answer stops and is marked as cancelled."""
+def test_a_disconnect_is_noticed(demo: DemoProcess, connection: HTTPConnection) -> None:
+    """When the client closes during a stream, the answer stops and is recorded as cancelled."""
     demo.set_behaviour({"models": {"m": {"failures": [{"kind": "repeat"}], "tokens_per_second": 50}}})
     connection.request("POST", CHAT, chat_body(stream=True))
     response = connection.getresponse()
@@ -502,8 +502,8 @@ def test_a_client_that_leaves_is_noticed(demo: DemoProcess, connection: HTTPConn
     assert demo.requests()[0]["finished"] is False
 
 
-def test_a_wrong_programme_is_refused(demo: DemoProcess, connection: HTTPConnection) -> None:
-    """A wrong behaviour sent at run time is a 400 that names the key, and the old one stays."""
+def test_a_wrong_behaviour_is_refused(demo: DemoProcess, connection: HTTPConnection) -> None:
+    """A wrong behaviour sent to the running service is a 400 that names the key; the old one stays."""
     demo.set_behaviour({"models": {"m": {"reply": "still here"}}})
     with pytest.raises(ConfigError, match=r'models\."m"\.delay'):
         demo.set_behaviour({"models": {"m": {"delay": "long"}}})
@@ -530,7 +530,7 @@ def test_without_inspection_nothing_is_shown_or_kept() -> None:
     asyncio.run(look())
 
 
-def test_a_port_in_use_is_told() -> None:
+def test_a_port_in_use_is_an_error() -> None:
     """A second service on the same port says which port is in use."""
 
     async def both() -> None:
@@ -544,7 +544,7 @@ def test_a_port_in_use_is_told() -> None:
 
 
 @pytest.mark.parametrize("port", [-1, 70000])
-def test_an_impossible_port_is_told(port: int) -> None:
+def test_an_impossible_port_is_an_error(port: int) -> None:
     """A port that does not exist is an error in one line."""
 
     async def start() -> None:

@@ -1,4 +1,4 @@
-"""Services on this computer: found when asked for, made a mixture of, and left alone otherwise."""
+"""Services on this computer: found on request, and made a mixture of."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ TIMEOUT = discovery.TIMEOUT
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look in this process finds a service however busy the machine is with other things."""
+    """A search in this process finds a service however busy the machine is."""
     monkeypatch.setattr(discovery, "TIMEOUT", 10.0)
 
 
 @pytest.fixture
 def ollama() -> Iterator[str]:
-    """A stand-in for Ollama, as far as its lists go; its base URL."""
+    """The base URL of a fake Ollama, which answers with its lists."""
     names = [entry["name"] for entry in TAGS["models"] if isinstance(entry["name"], str)]
     answers = {"/v1/models": {"data": [{"id": name} for name in names]}, "/api/tags": TAGS}
     with _serving(answers) as url:
@@ -128,13 +128,13 @@ def test_families(name: str, family: str) -> None:
         ("mixtral-8x7b", None),
     ],
 )
-def test_sizes_in_names(text: str, weights: float | None) -> None:
-    """Billions of weights are read where they stand as such."""
+def test_parameter_counts_in_names(text: str, weights: float | None) -> None:
+    """Billions of parameters are read from names and sizes."""
     assert parameters_in(text) == weights
 
 
 def test_a_mixture_is_diverse_and_the_largest_aggregates() -> None:
-    """The largest of each family, then the next largest; four at most, whatever service they are of."""
+    """The largest of each family, then the next largest; four at most, from all services."""
     models = [
         InstalledModel("ollama", "qwen:8b", "qwen", 8),
         InstalledModel("ollama", "qwen:4b", "qwen", 4),
@@ -152,7 +152,7 @@ def test_a_mixture_is_diverse_and_the_largest_aggregates() -> None:
 
 
 def test_what_ollama_has(ollama: str) -> None:
-    """Families and sizes are Ollama's own where it tells them; what cannot chat is left out."""
+    """Families and sizes are Ollama's own where it gives them; models that cannot chat are left out."""
     found = asyncio.run(find_services([EndpointConfig("ollama", ollama)], 5, tags=True))
     assert installed_models(found[0]) == [
         InstalledModel("ollama", "llama3.2:latest", "llama", 3.2),
@@ -164,13 +164,13 @@ def test_what_ollama_has(ollama: str) -> None:
 
 @pytest.mark.parametrize("tags", [None, [], {}, {"models": 5}, {"models": [5, {}, {"name": "a"}]}])
 def test_tags_of_any_form(tags: object) -> None:
-    """Whatever a service answers there, its names are enough."""
+    """Whatever the answer is, the names of the models are enough."""
     service = LocalService(EndpointConfig("x", "http://localhost:1/v1"), ModelList((ListedModel("a"),)), tags)
     assert installed_models(service) == [InstalledModel("x", "a", "a")]
 
 
-def test_a_look_is_short() -> None:
-    """A service that takes the connection and says nothing costs a fifth of a second; so do ten."""
+def test_a_search_is_short() -> None:
+    """One service that accepts the connection and never answers costs a fifth of a second; so do ten."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(16)
@@ -182,7 +182,7 @@ def test_a_look_is_short() -> None:
 
 
 def test_the_mixture_of_this_computer(ollama: str) -> None:
-    """It can be had while an event loop runs, and stays the same while the program runs."""
+    """It can be made while an event loop runs, and stays the same while the program runs."""
 
     async def run() -> Any:
         return find_local_preset({"ollama": EndpointConfig("ollama", ollama)}, None)
@@ -199,7 +199,7 @@ def test_the_mixture_of_this_computer(ollama: str) -> None:
 
 
 def test_nothing_here(tmp_path: Path) -> None:
-    """No service, a service without models, an empty folder: each with what can be done."""
+    """No service, a service without models, an empty folder: each error says what to do."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
@@ -240,7 +240,7 @@ def config(service: DemoProcess, tmp_path: Path) -> Path:
 def test_local_on_the_command_line(
     config: Path, service: DemoProcess, moa: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    """--local asks what is installed, one after the other, without a key; what is said nearer holds."""
+    """--local asks the installed models one after the other, without a key; other options still apply."""
     done = moa("--local", "ask", "--json", "hi")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["reply"] == "from qwen3:8b"
@@ -252,10 +252,10 @@ def test_local_on_the_command_line(
     del config
 
 
-def test_nothing_is_looked_for_unasked(
+def test_no_search_without_request(
     config: Path, service: DemoProcess, moa: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    """In a pipe with a key set, no service on this computer is so much as connected to."""
+    """In a pipe with a key set, no service on this computer is contacted."""
     away = tmp_path / "away"
     away.mkdir()
     with start_service(away, {"models": {"a": {"reply": "from a"}}, "require_key": "a-key-0815"}) as far:

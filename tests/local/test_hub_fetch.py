@@ -27,7 +27,7 @@ WANTED = HubFile("maker/some-model", "q4/file.gguf")
 
 @dataclass
 class FakeHub:
-    """What the server has, how it behaves, and what it was asked."""
+    """The server's file, its behaviour, and the requests it received."""
 
     url: str = ""
     content: bytes = CONTENT
@@ -95,7 +95,7 @@ def fake() -> Iterator[FakeHub]:
 def get(
     fake: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[Path, list[str]]]:
-    """Fetch from that hub into a folder of the test's; returns the file and what was said."""
+    """Download from that hub into a folder of the test; returns the file and the lines shown."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
 
     def run(wanted: HubFile = WANTED, stopped: Callable[[], bool] = lambda: False) -> tuple[Path, list[str]]:
@@ -106,8 +106,8 @@ def get(
     return run
 
 
-def test_a_file_is_fetched_once(fake: FakeHub, get: Callable[..., tuple[Path, list[str]]]) -> None:
-    """Its size is said beforehand, its progress on the way; the second time nobody is asked."""
+def test_a_file_is_downloaded_once(fake: FakeHub, get: Callable[..., tuple[Path, list[str]]]) -> None:
+    """Its size and progress are shown; the second time the hub is not asked."""
     path, said = get()
     assert path.read_bytes() == CONTENT
     assert said[0] == "Downloading q4/file.gguf of maker/some-model: 0.01 GB."
@@ -117,8 +117,10 @@ def test_a_file_is_fetched_once(fake: FakeHub, get: Callable[..., tuple[Path, li
     assert [file.name for file in path.parent.iterdir()] == ["file.gguf"]
 
 
-def test_a_fetch_that_broke_off_goes_on(fake: FakeHub, get: Callable[..., tuple[Path, list[str]]]) -> None:
-    """What has come is kept, and only the rest is asked for."""
+def test_an_interrupted_download_is_resumed(
+    fake: FakeHub, get: Callable[..., tuple[Path, list[str]]]
+) -> None:
+    """Only the missing part is requested."""
     fake.break_at = 2_000_000
     with pytest.raises(MoaError, match=r"maker/some-model/q4/file.gguf: "):
         get()
@@ -130,16 +132,16 @@ def test_a_fetch_that_broke_off_goes_on(fake: FakeHub, get: Callable[..., tuple[
     assert 0 < start <= 2_000_000
 
 
-def test_a_fetch_that_nobody_waits_for(fake: FakeHub, get: Callable[..., tuple[Path, list[str]]]) -> None:
-    """It stops at the next piece, and goes on another time."""
+def test_a_download_is_stopped(fake: FakeHub, get: Callable[..., tuple[Path, list[str]]]) -> None:
+    """It stops at the next chunk, and is resumed by the next download."""
     with pytest.raises(MoaError, match="the next one resumes it"):
         get(stopped=lambda: True)
     assert get()[0].read_bytes() == CONTENT
     assert fake.ranges[1].startswith("bytes=")
 
 
-def test_what_comes_is_checked(fake: FakeHub, get: Callable[..., tuple[Path, list[str]]]) -> None:
-    """A file whose checksum differs is refused and not kept."""
+def test_the_checksum(fake: FakeHub, get: Callable[..., tuple[Path, list[str]]]) -> None:
+    """A file with another checksum is refused and deleted."""
     fake.corrupt = True
     with pytest.raises(MoaError, match="its checksum differs"):
         get()
@@ -149,7 +151,7 @@ def test_what_comes_is_checked(fake: FakeHub, get: Callable[..., tuple[Path, lis
 
 
 def test_a_repository_that_was_renamed(get: Callable[..., tuple[Path, list[str]]]) -> None:
-    """The way to its new name is followed."""
+    """The redirect to its new name is followed."""
     assert get(HubFile("old/some-model", "q4/file.gguf"))[0].read_bytes() == CONTENT
 
 
@@ -165,7 +167,7 @@ def test_a_repository_that_was_renamed(get: Callable[..., tuple[Path, list[str]]
 def test_what_the_hub_refuses(
     fake: FakeHub, get: Callable[..., tuple[Path, list[str]]], status: int, code: str, said: str
 ) -> None:
-    """Each refusal is one line that names the file."""
+    """Each error is one line that names the file."""
     fake.status, fake.code = status, code
     with pytest.raises(MoaError, match=said) as caught:
         get()
@@ -173,7 +175,7 @@ def test_what_the_hub_refuses(
 
 
 def test_no_hub(fake: FakeHub, get: Callable[..., tuple[Path, list[str]]]) -> None:
-    """Without a network, the line says so, and what can be done."""
+    """Without a network, the error says so, and what to do."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         fake.url = f"http://127.0.0.1:{closed.getsockname()[1]}"
@@ -182,10 +184,10 @@ def test_no_hub(fake: FakeHub, get: Callable[..., tuple[Path, list[str]]]) -> No
     assert "local:PATH.gguf" in caught.value.hint
 
 
-def test_a_model_of_the_hub_is_fetched_and_asked(
+def test_a_model_of_the_hub_is_downloaded_and_asked(
     fake: FakeHub, moa: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    """Named local:OWNER/REPO/FILE, it is fetched at the first use, runs, and is here from then on."""
+    """Named local:OWNER/REPO/FILE, it is downloaded at the first use, and then found here."""
     pytest.importorskip("xllamacpp", reason="the engine (extra local) is not installed")
     fake.content = make_model(tmp_path / "made.gguf").read_bytes()
     name = "maker/some-model/tiny.gguf"

@@ -1,4 +1,4 @@
-"""The built-in engine: real models, made here, in processes of their own, and none of them left behind."""
+"""The built-in engine: real models, made here, in processes of their own."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _none_left() -> Iterator[None]:
-    """Afterwards no engine of this process is left."""
+    """No test leaves an engine running."""
     yield
     until = time.monotonic() + 5
     while left := engines_of(psutil.Process()):
@@ -140,7 +140,7 @@ def test_a_chat_in_a_pipe_with_models_by_path(
 
 
 def test_answers_stream_and_models_stay_loaded(folder: Path) -> None:
-    """Words come one by one with their usage; a second call finds the model where it was."""
+    """Tokens are streamed, with usage; a second call uses the same process."""
 
     async def work(pool: LocalPool) -> None:
         first = await updates(pool, request("qwen-tiny", extra={"stream_options": {"include_usage": True}}))
@@ -159,7 +159,7 @@ def test_answers_stream_and_models_stay_loaded(folder: Path) -> None:
 
 
 def test_a_prompt_that_is_too_long(folder: Path) -> None:
-    """It is told as that, with the limit, so that the turn can be fitted."""
+    """It is a failure of its own kind, with the limit, so that the turn can be shortened."""
 
     async def work(pool: LocalPool) -> None:
         asked = request("qwen-tiny")
@@ -173,7 +173,7 @@ def test_a_prompt_that_is_too_long(folder: Path) -> None:
 
 
 def test_many_calls_share_one_model(folder: Path) -> None:
-    """Six calls at once take turns at one process, and one that is cut off makes room."""
+    """Six concurrent calls use one process one after the other; a cancelled call frees it."""
 
     async def work(pool: LocalPool) -> None:
         cut = pool.ask(request("qwen-tiny", max_tokens=1500))
@@ -190,7 +190,7 @@ def test_many_calls_share_one_model(folder: Path) -> None:
     with_pool(folder, work)
 
 
-def test_a_model_whose_process_died_is_loaded_anew(folder: Path) -> None:
+def test_a_model_whose_process_died_is_loaded_again(folder: Path) -> None:
     """The next call has a new process, and its answer."""
 
     async def work(pool: LocalPool) -> None:
@@ -205,7 +205,7 @@ def test_a_model_whose_process_died_is_loaded_anew(folder: Path) -> None:
 
 
 def test_models_make_room_for_one_another(folder: Path) -> None:
-    """With memory for one, the idle one is unloaded; a busy one is waited for."""
+    """With memory for one model, the idle one is unloaded."""
     one = read_model(folder / "qwen-tiny.gguf")
     anonymous = one.anonymous_memory(CONTEXT)
 
@@ -226,7 +226,7 @@ def test_models_make_room_for_one_another(folder: Path) -> None:
 
 
 def test_a_busy_model_is_waited_for(folder: Path) -> None:
-    """Where two do not fit, the second is loaded only when the first is no longer asked."""
+    """Where two do not fit, the second is loaded once the first is idle."""
     one = read_model(folder / "qwen-tiny.gguf")
 
     async def work(engines: EngineCache) -> None:
@@ -250,7 +250,7 @@ def test_a_busy_model_is_waited_for(folder: Path) -> None:
 
 
 def test_too_little_memory(folder: Path) -> None:
-    """A model that does not fit even alone is refused: which file, how much it takes, how much there is."""
+    """A model that does not fit even alone is an error that names file, memory needed, and memory free."""
 
     async def work(engines: EngineCache) -> None:
         with pytest.raises(MoaError, match=r"too little memory: it needs about 0\.15 GB") as caught:
@@ -264,7 +264,7 @@ def test_too_little_memory(folder: Path) -> None:
 
 
 def test_what_only_the_engine_finds_wrong(folder: Path, tmp_path: Path) -> None:
-    """Its own words on the cause are told, with the file; as a failure of that call, not of the program."""
+    """The engine's own error message is reported, with the file, as a failure of that call."""
     data = (folder / "qwen-tiny.gguf").read_bytes()
     odd = tmp_path / "odd.gguf"
     odd.write_bytes(data.replace(b"blk.1.ffn_up.weight", b"blk.1.ffn_xx.weight"))
@@ -284,7 +284,7 @@ def test_what_only_the_engine_finds_wrong(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("cut", "said"), [(300_000, "truncated"), (4, "truncated"), (2, "not a model")])
-def test_a_broken_file_is_told_before_anything_starts(
+def test_a_broken_file_is_an_error_before_anything_starts(
     folder: Path, tmp_path: Path, moa: Callable[..., subprocess.CompletedProcess[str]], cut: int, said: str
 ) -> None:
     """One line that names file and cause, and the exit code of wrong usage."""
@@ -318,7 +318,7 @@ def test_only_who_has_the_key_is_served(folder: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL on this platform")
 def test_it_ends_when_the_parent_is_killed(folder: Path, tagged: dict[str, str]) -> None:
-    """However the parent dies, its models go with it; Ctrl-C is not theirs."""
+    """However the parent ends, the engine ends too; Ctrl-C does not end it."""
     script = (
         "import sys, time\nfrom pathlib import Path\nfrom bot.local.engine_process import EngineProcess\n"
         "from bot.local.gguf_header import read_model\n"

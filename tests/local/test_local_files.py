@@ -1,4 +1,4 @@
-"""Files of models: what their heads say, what is wrong with them, which one a name means."""
+"""Model files: their headers, what can be wrong with them, and which file a name means."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ gguf: Any = pytest.importorskip("gguf", reason="the extra local is not installed
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole model."""
+    """A complete model."""
     return make_model(tmp_path_factory.mktemp("models") / "tiny.gguf")
 
 
 def test_what_a_model_says_of_itself(tiny: Path) -> None:
-    """Kind, context, and the memory that it will take: weights, and the cache of each token."""
+    """Architecture, context, and the memory needed: weights, and the cache of each token."""
     model = read_model(tiny)
     assert (model.architecture, model.context, model.size) == ("llama", CONTEXT, tiny.stat().st_size)
     assert model.cache == LAYERS * WIDTH * 2 * 2
@@ -48,7 +48,7 @@ def test_what_a_model_says_of_itself(tiny: Path) -> None:
     ],
 )
 def test_truncated_files(tiny: Path, tmp_path: Path, size: int, said: str) -> None:
-    """A file that was not fetched whole is told by name, with what is missing."""
+    """A truncated file is an error that names it, and says what is missing."""
     part = tmp_path / "part.gguf"
     part.write_bytes(tiny.read_bytes()[:size])
     with pytest.raises(ModelFileError) as caught:
@@ -75,7 +75,7 @@ def model_of_one_tensor(path: Path, kind: Any) -> tuple[int, int]:
 
 @pytest.mark.parametrize("kind", gguf.GGML_QUANT_SIZES, ids=lambda kind: kind.name)
 def test_every_type_of_tensor(tmp_path: Path, kind: Any) -> None:
-    """Of each type that the format has, a complete file is accepted, and one without its last byte is not."""
+    """For every tensor type, a complete file is accepted, and one without its last byte is not."""
     file = tmp_path / "model.gguf"
     _, end = model_of_one_tensor(file, kind)
     assert read_model(file).architecture == "llama"
@@ -99,7 +99,7 @@ def test_a_type_of_unknown_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_files_of_other_kinds(tmp_path: Path) -> None:
-    """What is no model, or none to chat with, is told as just that."""
+    """A file that is no model, or no chat model, is an error that says so."""
     wrong = tmp_path / "wrong.gguf"
     wrong.write_text("hello, this is a text", encoding="utf-8")
     old = tmp_path / "old.gguf"
@@ -115,8 +115,8 @@ def test_files_of_other_kinds(tmp_path: Path) -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(4, 2000), st.binary(min_size=1, max_size=8))
-def test_damaged_heads(tiny: Path, tmp_path: Path, place: int, noise: bytes) -> None:
-    """Whatever stands in a head, it is read or refused with a line; nothing else happens."""
+def test_damaged_headers(tiny: Path, tmp_path: Path, place: int, noise: bytes) -> None:
+    """Any header is read, or is an error of one line."""
     data = bytearray(tiny.read_bytes())
     data[place : place + len(noise)] = noise
     file = tmp_path / "damaged.gguf"
@@ -131,7 +131,7 @@ def test_damaged_heads(tiny: Path, tmp_path: Path, place: int, noise: bytes) -> 
 
 
 def test_which_file_a_name_means(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A path, a name in the folder of models with or without its ending, or a file on the hub."""
+    """A path, a name in the models folder with or without its suffix, or a file on the hub."""
     monkeypatch.chdir(tmp_path)
     assert find_model_file(str(tiny), None) == tiny
     assert find_model_file("tiny.gguf", tiny.parent) == find_model_file("tiny", tiny.parent) == tiny
@@ -147,7 +147,7 @@ def test_which_file_a_name_means(tiny: Path, tmp_path: Path, monkeypatch: pytest
 
 
 def test_the_models_in_a_folder(tiny: Path, tmp_path: Path) -> None:
-    """By their names in it; parts of a model, what is none, and what cannot be named are passed over."""
+    """Models are listed by their paths; later parts, other files and unusable names are skipped."""
     (tmp_path / "sub").mkdir()
     for name in ("b.gguf", "sub/a.gguf", "big-00001-of-00002.gguf", "big-00002-of-00002.gguf", "x,y.gguf"):
         (tmp_path / name).write_bytes(tiny.read_bytes())
@@ -161,6 +161,6 @@ def test_the_models_in_a_folder(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_the_memory_that_is_free() -> None:
-    """The platform is believed: something, and less than a petabyte; or it does not say."""
+    """A plausible number of bytes, or None."""
     free = memory.available()
     assert free is None or 0 <= free < 1e15

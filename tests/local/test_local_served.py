@@ -34,7 +34,7 @@ def test_its_own_are_served(mixtures: ServedMixtures) -> None:
 
 
 def test_a_client_names_no_files(mixtures: ServedMixtures) -> None:
-    """Neither by a path or a name on the hub, nor by a preset, which is not listed either."""
+    """Not by a path, a name on the hub, or a preset, which is not listed either."""
     for name in ("local:/etc/passwd", "local:maker/repo/file.gguf"):
         with pytest.raises(ApiError, match="served only if the service was started with them"):
             mixtures.get("moa", MoaOptions(references=[name]))

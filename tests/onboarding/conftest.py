@@ -1,4 +1,4 @@
-"""What the tests of keys, settings and set-up share: a service that insists on a key, a fake keyring."""
+"""Fixtures for keys, settings and set-up: a service that requires a key, a fake keyring."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look in this process finds a service however busy the machine is with other things."""
+    """A search in this process finds a service however busy the machine is."""
     monkeypatch.setattr(discovery, "TIMEOUT", 10.0)
 
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[DemoProcess]:
-    """Models a, b, judge and painter; the key is insisted on."""
+    """Models a, b, judge and painter; the key is required."""
     with start_service(tmp_path, {"models": MODELS, "require_key": KEY, "demo_models": False}) as running:
         yield running
 

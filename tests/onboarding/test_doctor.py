@@ -1,4 +1,4 @@
-"""`moa-bot doctor`: what is in order is said to be, what is broken is found, and what to do is told."""
+"""`moa-bot doctor`: what works, what is broken, and what to do."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def checks(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
     return {check["name"]: check for check in json.loads(done.stdout)["checks"]}
 
 
-def test_all_is_well(moa: Moa, environment: dict[str, str], service: DemoProcess) -> None:
+def test_everything_works(moa: Moa, environment: dict[str, str], service: DemoProcess) -> None:
     """Exit code 0, a line for each check; every model was asked once, for one token, all with the key."""
     done = moa("doctor", env=environment)
     assert (done.returncode, done.stderr) == (0, f"All {len(done.stdout.splitlines())} checks passed.\n")
@@ -75,14 +75,14 @@ def test_without_calls(moa: Moa, environment: dict[str, str], service: DemoProce
 
 
 def test_offline(moa: Moa) -> None:
-    """With --demo everything is in order without key and network, and a repeated model is asked once."""
+    """With --demo every check passes without key and network, and a repeated model is asked once."""
     done = moa("doctor", "--demo", "--json")
     assert done.returncode == 0
     assert sum(name.startswith("model demo/") for name in checks(done)) == 7
 
 
 def test_models_that_fail(moa: Moa, environment: dict[str, str], service: DemoProcess) -> None:
-    """Each is told with its reason and what to do; the others are still asked; exit code 1."""
+    """Each is reported with its reason and what to do; the others are still asked; exit code 1."""
     service.set_behaviour(
         {
             "models": {"a": {"failures": [{"status": 403, "message": "not you"}]}, "judge": {}},
@@ -141,7 +141,7 @@ def test_settings_that_cannot_be_read(moa: Moa, home: Path) -> None:
 
 
 def test_a_key_file_that_others_can_read(moa: Moa, home: Path, away: str) -> None:
-    """It is named, with the command that mends it."""
+    """It is named, with the command that fixes it."""
     file = home / "keys.toml"
     file.write_text(f"together = {{ key = '{KEY}' }}\n", encoding="utf-8")
     file.chmod(0o644)
@@ -151,7 +151,7 @@ def test_a_key_file_that_others_can_read(moa: Moa, home: Path, away: str) -> Non
 
 
 def test_versions() -> None:
-    """Those of the program, of Python and of what it stands on."""
+    """Those of the program, of Python and of its main packages."""
     check = check_versions()
     assert check.status is Status.OK
     for name in ("moa-bot", "Python", "together", "prompt_toolkit"):
@@ -186,7 +186,7 @@ def test_the_store(tmp_path: Path) -> None:
 
 
 def test_the_log(tmp_path: Path) -> None:
-    """It can be written, also where its folder is still to be made; where it cannot, that is a note."""
+    """It can be written, also where its folder does not exist yet; where it cannot, that is a warning."""
     assert check_log(tmp_path / "logs" / "moa-bot.log").status is Status.OK
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "logs").write_text("", encoding="utf-8")
@@ -197,7 +197,7 @@ def test_the_log(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="TERM is not Windows'")
 def test_the_terminal() -> None:
-    """What it is and can do; one that can do little is a note with what to do."""
+    """What it can do; one that can do little is a warning with what to do."""
     rich = check_terminal(SCREEN, {"TERM": "xterm-256color", "COLORTERM": "truecolor"})
     assert "xterm-256color" in rich.found
     assert "24-bit" in rich.found
@@ -208,7 +208,7 @@ def test_the_terminal() -> None:
 
 
 def test_proxies(home: Path) -> None:
-    """They are named without passwords; one in the way of this computer is told, and one that is none."""
+    """They are named without passwords; one for this computer is a warning, an invalid one an error."""
     far = load_settings({}, None, {"MOA_BOT_HOME": str(home)})
     near = load_settings(
         {"aggregator": "ollama:x", "reference_models": ["ollama:y"]}, None, {"MOA_BOT_HOME": str(home)}

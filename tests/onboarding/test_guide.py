@@ -1,4 +1,4 @@
-"""The guided set-up, answered through a pipe in the place of a keyboard, and once on a real terminal."""
+"""The guided set-up, answered through a pipe in place of a keyboard, and once on a real terminal."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def streams(**more: Any) -> Streams:
 
 
 class Person:
-    """Somebody at a terminal who types `answers`; what was said to them is in `heard`."""
+    """A user at a terminal who types `answers`; what was shown is in `heard`."""
 
     def __init__(
         self, environ: Mapping[str, str], home: Path, given: Mapping[str, object] | None = None
@@ -84,13 +84,13 @@ class Person:
 
 @pytest.fixture
 def person(away: str, home: Path, no_workers: Callable[[], None]) -> Person:
-    """Somebody without a key, whose Together is the service of the test."""
+    """A user without a key, with the test's service in place of Together."""
     del no_workers
     return Person({"TOGETHER_BASE_URL": away}, home)
 
 
 def test_a_key_that_is_kept(person: Person) -> None:
-    """It is checked, kept in the 0600 file, and in force for this chat and the next; the preset stays."""
+    """It is checked, saved in a file of mode 0600, and used by this chat and the next; the preset stays."""
     again = person.answers("1", KEY, "", "")
     assert again({}).endpoint("together", {}).key == KEY
     assert person.resolve({}).endpoint("together", {}).key == KEY
@@ -101,7 +101,7 @@ def test_a_key_that_is_kept(person: Person) -> None:
 
 
 def test_a_key_kept_in_the_keyring(person: Person, keyring: Path) -> None:
-    """With a system keyring it is there."""
+    """With a system keyring it is saved there."""
     again = person.answers("1", KEY, "1", "1")
     assert again({}).endpoint("together", {}).key == KEY
     assert KEY in keyring.read_text(encoding="utf-8")
@@ -109,7 +109,7 @@ def test_a_key_kept_in_the_keyring(person: Person, keyring: Path) -> None:
 
 
 def test_a_key_for_this_session(person: Person) -> None:
-    """Nothing is written, and the key outlasts every change of options in the chat."""
+    """Nothing is written, and the key survives every change of options in the chat."""
     again = person.answers("1", KEY, "2", "2")
     assert list(person.home.iterdir()) == []
     assert again({}).endpoint("together", {}).key == KEY
@@ -121,20 +121,20 @@ def test_a_key_for_this_session(person: Person) -> None:
 
 
 def test_the_fast_preset_is_kept(person: Person) -> None:
-    """Chosen with a key that is kept, the preset is kept too."""
+    """With a saved key the chosen preset is saved too."""
     again = person.answers("1", KEY, "", "fast")
     assert person.config() == {"preset": "fast"}
     assert again({}).preset.name == "fast"
 
 
 def test_a_preset_of_the_users_own_is_not_asked_for(person: Person) -> None:
-    """Whoever has named a preset already is not asked again."""
+    """A user who has named a preset is not asked for one."""
     person.given = {"preset": "self-moa"}
     assert person.answers("1", KEY, "")({}).preset.name == "self-moa"
 
 
 def test_a_key_that_is_refused(person: Person) -> None:
-    """It is said so, and asked again; what cannot be a key is not even tried."""
+    """The user is told, and asked again; what cannot be a key is not sent."""
     again = person.answers("1", "wrong-key-4711", "with blanks in it", KEY, "", "")
     assert again({}).endpoint("together", {}).key == KEY
     assert "does not accept this key" in person.heard
@@ -143,14 +143,14 @@ def test_a_key_that_is_refused(person: Person) -> None:
 
 
 def test_three_keys_that_are_refused(person: Person) -> None:
-    """Then it ends as without the set-up, and nothing is kept."""
+    """After three, the program ends as without the set-up, and nothing is saved."""
     with pytest.raises(KeyMissingError):
         person.answers("1", "wrong-1", "wrong-2", "wrong-3")
     assert list(person.home.iterdir()) == []
 
 
 def test_a_key_that_cannot_be_checked(person: Person) -> None:
-    """Without a connection it is taken as it is, and that is said."""
+    """Without a connection it is used unchecked, with a message."""
     person.environ["TOGETHER_BASE_URL"] = "http://0.0.0.0:9/v1"
     again = person.answers("1", KEY, "", "")
     assert "could not be checked (cannot connect" in person.heard
@@ -161,7 +161,7 @@ def test_a_key_that_cannot_be_checked(person: Person) -> None:
     "way_out", [["\x04"], ["\x03"], [""], ["1", "\x04"], ["1", ""], ["1", KEY, "\x03"], ["2", ""]]
 )
 def test_ways_out(person: Person, way_out: list[str]) -> None:
-    """Ctrl-D, Ctrl-C and nothing leave at every question: exit code 3, the ways on, and nothing kept."""
+    """Ctrl-D, Ctrl-C and an empty answer quit at every question: no key, what to do, and nothing saved."""
     with pytest.raises(KeyMissingError) as caught:
         person.answers(*way_out)
     for way in ("TOGETHER_API_KEY", "moa-bot keys set together", "--endpoint", "--demo"):
@@ -170,19 +170,19 @@ def test_ways_out(person: Person, way_out: list[str]) -> None:
 
 
 def test_offline(person: Person) -> None:
-    """The demonstration programs need nothing; nothing is kept."""
+    """The demonstration models need no key; nothing is saved."""
     settings = person.answers("demo")({})
     assert (settings.demo, settings.preset.name) == (True, "demo")
     assert list(person.home.iterdir()) == []
 
 
 def test_a_number_that_is_none(person: Person) -> None:
-    """What is no answer is asked again, and not repeated: it could be a key."""
+    """After an invalid answer the question is repeated, but not the answer: it could be a key."""
     assert person.answers("99", "17", "demo")({}).demo
 
 
 def test_another_service(person: Person, away: str) -> None:
-    """Its key is kept, and a mixture of its models becomes the preset in use."""
+    """Its key is saved, and a mixture of its models becomes the default preset."""
     (person.home / "config.toml").write_text(
         f"# mine\n\n[endpoints.groq]\nbase_url = '{away}'\n"
         "[presets.other]\naggregator = 'x'\nreference_models = ['y']\n",
@@ -204,7 +204,7 @@ def test_another_service(person: Person, away: str) -> None:
 
 
 def test_another_service_for_this_session(person: Person, away: str) -> None:
-    """Its mixture is in force, with its key, and neither is written down."""
+    """Its mixture and key are used, and neither is saved."""
     text = f"[endpoints.groq]\nbase_url = '{away}'\n"
     (person.home / "config.toml").write_text(text, encoding="utf-8")
     again = person.answers("2", "groq", KEY, "2", "1,2", "")
@@ -217,7 +217,7 @@ def test_another_service_for_this_session(person: Person, away: str) -> None:
 
 
 def test_a_service_on_this_computer(person: Person, service: DemoProcess) -> None:
-    """It is found and said where; a mixture of its models is saved as the preset "local"."""
+    """It is found and its address shown; a mixture of its models is saved as the preset "local"."""
     service.set_behaviour(
         {"models": {"qwen3:8b": {}, "nomic-embed-text": {}, "llama3.2": {}}, "demo_models": False}
     )
@@ -249,7 +249,7 @@ def test_a_service_with_a_single_model(person: Person, service: DemoProcess) -> 
 
 
 def test_a_service_without_models(person: Person, service: DemoProcess) -> None:
-    """It is said that there are none, and the ways are offered again."""
+    """The user is told that there are none, and asked again."""
     service.set_behaviour({"models": {}, "demo_models": False})
     (person.home / "config.toml").write_text(
         f"[endpoints.ollama]\nbase_url = '{service.base_url}'\n", encoding="utf-8"
@@ -259,7 +259,7 @@ def test_a_service_without_models(person: Person, service: DemoProcess) -> None:
 
 
 def test_models_are_chosen_again_after_a_mistake(person: Person, service: DemoProcess) -> None:
-    """A part of a name shows which there are; what is not there is said; one aggregator, not two."""
+    """A part of a name lists the matches; an unknown name is reported; there is one aggregator, not two."""
     service.set_behaviour({"models": {"one": {}, "two": {}}, "demo_models": False})
     (person.home / "config.toml").write_text(
         f"[endpoints.ollama]\nbase_url = '{service.base_url}'\n", encoding="utf-8"
@@ -272,7 +272,7 @@ def test_models_are_chosen_again_after_a_mistake(person: Person, service: DemoPr
 
 
 def test_files_that_cannot_be_written(person: Person, tmp_path: Path) -> None:
-    """The chat begins all the same, with what was said; that it is not kept is told."""
+    """The chat starts with the answers; the user is told that they are not saved."""
     blocked = tmp_path / "blocked"
     blocked.write_text("", encoding="utf-8")
     for name in ("keys.toml", "config.toml"):
@@ -300,7 +300,7 @@ def test_files_that_cannot_be_written(person: Person, tmp_path: Path) -> None:
 def test_when_it_keeps_out_of_the_way(
     home: Path, environ: dict[str, str], given: dict[str, object], more: dict[str, bool]
 ) -> None:
-    """With a key, or without need of one, in a pipe, with --quiet or --json: not a word."""
+    """With a key, or without need of one, in a pipe, with --quiet or --json: no questions."""
     person = Person(environ, home, given)
     assert needs_setup(Person({}, home).resolve({}), streams(), {})
     assert not needs_setup(person.resolve({}), streams(**more), person.environ)
@@ -311,7 +311,7 @@ def test_when_it_keeps_out_of_the_way(
 
 
 def test_what_is_wrong_with_a_kept_key_is_not_covered_up(home: Path) -> None:
-    """A file of keys that is refused is for the error to tell, not for a set-up that would hide it."""
+    """A keys file that is refused is an error, which the set-up must not hide."""
     file = home / "keys.toml"
     file.write_text(f"together = {{ key = '{KEY}' }}\n", encoding="utf-8")
     file.chmod(0o644)
@@ -320,7 +320,7 @@ def test_what_is_wrong_with_a_kept_key_is_not_covered_up(home: Path) -> None:
 
 
 def test_what_is_typed_is_not_remembered() -> None:
-    """No answer can be brought back with the arrow keys: it may have been a key."""
+    """No answer can be recalled with the arrow keys, because it may be a key."""
     with create_pipe_input() as terminal:
         questions = Questions(streams(), terminal, DummyOutput())
         terminal.send_text(f"{KEY}\r\x1b[A\r")
@@ -329,7 +329,7 @@ def test_what_is_typed_is_not_remembered() -> None:
 
 
 def test_on_a_terminal(terminal: Callable[..., PtyWindow], home: Path) -> None:
-    """The chat begins with the questions and goes on as answered; Ctrl-D there ends with 3."""
+    """The chat starts with the questions and continues as answered; Ctrl-D at a question ends with 3."""
     with terminal(width=100, height=40) as chat:
         chat.shows("There is no API key for together yet")
         chat.shows("Which?")

@@ -1,4 +1,4 @@
-"""Keys: where they are kept and found, who may read them, and that none is ever shown."""
+"""Keys: where they are saved and found, who can read them, and that none is ever shown."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def test_no_endpoint_gets_anothers_key(home: Path) -> None:
 
 
 def test_the_environment_spares_the_file(home: Path) -> None:
-    """With the key in the environment, even a broken file of keys is not looked at."""
+    """With the key in the environment, even a broken keys file is not read."""
     (home / "keys.toml").write_text("what is this", encoding="utf-8")
     assert settings(home).endpoint("together", {"TOGETHER_API_KEY": SECRET}).key == SECRET
 
 
 @posix
 def test_the_file_is_private(home: Path) -> None:
-    """It is made 0600 in a folder of 0700, and stays so."""
+    """It is created with mode 0600 in a folder of mode 0700, and stays so."""
     file = KeyFile(home / "new" / "keys.toml")
     file.keep("together", SECRET)
     file.keep("openai", SECRET)
@@ -64,7 +64,7 @@ def test_the_file_is_private(home: Path) -> None:
 @posix
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620])
 def test_a_file_that_others_can_read_is_refused(home: Path, mode: int) -> None:
-    """It is not used, and what to do is said; nothing is written to it either."""
+    """It is neither read nor written, and the error says what to do."""
     file = KeyFile(home / "keys.toml")
     file.keep("together", SECRET)
     file.path.chmod(mode)
@@ -93,7 +93,7 @@ def test_a_file_that_others_can_read_is_refused(home: Path, mode: int) -> None:
     ],
 )
 def test_a_mistake_in_the_file(home: Path, text: str) -> None:
-    """It is one line that names the file and never repeats what stands there."""
+    """The error is one line that names the file and never repeats its content."""
     file = home / "keys.toml"
     file.write_text(text, encoding="utf-8")
     file.chmod(0o600)
@@ -120,7 +120,7 @@ def test_the_keyring_is_preferred(home: Path, keyring: Path) -> None:
 def test_the_keyring_is_not_opened_without_need(
     home: Path, keyring: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Telling where keys are, and finding one in the file, asks nothing of it."""
+    """Listing where keys are, and reading one from the file, does not open it."""
     file = KeyFile(home / "keys.toml")
     file.keep("together", SECRET)
     file.keep("openai", SECRET, keyring=False)
@@ -133,7 +133,7 @@ def test_the_keyring_is_not_opened_without_need(
 
 @pytest.mark.parametrize("how", ["FAILS", "FORGETS"])
 def test_a_keyring_that_fails(home: Path, keyring: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
-    """The key goes into the file, and why is told, without a word of the backend's own."""
+    """The key is saved in the file, with the reason, but without the backend's own message."""
     monkeypatch.setenv(f"FAKE_KEYRING_{how}", "1")
     file = KeyFile(home / "keys.toml")
     kept = file.keep("together", SECRET)
@@ -145,7 +145,7 @@ def test_a_keyring_that_fails(home: Path, keyring: Path, monkeypatch: pytest.Mon
 
 
 def test_no_keyring_package(home: Path) -> None:
-    """Without the package the key goes into the file, and how to get the package is told."""
+    """Without the package the key is saved in the file, with a hint how to install the package."""
     if find_spec("keyring"):
         pytest.skip("the package keyring is installed")
     kept = KeyFile(home / "keys.toml").keep("together", SECRET)
@@ -153,7 +153,7 @@ def test_no_keyring_package(home: Path) -> None:
 
 
 def test_a_key_in_a_keyring_that_has_gone(home: Path, keyring: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said to be there, and how to keep it again; the same when the keyring has lost it."""
+    """The error says that it was there, and how to save it again; the same when the keyring has lost it."""
     KeyFile(home / "keys.toml").keep("together", SECRET)
     monkeypatch.setenv("FAKE_KEYRING_FAILS", "1")
     with pytest.raises(KeyMissingError, match="system keyring, which cannot be used") as caught:
@@ -168,7 +168,7 @@ def test_a_key_in_a_keyring_that_has_gone(home: Path, keyring: Path, monkeypatch
 
 
 def test_moving_a_key_from_the_keyring_to_the_file(home: Path, keyring: Path) -> None:
-    """It is not left behind in the keyring."""
+    """It is removed from the keyring."""
     file = KeyFile(home / "keys.toml")
     file.keep("together", SECRET)
     file.keep("together", "other", keyring=False)
@@ -198,7 +198,7 @@ def test_what_passes_for_a_key(text: str) -> None:
 
 
 def test_no_repr_has_a_key(home: Path) -> None:
-    """Neither what was found nor the endpoint shows it."""
+    """Neither the found key nor the endpoint shows it."""
     file = KeyFile(home / "keys.toml")
     file.keep("together", SECRET)
     shown: list[Any] = [

@@ -1,4 +1,4 @@
-"""What services list: read from every form in use, and asked for through a worker process."""
+"""Model lists: read in every form in use, and requested through a worker process."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_entries_of_many_services(entry: dict[str, Any], model: ListedModel) -> 
 
 @pytest.mark.parametrize("answer", [None, "text", 5, {}, {"data": {}}, {"error": "no"}, [1, 2], [{"x": 1}]])
 def test_what_is_no_list(answer: object) -> None:
-    """It is not taken for an empty one; an empty one is."""
+    """It is not the same as an empty list, which is valid."""
     assert read_model_list(answer) is None
     assert read_model_list([]) == ModelList(())
 
@@ -95,7 +95,7 @@ _json = st.recursive(
 
 @given(_json)
 def test_any_answer_can_be_read(answer: object) -> None:
-    """No answer makes an exception, and what is read of it is sound."""
+    """No answer raises an exception, and what is read is valid."""
     model_list = read_model_list(answer)
     for model in model_list.models if model_list else ():
         assert model.id.strip()
@@ -149,7 +149,7 @@ def test_models_through_the_pool(
 def test_refusals(
     service: DemoProcess, no_workers: Callable[[], None], path: str, key: str, kind: FailureKind
 ) -> None:
-    """A refusal is a value that says which, without the key."""
+    """A refusal is a value that names the reason, without the key."""
     failure = listed(Endpoint("test", service.base_url + path, key))
     assert isinstance(failure, Failure)
     assert failure.kind is kind
@@ -158,7 +158,7 @@ def test_refusals(
 
 
 def test_no_key_follows_a_redirect(service: DemoProcess, no_workers: Callable[[], None]) -> None:
-    """A service that sends the question on to another is refused: the key was not for that one."""
+    """A redirect to another service is refused, because the key is not for that one."""
     asked: list[str] = []
 
     class Elsewhere(BaseHTTPRequestHandler):
@@ -184,7 +184,7 @@ def test_no_key_follows_a_redirect(service: DemoProcess, no_workers: Callable[[]
 
 
 def test_nobody_listens(no_workers: Callable[[], None]) -> None:
-    """No connection is a value too."""
+    """A failed connection is a value too."""
     failure = listed(Endpoint("test", "http://127.0.0.1:9/v1", KEY))
     assert isinstance(failure, Failure)
     assert failure.kind is FailureKind.CONNECTION
@@ -203,8 +203,8 @@ def test_a_worker_that_dies_is_replaced(service: DemoProcess, no_workers: Callab
     del no_workers
 
 
-def test_a_look_at_this_computer(service: DemoProcess, tmp_path: Path) -> None:
-    """Found is what answers with a list in time, on this computer; nothing else is asked or waited for."""
+def test_services_on_this_computer(service: DemoProcess, tmp_path: Path) -> None:
+    """A service is found if it answers with a list in time; others are not asked or waited for."""
     service.set_behaviour({"models": MODELS, "demo_models": False})
 
     async def run() -> list[str]:

@@ -1,4 +1,4 @@
-"""`moa-bot keys`, `config`, `presets` and `models` from outside: what comes out, and the exit code."""
+"""`moa-bot keys`, `config`, `presets` and `models` as processes: their output and exit codes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Terminal = Callable[..., "PtyWindow"]
 
 
 def test_a_key_is_kept_and_used(moa: Moa, here: Moa, away: str, home: Path) -> None:
-    """A key that is piped in is used by the next question, and shown nowhere."""
+    """A key from a pipe is used by the next question, and shown nowhere."""
     env = {"TOGETHER_BASE_URL": away, "MOA_BOT_REFERENCE_MODELS": "a", "MOA_BOT_AGGREGATOR": "judge"}
     assert moa("ask", "hi", env=env).returncode == 3
     done = here("keys", "set", stdin=f" {KEY}\r\n", env=env)
@@ -44,7 +44,7 @@ def test_a_key_is_kept_and_used(moa: Moa, here: Moa, away: str, home: Path) -> N
 
 
 def test_the_keyring_of_the_system(keyring: Path, here: Moa, home: Path) -> None:
-    """With a keyring the key is there and not in the file; --file keeps it out of there."""
+    """With a keyring the key is in there and not in the file; with --file it is not."""
     assert "system keyring" in here("keys", "set", "openai", stdin=KEY).stderr
     assert KEY not in (home / "keys.toml").read_text(encoding="utf-8")
     assert KEY in keyring.read_text(encoding="utf-8")
@@ -90,7 +90,7 @@ def test_keys_used_wrongly(here: Moa, home: Path, arguments: list[str], stdin: s
 
 
 def test_a_key_is_asked_for_without_echo(terminal: Terminal, home: Path) -> None:
-    """On a terminal it is typed unseen; Ctrl-C ends with 130 and keeps nothing."""
+    """On a terminal it is typed without echo; Ctrl-C ends with 130 and saves nothing."""
     with terminal("keys", "set") as window:
         window.shows("it is not shown")
         window.type(f"{KEY}\r")
@@ -106,7 +106,7 @@ def test_a_key_is_asked_for_without_echo(terminal: Terminal, home: Path) -> None
 
 
 def test_config_set_and_unset(here: Moa, home: Path) -> None:
-    """What is set is in force, comments stay, and what is taken out is so no more."""
+    """What is set is used, comments stay, and what is unset is no longer used."""
     (home / "config.toml").write_text("# mine\n", encoding="utf-8")
     pairs = ["rounds", "2", "presets.mine.aggregator", "a", "presets.mine.reference-models", "b"]
     assert here("config", "set", *pairs).returncode == 2
@@ -160,7 +160,7 @@ def editor(folder: Path, *texts: str) -> str:
 
 
 def test_config_edit(here: Moa, home: Path, tmp_path: Path) -> None:
-    """The editor gets the file, and a mistake in it is told afterwards; $VISUAL goes before $EDITOR."""
+    """The editor opens the file, and a mistake in it is reported afterwards; $VISUAL wins over $EDITOR."""
     env = {"VISUAL": editor(tmp_path, "rounds = 3\n", "rounds = 99\n"), "EDITOR": "false"}
     assert here("config", "edit", env=env).returncode == 0
     assert (home / "config.toml").read_text(encoding="utf-8") == "rounds = 3\n"
@@ -173,7 +173,7 @@ def test_config_edit(here: Moa, home: Path, tmp_path: Path) -> None:
     ("command", "code"), [("no-such-editor-here", 2), ('"', 2), (f'"{sys.executable}" -c 1/0', 1)]
 )
 def test_an_editor_that_fails(here: Moa, command: str, code: int) -> None:
-    """It is said that it did, in a line."""
+    """The failure is reported in one line."""
     done = here("config", "edit", env={"VISUAL": command})
     assert done.returncode == code
     assert "moa-bot: " in done.stderr
@@ -181,7 +181,7 @@ def test_an_editor_that_fails(here: Moa, command: str, code: int) -> None:
 
 
 def test_config_edit_again(terminal: Terminal, home: Path, tmp_path: Path) -> None:
-    """On a terminal a mistake brings the question whether to edit again."""
+    """On a terminal, after a mistake, the user is asked whether to edit again."""
     env = {"VISUAL": editor(tmp_path, "rounds = 99\n", "rounds = 3\n")}
     with terminal("config", "edit", env=env, width=200) as window:
         window.shows("Edit again?")
@@ -235,7 +235,7 @@ def test_models(moa: Moa, environment: dict[str, str]) -> None:
 
 
 def test_what_the_settings_know_of_models(moa: Moa, environment: dict[str, str], home: Path) -> None:
-    """Where the service says nothing of context and price, the settings do; not with another's prices."""
+    """Missing context and price come from the settings, but not from another service's prices."""
     (home / "config.toml").write_text(
         "[models.b]\ncontext = 5000\ninput_price = 1\noutput_price = 2\nreasoning = 'toggle'\n"
         "[models.judge]\ninput_price = 1\noutput_price = 2\nendpoint = 'openai'\n",
@@ -249,7 +249,7 @@ def test_what_the_settings_know_of_models(moa: Moa, environment: dict[str, str],
 def test_models_of_several_endpoints(
     moa: Moa, environment: dict[str, str], service: DemoProcess, home: Path
 ) -> None:
-    """Those of the mixture are asked as well; one that fails is told, and the others are listed."""
+    """Those of the mixture are asked as well; one that fails is reported, and the others are listed."""
     (home / "config.toml").write_text(
         f"[endpoints.mine]\nbase_url = '{service.base_url}'\nkey_env = 'MINE_KEY'\n"
         "[endpoints.far]\nbase_url = 'https://far.example/v1'\nkey_env = 'FAR_KEY'\n",
@@ -300,7 +300,7 @@ def test_models_in_a_window(terminal: Terminal, environment: dict[str, str], wid
 
 
 def test_models_of_the_offline_service(moa: Moa) -> None:
-    """It works with --demo, before or behind the command, without a key."""
+    """It works with --demo, before or after the command, without a key."""
     for arguments in (["--demo", "models", "read"], ["models", "--demo", "read"]):
         done = moa(*arguments)
         assert (done.returncode, done.stdout) == (0, "demo\tdemo/reader\t131072\t0\t0\t\tpreset\n")

@@ -1,4 +1,4 @@
-"""The application inside this process, with models made up: routes, options, refusals."""
+"""The application in this process, with fake models: routes, options, errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(work: Any) -> Any:
 
 
 def test_the_list_of_models(make: Make) -> None:
-    """The served mixture first, then the presets that can run here; each can be asked for alone."""
+    """The served mixture first, then the presets that can run here; each has a route of its own."""
 
     async def look() -> None:
         async with make().client() as client:
@@ -71,7 +71,7 @@ def test_a_whole_answer(make: Make) -> None:
 
 
 def test_what_the_request_says_is_honoured(make: Make) -> None:
-    """Temperature and seed hold for all, max_tokens for the reply; system prompts and history go along."""
+    """Temperature and seed apply to all models, max_tokens to the reply; history is sent."""
     app = make()
     messages = [
         {"role": "system", "content": "Be brief."},
@@ -95,7 +95,7 @@ def test_what_the_request_says_is_honoured(make: Make) -> None:
 
 
 def test_another_mixture_for_one_request(make: Make) -> None:
-    """`moa` changes references, rounds and aggregator for this request alone, and tells what they said."""
+    """`moa` changes references, rounds and aggregator for this request alone, and returns the references."""
     app = make({"c": "words of c", "d": "words of d"})
     options = {"references": ["c*2"], "rounds": 2, "aggregator": "d", "include_references": True}
     body = run(post(app, moa=options)).json()
@@ -109,7 +109,7 @@ def test_another_mixture_for_one_request(make: Make) -> None:
 
 
 def test_a_preset_is_asked_by_its_name(make: Make) -> None:
-    """Its own models answer, whatever mixture the service was started with."""
+    """Its own models answer, not those that the service was started with."""
     app = make()
     assert run(post(app, model="self-moa")).status_code == 200
     assert {request.model for request in app.ask.requests} == {"Qwen/Qwen3.7-Max"}
@@ -130,7 +130,7 @@ def test_a_preset_is_asked_by_its_name(make: Make) -> None:
     ],
 )
 def test_what_cannot_be_asked_here(make: Make, fields: dict[str, Any], status: int, code: str) -> None:
-    """Unknown models are a 404, changes that make no sense a 400; nothing is asked."""
+    """Unknown models are a 404, impossible changes a 400; no model is asked."""
     app = make()
     answer = run(post(app, **fields))
     error = answer.json()["error"]
@@ -157,7 +157,7 @@ def test_other_routes(make: Make) -> None:
 
 
 def test_a_failed_turn(make: Make) -> None:
-    """The status says what it was, streamed or not, as long as nothing has been sent."""
+    """The status names the failure, streamed or not, as long as nothing has been sent."""
     app = make({"a": failed(), "b": failed()})
     for stream in (False, True):
         answer = run(post(app, stream=stream))
@@ -169,7 +169,7 @@ def test_a_failed_turn(make: Make) -> None:
 
 
 def test_a_reply_that_breaks_off(make: Make) -> None:
-    """A part of a reply is never passed off as the whole: an error, in the stream after what came."""
+    """A partial reply is an error, never a complete answer."""
     broken = Completion(
         "half a", partial="stream cut", truncation_kind=FailureKind.CONTENT_FILTER, usage=Usage(1, 1)
     )
@@ -177,14 +177,14 @@ def test_a_reply_that_breaks_off(make: Make) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "reply_cut_off")
 
 
-def test_a_limit_of_tokens_is_told(make: Make) -> None:
-    """finish_reason is the aggregator's where it says that the text is not all."""
+def test_a_token_limit_is_reported(make: Make) -> None:
+    """finish_reason is the aggregator's when its text is incomplete."""
     cut = Completion("half", usage=Usage(1, 1), finish_reason="length")
     assert run(post(make({"judge": cut}))).json()["choices"][0]["finish_reason"] == "length"
 
 
 def test_stop_texts_end_the_reply(make: Make) -> None:
-    """The reply ends before the stop text, and the aggregator is not waited for."""
+    """The reply ends before the stop text, and the aggregator's call is cancelled."""
     app = make({"judge": "one two three four"}, hold=("judge",))
     body = run(post(app, stop=["three", "never"])).json()
     assert body["choices"][0]["message"]["content"] == "one two "
@@ -196,8 +196,8 @@ def test_stop_texts_end_the_reply(make: Make) -> None:
     "header",
     [None, "", "Bearer", "Bearer wrong", f"Basic {KEY}", f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", "Bearer é"],
 )
-def test_the_key_is_asked_for(make: Make, header: str | None) -> None:
-    """Without the very key there is a 401 and nothing else, but for /healthz."""
+def test_the_key_is_required(make: Make, header: str | None) -> None:
+    """Without the right key every route but /healthz answers 401."""
     app = make(key=KEY)
 
     async def look() -> None:
@@ -216,14 +216,14 @@ def test_the_key_is_asked_for(make: Make, header: str | None) -> None:
     assert app.ask.requests == []
 
 
-def test_the_key_opens(make: Make) -> None:
-    """With the key it answers, under whatever name it was reached."""
+def test_the_right_key(make: Make) -> None:
+    """With the key the service answers under any host name."""
     sent = {"Authorization": f"bearer {KEY}", "Host": "models.example.com"}
     assert run(post(make(key=KEY), sent)).status_code == 200
 
 
 def test_a_page_in_a_browser_cannot_ask(make: Make) -> None:
-    """Without a key neither a rebound name nor a body that needs no permission gets through."""
+    """Without a key, a foreign host name is refused, and so is a body that needs no CORS preflight."""
     app = make()
 
     async def look() -> None:
@@ -258,7 +258,7 @@ def test_a_body_too_large(make: Make) -> None:
 
 
 def test_too_many_at_once(make: Make) -> None:
-    """One more than the limit gets a 429 with Retry-After; afterwards there is room again."""
+    """A request above the limit gets a 429 with Retry-After; after that, requests are answered again."""
     app = make(hold=("judge",), limits=Limits(turns=2))
 
     async def look() -> None:
@@ -276,8 +276,8 @@ def test_too_many_at_once(make: Make) -> None:
     run(look())
 
 
-def test_text_that_no_encoding_can_write(make: Make) -> None:
-    """Lone surrogates and line separators in a reply stop nothing, and arrive as they are."""
+def test_text_that_utf8_cannot_encode(make: Make) -> None:
+    """Lone surrogates and line separators in a reply arrive unchanged."""
     text = "a\ud800b\u2028c\r\n\r\ndata: [DONE]"
     app = make({"judge": Completion(text, usage=Usage(1, 1))})
     assert run(post(app)).json()["choices"][0]["message"]["content"] == text

@@ -63,7 +63,7 @@ def test_the_openai_package(serve: Serve, service: DemoProcess) -> None:
 
 
 def test_errors_as_the_openai_package_knows_them(serve: Serve, service: DemoProcess) -> None:
-    """An unknown model, a wrong field and a failing model become its own exceptions; no key is in any."""
+    """An unknown model, a wrong field and a failing model become its exceptions, without a key in them."""
     with openai.OpenAI(base_url=serve().url, api_key="unused", max_retries=0) as client:
         with pytest.raises(openai.NotFoundError) as unknown:
             client.chat.completions.create(model="gpt-4o", messages=ASKED)
@@ -105,7 +105,7 @@ def test_the_together_package(serve: Serve) -> None:
 
 
 def test_the_llm_command(serve: Serve, service: DemoProcess, tmp_path: Path, tagged: dict[str, str]) -> None:
-    """Streamed, whole, and going on with its own conversation."""
+    """Streamed, whole, and in a conversation of its own."""
     config = f"- model_id: mixture\n  model_name: moa\n  api_base: {serve().url}\n"
     (tmp_path / "extra-openai-models.yaml").write_text(config, encoding="utf-8")
     environment = {**tagged, "LLM_USER_PATH": str(tmp_path)}

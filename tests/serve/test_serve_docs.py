@@ -1,4 +1,4 @@
-"""What docs/service.md says of the service is so."""
+"""What docs/service.md says about the service is true."""
 
 from __future__ import annotations
 

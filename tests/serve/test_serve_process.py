@@ -1,4 +1,4 @@
-"""`moa-bot serve` as a process: where it listens, clients that leave, silence, and its end."""
+"""`moa-bot serve` as a process: where it listens, clients that disconnect, silence, and shutdown."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def asked(service: DemoProcess, count: int) -> None:
 
 
 @pytest.mark.parametrize("stage", ["references", "reply"])
-def test_a_client_that_leaves_frees_its_calls(serve: Serve, service: DemoProcess, stage: str) -> None:
-    """Within a second every call that was open for it is cancelled at the models' service."""
+def test_a_disconnect_cancels_calls(serve: Serve, service: DemoProcess, stage: str) -> None:
+    """Within a second all open calls of the request are cancelled at the models' service."""
     in_time = stage == "reply"
     first = {} if in_time else STALLED
     service.set_behaviour({"models": {"a": first, "b": first, "judge": SLOW}})
@@ -62,7 +62,7 @@ def test_a_client_that_leaves_frees_its_calls(serve: Serve, service: DemoProcess
 
 
 def test_a_silent_stream_is_kept_alive(serve: Serve, service: DemoProcess) -> None:
-    """While nobody has said a word of the reply, comments go out; what fails after them is an event."""
+    """Before the first word of the reply, comments are sent; a failure after them is an event."""
     late = {"delay": 0.6, "failures": [{"status": 404}]}
     service.set_behaviour({"models": {"a": late, "b": {}, "judge": {}}})
     answer = serve("--keep_alive", "0.1", "--min_references", "2").post({**ASKED, "stream": True})
@@ -76,7 +76,7 @@ def test_a_silent_stream_is_kept_alive(serve: Serve, service: DemoProcess) -> No
 
 
 def test_progress_on_request(serve: Serve) -> None:
-    """With moa.progress the stream tells of rounds and calls, in chunks that add nothing to the text."""
+    """With moa.progress the stream reports rounds and calls, in chunks without text."""
     answer = serve("--rounds", "2").post({**ASKED, "stream": True, "moa": {"progress": True}})
     events = [json.loads(line[6:]) for line in answer.text.split("\n\n") if line.startswith("data: {")]
     news = [event["moa"]["progress"] for event in events if "moa" in event]
@@ -98,7 +98,7 @@ def test_a_large_body_over_the_wire(serve: Serve) -> None:
 @posix
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_lets_replies_finish(serve: Serve, service: DemoProcess, number: signal.Signals) -> None:
-    """What is under way is answered whole, nothing new is taken, and the exit code is 0."""
+    """Requests in progress are answered, new ones are refused, and the exit code is 0."""
     service.set_behaviour({"models": {"a": {}, "b": {}, "judge": {"reply": "at last", "delay": 0.8}}})
     serving = serve()
     answers: list[httpx.Response] = []
@@ -116,7 +116,7 @@ def test_a_stop_lets_replies_finish(serve: Serve, service: DemoProcess, number: 
 @posix
 @pytest.mark.parametrize("how", ["late", "twice"])
 def test_a_stop_cuts_what_takes_too_long(serve: Serve, service: DemoProcess, how: str) -> None:
-    """After its time, or at the second signal, streams end with an error and waiting answers with a 503."""
+    """After the grace time or a second signal, streams end with an error, and waiting requests with a 503."""
     service.set_behaviour({"models": {"a": {}, "b": {}, "judge": SLOW}})
     serving = serve("--stop_after", "0.3" if how == "late" else "60")
     answers: dict[bool, httpx.Response] = {}
@@ -172,7 +172,7 @@ def test_a_port_in_use(moa: Callable[..., Any], service: DemoProcess) -> None:
 def test_refused_to_start(
     moa: Callable[..., Any], arguments: list[str], env: dict[str, str], code: int, said: str
 ) -> None:
-    """Beyond loopback without a key, with wrong options, without the models' keys: it says so and ends."""
+    """Beyond loopback without a key, with wrong options, or without the models' keys: an error."""
     done = moa("serve", "--port", "0", *arguments, env={"TOGETHER_BASE_URL": "http://127.0.0.1:9/v1", **env})
     assert (done.returncode, done.stdout) == (code, "")
     assert said in " ".join(done.stderr.split())
@@ -180,7 +180,7 @@ def test_refused_to_start(
 
 
 def test_without_the_extra(tagged: dict[str, str]) -> None:
-    """Where the packages for serving are not installed, it says which extra to install."""
+    """Without the packages for serving, the error names the extra to install."""
     code = (
         "import sys; sys.modules['starlette'] = None; from bot.cli.app import run; sys.exit(run(['serve']))"
     )
@@ -192,7 +192,7 @@ def test_without_the_extra(tagged: dict[str, str]) -> None:
 
 
 def test_beyond_loopback_with_a_key(serve: Serve) -> None:
-    """It starts, asks for the key, and neither its output nor its command line shows it."""
+    """It starts and requires the key, which neither its output nor its command line shows."""
     key = "a-bearer-key-of-many-letters"
     serving = serve("--host", "0.0.0.0", "--key_env", "MY_KEY", "--verbose", env={"MY_KEY": key})
     assert serving.post(ASKED).status_code == 401

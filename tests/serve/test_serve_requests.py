@@ -1,4 +1,4 @@
-"""What a request may ask for, read from its body; where a stream is ended; what counts as this computer."""
+"""What a request may contain; where a stream ends; which addresses are loopback."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read(**fields: Any) -> ChatRequest:
 
 
 def test_a_conversation_is_divided() -> None:
-    """System messages go together, the last user message is the prompt, the rest is history in order."""
+    """System messages are joined, the last user message is the prompt, the rest is the history."""
     chat_request = read(
         messages=[
             {"role": "system", "content": "one"},
@@ -43,7 +43,7 @@ def test_a_conversation_is_divided() -> None:
 
 
 def test_what_is_asked_for() -> None:
-    """Every field that a mixture can honour arrives; null is as good as absent."""
+    """Every field that a mixture supports is read; null means absent."""
     chat_request = read(
         stream=True,
         stream_options={"include_usage": True},
@@ -123,7 +123,7 @@ def test_what_is_refused(fields: dict[str, Any], param: str, code: str) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])
 def test_what_is_not_json(body: bytes) -> None:
-    """A body that is no JSON object is a 400 too, however it is broken."""
+    """A body that is not a JSON object is a 400."""
     with pytest.raises(ApiError) as refused:
         parse_request(body)
     assert (refused.value.status, refused.value.code) == (400, "invalid_json")
@@ -131,7 +131,7 @@ def test_what_is_not_json(body: bytes) -> None:
 
 @given(st.text("abc", max_size=30), st.lists(st.text("abc", min_size=1, max_size=4), max_size=4), st.data())
 def test_a_stop_text_is_found_across_pieces(text: str, stops: list[str], data: st.DataObject) -> None:
-    """What passes is the text before the first stop text, however the text is divided."""
+    """Only the text before the first stop text passes, however the text is divided."""
     cutter, passed, rest = StopCutter(stops), "", text
     while rest:
         length = data.draw(st.integers(1, len(rest)))
@@ -184,7 +184,7 @@ def test_what_is_this_computer_alone(host: str, *, ours: bool) -> None:
     ],
 )
 def test_what_a_failure_is_for_the_client(kind: FailureKind, status: int, code: str) -> None:
-    """The status says whose fault it was; what looks like a key is not repeated."""
+    """The status depends on the failure; what looks like a key is removed from the message."""
     refused = error_for(Failure(kind, "Incorrect key sk-abcdefgh12345678", "a", retry_after=2.5))
     assert (refused.status, refused.code) == (status, code)
     assert "sk-abc" not in refused.message
