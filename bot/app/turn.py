@@ -57,7 +57,7 @@ def view_for(settings: Settings, streams: Streams, session: Session, *, keep: bo
     from bot.render import styles
     from bot.render.terminal_view import TerminalView
 
-    styles.use(settings.theme)
+    styles.use_theme(settings.theme)
     return TerminalView(out, err, plain=settings.plain, quiet=quiet, stream=settings.stream, keep=keep)
 
 

@@ -122,11 +122,11 @@ def export(
     ] = None,
 ) -> None:
     """Export a conversation."""
-    from bot.history.exports import DEFAULT, FORM_OF, exported
+    from bot.history.exports import export_conversation, format_of
 
-    wanted = form.value if form else FORM_OF.get(out.suffix.lower() if out else "", DEFAULT)
+    format_name = form.value if form else format_of(out)
     with _store() as store:
-        text = exported(store, _find(store, identifier), wanted)
+        text = export_conversation(store, _find(store, identifier), format_name)
     if out is None:
         _print(text)
         return

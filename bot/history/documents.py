@@ -8,7 +8,7 @@ with milliseconds, seconds and dollars numbers, null what is not known. A docume
      "turns": [{"number", "prompt", "reply", "status", …,
                 "references": [[call, …] per round], "aggregator_calls": [call, …]}, …]}
 
-Texts are as they were stored: an export is data, and whoever shows it has to sanitise it.
+Texts are as they were stored: an export is data, which has to be sanitised where it is shown.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The forms that a conversation can be exported in, by name and by a file's ending.
+"""The formats that a conversation can be exported in, by name and by a file's suffix.
 
-One table, so that the command line and the chat offer the same. What a form looks like is in the
-module that writes it.
+One table for the command line and the chat. Each format is written by the module named after it.
 """
 
 from __future__ import annotations
@@ -13,30 +12,30 @@ from bot.history.documents import export_json, export_jsonl
 from bot.history.markdown import export_markdown
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bot.store import Conversation, Store, StoredCall, Turn
 
-Write = Callable[["Conversation", "Sequence[Turn]", "Sequence[StoredCall]"], str]
+Export = Callable[["Conversation", "Sequence[Turn]", "Sequence[StoredCall]"], str]
 """Makes the text of an export from a conversation, its turns and its calls."""
-
-DEFAULT = "markdown"
 
 
 def _html(conversation: Conversation, turns: Sequence[Turn], calls: Sequence[StoredCall]) -> str:
-    # It brings a Markdown parser along, which the other forms do without.
+    # It loads Jinja and a Markdown parser, which the other formats do without.
     from bot.history.html import export_html
 
     return export_html(conversation, turns, calls)
 
 
-FORMS: dict[str, Write] = {
+FORMATS: dict[str, Export] = {
     "markdown": export_markdown,
     "json": export_json,
     "jsonl": export_jsonl,
     "html": _html,
 }
-"""Every form by its name."""
+"""Every format by its name."""
 
-FORM_OF: dict[str, str] = {
+_FORMAT_OF_SUFFIX = {
     ".md": "markdown",
     ".markdown": "markdown",
     ".json": "json",
@@ -44,12 +43,13 @@ FORM_OF: dict[str, str] = {
     ".html": "html",
     ".htm": "html",
 }
-"""The form that a file's ending (in lower case) asks for."""
 
 
-def exported(store: Store, conversation: Conversation, form: str) -> str:
-    """Return a stored conversation as text in `form`, one of `FORMS`; KeyError for another.
+def format_of(path: Path | None) -> str:
+    """Return the format that a file's suffix asks for, Markdown for any other and without a file."""
+    return _FORMAT_OF_SUFFIX.get(path.suffix.lower() if path else "", "markdown")
 
-    May raise StoreError.
-    """
-    return FORMS[form](conversation, store.turns(conversation.id), store.all_calls(conversation.id))
+
+def export_conversation(store: Store, conversation: Conversation, format_name: str) -> str:
+    """Return a stored conversation as text in one of `FORMATS`; KeyError for another, or StoreError."""
+    return FORMATS[format_name](conversation, store.turns(conversation.id), store.all_calls(conversation.id))

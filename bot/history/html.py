@@ -1,4 +1,4 @@
-"""A conversation as one HTML document: fit to read and to share; not to be imported again.
+"""A conversation as one HTML document, to read and share; it cannot be imported again.
 
 It holds no script and loads nothing: its style is in it, pictures are shown as links, and its
 Content-Security-Policy forbids the rest. The page is `templates/conversation.html`, in which Jinja

@@ -1,7 +1,7 @@
-"""A conversation as Markdown: fit to read, to edit and to share; not to be imported again.
+"""A conversation as Markdown, to read, edit and share; it cannot be imported again.
 
-Replies stand as they are. Prompts and proposals are quoted, so that no heading or fence in them
-can be taken for the document's own.
+Replies are written as they are. Prompts and proposals are quoted, so that no heading or fence in
+them can be taken for the document's own.
 """
 
 from __future__ import annotations

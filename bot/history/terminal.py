@@ -1,7 +1,7 @@
 """Conversations as plain text: tables and transcripts for a terminal, tab-separated lines for a pipe.
 
-Everything that people or models wrote is sanitised here, so the text can be printed as it is.
-Each function returns whole lines, each with its line end; "" where there is nothing to show.
+Everything that users or models wrote is sanitised here. Each function returns whole lines, each
+with its line end; "" where there is nothing to show.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _GAP = "  "
 _INDENT = "    "
-# The columns that a narrow window does without: the first of these go first.
+# The columns that a narrow window leaves out, the first of them first.
 _DISPENSABLE = ("cost", "turns", "updated")
 _FOUND, _RESET = "\x1b[1;36m", "\x1b[0m"
 
@@ -60,7 +60,7 @@ def search_text(hits: Sequence[Hit], width: int | None, *, colour: bool = False)
     """List what a search found, two lines each, cut to `width` cells.
 
     None means a pipe: a line each of id, turn, time (UTC), title and snippet, tab between them.
-    With `colour` the found words stand out on a terminal, by codes of ours that end with them.
+    With `colour` the found words are highlighted, by escape codes that end with each word.
     """
     if width is None:
         return tab_separated(
@@ -76,10 +76,10 @@ def search_text(hits: Sequence[Hit], width: int | None, *, colour: bool = False)
 
 
 def _highlighted(line: str, hit: Hit) -> str:
-    """Set off the marked words in a hit's indented snippet, as far as they are still in the line."""
+    """Highlight the marked words of a hit's indented snippet, as far as they are still in the line."""
     parts, position = [], 0
     for start, end in hit.marks:
-        # What stands before a mark may have lost characters on its way to the terminal.
+        # Sanitising may have removed characters before the mark.
         first = len(_INDENT + _line(hit.snippet[:start]))
         word = _line(hit.snippet[start:end])
         if not word or first < position or not line.startswith(word, first):

@@ -1,8 +1,8 @@
 """Markdown as rows for a terminal: parses a text into its top-level blocks and lays them out.
 
 Knows no terminal and keeps no state between calls; `markdown` decides what is drawn when. The
-layout of a block depends on what stands in it so far from its beginning only as far as `firm`
-says: rows before `firm` stay the same whatever is appended to the block.
+layout of a block that still grows is stable up to `firm`: rows before it stay the same whatever is
+appended to the block.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a block at which the text before can be cut off, and what follows still laid out alike.
+    """A place in a block before which the text can be dropped without changing the layout after it.
 
     That is an item of a list, a line of code, or a row of a paragraph. `row` and `line` are where
-    it begins in the layout and in the text. The rest has to be given back for the layout of the
-    remaining text: an ordered list's item its `number`, a paragraph's row the characters to `skip`
-    since the beginning of its line. `gap` says whether a blank row stands before it.
+    it begins in the layout and in the text. What the layout of the remaining text needs to know:
+    the `number` of an ordered list's item, the characters to `skip` since the beginning of the
+    line for a paragraph's row. `gap` says whether there is a blank row before it.
     """
 
     row: int
@@ -85,9 +85,9 @@ def parse(text: str) -> list[Block]:
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
-    # HTML stays visible as text: a terminal has no use for it, and hiding it would hide words.
-    # So do link definitions ("[1]: https://..."): models put them last, when the text that they
-    # are for has long been printed, and the address would be lost.
+    # HTML stays visible as text: a terminal cannot show it, and hiding it would hide words. So do
+    # link definitions ("[1]: https://..."): models put them last, when the text that they belong to
+    # has long been printed, and the address would be lost.
     parser = MarkdownIt("commonmark", {"html": False})
     return parser.enable(["strikethrough", "table"]).disable("reference")
 

@@ -1,7 +1,6 @@
 """The inside of a paragraph, heading or table cell: Markdown's inline tokens as styled text.
 
-Says also how far such text is firm, that is, cannot come out differently when more of it streams
-in. Does not lay anything out.
+Also returns how much of such text is firm, that is, cannot change when more of it streams in.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
     from bot.text.wrap import Run
 
-# Characters still shown as themselves that later text could turn into markup: an opening mark
-# without its end so far. Finding one too many only delays a row's becoming final.
+# Characters shown as themselves that later text could turn into markup: an opening mark without its
+# end so far. A false match only delays the moment when a row becomes final.
 _OPENER = re.compile(
     r"`|\*(?!\s)|(?<![^\W_])_(?!\s)|~~(?!\s)|~\Z"
     r"|\[(?![^\[\]]*\](?![(\[:]|\Z))|<(?=[A-Za-z][^\s<>]*\Z)|<\Z|&(?=[#\w]{0,32}\Z)|\\\Z|!\Z"
@@ -104,9 +103,9 @@ class _Builder:
 def inline(tokens: Sequence[Token], source: str, base: Style | None = None) -> Inline:
     r"""Return the text of an inline token's `tokens`, made from `source`.
 
-    A hard line break is "\n" in the result, and so is the one before a link's definition; all
-    else is on one line. A link's target follows its
-    text in brackets unless the text is the target. Nothing but visible characters comes out.
+    A hard line break is "\n" in the result, and so is the one before a link's definition; all else
+    is on one line. A link's target follows its text in brackets unless the text is the target. The
+    result has visible characters only.
     """
     builder = _Builder(base)
     for index, token in enumerate(tokens):
@@ -117,14 +116,14 @@ def inline(tokens: Sequence[Token], source: str, base: Style | None = None) -> I
     firm = builder.length
     opener = _OPENER.search("".join(builder.seen))
     if opener:
-        # What it opens may take in the end of emphasis around it, which then never was any.
+        # What it opens may include the end of emphasis around it, which then is none.
         at = opener.start()
         firm = min([at, *(start for start, end in builder.spans if start <= at < end)])
     if builder.closed_at is not None:
-        # Emphasis that ends at the very end may yet turn out not to end there.
+        # Emphasis that ends at the end of the text may yet turn out not to end there.
         firm = min(firm, builder.closed_at)
     if "|" in source[source.rfind("\n") + 1 :]:
-        # The next line could make a table's head of this one.
+        # The next line could turn this one into a table's head.
         firm = min(firm, builder.line_start)
     return Inline(builder.runs, firm, builder.lines)
 

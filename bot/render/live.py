@@ -1,7 +1,7 @@
-"""Rows at the end of a terminal's output that can still change, below rows that cannot any more.
+"""Rows at the end of a terminal's output that can still change, below rows that stay.
 
-The one place that moves a cursor. It knows rows and cells, not Markdown or models. It never hides
-the cursor and leaves no mode set, so there is nothing to put back if the program dies.
+The one module that moves the cursor. It knows rows and cells, not Markdown or models. It never hides
+the cursor and leaves no mode set, so there is nothing to restore if the program dies.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _REFLOWING_ENV = (
 
 
 class LiveRows:
-    """Draws rows for ever (`done`) and for now (`tail`), rewriting only what changed.
+    """Draws rows that stay (`done`) and rows that can still change (`tail`), writing only what changed.
 
     Between calls the cursor stands at the end of the tail, whose last row is "" where the cursor
-    is to stand in the first column. Rows are strings of at most the window's width, with our own
-    colour codes in them.
+    is to stand in the first column. Rows are strings of at most the window's width, with colour
+    codes of ours.
     """
 
     def __init__(self, console: Console) -> None:
@@ -56,7 +56,7 @@ class LiveRows:
         return "".join(parts)
 
     def draw(self, done: list[str], tail: list[str]) -> None:
-        """Put `done` and `tail` in the tail's place; `done` is never touched again."""
+        """Replace the tail by `done` and the new `tail`; `done` is never redrawn."""
         width = self._console.width
         start = ""
         if self._width and width != self._width:
@@ -68,16 +68,16 @@ class LiveRows:
         same = 0
         while same < len(old) and same < len(rows) and old[same] == rows[same]:
             if same < len(done) and not rows[same].isascii():
-                break  # it may stand there cut (see _lines); now it is written whole
+                break  # it may have been cut (see _lines); now it is written whole
             same += 1
         if same == len(old) == len(rows):
             text = ""
         elif same == len(old):
             text = "\n" + _lines(rows[same:], max(len(done) - same, 0))
-        elif same == len(old) - 1 and same < len(rows) and _goes_on(old[same], rows[same]):
+        elif same == len(old) - 1 and same < len(rows) and _continues(old[same], rows[same]):
             text = _lines([rows[same][len(old[same]) :], *rows[same + 1 :]], max(len(done) - same, 0))
         elif same == len(rows):
-            # Fewer rows than before: the cursor has to end at the end of a row that stays.
+            # Fewer rows than before: the cursor has to end up at the end of the last one.
             text = self._erase(len(old) - same + 1) + _lines(rows[same - 1 :], 0)
         else:
             text = self._erase(len(old) - same) + _lines(rows[same:], max(len(done) - same, 0))
@@ -91,7 +91,7 @@ class LiveRows:
         self._rows = [""]
 
     def _rows_on_screen(self, width: int) -> int:
-        """How many rows the tail takes in a window that is now `width` cells wide."""
+        """Return how many rows the tail takes in a window that is now `width` cells wide."""
         if width >= self._width or not rewraps_lines():
             return len(self._rows)
         from rich.cells import cell_len
@@ -129,15 +129,15 @@ def plain_signs(text: str, encoding: str) -> str:
     return text
 
 
-def _goes_on(old: str, new: str) -> bool:
+def _continues(old: str, new: str) -> bool:
     return new.startswith(old) and "\x1b" not in old
 
 
 def _lines(rows: list[str], done: int) -> str:
     """Join rows; those after the first `done` are cut by the terminal rather than wrapped by it.
 
-    Terminals disagree about the cells that some characters take. A tail row that turned out wider
-    than reckoned would wrap, and the next redraw would leave a piece of it behind.
+    Terminals disagree about the width of some characters. A tail row that is wider than computed
+    would wrap, and the next redraw would leave a piece of it behind.
     """
     head, tail = rows[:done], "\n".join(rows[done:])
     if not tail.isascii():
@@ -146,7 +146,7 @@ def _lines(rows: list[str], done: int) -> str:
 
 
 def rewraps_lines() -> bool:
-    """Whether this terminal is known to wrap old lines anew when its window gets narrower."""
+    """Whether this terminal is known to rewrap old lines when its window gets narrower."""
     term = os.environ.get("TERM", "")
     return any(name in term for name in _REFLOWING_TERMS) or any(
         os.environ.get(name) for name in _REFLOWING_ENV

@@ -1,14 +1,14 @@
-"""A reply's Markdown in the terminal while it streams in.
+"""Shows a reply's Markdown in the terminal while it streams in.
 
-What can no longer change is printed once and never touched again: finished blocks, and of the last
-block the rows before the first word that could still come out differently. The rest, a few rows,
-is redrawn in place. Each redraw parses the text from the last block's beginning only, so that a
-reply costs time in proportion to its length.
+What can no longer change is printed once and never redrawn: finished blocks, and of the last block
+the rows before the first word that could still change. The rest, a few rows, is redrawn in place.
+Each redraw parses the text from the last block's beginning only, so that a reply costs time in
+proportion to its length.
 
     feed ─► sanitise ─► parse ─► lay out ─► rows that stay   ─► LiveRows ─► terminal
                                        └──► rows of the tail ─┘
 
-The layout is `blocks`' business, the cursor is `live`'s.
+`blocks` lays out, `live` moves the cursor.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 INTERVAL = 1 / 25
 """Seconds between two redraws at least."""
 
-# A redraw that took long (a huge table) is followed by this many times its duration of rest.
-_REST = 4
-# A last line holding nothing but these could be the beginning of many things. Wait for more.
+# After a redraw that took long (a huge table) the next one waits this many times its duration.
+_PAUSE = 4
+# A last line of these characters alone could be the beginning of many things.
 _UNDECIDED = re.compile(r"[\s>*+\-#\d.)=_~`|:]*\Z")
 # Lists, code and paragraphs are cut inside only once they are longer than this many lines.
 _LONG = 40
@@ -48,8 +48,8 @@ _UNCOUNTED = str.maketrans("", "", f" {QUOTE_BAR}")
 class MarkdownStream(ReplyWriter):
     """Streams one reply's Markdown to a console.
 
-    On a console that cannot redraw (a file, a dumb terminal) only what is final is written. Call
-    `refresh` now and then: a redraw that came too soon after another is made up for there.
+    On a console that cannot redraw (a file, a dumb terminal) only what is final is written. Redraws
+    that would come too soon after another are skipped; `refresh` makes up for them.
     """
 
     def __init__(
@@ -68,14 +68,14 @@ class MarkdownStream(ReplyWriter):
         self._text = ""
         self._new: list[str] = []
         self._next = float("-inf")
-        # Of the block that `_text` begins with: visible characters already printed for ever, where
-        # it was cut, whether a blank row is due before it.
+        # Of the block that `_text` begins with: how many visible characters are printed for good,
+        # where it was cut, whether a blank row is due before it.
         self._printed = 0
         self._start: Part | None = None
         self._gap = False
 
     def feed(self, text: str) -> None:
-        """Take the next piece of the reply and draw it, unless a redraw was just made."""
+        """Add the next piece of the reply and draw it, unless a redraw was just made."""
         self._new.append(self._sanitiser.feed(text))
         self.refresh()
 
@@ -86,7 +86,7 @@ class MarkdownStream(ReplyWriter):
             return
         self._draw(final=False)
         spent = self._clock() - now
-        self._next = now + spent + max(self._interval, _REST * spent)
+        self._next = now + spent + max(self._interval, _PAUSE * spent)
 
     def clear_live_rows(self) -> None:
         """Take the tail off the screen; the next `refresh` draws it again, wherever the cursor is then."""
@@ -94,7 +94,7 @@ class MarkdownStream(ReplyWriter):
         self._new.append("")
 
     def close(self, *, partial: bool = False) -> None:
-        """Print all that is left for ever; the cursor is then at the beginning of a new line.
+        """Print the rest for good; the cursor is then at the beginning of a new line.
 
         `partial` adds a row that says that the text was cut here.
         """

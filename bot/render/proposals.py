@@ -1,4 +1,4 @@
-"""The reference models' answers, to be read by a person: one after the other, or side by side.
+"""The reference models' answers on a terminal: one below the other, or side by side.
 
 ── GLM-5.3 ─────────────────────────────── 412 tok · 3.6 s ──
 …its answer, as Markdown…
@@ -54,7 +54,7 @@ def show_proposal(console: Console, call: Call, name: str, *, plain: bool = Fals
     from bot.render.markdown import print_markdown
 
     console.print(_rule(name, call, console.width))
-    text = _said(call)
+    text = _answer_text(call)
     if plain:
         write_text(console.file, sanitise(text).rstrip("\n") + "\n\n")
         return
@@ -63,7 +63,7 @@ def show_proposal(console: Console, call: Call, name: str, *, plain: bool = Fals
 
 
 def _rule(name: str, call: Call, width: int) -> Text:
-    """Return the line with a model's name over its answer."""
+    """Return the line above an answer, with its model's name."""
     from rich.cells import cell_len
     from rich.text import Text
 
@@ -92,21 +92,21 @@ def _facts(call: Call) -> str:
     return " · ".join(parts)
 
 
-def _said(call: Call) -> str:
+def _answer_text(call: Call) -> str:
     if call.failure is not None:
         return f"*{failure_text(call.failure)}*"
     return call.answer
 
 
 def _rendered(console: Console, call: Call, name: str, width: int) -> list[Text]:
-    """Return the rows of an answer laid out in `width` cells: at once, for nothing is redrawn in a column."""
+    """Return the rows of an answer laid out in `width` cells, and its rule above them."""
     from rich.text import Text
 
     from bot.render.blocks import document_rows
 
     rows = [
         Text("").join(Text(text, look or "") for text, look in row)
-        for row in document_rows(_said(call), width, console)
+        for row in document_rows(_answer_text(call), width, console)
     ]
     return [_rule(name, call, width), *rows, Text()]
 

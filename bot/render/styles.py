@@ -1,8 +1,8 @@
-"""The looks: one accent colour, dim for what is secondary; nothing that needs a dark window.
+"""Styles: one accent colour, dim for what is secondary; nothing that needs a dark window.
 
-Usually only the terminal's own sixteen colours, no backgrounds: they follow the user's palette,
-and what is copied from the window brings no padding along. The other themes put their own colours
-in the place of these.
+The theme "terminal" has only the terminal's own sixteen colours, which follow the user's palette;
+the other themes replace them. No theme has backgrounds, so text copied from the window has no
+padding.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ THEMES = {
     "light": "deep colours for a light window",
     "mono": "no colours",
 }
-"""Themes and what they are."""
+"""Themes and their descriptions."""
 
 _PALETTES: dict[str, dict[str, str]] = {
     "terminal": {},
@@ -88,8 +88,8 @@ _PALETTES: dict[str, dict[str, str]] = {
 _theme = "terminal"
 
 
-def use(theme: str) -> None:
-    """Take the looks from this theme from now on; KeyError if there is none of that name."""
+def use_theme(theme: str) -> None:
+    """Use the colours of this theme from now on; KeyError if there is none of that name."""
     global _theme  # noqa: PLW0603 - one terminal, one theme
     if _PALETTES[theme] is not _PALETTES[_theme]:
         style.cache_clear()

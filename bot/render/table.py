@@ -1,4 +1,4 @@
-"""Tables: columns while they fit the window, one "header: cell" line per cell when they do not."""
+"""Tables of a reply: columns where they fit the window, else a line "header: cell" for each cell."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from bot.text.wrap import Row, Run
 
-# A column narrower than this many cells is a column nobody can read.
+# Columns narrower than this many cells cannot be read.
 _NARROWEST = 6
 
 Cell = tuple["list[Run]", "JustifyMethod"]

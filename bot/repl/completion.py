@@ -119,6 +119,6 @@ class CommandCompleter(Completer):
         return list(THEMES.items())
 
     def _exports(self) -> Choices:
-        from bot.history.exports import FORMS
+        from bot.history.exports import FORMATS
 
-        return [(form, "") for form in FORMS]
+        return [(name, "") for name in FORMATS]

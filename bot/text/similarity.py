@@ -1,16 +1,16 @@
-"""How like two texts are: the measures of the Mixture-of-Agents paper (section 3.3), each 0 to 1.
+"""How similar two texts are: the measures of the Mixture-of-Agents paper (section 3.3), each 0 to 1.
 
     bleu          runs of words in common, by sacrebleu
     levenshtein   edits of single characters, by rapidfuzz
-    tfidf         words in common, the rare ones counting more, here
+    tfidf         words in common, the rare ones counting more
 
-Whole texts only; which part of one text resembles which part of another is `nearness`. The
-evaluations use these same functions.
+Whole texts only: `bot.attribution.passages` finds which part of one text resembles which part of
+another. The evaluations use these same functions.
 
 Scripts written without spaces are compared by character (see `words`); for all other texts the
 results are those of sacrebleu and of scikit-learn as they come.
 
-What it costs: TF-IDF is linear in the texts' length. BLEU is linear too, but dear, and edits are
+What it costs: TF-IDF is linear in the texts' length. BLEU is linear too, but expensive, and edits are
 quadratic, so both look at no more than the beginnings of very long texts: the same fraction of
 each, so that their lengths keep their proportion. That begins with texts of `BLEU_LENGTH`
 characters, and with two of about `EDIT_LENGTH` characters; below, nothing is left out.
@@ -43,8 +43,8 @@ EDIT_LENGTH = 32_768
 def bleu(candidate: str, reference: str, order: int = 4) -> float:
     """Return sentence BLEU up to `order` words in a row (effective order), 0 to 1.
 
-    It asks how much of `candidate` stands in `reference`; the other way round the result is
-    another. 0 when one of them has no words.
+    It measures how much of `candidate` is in `reference`, and is not symmetric. 0 when one of them
+    has no words.
     """
     if not candidate.strip() or not reference.strip():
         return 0.0

@@ -1,7 +1,7 @@
-"""Words, as the comparisons count them, in any language. Nothing is compared here.
+"""Words in any language, as the comparisons count them.
 
-Scripts written without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) have no word ends to
-see: there every character counts as a word of its own. Everywhere else a word is a run of letters,
+In scripts written without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) every character
+counts as a word of its own. Everywhere else a word is a run of letters,
 digits and underscores.
 """
 

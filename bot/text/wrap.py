@@ -1,6 +1,6 @@
 """Breaks text into rows of so many terminal cells: at spaces, and between ideographs.
 
-Knows nothing of Markdown or of colours beyond carrying them along.
+It knows no Markdown, and keeps the styles of styled text.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def cut_runs(runs: list[Run], starts: list[int]) -> list[Row]:
 
 
 def fold_runs(runs: Row, width: int) -> list[Row]:
-    """Cut one line of code into rows of at most `width` cells, wherever that falls."""
+    """Cut one line of code into rows of at most `width` cells, also in the middle of a word."""
     from rich.cells import cell_len, chop_cells
 
     text = "".join(run[0] for run in runs)

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from bot.cli.app import run
 from bot.events import TurnResult
 from bot.history.documents import export_json, export_jsonl
-from bot.history.exports import DEFAULT, FORM_OF, FORMS, exported
+from bot.history.exports import FORMATS, export_conversation
 from bot.history.html import export_html
 from bot.history.markdown import export_markdown
 from bot.history.terminal import search_text
@@ -40,16 +40,15 @@ def kept() -> Conversation:
 
 
 def test_every_form_is_the_one_that_it_names(kept: Conversation) -> None:
-    """`exported` reads the conversation and writes it in the form asked for."""
+    """`export_conversation` reads the conversation and writes it in the form asked for."""
     with Store.open(paths.store_file()) as store:
         whole = (kept, store.turns(kept.id), store.all_calls(kept.id))
-        assert {form: exported(store, kept, form) for form in FORMS} == {
+        assert {name: export_conversation(store, kept, name) for name in FORMATS} == {
             "markdown": export_markdown(*whole),
             "json": export_json(*whole),
             "jsonl": export_jsonl(*whole),
             "html": export_html(*whole),
         }
-    assert {DEFAULT, *FORM_OF.values()} == FORMS.keys()
 
 
 @pytest.mark.parametrize(

@@ -164,14 +164,13 @@ async def _fork(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
 @command("export", arguments="[markdown|json|jsonl|html] [FILE]", completes="exports")
 async def _export(chat: ChatContext, argument: str) -> None:
     """Write this conversation to a file, or show it as Markdown."""
-    from bot.history.exports import FORM_OF, FORMS, exported
+    from bot.history.exports import FORMATS, export_conversation, format_of
 
     said = split_arguments(argument)
-    form = said.pop(0) if said and said[0] in FORMS else ""
+    format_name = said.pop(0) if said and said[0] in FORMATS else ""
     path = Path(" ".join(said)).expanduser() if said else None
-    form = form or FORM_OF.get(path.suffix.lower() if path else "", "markdown")
     store, identifier = _store(chat), _current(chat)
-    text = exported(store, store.conversation(identifier), form)
+    text = export_conversation(store, store.conversation(identifier), format_name or format_of(path))
     if path is None:
         chat.say(text.rstrip("\n"))
     else:
