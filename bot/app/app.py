@@ -51,7 +51,7 @@ class KnownModels:
             self._endpoints[name] = self._settings.endpoint(name, self._environ)
         return self._endpoints[name]
 
-    def context(self, agent: Agent) -> int | None:
+    def context_length(self, agent: Agent) -> int | None:
         """Return the context length in tokens: as the service named it, else as configured."""
         learned = self._learned.get((agent.endpoint, agent.model))
         if learned is not None:
@@ -63,11 +63,11 @@ class KnownModels:
         facts = self._settings.catalogue.facts(agent.model)
         return facts.context if facts else None
 
-    def learn_context(self, agent: Agent, tokens: int) -> None:
+    def learn_context_length(self, agent: Agent, tokens: int) -> None:
         """Remember the context length that a service has named."""
         self._learned[agent.endpoint, agent.model] = tokens
 
-    def fields(self, agent: Agent) -> Mapping[str, object]:
+    def request_fields(self, agent: Agent) -> Mapping[str, object]:
         """Return further fields of the request's body: how thinking is switched, usage in streams."""
         from bot.settings.catalogue import reasoning_fields
 

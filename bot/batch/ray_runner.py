@@ -64,14 +64,14 @@ class PlainModels:
         """Return the service of that name."""
         return self.endpoints[name]
 
-    def context(self, agent: Agent) -> int | None:
+    def context_length(self, agent: Agent) -> int | None:
         """Return the context length in tokens, None when unknown."""
         return self.contexts.get(agent)
 
-    def learn_context(self, agent: Agent, tokens: int) -> None:
+    def learn_context_length(self, agent: Agent, tokens: int) -> None:
         """Forget it again: what one actor learns, the others would not know."""
 
-    def fields(self, agent: Agent) -> Mapping[str, object]:
+    def request_fields(self, agent: Agent) -> Mapping[str, object]:
         """Return further fields of the request's body."""
         return self.further.get(agent, {})
 
@@ -277,8 +277,8 @@ def plain_models(batch: Batch) -> PlainModels:
         prices[agent.model, agent.endpoint] = (into / _MILLION, out / _MILLION) if known else None  # type: ignore[operator]  # known says so
     return PlainModels(
         endpoints={agent.endpoint: models.endpoint(agent.endpoint) for agent in agents},
-        contexts={agent: models.context(agent) for agent in agents},
-        further={agent: dict(models.fields(agent)) for agent in agents},
+        contexts={agent: models.context_length(agent) for agent in agents},
+        further={agent: dict(models.request_fields(agent)) for agent in agents},
         prices=prices,
     )
 

@@ -148,7 +148,7 @@ async def judge(bench: Bench, variant: Variant, cached_client: CachedClient, pro
 def judge_request(bench: Bench, question: JudgeRequest) -> Request:
     """Return the call that puts a benchmark's question to the judge."""
     endpoint = bench.models.endpoint(bench.judge.endpoint)
-    extra: dict[str, object] = dict(bench.models.fields(bench.judge))
+    extra: dict[str, object] = dict(bench.models.request_fields(bench.judge))
     if question.top_logprobs:
         # Together counts them in one field, OpenAI switches them on in one and counts in another.
         together = endpoint.name == TOGETHER

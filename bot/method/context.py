@@ -95,13 +95,13 @@ def fit(
     history: Sequence[Message],
     prompt: str,
     max_tokens: int,
-    context: int | None,
+    context_length: int | None,
 ) -> Fitted:
-    """Return the request's messages, cut where needed so that they and the answer fit `context`.
+    """Return the request's messages, cut where needed so that they and the answer fit `context_length`.
 
-    `context` is in tokens; None means unknown, and nothing is cut.
+    `context_length` is in tokens; None means unknown, and nothing is cut.
     """
-    if context is None:
+    if context_length is None:
         return Fitted(compose(system_message(systems, instruction, answers), history, prompt), max_tokens)
 
     fixed = estimate_tokens(system_message(systems, "", ())) + estimate_tokens(prompt) + 2 * MESSAGE_TOKENS
@@ -110,7 +110,7 @@ def fit(
     sizes = [estimate_tokens(answer) for answer in answers]
     history_sizes = [estimate_tokens(message.content) + MESSAGE_TOKENS for message in history]
 
-    available = context - max_tokens - fixed
+    available = context_length - max_tokens - fixed
     kept, dropped = sum(history_sizes), 0
     while dropped < len(history) and kept + sum(sizes) > available:
         kept -= history_sizes[dropped]
@@ -127,7 +127,7 @@ def fit(
         count = sum(before != after for before, after in zip(answers, shortened, strict=True))
         sizes = [estimate_tokens(answer) for answer in shortened]
 
-    left = context - fixed - kept - sum(sizes)
+    left = context_length - fixed - kept - sum(sizes)
     allowed = min(max_tokens, max(left, MIN_ANSWER))
     return Fitted(
         messages=compose(system_message(systems, instruction, shortened), history[dropped:], prompt),

@@ -41,13 +41,13 @@ class Models(Protocol):
     def endpoint(self, name: str) -> Endpoint:
         """Return the service of that name. Raises KeyMissingError when its key is missing."""
 
-    def context(self, agent: Agent) -> int | None:
+    def context_length(self, agent: Agent) -> int | None:
         """Return the context length in tokens, None when unknown."""
 
-    def learn_context(self, agent: Agent, tokens: int) -> None:
+    def learn_context_length(self, agent: Agent, tokens: int) -> None:
         """Remember the context length that a service has named."""
 
-    def fields(self, agent: Agent) -> Mapping[str, object]:
+    def request_fields(self, agent: Agent) -> Mapping[str, object]:
         """Return further fields of the request's body, such as how thinking is switched."""
 
     def cost(self, agent: Agent, usage: Usage) -> float | None:
@@ -87,8 +87,8 @@ class ModelCall:
 
     async def events(self) -> AsyncGenerator[CallEvent, None]:
         """Make the call and yield what happens to it."""
-        context = self._turn_context.models.context(self.slot.agent)
-        fitted = self._fit(context)
+        context_length = self._turn_context.models.context_length(self.slot.agent)
+        fitted = self._fit(context_length)
         outcome: Completion | Failure | None = None
         for attempt in (1, 2):
             for notice in self._fit_notices(fitted):
@@ -104,7 +104,7 @@ class ModelCall:
                 break
             if outcome.kind is not FailureKind.CONTEXT_LENGTH:
                 break
-            smaller = self._fit(self._smaller_context(outcome, context))
+            smaller = self._fit(self._smaller_context(outcome, context_length))
             if smaller == fitted:
                 break
             fitted = smaller
@@ -186,7 +186,7 @@ class ModelCall:
             return agent.max_tokens
         return plan.max_tokens if self.slot.role == "aggregator" else plan.reference_max_tokens
 
-    def _fit(self, context: int | None) -> Fitted:
+    def _fit(self, context_length: int | None) -> Fitted:
         turn_context = self._turn_context
         return fit(
             systems=(turn_context.plan.system, self.slot.agent.system),
@@ -195,14 +195,14 @@ class ModelCall:
             history=turn_context.history,
             prompt=turn_context.prompt,
             max_tokens=self._max_tokens(),
-            context=context,
+            context_length=context_length,
         )
 
-    def _smaller_context(self, failure: Failure, context: int | None) -> int:
+    def _smaller_context(self, failure: Failure, context_length: int | None) -> int:
         """Return the context length, in tokens, to fit the second request into."""
         if failure.limit is not None:
-            self._turn_context.models.learn_context(self.slot.agent, failure.limit)
-        known = failure.limit or context
+            self._turn_context.models.learn_context_length(self.slot.agent, failure.limit)
+        known = failure.limit or context_length
         if known is None:
             # The limit is unknown: aim below what has just been refused.
             refused = self._fit(None).messages
@@ -224,7 +224,7 @@ class ModelCall:
             temperature=0.0 if temperature < MIN_TEMPERATURE else temperature,
             max_tokens=fitted.max_tokens,
             seed=None if plan.seed is None else plan.seed + self.slot.index,
-            extra=models.fields(agent),
+            extra=models.request_fields(agent),
             timeout=plan.timeout,
             delta_interval=0.0 if aggregator else DELTA_INTERVAL,
             retry_partial=not aggregator,

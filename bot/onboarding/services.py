@@ -61,7 +61,7 @@ class Services:
             (Message("user", QUESTION),),
             temperature=0.0,
             max_tokens=1,
-            extra=self._known.fields(agent),
+            extra=self._known.request_fields(agent),
             timeout=min(CALL_TIMEOUT, self.settings.timeout),
         )
         last: Completion | Failure = Failure(FailureKind.INTERNAL, "no answer came", agent.model)

@@ -61,7 +61,7 @@ def _by_weight(chat: ChatContext) -> list[tuple[int, str]]:
     rounds = f" × {len(plan.layers)}" if len(plan.layers) > 1 else ""
     conversation = chat.session.conversation
     used = sum(estimate_tokens(message.content) for message in chat.session.history)
-    context = chat.app.models.context(plan.aggregator)
+    context = chat.app.models.context_length(plan.aggregator)
     parts = [
         (_MIXTURE, f"{short_name(plan.aggregator.model)} ← {slots}{rounds}"),
         (_FILES, f"{len(chat.files)} attached" if chat.files else ""),

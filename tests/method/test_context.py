@@ -19,14 +19,14 @@ ANSWERS = ["a " * 2000, "b " * 200, "c " * 2000]
 
 def test_nothing_is_cut_when_the_context_is_unknown_or_large() -> None:
     """Without a known limit, or with room enough, the request is whole."""
-    whole = fit(answers=ANSWERS, history=TURNS, context=None, **PARTS)
+    whole = fit(answers=ANSWERS, history=TURNS, context_length=None, **PARTS)
     assert whole.whole
-    assert whole.messages == fit(answers=ANSWERS, history=TURNS, context=100_000, **PARTS).messages
+    assert whole.messages == fit(answers=ANSWERS, history=TURNS, context_length=100_000, **PARTS).messages
 
 
 def test_the_oldest_turns_go_first() -> None:
     """When history is too long, the latest turns stay, beginning with one of the user's."""
-    fitted = fit(answers=["short"], history=TURNS, context=2000, **PARTS)
+    fitted = fit(answers=["short"], history=TURNS, context_length=2000, **PARTS)
     assert 0 < fitted.dropped < 8
     assert fitted.shortened == 0
     said = [message for message in fitted.messages if message.role != "system"]
@@ -36,7 +36,7 @@ def test_the_oldest_turns_go_first() -> None:
 
 def test_then_references_are_shortened_evenly() -> None:
     """When dropping all history is not enough, the long references give way to the same length."""
-    fitted = fit(answers=ANSWERS, history=TURNS, context=1800, **PARTS)
+    fitted = fit(answers=ANSWERS, history=TURNS, context_length=1800, **PARTS)
     assert fitted.dropped == 8
     assert fitted.shortened == 2
     system = fitted.messages[0].content
@@ -47,7 +47,7 @@ def test_then_references_are_shortened_evenly() -> None:
 
 def test_never_the_prompt() -> None:
     """However small the context, the prompt stays whole and room for an answer remains."""
-    fitted = fit(answers=ANSWERS, history=TURNS, context=200, **PARTS)
+    fitted = fit(answers=ANSWERS, history=TURNS, context_length=200, **PARTS)
     assert fitted.messages[-1] == Message("user", PARTS["prompt"])
     assert fitted.tightened
     assert fitted.max_tokens == 256
@@ -61,7 +61,7 @@ def test_never_the_prompt() -> None:
 def test_what_was_fitted_fits(sizes: list[int], context: int, turns: list[str]) -> None:
     """Unless the prompt alone is too large, the estimate of what is sent stays within the context."""
     history = [Message("user" if i % 2 == 0 else "assistant", text) for i, text in enumerate(turns)]
-    fitted = fit(answers=["x" * size for size in sizes], history=history, context=context, **PARTS)
+    fitted = fit(answers=["x" * size for size in sizes], history=history, context_length=context, **PARTS)
     used = sum(estimate_tokens(message.content) + 4 for message in fitted.messages) + fitted.max_tokens
     assert used <= context + MIN_REFERENCE * len(sizes)
 
@@ -96,7 +96,7 @@ TWO_TOKENS = 2 * 100 + 2 * 40 + 10
 
 
 def fit_exactly(context: int, answers: Sequence[str] = (), history: Sequence[Message] = ()) -> Fitted:
-    return fit(answers=answers, history=history, instruction=CJK * 9, context=context, **EXACT)
+    return fit(answers=answers, history=history, instruction=CJK * 9, context_length=context, **EXACT)
 
 
 @pytest.mark.parametrize(

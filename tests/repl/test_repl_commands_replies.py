@@ -71,6 +71,22 @@ async def test_command_cost(service: Service, home: Path) -> None:
 
 
 @in_loop
+async def test_cost_after_a_fallback(service: Service) -> None:
+    """The aggregator that failed and the one that wrote the reply are told apart, also when resumed."""
+    service.says(judge={"failures": [{"status": 404}]}, other={"reply": "after all"})
+    async with chatting({"fallbacks": ["other"]}) as talk:
+        await talk.enter("why?")
+        shown = await talk.enter("/cost")
+        asked = [row.split()[:2] for row in shown.split("\n")[2:4]]
+        assert asked == [["attempt", "judge"], ["reply", "other"]]
+        found = (await talk.enter("/history")).split("\n")[1].split()[0]
+        await talk.enter("/new")
+        assert "attempt" not in await talk.enter("/cost")
+        await talk.enter(f"/resume {found}")
+        assert (await talk.enter("/cost")).split("\n")[:4] == shown.split("\n")[:4]
+
+
+@in_loop
 async def test_command_copy(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no clipboard of the system's, the terminal is asked to copy the last reply."""
     monkeypatch.setattr("pyperclip.copy", _no_clipboard)

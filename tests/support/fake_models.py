@@ -39,13 +39,13 @@ class FakeModels:
     def endpoint(self, name: str) -> Endpoint:
         return Endpoint(name, "http://fake/v1")
 
-    def context(self, agent: Agent) -> int | None:
+    def context_length(self, agent: Agent) -> int | None:
         return self.contexts.get(agent.model)
 
-    def learn_context(self, agent: Agent, tokens: int) -> None:
+    def learn_context_length(self, agent: Agent, tokens: int) -> None:
         self.contexts[agent.model] = tokens
 
-    def fields(self, agent: Agent) -> Mapping[str, object]:
+    def request_fields(self, agent: Agent) -> Mapping[str, object]:
         return {}
 
     def cost(self, agent: Agent, usage: Usage) -> float | None:
