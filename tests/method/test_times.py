@@ -59,7 +59,9 @@ def play(
         names = [name for name in scripts if len(name) == 1]
         plan = make_plan(layers(*names, rounds=rounds), **changes)
         mixture = Mixture(plan, ScriptedAsk(scripts), FakeModels())
-        events = [(loop.time(), event) async for event in mixture.run([], "question", cancel_token)]
+        started = loop.time()
+        running = mixture.run([], "question", cancel_token)
+        events = [(loop.time() - started, event) async for event in running]
         last = events[-1][1]
         assert isinstance(last, TurnFinished)
         return events, last.result
@@ -216,3 +218,14 @@ def test_a_round_ends_to_the_second(
     assert {failure.kind for failure in late} <= {FailureKind.TOO_SLOW}
     finished = [at for at, event in events if isinstance(event, CallFinished)][:-1]
     assert max(finished) == seconds
+
+
+def test_a_quorum_is_of_the_calls_that_have_not_failed() -> None:
+    """One of four fails: half of the other three are two, and the grace begins with the second answer."""
+    down: Script = [(0.25, Failure(FailureKind.SERVICE, "HTTP 500", "a"))]
+    events, result = play(
+        {"a": [down], "b": [answer(1.0)], "c": [answer(2.0)], "d": [answer(5.0)], "judge": [answer(1.0)]},
+        round_timeout=RoundTimeout(quorum=0.5, grace=0.5),
+    )
+    assert [bool(call.answer) for call in result.rounds[0]] == [False, True, True, False]
+    assert round_seconds(events) == [2.5]

@@ -14,10 +14,13 @@ T = TypeVar("T")
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """A loop that starts at 0 s, and moves on to the next timer when no task can run."""
+    """A loop that moves on to the next timer when no task can run.
+
+    It starts at 1000 s, so that a time that is not counted from the right beginning shows.
+    """
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now = 1000.0
         super().__init__(_Selector(self))
 
     def time(self) -> float:
