@@ -1,6 +1,6 @@
 """What listings and exports say of a conversation, a turn and a call, each on one line.
 
-Texts are as they were stored: whoever shows them sanitises them.
+Texts are as they were stored and have to be sanitised where they are shown.
 """
 
 from __future__ import annotations

@@ -157,8 +157,8 @@ def _image_rule(renderer: Any, tokens: Sequence[Token], index: int, options: Any
     """Show a picture as a link to it, as bare words inside another link: nothing is loaded."""
     token = tokens[index]
     alternative = renderer.renderInlineAsText(token.children, options, env)
-    said = escape(f"[picture: {alternative}]" if alternative else "[picture]")
-    return said if token.meta["in a link"] else f"{_link(str(token.attrGet('src')))}{said}</a>"
+    text = escape(f"[picture: {alternative}]" if alternative else "[picture]")
+    return text if token.meta["in a link"] else f"{_link(str(token.attrGet('src')))}{text}</a>"
 
 
 def _link(address: str) -> str:

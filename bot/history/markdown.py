@@ -30,8 +30,8 @@ def export_markdown(
 ) -> str:
     """Write a conversation as one document; `references` adds every proposal under its turn."""
     facts = [f"`{conversation.id}`", local_time(conversation.created), plural(len(turns), "turn")]
-    facts += [said] if (said := mixture(conversation.settings)) else []
-    blocks = [f"# {conversation.title}", " · ".join(facts)]
+    facts.append(mixture(conversation.settings))
+    blocks = [f"# {conversation.title}", " · ".join(filter(None, facts))]
     if conversation.system:
         blocks += ["System prompt:", _quoted(conversation.system)]
     calls_by_turn = by_turn(calls)

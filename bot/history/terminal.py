@@ -103,8 +103,8 @@ def show_text(
     of those that thought.
     """
     head = [conversation.id, local_time(conversation.created), plural(len(turns), "turn")]
-    head += [said] if (said := _line(mixture(conversation.settings))) else []
-    lines = [_line(conversation.title), " · ".join(head)]
+    head.append(_line(mixture(conversation.settings)))
+    lines = [_line(conversation.title), " · ".join(filter(None, head))]
     if conversation.system:
         lines += ["", "system prompt:", *_indented(conversation.system)]
     calls_by_turn = by_turn(calls)

@@ -1,4 +1,4 @@
-"""The tokens of program code, for whoever shows it in colours."""
+"""The tokens of program code, to show it in colours."""
 
 from __future__ import annotations
 

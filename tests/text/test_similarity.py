@@ -114,6 +114,7 @@ def test_very_long_texts_are_bounded() -> None:
     assert time.process_time() - started < 5
 
 
+@pytest.mark.timeout(600)  # 12,000 BLEU scores
 def test_the_published_correlations_are_met(recorded: Path) -> None:
     """On recorded answers likeness to Together-MoA ranks five proposers as the published analysis says."""
     with gzip.open(recorded / "alpaca_eval" / "recorded_answers.jsonl.gz", "rt", encoding="utf-8") as lines:
