@@ -1,7 +1,6 @@
 """Where the program starts: `moa-bot` and `python -m bot`.
 
-Kept short on purpose: `--version` must not wait for anything, and where models will be asked, the
-fork server should begin its imports before this process begins its own.
+Imports little, so that `--version` waits for nothing and a chat not for Typer.
 """
 
 from __future__ import annotations
@@ -10,10 +9,7 @@ import os
 import sys
 
 COMPLETION = "_MOA_BOT_COMPLETE"
-WITHOUT_MODELS = frozenset(
-    {"--help", "-h", "history", "trace", "config", "keys", "presets", "demo", "score", "report", "similarity"}
-    | {"--show-completion", "--install-completion"}
-)
+"""The environment variable with which a shell asks for completions."""
 
 
 def main() -> int:
@@ -31,30 +27,13 @@ def _run(arguments: list[str]) -> int:
 
         print(f"moa-bot {__version__}")
         return 0
-    if _asks_at_once(arguments):
-        from bot.workers.forkserver import start_forkserver
-
-        start_forkserver()
     if not arguments and COMPLETION not in os.environ:
-        from bot.cli.boundary import converse, guarded
+        from bot.cli.boundary import chat_or_pipe, error_boundary
 
-        return guarded(lambda: converse({}), arguments)
+        return error_boundary(lambda: chat_or_pipe({}), arguments)
     from bot.cli.app import run
 
     return run(arguments)
-
-
-def _asks_at_once(arguments: list[str]) -> bool:
-    """Tell whether models will be asked as soon as possible: one question, or prompts from a pipe.
-
-    In a chat the workers start while the user types; till then the prompt has the processor.
-    """
-    if COMPLETION in os.environ or WITHOUT_MODELS.intersection(arguments):
-        return False
-    try:
-        return "ask" in arguments or not os.isatty(0)
-    except OSError:
-        return True
 
 
 if __name__ == "__main__":

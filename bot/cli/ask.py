@@ -4,16 +4,43 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Annotated
+
+import typer
 
 from bot.app.app import App
 from bot.app.attachments import attach
+from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
 from bot.app.turn import answer
+from bot.cli.boundary import run_async
+from bot.cli.options import Given, SectionedCommand, new_app, with_options
 from bot.errors import ExitCode, UsageError
 from bot.render.log_sink import LogSink
 from bot.settings.settings import Settings
 
 SILENCE_SECONDS = 1.0
+
+app = new_app()
+
+
+@app.command(cls=SectionedCommand)
+@with_options()
+def ask(
+    ctx: typer.Context,
+    *,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PROMPT", help='What to ask. "-" or nothing: all of standard input.', show_default=False
+        ),
+    ] = None,
+    given: Given,
+) -> None:
+    """Ask one question; what is piped in or attached goes along with it."""
+    settings = load_settings(given, ctx.obj)
+    streams = Streams.of_process()
+    raise typer.Exit(run_async(streams, settings, lambda: ask_once(settings, streams, words or [])))
 
 
 async def ask_once(settings: Settings, streams: Streams, words: Sequence[str]) -> ExitCode:

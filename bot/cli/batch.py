@@ -7,11 +7,19 @@ from typing import Annotated
 
 import typer
 
-from bot.cli.bulk_options import OF_MIXTURE, Concurrency, MaxCost
-from bot.cli.options import Given, with_options
+from bot.app.load_settings import load_settings
+from bot.app.streams import Streams
+from bot.batch.batch import Options
+from bot.batch.run import run_batch
+from bot.cli.boundary import run_async
+from bot.cli.bulk_options import MIXTURE_OPTIONS, Concurrency, MaxCost
+from bot.cli.options import Given, new_app, with_options
+
+app = new_app()
 
 
-@with_options(OF_MIXTURE)
+@app.command()
+@with_options(MIXTURE_OPTIONS)
 def batch(
     ctx: typer.Context,
     *,
@@ -51,12 +59,6 @@ def batch(
     given: Given,
 ) -> None:
     """Answer every prompt of a file; killed at any moment, the same command goes on."""
-    from bot.app.load_settings import load_settings
-    from bot.app.streams import Streams
-    from bot.batch.batch import Options
-    from bot.batch.run import run_batch
-    from bot.cli.app import leave
-
     options = Options(
         source=source,
         out=out,
@@ -72,4 +74,4 @@ def batch(
     )
     settings = load_settings(given, ctx.find_root().obj)
     streams = Streams.of_process()
-    leave(streams, settings, lambda: run_batch(settings, streams, options))
+    raise typer.Exit(run_async(streams, settings, lambda: run_batch(settings, streams, options)))

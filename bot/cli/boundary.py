@@ -1,7 +1,8 @@
-"""The one boundary around the program, and what is done without any options to parse.
+"""The error boundary around the whole program, and the chat, which needs no options parsed.
 
-Whatever goes wrong ends in `guarded`, the only place that turns it into a line on stderr and an exit
-code. No Typer here: `moa-bot` alone, which is how most conversations begin, does not wait for it.
+Whatever goes wrong ends in `error_boundary`, the only place that turns it into a line on stderr and
+an exit code. Typer is not imported here: `moa-bot` without arguments, which is how most
+conversations begin, does not wait for it.
 """
 
 from __future__ import annotations
@@ -20,43 +21,52 @@ from bot.errors import ExitCode, MoaError
 from bot.settings.settings import Settings
 
 
-def guarded(work: Callable[[], int], arguments: Sequence[str]) -> int:
-    """Do the work; returns its exit code, or that of what went wrong. No exception leaves here."""
+def error_boundary(work: Callable[[], int], arguments: Sequence[str]) -> int:
+    """Do the work; returns its exit code, or that of what went wrong. Raises nothing."""
     try:
-        _end_well()
+        _interrupt_on_signals()
         return work()
     except SystemExit as leaving:
         code = leaving.code
         return code if isinstance(code, int) else int(ExitCode.DONE if code is None else ExitCode.FAILED)
     except MoaError as error:
-        tell(error)
+        print_error(error)
         return int(error.exit_code)
     except KeyboardInterrupt:
         return int(ExitCode.INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the boundary: whatever is left is a bug of ours
-        return _bug(error, arguments)
+        return _report_bug(error, arguments)
 
 
-def converse(given: Mapping[str, Any]) -> int:
+def chat_or_pipe(given: Mapping[str, Any]) -> int:
     """Chat on a terminal, or answer what is piped in; returns the exit code."""
-    settings = load_settings(given)
     streams = Streams.of_process()
-    if streams.stdin_is_terminal:
-        from bot.onboarding import run_guided_setup
-        from bot.repl import chat
+    if not streams.stdin_is_terminal:
+        return _pipe(given, streams)
+    settings = load_settings(given)
+    from bot.onboarding import run_guided_setup
+    from bot.repl import chat
 
-        def resolve(changes: Mapping[str, Any]) -> Settings:
-            return load_settings({**given, **changes})
+    def resolve(changes: Mapping[str, Any]) -> Settings:
+        return load_settings({**given, **changes})
 
-        resolve_with_key = run_guided_setup(settings, resolve, streams)
-        known = settings if resolve_with_key is resolve else None
-        return finish(streams, settings, lambda: chat(resolve_with_key, streams, known))
+    resolve_with_key = run_guided_setup(settings, resolve, streams)
+    known = settings if resolve_with_key is resolve else None
+    return run_async(streams, settings, lambda: chat(resolve_with_key, streams, known))
+
+
+def _pipe(given: Mapping[str, Any], streams: Streams) -> int:
+    from bot.workers.forkserver import start_forkserver
+
+    # It imports the SDK while this process goes on with its own imports.
+    start_forkserver()
+    settings = load_settings(given)
     from bot.cli.pipe import pipe
 
-    return finish(streams, settings, lambda: pipe(settings, streams))
+    return run_async(streams, settings, lambda: pipe(settings, streams))
 
 
-def finish(streams: Streams, settings: Settings, work: Callable[[], Coroutine[Any, Any, ExitCode]]) -> int:
+def run_async(streams: Streams, settings: Settings, work: Callable[[], Coroutine[Any, Any, ExitCode]]) -> int:
     """Run a command's coroutine to its end; returns the program's exit code."""
     for notice in settings.notices():
         if not settings.quiet:
@@ -66,27 +76,27 @@ def finish(streams: Streams, settings: Settings, work: Callable[[], Coroutine[An
     except KeyboardInterrupt:
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
-        # Whoever reads has had enough: not an error. Nothing must be flushed into the pipe later.
+        # The reader has closed the pipe, which is not an error. Nothing must be flushed into it later.
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, sys.stdout.fileno())
         return int(ExitCode.DONE)
 
 
-def tell(error: MoaError) -> None:
-    """Say on stderr what happened and what can be done."""
+def print_error(error: MoaError) -> None:
+    """Print on stderr what happened and what can be done."""
     with suppress(OSError, ValueError, AttributeError):
         print(f"moa-bot: {error.message}", file=sys.stderr)
         for line in error.hint.splitlines():
             print(f"  {line}", file=sys.stderr)
 
 
-def _bug(error: Exception, arguments: Sequence[str]) -> int:
-    """Say that something is wrong with the program itself, and where, for those who want to know."""
+def _report_bug(error: Exception, arguments: Sequence[str]) -> int:
+    """Say that something is wrong with the program itself, with the traceback if --verbose is given."""
     if {"--verbose", "-v"}.intersection(arguments) or os.environ.get("MOA_BOT_VERBOSE"):
         import traceback
 
         traceback.print_exception(error)
-    tell(
+    print_error(
         MoaError(
             f"This is a mistake in moa-bot itself: {type(error).__name__}: {error}",
             hint="--verbose shows where; please report it with what that prints.",
@@ -95,8 +105,8 @@ def _bug(error: Exception, arguments: Sequence[str]) -> int:
     return int(ExitCode.FAILED)
 
 
-def _end_well() -> None:
-    """Have the program close what it opened also when a signal ends it."""
+def _interrupt_on_signals() -> None:
+    """Have SIGTERM and SIGHUP raise KeyboardInterrupt, so that everything that is open is closed."""
     with suppress(AttributeError, ValueError):
         signal.signal(signal.SIGTERM, _interrupt)
         signal.signal(signal.SIGHUP, _interrupt)

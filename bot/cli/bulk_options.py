@@ -1,4 +1,4 @@
-"""What the commands that ask by the thousand share: evaluations and `moa-bot batch`."""
+"""The options that `moa-bot eval` and `moa-bot batch` share."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import typer
 from bot.cli.options import with_options
 from bot.settings.options import OPTIONS, Group
 
-_NEVER = {"fallbacks", "deadline", "quorum", "grace"}
-"""Here every model is waited for and none takes another's place: figures are of the mixture as it is said."""
-_OTHERS = {"system", "system_file", "quiet", "verbose", "json"}
-OF_MIXTURE = tuple(
+_EXCLUDED = {"fallbacks", "deadline", "quorum", "grace"}
+"""Every model is waited for and none is replaced, so that figures are those of the mixture as configured."""
+_OTHER_OPTIONS = {"system", "system_file", "quiet", "verbose", "json"}
+MIXTURE_OPTIONS = tuple(
     option.name
     for option in OPTIONS
-    if option.name in _OTHERS
-    or (option.group in {Group.MIXTURE, Group.ADVANCED} and option.name not in _NEVER)
+    if option.name in _OTHER_OPTIONS
+    or (option.group in {Group.MIXTURE, Group.ADVANCED} and option.name not in _EXCLUDED)
 )
 """The options of a mixture, without those of a conversation and of a terminal."""
 
-Said = dict[str, Any]
+EvalGiven = dict[str, Any]
 """Options of an evaluation by name."""
 
 Out = Annotated[
@@ -61,7 +61,7 @@ DataDir = Annotated[
 Altered = Annotated[
     bool,
     typer.Option(
-        "--accept_altered", help="Take files in --data_dir that are not the official ones, and say so."
+        "--accept_altered", help="Accept files in --data_dir that are not the official ones, and say so."
     ),
 ]
 MaxErrors = Annotated[
@@ -83,7 +83,7 @@ Name = Annotated[
     ),
 ]
 
-_EVALUATION: dict[str, tuple[Any, object]] = {
+_EVAL_OPTIONS: dict[str, tuple[Any, object]] = {
     "out": (Out, None),
     "limit": (Limit, None),
     "judge": (Judge, None),
@@ -97,31 +97,34 @@ _EVALUATION: dict[str, tuple[Any, object]] = {
 """The options of an evaluation: type and default."""
 
 
-def with_evaluation(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add the options of an evaluation and of its mixture to a command that takes `said` and `given`."""
-    chosen = [name for name in _EVALUATION if name not in without]
+def with_eval_options(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the options of an evaluation and of its mixture to a command that takes `eval_given` and `given`.
+
+    `without` names options of an evaluation that the command does not have.
+    """
+    chosen = [name for name in _EVAL_OPTIONS if name not in without]
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(command, eval_str=True)
 
         @wraps(command)
         def call(**arguments: Any) -> Any:
-            said = {name: arguments.pop(name) for name in chosen}
-            return command(**arguments, said=said)
+            eval_given = {name: arguments.pop(name) for name in chosen}
+            return command(**arguments, eval_given=eval_given)
 
-        own = [parameter for name, parameter in signature.parameters.items() if name != "said"]
+        own = [parameter for name, parameter in signature.parameters.items() if name != "eval_given"]
         added = [
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
-                annotation=_EVALUATION[name][0],
-                default=_EVALUATION[name][1],
+                annotation=_EVAL_OPTIONS[name][0],
+                default=_EVAL_OPTIONS[name][1],
             )
             for name in chosen
         ]
         call.__signature__ = signature.replace(  # type: ignore[attr-defined]  # what inspect reads
             parameters=[parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own + added]
         )
-        return with_options(OF_MIXTURE)(call)
+        return with_options(MIXTURE_OPTIONS)(call)
 
     return decorate

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli.options import Given, with_options
+from bot.cli.options import Given, new_app, with_options
 from bot.cli.output import put, put_json, window
 from bot.errors import ConfigError, MoaError, UsageError
 from bot.settings import paths
@@ -23,9 +23,7 @@ from bot.text.wrap import cut_cells
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-app = typer.Typer(
-    help="Show the settings in force and where each was said; change them.", no_args_is_help=True
-)
+app = new_app("Show the settings in force and where each was said; change them.")
 
 _WIDEST_VALUE = 44
 _STARTER = """\

@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The offline service with its demonstration models.", no_args_is_help=True)
+from bot.cli.options import new_app
+
+app = new_app("The offline service with its demonstration models.")
 
 
 @app.callback()

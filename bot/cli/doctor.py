@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.app.streams import Streams
-from bot.cli.options import Given, with_options
+from bot.cli.options import Given, new_app, with_options
 from bot.cli.output import put_json
 from bot.errors import ConfigError, ExitCode, MoaError
 from bot.settings.settings import Settings
@@ -25,6 +25,10 @@ _OPTIONS = (
 )  # fmt: skip
 
 
+app = new_app()
+
+
+@app.command()
 @with_options(_OPTIONS)
 def doctor(
     ctx: typer.Context,

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bot.cli.options import new_app
 from bot.errors import UsageError
 from bot.settings import paths
 
 if TYPE_CHECKING:
     from bot.store import Conversation, Store
 
-app = typer.Typer(
-    help="List, show, search, export and delete the conversations that are kept.", no_args_is_help=True
-)
+app = new_app("List, show, search, export and delete the conversations that are kept.")
 
 
 class Form(StrEnum):

@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from bot.cli.options import Given, with_options
+from bot.cli.options import Given, new_app, with_options
 from bot.cli.output import put, put_json, window
 from bot.errors import KeyMissingError, UsageError
 from bot.settings.credentials import LONGEST, KeyFile, clean_key
@@ -20,7 +20,7 @@ from bot.settings.endpoints import DEMO, EndpointConfig, unknown_endpoint
 from bot.settings.settings import Settings
 from bot.text.table import tab_separated, table
 
-app = typer.Typer(help="Keep the keys of services, in the system keyring or a file.", no_args_is_help=True)
+app = new_app("Keep the keys of services, in the system keyring or a file.")
 
 _PROCESS_LIST = (
     "Others can read arguments in the list of processes. Run it without the key and paste it when asked,"

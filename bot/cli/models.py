@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.app.make_plan import make_plan
-from bot.cli.options import Given, with_options
+from bot.cli.options import Given, new_app, with_options
 from bot.cli.output import put, put_json, window
 from bot.errors import ExitCode, Failure, FailureKind, KeyMissingError, MoaError, TurnFailedError
 from bot.settings.endpoints import LOCAL
@@ -47,6 +47,10 @@ class Row:
     base_url: str = ""
 
 
+app = new_app()
+
+
+@app.command()
 @with_options(_OPTIONS)
 def models(
     ctx: typer.Context,

@@ -1,4 +1,4 @@
-"""Hangs the table of options on commands, so that Typer sees them as ordinary parameters.
+"""Adds the options of the table to commands, as Typer parameters.
 
 A command declares its own parameters and `given`; the decorator adds one parameter per option of
 the table and hands over those that were given as one mapping. Both spellings work because every
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from functools import partial, wraps
+from functools import wraps
 from typing import Any
 
 import typer
@@ -67,46 +67,35 @@ def _read(option: Option, value: Any) -> Any:
         raise UsageError(f"option {option.flag}: {problem}") from None
 
 
-class Panels:
-    """A help page whose options stand in groups, as plain text: rich's panels cost twice the time."""
+class HelpSections:
+    """Mixed into a command: a help page of plain text whose options stand in sections by their group.
+
+    Typer itself writes such sections with rich only, whose import takes twice the time of the page.
+    """
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options under the names of their groups, then the commands if there are any."""
-        groups: dict[str, list[Any]] = {}
+        sections: dict[str, list[Any]] = {}
         for parameter in self.get_params(ctx):  # type: ignore[attr-defined]  # a command's, which this is mixed into
             if record := parameter.get_help_record(ctx):
-                groups.setdefault(getattr(parameter, "rich_help_panel", None) or "Options", []).append(record)
-        for name, records in groups.items():
-            with formatter.section(name):
+                title = getattr(parameter, "rich_help_panel", None) or "Options"
+                sections.setdefault(title, []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
                 formatter.write_dl(records)
         if hasattr(self, "format_commands"):
             self.format_commands(ctx, formatter)
 
 
-class QuickCommand(Panels, TyperCommand):
-    """A command whose options are read as they come; the table of options checks them.
-
-    Typer checks every value with pydantic, also those that were not given: with all the options of
-    the table that costs 0.1 s on the way to the first request.
-    """
-
-    def get_params(self, ctx: Any) -> Any:
-        """Return the parameters, with their checking switched off."""
-        return taken_as_they_come(super().get_params(ctx))
+class SectionedCommand(HelpSections, TyperCommand):
+    """A command with such a help page."""
 
 
-def taken_as_they_come(parameters: Any) -> Any:
-    """Return a command's parameters with their checking switched off: they are texts and flags."""
-    for parameter in parameters:
-        parameter.process_value = partial(_as_it_comes, parameter)
-    return parameters
-
-
-def _as_it_comes(parameter: Any, ctx: Any, value: Any) -> Any:
-    if parameter.required and parameter.value_is_missing(value):
-        raise typer.BadParameter("it is missing", ctx=ctx, param=parameter)
-    value = None if value in (None, ()) else value
-    return value if parameter.callback is None else parameter.callback(ctx, parameter, value)
+def new_app(help_text: str | None = None) -> typer.Typer:
+    """Return the Typer app of one command, or of a group of commands, which is what `help_text` says."""
+    return typer.Typer(
+        help=help_text, no_args_is_help=help_text is not None, add_completion=False, rich_markup_mode=None
+    )
 
 
 def _parameter(option: Option) -> inspect.Parameter:

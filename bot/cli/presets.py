@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bot.cli.options import new_app
 from bot.cli.output import put, put_json, window
 from bot.text.names import short_name
 from bot.text.sanitise import one_line
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from bot.settings.settings import Settings
 
 
+app = new_app()
+
+
+@app.command()
 def presets(
     *,
     name: Annotated[

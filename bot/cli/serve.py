@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Coroutine, Mapping
+from typing import Annotated, Any
 
 import typer
 
-from bot.cli.options import Given, with_options
-from bot.errors import UsageError
+from bot.app.load_settings import load_settings
+from bot.app.streams import Streams
+from bot.cli.boundary import run_async
+from bot.cli.options import Given, new_app, with_options
+from bot.errors import ExitCode, UsageError
+from bot.settings.credentials import clean_key
 from bot.settings.options import OPTIONS, Group
-
-if TYPE_CHECKING:
-    from bot.settings.settings import Settings
+from bot.settings.settings import Settings
 
 KEY_VARIABLE = "MOA_BOT_SERVE_KEY"
 PORT = 8377
-MIXTURE = (*(option.name for option in OPTIONS if option.group is Group.MIXTURE), "system", "system_file")
-"""Options that make the served mixture; a preset that a request names is asked without them."""
-TAKEN = (*MIXTURE, "quiet", "verbose", *(option.name for option in OPTIONS if option.group is Group.ADVANCED))
+MIXTURE_OPTIONS = (*(option.name for option in OPTIONS if option.group is Group.MIXTURE), "system", "system_file")
+"""Options of the served mixture; they do not apply to a preset that a request names."""
+ACCEPTED_OPTIONS = (
+    *MIXTURE_OPTIONS, "quiet", "verbose", *(option.name for option in OPTIONS if option.group is Group.ADVANCED))
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program's."""
-    app.command("serve")(serve)
+app = new_app()
 
 
-@with_options(TAKEN)
+@app.command()
+@with_options(ACCEPTED_OPTIONS)
 def serve(
     ctx: typer.Context,
     *,
@@ -60,17 +62,15 @@ def serve(
     given: Given,
 ) -> None:
     """Answer the OpenAI API with the mixture, for any of its clients, until Ctrl-C."""
-    from bot.app.streams import Streams
-    from bot.cli.app import leave
-
-    outer = {name: value for name, value in (ctx.obj or {}).items() if name in TAKEN}
+    outer = {name: value for name, value in (ctx.obj or {}).items() if name in ACCEPTED_OPTIONS}
     settings = _resolve(given, outer, {})
     streams = Streams.of_process()
     key = _key(key_env)
     try:
+        # The extra that these modules need may not be installed.
         from bot.serve.auth import Limits
         from bot.serve.server import ListenAddress
-        from bot.serve.server import serve as run
+        from bot.serve.server import serve as serve_mixture
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in {"starlette", "uvicorn"}:
@@ -79,25 +79,23 @@ def serve(
             f"Serving needs the package {package}, which is not installed.",
             hint='Install the extra: pip install "moa-bot[serve]"',
         ) from None
-    leave(
-        streams,
-        settings,
-        lambda: run(
+
+    def work() -> Coroutine[Any, Any, ExitCode]:
+        return serve_mixture(
             settings,
             lambda changes: _resolve(given, outer, changes),
             ListenAddress(host, port, key),
             Limits(turns=max_concurrent, keep_alive=keep_alive, grace=stop_after),
             say=streams.say,
             verbose=streams.stderr if settings.verbose else None,
-        ),
-    )
+        )
+
+    raise typer.Exit(run_async(streams, settings, work))
 
 
 def _resolve(given: Given, outer: Given, changes: Mapping[str, object]) -> Settings:
-    """Return the settings with some options said anew; a preset leaves the mixture's options out."""
-    from bot.app.load_settings import load_settings
-
-    dropped = MIXTURE if "preset" in changes else ()
+    """Return the settings with these options changed; a preset is asked without the mixture's options."""
+    dropped = MIXTURE_OPTIONS if "preset" in changes else ()
 
     def rest(options: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in options.items() if name not in dropped}
@@ -107,8 +105,6 @@ def _resolve(given: Given, outer: Given, changes: Mapping[str, object]) -> Setti
 
 def _key(key_env: str | None) -> str | None:
     """Return the key that clients must send, None for none. UsageError when the one named is not there."""
-    from bot.settings.credentials import clean_key
-
     name = key_env or KEY_VARIABLE
     key = clean_key(os.environ.get(name, ""), name)
     if key_env and not key:

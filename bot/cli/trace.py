@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.cli.options import new_app
 from bot.errors import UsageError
 from bot.settings import paths
 
@@ -17,12 +18,11 @@ if TYPE_CHECKING:
     from bot.store import Turn
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program's."""
-    app.command("trace")(trace_command)
+app = new_app()
 
 
-def trace_command(
+@app.command()
+def trace(
     ctx: typer.Context,
     *,
     identifier: Annotated[
