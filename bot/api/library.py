@@ -88,7 +88,7 @@ class Mixture:
         self._settings = _settle(preset, api_key, base_url, dict(options))
         self._plan = make_plan(self._settings)
         self._runtime = Runtime(self._settings)
-        weakref.finalize(self, self._runtime.abandon).atexit = False
+        weakref.finalize(self, self._runtime.request_close).atexit = False
 
     @property
     def plan(self) -> Plan:

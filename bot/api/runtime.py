@@ -1,42 +1,38 @@
-"""The event loop behind the library: a program in a thread of its own, and work handed to it.
+"""The event loop behind the library: an app in a thread of its own, and jobs that run in it.
 
-    Mixture, Conversation (any thread, any event loop) ─► Job ═► Engine ─► Program
+    Mixture, Conversation (any thread, any event loop) ─► Job ═► Runtime ─► App
 
-`Runtime` opens the program with the first work and closes it when nobody needs it any more; a `Job`
-is one coroutine in its loop, waited for from plain code or from another loop.
+`Runtime` opens the app with the first job and closes it with `close`, or at the interpreter's end; a
+`Job` is one coroutine in its loop, waited for from plain code or from another loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
 import logging
 import multiprocessing
 import threading
-import weakref
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from functools import cache
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from bot.app.app import App
+from bot.app.session import Session
 from bot.errors import MoaError, UsageError
+from bot.settings.settings import Settings
 from bot.workers.forkserver import start_forkserver
 
-if TYPE_CHECKING:
-    from bot.app.app import App
-    from bot.app.session import Session
-    from bot.settings.settings import Settings
-
-LOOK_EVERY = 0.5
-"""Seconds: on Windows a wait without an end cannot be interrupted."""
+POLL_SECONDS = 0.5
+"""On Windows a wait without a timeout cannot be interrupted."""
 
 T = TypeVar("T")
 Work = Callable[[], Coroutine[Any, Any, T]]
 
 
 class Job(Generic[T]):
-    """A coroutine running in an engine's loop."""
+    """A coroutine running in a runtime's loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, work: Work[T], tasks: set[asyncio.Task[Any]]) -> None:
         self._loop = loop
@@ -51,7 +47,7 @@ class Job(Generic[T]):
     def wait(self) -> T:
         """Return the result, or raise what the coroutine raised. Ctrl-C cancels the job."""
         try:
-            while not concurrent.futures.wait([self._over], LOOK_EVERY).done:
+            while not concurrent.futures.wait([self._over], POLL_SECONDS).done:
                 pass
         except KeyboardInterrupt:
             self.cancel()
@@ -67,7 +63,7 @@ class Job(Generic[T]):
         except asyncio.CancelledError:
             self.cancel()
             await asyncio.wait({waiting})
-            _looked_at(waiting)
+            _retrieve_exception(waiting)
             raise
 
     def cancel(self) -> None:
@@ -87,7 +83,7 @@ class Job(Generic[T]):
         """Do as `wait_over`, in a coroutine."""
         waiting = asyncio.wrap_future(self._over)
         await asyncio.wait({waiting})
-        _looked_at(waiting)
+        _retrieve_exception(waiting)
 
     def _begin(self, work: Work[T]) -> None:
         self._task = self._loop.create_task(work())
@@ -109,7 +105,7 @@ class Job(Generic[T]):
 
 
 class Runtime:
-    """One program in one thread. `open` starts it, the first `start` of a job does so too."""
+    """One app in one thread. `open` starts it, the first `start` of a job does so too."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -133,12 +129,10 @@ class Runtime:
             if self._loop is None:
                 _refuse_daemons()
                 start_forkserver()
-                _close_all_at_exit()
-                _OPEN.add(self)
+                # After multiprocessing's own, which that has imported, and so called before it.
+                atexit.register(self.close)
                 ready: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
-                self._thread = threading.Thread(
-                    target=lambda: asyncio.run(self._live(ready)), name="moa-bot", daemon=True
-                )
+                self._thread = threading.Thread(target=self._run, args=(ready,), name="moa-bot", daemon=True)
                 self._thread.start()
                 self._loop = ready.result()
             return self._loop
@@ -148,28 +142,37 @@ class Runtime:
         return Job(self.open(), work, self._tasks)
 
     def session(self) -> Session:
-        """Return a new session with the program's mixture (in the loop)."""
+        """Return a new session with the app's mixture (in the loop)."""
         assert self._app is not None  # noqa: S101 - the loop runs only while it is open
         return self._app.session()
 
     def close(self) -> None:
-        """End everything; returns when it is gone. A second call does nothing."""
+        """End everything; returns when that is done. A second call does nothing."""
         with self._lock:
             self._ended = True
-            self.abandon()
+            self.request_close()
             if self._thread is not None:
                 self._thread.join()
 
-    def abandon(self) -> None:
-        """Let everything end; returns at once, and may be called from anywhere."""
+    def request_close(self) -> None:
+        """Begin to end everything; returns at once, and may be called from any thread."""
         if self._loop is not None and self._stop is not None:
             with suppress(RuntimeError):  # closed already
                 self._loop.call_soon_threadsafe(self._stop.set)
 
-    async def _live(self, ready: concurrent.futures.Future[asyncio.AbstractEventLoop]) -> None:
-        """Keep the program open until `close`; jobs run meanwhile."""
-        from bot.app.app import App
+    def _run(self, ready: concurrent.futures.Future[asyncio.AbstractEventLoop]) -> None:
+        """Run the event loop until `close` (the runtime's thread)."""
+        try:
+            asyncio.run(self._serve_jobs(ready))
+        except RuntimeError:
+            # At the interpreter's end no thread can be started to wait for the workers; they end anyway.
+            if threading.main_thread().is_alive():
+                raise
+        finally:
+            atexit.unregister(self.close)
 
+    async def _serve_jobs(self, ready: concurrent.futures.Future[asyncio.AbstractEventLoop]) -> None:
+        """Keep the app open until `close`; jobs run meanwhile."""
         self._stop = asyncio.Event()
         try:
             async with App(self._settings, logging.getLogger("moa_bot").warning) as app:
@@ -188,28 +191,6 @@ class Runtime:
             ready.set_exception(error)
 
 
-_OPEN: weakref.WeakSet[Runtime] = weakref.WeakSet()
-
-
-@cache
-def _close_all_at_exit() -> None:
-    """Have what is still open closed at the interpreter's end, as long as threads can be used.
-
-    That is before `atexit`, at the place where concurrent.futures waits for its own threads; where
-    Python has it no more, the workers end by themselves when this process does.
-    """
-    # What registers first is called last: closing needs the threads of asyncio's executor.
-    import_module("concurrent.futures.thread")
-    register = getattr(threading, "_register_atexit", None)
-    if register is not None:
-        register(_close_all)
-
-
-def _close_all() -> None:
-    for runtime in list(_OPEN):
-        runtime.close()
-
-
 def _refuse_daemons() -> None:
     if multiprocessing.current_process().daemon:
         raise UsageError(
@@ -222,7 +203,7 @@ def _closed() -> UsageError:
     return UsageError("This mixture is closed.")
 
 
-def _looked_at(future: asyncio.Future[Any]) -> None:
-    """Take notice of an exception that nobody wants any more."""
+def _retrieve_exception(future: asyncio.Future[Any]) -> None:
+    """Mark an exception that nobody waits for as retrieved, so that asyncio does not log it."""
     if not future.cancelled():
         future.exception()

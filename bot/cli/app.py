@@ -13,7 +13,7 @@ from bot import __version__
 from bot.cli.boundary import chat_or_pipe, error_boundary
 from bot.cli.options import SPELLINGS, Given, HelpSections, with_options
 from bot.errors import ExitCode, UsageError
-from bot.settings.files import nearest
+from bot.text.nearest import nearest_name
 
 COMMANDS = {
     "ask": "Ask one question; what is piped in or attached goes along with it.",
@@ -69,7 +69,7 @@ class LazyGroup(HelpSections, TyperGroup):
         if word not in COMMANDS and not word.startswith("-"):
             if " " in word.strip():
                 raise UsageError(f'To ask that: moa-bot ask "{word if len(word) < 60 else word[:57] + "…"}"')  # noqa: PLR2004 - a line's room
-            near = nearest(word, COMMANDS)
+            near = nearest_name(word, COMMANDS)
             ctx.fail(f"No such command '{word}'." + (f" Did you mean '{near}'?" if near else ""))
         return super().resolve_command(ctx, args)
 

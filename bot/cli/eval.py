@@ -50,7 +50,7 @@ def _stage_command(benchmark: str, stages: Sequence[Stage]) -> Callable[..., Non
 
     @with_eval_options()
     def command(ctx: typer.Context, *, eval_given: EvalGiven, given: Given) -> None:
-            options = Options(benchmark=benchmark, **eval_given)
+        options = Options(benchmark=benchmark, **eval_given)
         _run(ctx, given, lambda settings, streams: evaluate(settings, streams, options, tuple(stages)))
 
     return command
@@ -134,7 +134,6 @@ def rank(ctx: typer.Context, *, benchmark: Bench, eval_given: EvalGiven, given: 
 def _sweep(
     ctx: typer.Context, given: Given, benchmark: str, kinds: Sequence[str], eval_given: EvalGiven
 ) -> None:
-
     def work(settings: Settings, streams: Streams) -> Coroutine[Any, Any, ExitCode]:
         name = f"{'rank' if kinds == ('rank',) else 'sweep'}-{name_of(settings)}"
         out = eval_given["out"] or Path("evaluations") / benchmark / name

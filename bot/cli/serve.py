@@ -19,10 +19,18 @@ from bot.settings.settings import Settings
 
 KEY_VARIABLE = "MOA_BOT_SERVE_KEY"
 PORT = 8377
-MIXTURE_OPTIONS = (*(option.name for option in OPTIONS if option.group is Group.MIXTURE), "system", "system_file")
+MIXTURE_OPTIONS = (
+    *(option.name for option in OPTIONS if option.group is Group.MIXTURE),
+    "system",
+    "system_file",
+)
 """Options of the served mixture; they do not apply to a preset that a request names."""
 ACCEPTED_OPTIONS = (
-    *MIXTURE_OPTIONS, "quiet", "verbose", *(option.name for option in OPTIONS if option.group is Group.ADVANCED))
+    *MIXTURE_OPTIONS,
+    "quiet",
+    "verbose",
+    *(option.name for option in OPTIONS if option.group is Group.ADVANCED),
+)
 
 
 app = new_app()

@@ -6,10 +6,9 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from bot.cli.trace import register
+from bot.cli.app import app
 from bot.errors import StoreError, UsageError
 from bot.settings import paths
 from bot.store import Conversation, Store, StoredCall, Turn
@@ -17,19 +16,6 @@ from bot.store import Conversation, Store, StoredCall, Turn
 WHEN = datetime(2026, 7, 2, 9, 31, tzinfo=UTC)
 PURR = "Purring is a self-regulating behaviour that calms the cat."
 HURT = "It is not always a good sign, because hurt cats purr as well."
-
-
-@pytest.fixture
-def program() -> typer.Typer:
-    """A program with this command, and another one, so that it has a name."""
-    app = typer.Typer()
-
-    @app.callback()
-    def main(ctx: typer.Context, *, json: bool = False) -> None:
-        ctx.obj = {"json": True} if json else {}
-
-    register(app)
-    return app
 
 
 @pytest.fixture
@@ -49,17 +35,17 @@ def kept() -> str:
         return store.restore(Conversation("", "Cats", WHEN, WHEN), turns, calls).id
 
 
-def test_the_last_reply_is_traced(program: typer.Typer, kept: str) -> None:
+def test_the_last_reply_is_traced(kept: str) -> None:
     """Without arguments the latest conversation's last reply is compared; a pipe gets plain fields."""
-    done = CliRunner().invoke(program, ["trace"], catch_exceptions=False)
+    done = CliRunner().invoke(app, ["trace"], catch_exceptions=False)
     assert done.exit_code == 0
     assert done.stdout.splitlines()[2:] == ["", f"1\tb\t{HURT}"]
 
 
 @pytest.mark.parametrize("arguments", [["trace", "--json"], ["--json", "trace"]])
-def test_a_turn_can_be_chosen(program: typer.Typer, kept: str, arguments: list[str]) -> None:
+def test_a_turn_can_be_chosen(kept: str, arguments: list[str]) -> None:
     """ID and turn say which reply; --json counts on either side of the command."""
-    done = CliRunner().invoke(program, [*arguments, kept[:3], "--turn", "1"], catch_exceptions=False)
+    done = CliRunner().invoke(app, [*arguments, kept[:3], "--turn", "1"], catch_exceptions=False)
     value = json.loads(done.stdout)
     assert (value["conversation_id"], value["turn"], value["model"]) == (kept, 1, "judge")
     assert [proposal["share"] for proposal in value["proposals"]] == [1, 0]
@@ -74,14 +60,14 @@ def test_a_turn_can_be_chosen(program: typer.Typer, kept: str, arguments: list[s
     ],
 )
 def test_what_cannot_be_traced_is_said(
-    program: typer.Typer, kept: str, arguments: list[str], error: type[Exception], said: str
+    kept: str, arguments: list[str], error: type[Exception], said: str
 ) -> None:
     """A turn without a reply, a turn or a conversation that is not there: one sentence says which."""
     with pytest.raises(error, match=said):
-        CliRunner().invoke(program, ["trace", *arguments], catch_exceptions=False)
+        CliRunner().invoke(app, ["trace", *arguments], catch_exceptions=False)
 
 
-def test_an_empty_store(program: typer.Typer) -> None:
+def test_an_empty_store() -> None:
     """With no conversation kept there is nothing to trace, and it says so."""
     with pytest.raises(UsageError, match="No conversations are kept yet"):
-        CliRunner().invoke(program, ["trace"], catch_exceptions=False)
+        CliRunner().invoke(app, ["trace"], catch_exceptions=False)
