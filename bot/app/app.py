@@ -1,13 +1,13 @@
 """Everything a conversation needs, opened together and closed together.
 
-    Settings ─► Program ─┬─ offline service (with --demo)
-                         ├─ Pool (workers start in the background, while a person types),
-                         │  with the engine's processes of models named local:…
-                         ├─ Store (unless nothing is to be kept)
-                         ├─ Log
-                         └─► Session ─► Mixture
+    Settings ─► App ─┬─ offline service (with --demo)
+                     ├─ Pool (workers start in the background, while the user types), with the
+                     │  engine's processes of models named local:…
+                     ├─ Store (unless nothing is to be saved)
+                     ├─ Log
+                     └─► Session ─► Mixture
 
-The command line, the prompt and the batch runners all begin here.
+Chat, one-shot, pipe, batch, evaluations, service and library all begin here.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from bot.app.log import Log, Shows
 from bot.app.make_plan import make_plan
-from bot.app.opening import Opening
 from bot.app.session import Session
 from bot.client.retry import Retrier
 from bot.client.suggest import ModelSuggester
@@ -86,18 +87,18 @@ class KnownModels:
 
 
 LOCK_SECONDS = 2.0
-"""How long to wait for another program's write: somebody is waiting for an answer here."""
+"""How long to wait for another program's write to the store: the user waits for an answer."""
 
 Resolve = Callable[[Mapping[str, object]], "Settings"]
-"""Makes settings with some options said anew, as if on the command line."""
+"""Returns the settings with some options changed, as if they were on the command line."""
 
 
-class App(Opening):
-    """An open program: `async with Program(settings, say) as program`.
+class App:
+    """What a conversation needs, open: `async with App(settings, say) as app`.
 
-    `say` tells the user a line about the program itself; `verbose` is where the log goes as well.
-    `resolve` makes settings anew when options change while it is open. The workers start after
-    `start_after` seconds, or when they are first needed.
+    `say` shows the user a line about the program itself; `verbose` is where the log goes as well.
+    `resolve` makes the settings anew when options change while the app is open. The workers start
+    after `start_after` seconds, or when they are first needed.
     """
 
     def __init__(
@@ -109,7 +110,6 @@ class App(Opening):
         *,
         start_after: float = 0.0,
     ) -> None:
-        super().__init__()
         self.settings = settings
         self.models = KnownModels(settings)
         self.say = say
@@ -124,16 +124,30 @@ class App(Opening):
         self.resumed: Conversation | None = None
         self.pool: LocalPool
         self.ask: Ask
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Open everything; what is open when that fails is closed again."""
+        async with AsyncExitStack() as stack:
+            await self._open(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close everything, in the reverse order."""
+        await self._stack.aclose()
 
     @property
     def plan(self) -> Plan:
-        """What the mixture of the settings runs, made once for each change of them."""
+        """The plan of the settings, made once for each change of them."""
         if self._plan is None:
             self._plan = make_plan(self.settings)
         return self._plan
 
     def session(self) -> Session:
-        """Return a session with the mixture of the settings; goes on with the one resumed."""
+        """Return a session with the mixture of the settings; it continues the resumed conversation."""
         return Session(
             self.mixture(),
             store=self.store,
@@ -143,9 +157,9 @@ class App(Opening):
         )
 
     def mixture(self, changes: Mapping[str, object] | None = None) -> Mixture:
-        """Return the mixture of the settings, or of settings with some options changed for once.
+        """Return the mixture of the settings, or of the settings with some options changed.
 
-        Every key is looked up now: a missing one is better said before the prompt is sent.
+        Looks up every key now, so that a missing one is an error before the prompt is sent.
         """
         settings = self._resolve_with(changes) if changes else self.settings
         models = KnownModels(settings) if changes else self.models
@@ -155,7 +169,7 @@ class App(Opening):
         return Mixture(plan, self.ask, models)
 
     def _warn_of_plain_http(self, endpoint: Endpoint) -> None:
-        """Say once that a key goes to another machine unencrypted."""
+        """Warn, once per service, that a key goes to another machine unencrypted."""
         from bot.settings.endpoints import is_loopback_url
 
         url = endpoint.base_url.lower()
@@ -167,86 +181,84 @@ class App(Opening):
             )
 
     def change(self, changes: Mapping[str, object]) -> None:
-        """Change options while the program is open; None takes an earlier change back.
+        """Change options while the app is open; None takes an earlier change back.
 
         Raises UsageError, and changes nothing, when they do not fit together.
         """
         settings = self._resolve_with(changes)
         make_plan(settings)
         self._changed.update(changes)
-        self._use(settings)
+        self._set_settings(settings)
 
     def resume(self, conversation: Conversation) -> None:
-        """Go on with a stored conversation, and with its mixture where nothing else was said."""
+        """Continue a stored conversation, with its options where the user has not given others."""
         self.resumed = conversation
         if self._resolve is not None:
             self._changed = {}
-            self._use(self._resolve_with(resumed_options(conversation, self._resolve_with({}))))
+            self._set_settings(self._resolve_with(resumed_options(conversation, self._resolve_with({}))))
         turns = self.store.count_turns(conversation.id) if self.store else 0
         self.say(f"Resumed {conversation.id}: {conversation.title} ({plural(turns, 'turn')})")
 
     def _resolve_with(self, changes: Mapping[str, object]) -> Settings:
         if self._resolve is None:
             raise UsageError("Options cannot be changed here.")
-        said = {name: value for name, value in {**self._changed, **changes}.items() if value is not None}
-        settings = self._resolve(said)
+        given = {name: value for name, value in {**self._changed, **changes}.items() if value is not None}
+        settings = self._resolve(given)
         return settings.with_endpoint("demo", self._demo_url) if self._demo_url else settings
 
-    def _use(self, settings: Settings) -> None:
+    def _set_settings(self, settings: Settings) -> None:
         self.settings = settings
         self.models = KnownModels(settings)
         self._plan = None
 
-    async def _open(self) -> None:
+    async def _open(self, stack: AsyncExitStack) -> None:
         settings = self.settings
         if not settings.demo:
-            # A missing key is better said now than when everything has been started.
+            # A missing key is an error before anything is started.
             for agent in self.plan.agents():
                 self.models.endpoint(agent.endpoint)
         self.pool = LocalPool(settings.processes(), lambda: self.settings.models_dir, self.say)
         asyncio.get_running_loop().call_later(self._start_after, self.pool.start)
         self.ask = Retrier(ModelSuggester(self.pool.ask, self.pool.models), rate=settings.rate)
-        self._stack.push_async_callback(self.pool.close)
-        self._stack.callback(self.log.close)
+        stack.push_async_callback(self.pool.close)
+        stack.callback(self.log.close)
         if settings.demo:
             from bot.demo.process import start_demo
 
             demo = start_demo()
-            self._stack.callback(demo.stop)
+            stack.callback(demo.stop)
             self._demo_url = demo.base_url
-            self._use(settings.with_endpoint("demo", self._demo_url))
+            self._set_settings(settings.with_endpoint("demo", self._demo_url))
         if settings.save:
-            self._open_store()
+            self.store = self._open_store()
+        if self.store is not None:
+            stack.callback(self.store.close)
         if settings.continue_ or settings.resume:
             self._resume()
         await self.pool.prepare(self.plan)
 
-    def _open_store(self) -> None:
-        """Open the store; one that cannot be used costs the saving, not the conversation."""
-        try:
-            self.store = self._opened_store()
-        except StoreError as error:
-            if self.settings.continue_ or self.settings.resume:
-                raise
-            self.say(f"Nothing of this conversation is kept: {error.message}.")
-            return
-        self._stack.callback(self.store.close)
-
-    def _opened_store(self) -> Store:
+    def _open_store(self) -> Store | None:
+        """Open the store; None when it cannot be used, and the conversation goes on without it."""
         from bot.store import Store
         from bot.store.database import move_damaged_file
 
         file = paths.store_file()
         try:
-            return Store.open(file, timeout=LOCK_SECONDS)
-        except StoreDamagedError as error:
-            moved = move_damaged_file(file)
-            self.say(f"Set aside as {moved.name}: {error.message}. A new one is begun.")
-            return Store.open(file, timeout=LOCK_SECONDS)
+            try:
+                return Store.open(file, timeout=LOCK_SECONDS)
+            except StoreDamagedError as error:
+                moved = move_damaged_file(file)
+                self.say(f"Set aside as {moved.name}: {error.message}. A new one is begun.")
+                return Store.open(file, timeout=LOCK_SECONDS)
+        except StoreError as error:
+            if self.settings.continue_ or self.settings.resume:
+                raise
+            self.say(f"Nothing of this conversation is kept: {error.message}.")
+            return None
 
     def _resume(self) -> None:
         if self.store is None:
-            raise UsageError("--no_save leaves nothing to go on with: drop it, or --continue and --resume.")
+            raise UsageError("--no_save excludes --continue and --resume: nothing is kept to continue.")
         wanted = self.settings.resume
         conversation = self.store.conversation(wanted) if wanted else self.store.latest()
         if conversation is None:
@@ -255,9 +267,9 @@ class App(Opening):
 
 
 def resumed_options(conversation: Conversation, base: Settings) -> dict[str, object]:
-    """Return the options that a stored conversation had, where the user has said nothing nearer.
+    """Return the options that a stored conversation had, where this run gives no others.
 
-    What stands on the command line or in the environment of this run wins over what was kept.
+    Options on the command line and in the environment win over the stored ones.
     """
     from bot.settings.settings import Level
 
