@@ -5,7 +5,7 @@ The options themselves are in `bot.settings.options`; reading values is `bot.set
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ class Group(StrEnum):
     ADVANCED = "Advanced"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Option:
     """One option.
 
@@ -50,6 +50,7 @@ class Option:
     name: str
     kind: Kind
     group: Group
+    _: KW_ONLY
     help: str
     short: str = ""
     metavar: str = ""
