@@ -152,7 +152,7 @@ class App:
             self.mixture(),
             store=self.store,
             multi_turn=self.settings.multi_turn,
-            settings=self.settings.kept(),
+            settings=self.settings.stored_options(),
             conversation=self.resumed,
         )
 

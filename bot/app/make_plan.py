@@ -16,7 +16,7 @@ from bot.method.round_timeout import RoundTimeout
 from bot.settings.endpoints import DEMO, LOCAL, unknown_endpoint
 from bot.settings.files import read_text
 from bot.settings.model_names import split_endpoint
-from bot.settings.paths import INSTRUCTION, RANKING, shipped
+from bot.settings.paths import INSTRUCTION, RANKING, shipped_file
 from bot.settings.settings import Level
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _agent(settings: Settings, name: str, option: str) -> Agent:
         endpoint, model = split_endpoint(name, settings.endpoints)
     except ValueError as problem:
         raise UsageError(f"{settings.sources[option]}: expected ENDPOINT:MODEL, found {problem}") from None
-    agent = settings.preset.slot(Agent(model, endpoint))
+    agent = settings.preset.with_model_defaults(Agent(model, endpoint))
     return agent if agent.endpoint else replace(agent, endpoint=_home(settings, model))
 
 
@@ -147,7 +147,7 @@ def instruction(settings: Settings, name: str) -> str:
         text = read_text(own, "The aggregator's instruction", optional=True)
     except UsageError as problem:
         raise ConfigError(problem.message) from None
-    return text or read_text(shipped(name), "The aggregator's instruction")
+    return text or read_text(shipped_file(name), "The aggregator's instruction")
 
 
 def _system(settings: Settings) -> str | None:

@@ -79,7 +79,7 @@ class Session:
         """Use another mixture from the next prompt on; its settings are stored with the conversation."""
         self.mixture = mixture
         self.multi_turn = settings.multi_turn
-        self._settings = settings.kept()
+        self._settings = settings.stored_options()
         if self._store is not None and self.conversation is not None:
             self._store.update_settings(self.conversation.id, self._settings, mixture.plan.system)
 

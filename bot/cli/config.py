@@ -47,13 +47,13 @@ def show(
 ) -> None:
     """Show every setting, its value and where it was said. Options are taken into account."""
     from bot.app.load_settings import load_settings
-    from bot.settings.show import config_json, config_show
+    from bot.settings.show import config_json, config_rows
 
     settings = load_settings(given, ctx.obj)
     if settings.json:
         put_json(config_json(settings))
         return
-    rows = config_show(settings)
+    rows = config_rows(settings)
     if window() is None:
         put(tab_separated(rows))
         return
@@ -81,7 +81,7 @@ def set_(
     ],
 ) -> None:
     """Write a setting into config.toml; your comments and their order stay."""
-    from bot.settings.assign import read_name, read_value
+    from bot.settings.config_key import parse_key, parse_value
     from bot.settings.edit import change_config
 
     if len(pairs) % 2:
@@ -90,8 +90,8 @@ def set_(
             f"{name}: a value is missing.",
             hint="moa-bot config set NAME VALUE, and again NAME VALUE",
         )
-    keys = [read_name(name) for name in pairs[::2]]
-    values = [read_value(key, text) for key, text in zip(keys, pairs[1::2], strict=True)]
+    keys = [parse_key(name) for name in pairs[::2]]
+    values = [parse_value(key, text) for key, text in zip(keys, pairs[1::2], strict=True)]
     file = paths.config_file()
     try:
         still_wrong = change_config(file, dict(zip(keys, values, strict=True)))
@@ -108,12 +108,12 @@ def unset(
     ],
 ) -> None:
     """Take a setting out of config.toml, so that the preset or the defaults decide again."""
-    from bot.settings.assign import read_name
+    from bot.settings.config_key import parse_key
     from bot.settings.edit import change_config, is_set
 
     file = paths.config_file()
     keys = [
-        (name,) if "." not in name and is_set(file, (name,)) else _table(name) or read_name(name)
+        (name,) if "." not in name and is_set(file, (name,)) else _table(name) or parse_key(name)
         for name in names
     ]
     for name, key in zip(names, keys, strict=True):

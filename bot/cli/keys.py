@@ -15,7 +15,7 @@ import typer
 from bot.cli.options import Given, new_app, with_options
 from bot.cli.output import put, put_json, window
 from bot.errors import KeyMissingError, UsageError
-from bot.settings.credentials import LONGEST, KeyFile, clean_key
+from bot.settings.credentials import MAX_LENGTH, KeyFile, clean_key
 from bot.settings.endpoints import DEMO, EndpointConfig, unknown_endpoint
 from bot.settings.settings import Settings
 from bot.text.table import tab_separated, table
@@ -61,11 +61,11 @@ def set_(
     config = _endpoint(settings, endpoint or settings.default_endpoint)
     file = _file(config)
     key = _ask(config)
-    kept = file.keep(config.name, key, keyring=not in_file)
-    if kept.note:
-        print(f"The system keyring is not used: {kept.note}.", file=sys.stderr)
-    secret = ", which only you can read" if kept.where.startswith("file ") else ""
-    print(f"The key of {config.name} is kept in the {kept.where}{secret}.", file=sys.stderr)
+    saved = file.save(config.name, key, keyring=not in_file)
+    if saved.note:
+        print(f"The system keyring is not used: {saved.note}.", file=sys.stderr)
+    secret = ", which only you can read" if saved.place.startswith("file ") else ""
+    print(f"The key of {config.name} is kept in the {saved.place}{secret}.", file=sys.stderr)
     if config.key_env and os.environ.get(config.key_env, "").strip():
         print(f"{config.key_env} is set as well, and is used before it.", file=sys.stderr)
 
@@ -107,7 +107,7 @@ def remove(
             hint=f"It comes from the environment: {variable}." if set_there else "",
         )
     print(f"The key of {endpoint} is forgotten.", file=sys.stderr)
-    if config and (place := config.key_place(os.environ)):
+    if config and (place := config.key_source(os.environ)):
         print(f"There still is one: {place}.", file=sys.stderr)
 
 
@@ -151,7 +151,7 @@ def _strays(settings: Settings) -> list[str]:
 
 def _row(config: EndpointConfig) -> _Row:
     try:
-        place = config.key_place(os.environ)
+        place = config.key_source(os.environ)
     except KeyMissingError as error:
         return _Row(config.name, "not usable", " ".join(f"{error.message} {error.hint}".split()))
     if place:
@@ -186,6 +186,6 @@ def _piped(descriptor: int | None) -> str:
     if descriptor is None:
         return ""
     pieces: list[bytes] = []
-    while sum(map(len, pieces)) <= LONGEST and (piece := os.read(descriptor, LONGEST)):
+    while sum(map(len, pieces)) <= MAX_LENGTH and (piece := os.read(descriptor, MAX_LENGTH)):
         pieces.append(piece)
     return b"".join(pieces).decode("utf-8-sig", "replace")

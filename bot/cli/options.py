@@ -17,7 +17,7 @@ from typer.core import TyperCommand
 
 from bot.errors import UsageError
 from bot.settings.options import OPTIONS, Kind, Option
-from bot.settings.values import WrongValue, from_text
+from bot.settings.values import InvalidValueError, parse_text
 
 SPELLINGS: dict[str, Any] = {
     "token_normalize_func": lambda name: name.replace("-", "_"),
@@ -62,8 +62,8 @@ def _read(option: Option, value: Any) -> Any:
     if option.kind not in {Kind.INT, Kind.FLOAT}:
         return list(value) if option.is_list else value
     try:
-        return from_text(option, value, "")
-    except WrongValue as problem:
+        return parse_text(option, value, "")
+    except InvalidValueError as problem:
         raise UsageError(f"option {option.flag}: {problem}") from None
 
 

@@ -73,9 +73,9 @@ def _retired(settings: Settings, preset: Preset) -> tuple[tuple[str, ...], str]:
 
 
 def _references(preset: Preset) -> str:
-    from bot.settings.model_names import fold
+    from bot.settings.model_names import join_models
 
-    return " | ".join(fold(short_name(agent.model) for agent in layer) for layer in preset.layers)
+    return " | ".join(join_models(short_name(agent.model) for agent in layer) for layer in preset.layers)
 
 
 def _in_full(settings: Settings, preset: Preset) -> Iterator[str]:

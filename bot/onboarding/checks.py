@@ -124,7 +124,7 @@ def _key(settings: Settings, name: str, environ: Mapping[str, str]) -> Check:
     config = settings.endpoints[name]
     try:
         settings.endpoint(name, environ)
-        place = config.key_place(environ)
+        place = config.key_source(environ)
     except (KeyMissingError, UsageError) as problem:
         return error(f"key of {name}", problem.message, problem.hint)
     return ok(f"key of {name}", place or "not needed")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bot.app.make_plan import make_plan
 from bot.errors import Failure, FailureKind, KeyMissingError, MoaError
-from bot.settings.endpoints import KEYS_PAGES, TOGETHER, connect
+from bot.settings.endpoints import KEYS_PAGES, TOGETHER, endpoint_with_key
 
 if TYPE_CHECKING:
     from prompt_toolkit.input import Input
@@ -59,7 +59,7 @@ def run_guided_setup(
     try:
         return _Setup(settings, resolve, questions).run()
     except UserCancelledError:
-        connect(settings.endpoints[settings.default_endpoint], environ)
+        endpoint_with_key(settings.endpoints[settings.default_endpoint], environ)
         raise
 
 
@@ -71,7 +71,7 @@ def needs_setup(settings: Settings, streams: Streams, environ: Mapping[str, str]
         return False
     config = settings.endpoints[settings.default_endpoint]
     try:
-        if not config.needs_key or config.key_place(environ):
+        if not config.needs_key or config.key_source(environ):
             return False
     except KeyMissingError:
         return False  # there is a key, and something is wrong with it: the error will say what
@@ -161,7 +161,7 @@ class _Setup:
         from bot.onboarding.services import list_models_at
 
         self._say("Checking it …")
-        endpoint = connect(replace(config, key=key), {})
+        endpoint = endpoint_with_key(replace(config, key=key), {})
         return asyncio.run(list_models_at(self._settings, endpoint))
 
     def _save_key(self, config: EndpointConfig, key: str) -> str | None:
@@ -176,13 +176,13 @@ class _Setup:
         if config.keys_file is None or self._questions.choose("Save the key?", choices, save) == session:
             return key
         try:
-            saved = KeyFile(config.keys_file).keep(config.name, key)
+            saved = KeyFile(config.keys_file).save(config.name, key)
         except MoaError as error:
             self._say(f"It cannot be saved: {error.message}")
             return key
         if saved.note:
             self._say(f"The system keyring is not used: {saved.note}.")
-        self._say(f"Saved in the {saved.where}; `moa-bot keys remove {config.name}` deletes it.")
+        self._say(f"Saved in the {saved.place}; `moa-bot keys remove {config.name}` deletes it.")
         return None
 
     def _after_key(self, name: str, checked: _Key) -> Resolve:

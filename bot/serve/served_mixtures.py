@@ -131,7 +131,7 @@ class ServedMixtures:
             self._check_local(plan)
             for agent in plan.agents():
                 endpoint = settings.endpoints[agent.endpoint]
-                if not endpoint.base_url or (endpoint.needs_key and not endpoint.key_place(os.environ)):
+                if not endpoint.base_url or (endpoint.needs_key and not endpoint.key_source(os.environ)):
                     return ""
         except MoaError:
             return ""

@@ -1,15 +1,16 @@
-"""Settings: what the user chose, where it was said, and what follows from it for the mixture.
+"""Settings: what the user chose, and where each value comes from.
 
-    option, options ── what an option is, and the one table of them
+    option, options ── what an option is, and the table of all options
        │
-    values, references ── a value's reading and checking, from text or from TOML
+    values, model_names ── one value, read from text or TOML and checked
        │
-    files ── TOML tables read strictly          paths ── where everything lies
+    files ── TOML tables read strictly          paths ── where all files are
        │
-    user ── config.toml   endpoints   catalogue   presets ◄── preset_reader
+    user_file ── config.toml   endpoints ◄── credentials   catalogue   presets ◄── preset
        │
-    resolve ──► Settings ──► plan ──► Plan (for the mixture)
-                     └─────► show (for people)
+    resolve ──► Settings ──► show (for people)
 
-Nothing is imported here: each module on the way to the prompt is paid for only where it is used.
+    config_key, edit ── changing config.toml
+
+Nothing is imported here: each module is imported only where it is used, which keeps the start short.
 """

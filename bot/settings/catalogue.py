@@ -1,6 +1,6 @@
-"""What is known of the models: context, price, how they think, whether they are still served.
+"""Facts about models: context, price, how they think, whether they are still served.
 
-Facts only; the file is read at the first question. Which model sits where is in the presets.
+The shipped file is read when the first model is looked up.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bot.messages import Reasoning, Usage
-    from bot.settings.quirks import Switch
+    from bot.settings.quirks import ThinkingSwitch
 
 Thinking = Literal["toggle", "effort", "always"]
 Status = Literal["deprecated", "retired"]
@@ -29,10 +29,10 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """One model. None means not known; for `reasoning`, that it does not think.
+    """One model. None means not known; of `reasoning`, that the model does not think.
 
-    `context` and `max_output` in tokens, prices in US dollars per million tokens. `endpoint` is
-    the service that the prices are of, "" for any.
+    `context` and `max_output` are in tokens, prices in US dollars per million tokens. `endpoint` is the
+    service whose prices they are, "" for any.
     """
 
     context: int | None = None
@@ -50,9 +50,9 @@ _NAMES = tuple(field.name for field in fields(ModelFacts))
 
 
 class Catalogue:
-    """All models by id: the shipped ones, and what the user's tables add or correct.
+    """All models by id: the shipped ones, and those of the user's tables, which win.
 
-    ConfigError for a mistake in the user's tables when made.
+    The constructor raises ConfigError for a mistake in the user's tables.
     """
 
     def __init__(self, own: Mapping[str, Section] | None = None) -> None:
@@ -65,7 +65,7 @@ class Catalogue:
         self._shipped: Section | None = None
 
     def facts(self, model: str) -> ModelFacts | None:
-        """Return what is known of a model, None when nothing is."""
+        """Return the facts about a model, None when there are none."""
         section = self._read_shipped().section(model)
         own = self._own.get(model)
         if section is None and own is None:
@@ -74,13 +74,13 @@ class Catalogue:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Every model that something is known of."""
+        """The ids of all models."""
         return tuple(dict.fromkeys((*self._read_shipped().table, *self._own)))
 
     def cost(self, model: str, usage: Usage, endpoint: str = "") -> float | None:
         """Return a call's price in US dollars, None when its price or its tokens are unknown.
 
-        With an `endpoint`, prices of another service do not count.
+        With an `endpoint`, prices of another service are not used.
         """
         facts = self.facts(model)
         if facts is None or facts.input_price is None or facts.output_price is None:
@@ -94,7 +94,7 @@ class Catalogue:
 
     def _read_shipped(self) -> Section:
         if self._shipped is None:
-            path = paths.shipped("models.toml")
+            path = paths.shipped_file("models.toml")
             self._shipped = Section(path, read_toml(path))
         return self._shipped
 
@@ -107,23 +107,23 @@ def load_catalogue(environ: Mapping[str, str] = os.environ, config_file: Path | 
 
 
 def reasoning_fields(
-    facts: ModelFacts | None, wish: Reasoning | None, switch: Switch = "reasoning"
+    facts: ModelFacts | None, level: Reasoning | None, switch: ThinkingSwitch = "reasoning"
 ) -> dict[str, object]:
-    """Return the fields of a request's body that make a model think as wished, as far as it can.
+    """Return the fields of a request's body that set how much a model thinks, as far as that is possible.
 
-    `switch` is how the service that is asked has its models' thinking switched.
+    `switch` says with which field the service sets it.
     """
-    # A template takes no notice of what it does not know, so an unknown model can be told as well.
+    # A chat template ignores variables that it does not use, so an unknown model can be sent the field.
     unknown = "toggle" if switch == "chat_template_kwargs" else None
     kind = facts.reasoning if facts else unknown
-    if wish is None or switch == "none" or kind not in {"toggle", "effort"}:
+    if level is None or switch == "none" or kind not in {"toggle", "effort"}:
         return {}
     if kind == "effort":
-        return _effort("low" if wish == "off" else wish, switch)
-    on = wish != "off"
-    fields: dict[Switch, dict[str, object]] = {
-        "reasoning": {"reasoning": {"enabled": on}, **({"reasoning_effort": wish} if on else {})},
-        "reasoning_effort": {"reasoning_effort": wish if on else "none"},
+        return _effort("low" if level == "off" else level, switch)
+    on = level != "off"
+    fields: dict[ThinkingSwitch, dict[str, object]] = {
+        "reasoning": {"reasoning": {"enabled": on}, **({"reasoning_effort": level} if on else {})},
+        "reasoning_effort": {"reasoning_effort": level if on else "none"},
         "chat_template_kwargs": {"chat_template_kwargs": {"enable_thinking": on}},
         "think": {"think": on},
         "thinking": {"thinking": {"type": "enabled" if on else "disabled"}},
@@ -131,8 +131,8 @@ def reasoning_fields(
     return fields[switch]
 
 
-def _effort(effort: str, switch: Switch) -> dict[str, object]:
-    """Return the fields for a model that cannot but think, and can be told how much."""
+def _effort(effort: str, switch: ThinkingSwitch) -> dict[str, object]:
+    """Return the fields for a model that always thinks, and lets the request say how much."""
     if switch == "think":
         return {"think": effort}
     fields: dict[str, object] = {"reasoning_effort": effort}
@@ -142,10 +142,10 @@ def _effort(effort: str, switch: Switch) -> dict[str, object]:
 
 
 def _read(section: Section) -> dict[str, Any]:
-    section.only(_NAMES)
+    section.reject_unknown_keys(_NAMES)
     given: dict[str, Any] = {
-        "context": section.whole("context"),
-        "max_output": section.whole("max_output"),
+        "context": section.positive_int("context"),
+        "max_output": section.positive_int("max_output"),
         "input_price": section.price("input_price"),
         "output_price": section.price("output_price"),
         "reasoning": section.choice("reasoning", _THINKING),

@@ -1,12 +1,12 @@
-"""Keys of services: where one is kept, and how it is found, kept and forgotten.
+"""Keys of services in keys.toml and in the system keyring: read, saved and removed.
 
     this run ─► environment (key_env) ─► keys.toml ─┬─ { key = "…" }        in the file itself
                                                     └─ { keyring = true }   in the system keyring
 
-`EndpointConfig.look_up` walks that way; this module is its second half, the file and the keyring.
-keys.toml lies beside config.toml, is 0600, and is refused when others can read it. The package
-`keyring` is imported only to keep a key or where the file says that one is in there: it takes long,
-and may ask the user to unlock something. No message in here repeats a key, or any text of the file.
+`EndpointConfig.find_key` looks in this order; this module has the file and the keyring. keys.toml lies
+beside config.toml, has the mode 0600, and is refused when others can read it. The package `keyring`
+is imported only to save a key or when the file says that a key is in it: the import takes long, and
+the keyring may ask the user to unlock it. No message here repeats a key, or any text of the file.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 FILE_NAME = "keys.toml"
 SERVICE = "moa-bot"
-"""The name under which the keyring keeps the keys; the user name there is the endpoint's."""
-LONGEST = 4096
+"""The service name of our keys in the keyring; the user name is the endpoint's name."""
+MAX_LENGTH = 4096
 
-_PATIENCE = 60.0  # seconds: a locked keyring asks its user first
+_KEYRING_SECONDS = 60.0  # a locked keyring asks its user first
 _HEADER = "# Keys of moa-bot's services. Only you may read this file; `moa-bot keys` writes it.\n\n"
 _HINT = "Copy the key again, alone, without line breaks or quotation marks."
 
@@ -37,17 +37,17 @@ Place = Literal["file", "keyring"]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A key, and where it was found in words ("environment MY_KEY"). The key is kept out of `repr`."""
+class FoundKey:
+    """A key, and where it was found ("environment MY_KEY"). `repr` does not show the key."""
 
     key: str = field(repr=False)
-    where: str
+    source: str
 
 
-class Kept(NamedTuple):
-    """Where a key is kept now, in words, and why not in the keyring ("" when it is, or was not wanted)."""
+class SavedKey(NamedTuple):
+    """Where a key is now, and why it is not in the keyring ("" when it is, or was not meant to be)."""
 
-    where: str
+    place: str
     note: str
 
 
@@ -55,68 +55,68 @@ class KeyringError(Exception):
     """The keyring cannot be used; the text says why."""
 
 
-def clean_key(text: str, said: str) -> str:
+def clean_key(text: str, source: str) -> str:
     """Return a key without the blanks around it; "" when there is nothing else.
 
-    KeyMissingError, beginning with `said`, for what cannot be a key.
+    KeyMissingError, beginning with `source`, for a text that cannot be a key.
     """
     key = text.strip()
-    if not (key.isascii() and key.isprintable() and " " not in key) or len(key) > LONGEST:
-        raise KeyMissingError(f"{said}: not a key, it holds characters that no key has.", hint=_HINT)
+    if not (key.isascii() and key.isprintable() and " " not in key) or len(key) > MAX_LENGTH:
+        raise KeyMissingError(f"{source}: not a key, it holds characters that no key has.", hint=_HINT)
     return key
 
 
 class KeyFile:
-    """The file keys.toml, which need not exist."""
+    """The file keys.toml. It need not exist."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def places(self) -> dict[str, Place]:
-        """Return where the key of each endpoint is kept, by its name; nothing is asked of the keyring.
+        """Return where the key of each endpoint is, by its name; the keyring is not opened.
 
         KeyMissingError when others can read the file, ConfigError for a mistake in it.
         """
         return {name: "keyring" if key is None else "file" for name, key in self._read().items()}
 
-    def get(self, name: str) -> Found | None:
-        """Return an endpoint's key, None when none is kept. KeyMissingError when it cannot be read."""
+    def get(self, name: str) -> FoundKey | None:
+        """Return an endpoint's key, None when there is none. KeyMissingError when it cannot be read."""
         entries = self._read()
         if name not in entries:
             return None
         key = entries[name]
         if key is not None:
-            return Found(clean_key(key, f"{self.path}: {name}"), f"file {self.path}")
-        again = f"Keep it again: moa-bot keys set {name}"
+            return FoundKey(clean_key(key, f"{self.path}: {name}"), f"file {self.path}")
+        again = f"Set it again: moa-bot keys set {name}"
         try:
-            key = _within(lambda: _keyring().get_password(SERVICE, name))
+            key = _use_keyring(lambda: _keyring().get_password(SERVICE, name))
         except KeyringError as error:
             raise KeyMissingError(
                 f"The key of {name} is in the system keyring, which cannot be used: {error}", hint=again
             ) from None
         if not key:
             raise KeyMissingError(f"The key of {name} is not in the system keyring any more.", hint=again)
-        return Found(clean_key(key, f"system keyring: {name}"), "system keyring")
+        return FoundKey(clean_key(key, f"system keyring: {name}"), "system keyring")
 
-    def keep(self, name: str, key: str, *, keyring: bool = True) -> Kept:
-        """Keep an endpoint's key: in the keyring where there is one and it is wanted, else in the file."""
+    def save(self, name: str, key: str, *, keyring: bool = True) -> SavedKey:
+        """Save an endpoint's key: with `keyring` in the system keyring if there is one, else in the file."""
         before = self.places().get(name)
         note = ""
         if keyring:
             try:
-                _within(lambda: _store(name, key))
+                _use_keyring(lambda: _store(name, key))
             except KeyringError as error:
                 note = str(error)
             else:
                 self._write(name, {"keyring": True})
-                return Kept("system keyring", "")
+                return SavedKey("system keyring", "")
         self._write(name, {"key": key})
         if before == "keyring" and not note:
-            _forget_quietly(name)
-        return Kept(f"file {self.path}", note)
+            _delete_if_possible(name)
+        return SavedKey(f"file {self.path}", note)
 
     def remove(self, name: str) -> bool:
-        """Forget an endpoint's key; False when none was kept.
+        """Remove an endpoint's key; False when there is none.
 
         KeyMissingError when it is in a keyring that cannot be used.
         """
@@ -125,17 +125,17 @@ class KeyFile:
             return False
         if place == "keyring":
             try:
-                _within(lambda: _delete(name))
+                _use_keyring(lambda: _delete(name))
             except KeyringError as error:
                 raise KeyMissingError(
                     f"The key of {name} is in the system keyring, which cannot be used: {error}",
-                    hint=f"To forget that it is there, take the line of {name} out of {self.path}.",
+                    hint=f"To forget that it is there, remove the line of {name} from {self.path}.",
                 ) from None
         self._write(name, None)
         return True
 
     def _read(self) -> dict[str, str | None]:
-        """Return the keys in the file by endpoint; None for one that is in the keyring."""
+        """Return the keys in the file by endpoint; None for a key that is in the keyring."""
         import tomllib
 
         try:
@@ -151,7 +151,7 @@ class KeyFile:
         except OSError as problem:
             raise KeyMissingError(f"{self.path}: cannot be read: {problem.strerror or problem}") from None
         except ValueError:
-            # What the parser says could repeat a part of what stands there.
+            # The parser's message could repeat a part of a key.
             raise ConfigError(f"{self.path}: not valid TOML") from None
         return {name: self._entry(name, entry) for name, entry in tables.items()}
 
@@ -162,7 +162,7 @@ class KeyFile:
             case {"keyring": True, **more} if not more:
                 return None
             case _:
-                shown = name if name.isprintable() and len(name) < LONGEST // 100 else "an entry"
+                shown = name if name.isprintable() and len(name) < MAX_LENGTH // 100 else "an entry"
                 raise ConfigError(f'{self.path}: {shown}: expected {{ key = "…" }} or {{ keyring = true }}')
 
     def _write(self, name: str, entry: dict[str, object] | None) -> None:
@@ -196,7 +196,7 @@ def _keyring() -> Any:
 def _store(name: str, key: str) -> None:
     keyring = _keyring()
     keyring.set_password(SERVICE, name, key)
-    # There is a backend that takes everything and keeps nothing.
+    # One of the backends accepts everything and stores nothing.
     if keyring.get_password(SERVICE, name) != key:
         raise KeyringError("it does not keep what it is given")
 
@@ -207,19 +207,18 @@ def _delete(name: str) -> None:
         keyring.delete_password(SERVICE, name)
 
 
-def _forget_quietly(name: str) -> None:
-    """Take a key that has moved to the file out of the keyring, if that can be done."""
+def _delete_if_possible(name: str) -> None:
+    """Delete a key that has moved to the file from the keyring, if that is possible."""
     from contextlib import suppress
 
     with suppress(KeyringError):
-        _within(lambda: _delete(name))
+        _use_keyring(lambda: _delete(name))
 
 
-def _within(work: Callable[[], Any]) -> Any:
-    """Do something with the keyring, for so long at most; whatever goes wrong is a KeyringError.
+def _use_keyring(work: Callable[[], Any]) -> Any:
+    """Do something with the keyring, in at most `_KEYRING_SECONDS`; any failure is a KeyringError.
 
-    In a thread of its own: one that waits for an unlocking that never comes must not hold up the
-    end of the program.
+    In a daemon thread: waiting for a user who never unlocks it must not keep the program from ending.
     """
     outcome: list[Any] = []
 
@@ -233,9 +232,9 @@ def _within(work: Callable[[], Any]) -> Any:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(_PATIENCE)
+    thread.join(_KEYRING_SECONDS)
     if not outcome:
-        raise KeyringError(f"it gave no answer for {duration(_PATIENCE)}")
+        raise KeyringError(f"it gave no answer for {duration(_KEYRING_SECONDS)}")
     done, value = outcome
     if not done:
         raise KeyringError(value)
@@ -243,7 +242,7 @@ def _within(work: Callable[[], Any]) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """Name a failure without its text: nobody knows what a backend writes in there."""
+    """Name a failure without its text, which could hold the key."""
     if type(error).__name__ == "NoKeyringError":
         return "this system has none"
     return f"it failed with {type(error).__name__}"

@@ -1,10 +1,10 @@
-"""Changes config.toml, and leaves the user's comments, order and blank lines as they are.
+"""Changes config.toml; the user's comments, order and blank lines stay.
 
-    changes ─► new text ─► checked as the program would read it ─► in the place of the old file
+    changes ─► new text ─► read as the program would read it ─► replaces the old file
 
-A value that is there is exchanged, one that is not is put behind the last of its table, a table
-that is not at the end of the file. Nothing is written that would stop the program from reading its
-settings, unless it was stopped before. What the values mean is known by the readers.
+An existing value is replaced, a new one is added after the last of its table, a new table at the end
+of the file. A text that the program could not read is not written, unless the old one could not be
+read either. What the values mean is the readers' matter.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bot.errors import ConfigError, UsageError
-from bot.settings.files import bare, reason, replace_file, temporary_beside
+from bot.settings.files import error_reason, replace_file, temporary_beside, toml_key
 from bot.settings.paths import HOME_VARIABLE
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _HEADER = re.compile(r"^[ \t]*\[", re.MULTILINE)
 
 
 class _Table(NamedTuple):
-    """A [table] of the text: its key (() for what stands above all of them), and from where to where."""
+    """A [table] of the text: its key (() for the lines above the first), and the bounds of its body."""
 
     key: Key
     start: int
@@ -35,11 +35,11 @@ class _Table(NamedTuple):
 
 
 def change_config(file: Path, changes: Mapping[Key, object]) -> str:
-    """Change values of config.toml; None as a value takes the key out. The file need not exist.
+    """Change values of config.toml; None as a value removes the key. The file need not exist.
 
-    A value may be a mapping of further values. Returns what was wrong with the file before and
-    still is, "" when all is well. ConfigError when a change would make a mistake, UsageError when
-    the file cannot be written.
+    A value may be a mapping of further values. Returns the mistake that the file had before and still
+    has, "" when there is none. ConfigError when a change would make a mistake, UsageError when the file
+    cannot be written.
     """
     before = read_config(file)
     text = before
@@ -64,19 +64,21 @@ def read_config(file: Path) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as problem:
-        raise ConfigError(f"{file}: cannot be read: {reason(problem)}") from None
+        raise ConfigError(f"{file}: cannot be read: {error_reason(problem)}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{file}: expected UTF-8 text") from None
     except ValueError as problem:
-        raise ConfigError(f"{file}: not valid TOML: {reason(problem)}", hint="moa-bot config edit") from None
+        raise ConfigError(
+            f"{file}: not valid TOML: {error_reason(problem)}", hint="moa-bot config edit"
+        ) from None
     return text
 
 
 def problem_with(file: Path, text: str) -> UsageError | None:
-    """Return what the program would say of config.toml if it held this text, None when nothing."""
+    """Return the error of reading config.toml with this text, None when there is none."""
     from bot.settings.resolve import resolve
 
-    # In the same folder, because files beside config.toml belong to the settings as well.
+    # In the same folder, because the settings refer to files beside config.toml.
     with temporary_beside(file) as trial:
         trial.write_text(text, encoding="utf-8")
         try:
@@ -87,7 +89,7 @@ def problem_with(file: Path, text: str) -> UsageError | None:
 
 
 def is_set(file: Path, key: Key) -> bool:
-    """Whether the file says something of this key."""
+    """Whether the file has this key."""
     import tomllib
 
     return _holds(tomllib.loads(read_config(file)), key)
@@ -103,7 +105,7 @@ def _changed(text: str, key: Key, value: object) -> str:
         return text if value is None else _added(text, key, value)
     document: Any = tomlkit.parse(text)
     if value is None:
-        _take_out(document, key)
+        _remove(document, key)
         return tomlkit.dumps(document).lstrip("\n")
     table = document
     for part in key[:-1]:
@@ -120,18 +122,18 @@ def _holds(table: object, key: Key) -> bool:
     return True
 
 
-def _take_out(table: Any, key: Key) -> None:
-    """Take a key out, and the tables around it that have become empty."""
+def _remove(table: Any, key: Key) -> None:
+    """Remove a key, and the tables around it that are empty then."""
     first, *rest = key
     if rest:
-        _take_out(table[first], tuple(rest))
+        _remove(table[first], tuple(rest))
         if len(table[first]):
             return
     del table[first]
 
 
 def _added(text: str, key: Key, value: object) -> str:
-    """Put in a value that is not there yet."""
+    """Add a value whose key is not there yet."""
     import tomllib
 
     import tomlkit
@@ -147,7 +149,7 @@ def _added(text: str, key: Key, value: object) -> str:
     try:
         tomllib.loads(made)
     except tomllib.TOMLDecodeError:
-        # The table around it is written in another way, such as `presets = {mine = {…}}`.
+        # The table around it is written inline, such as `presets = {mine = {…}}`.
         document: Any = tomlkit.parse(text)
         inner = document
         for part in outer:
@@ -160,16 +162,16 @@ def _added(text: str, key: Key, value: object) -> str:
 def _line(name: str, value: object) -> str:
     import tomlkit
 
-    return f"{bare(name)} = {tomlkit.item(value).as_string()}\n"
+    return f"{toml_key(name)} = {tomlkit.item(value).as_string()}\n"
 
 
 def _appended(text: str, key: Key, lines: str) -> str:
     head = text.rstrip("\n")
-    return (f"{head}\n\n" if head else "") + f"[{'.'.join(map(bare, key))}]\n{lines}"
+    return (f"{head}\n\n" if head else "") + f"[{'.'.join(map(toml_key, key))}]\n{lines}"
 
 
 def _inserted(text: str, table: _Table, line: str) -> str:
-    """Put a line behind the table's last value: comments further down belong to what follows."""
+    """Insert a line after the table's last value: comments below that belong to what follows."""
     at = table.start
     for found in re.finditer(r"[^\n]*\n?", text[table.start : table.end]):
         if found[0].strip() and not found[0].lstrip().startswith("#"):
@@ -178,7 +180,7 @@ def _inserted(text: str, table: _Table, line: str) -> str:
     if head and not head.endswith("\n"):
         head += "\n"
     if not head and tail:
-        # Above everything else; the file's first comment stays first if it stands by itself.
+        # At the top of the file, but below a first comment that is followed by a blank line.
         comment = re.match(r"(?:#[^\n]*\n)+\n+", tail)
         if comment:
             head, tail = comment[0], tail[comment.end() :]
@@ -187,7 +189,7 @@ def _inserted(text: str, table: _Table, line: str) -> str:
 
 
 def _tables(text: str) -> Iterator[_Table]:
-    """Yield what stands above all tables, and then each [table]."""
+    """Yield the lines above the first table, and then each [table]."""
     import tomllib
 
     marks: list[tuple[Key, int, int]] = [((), 0, 0)]
@@ -197,14 +199,14 @@ def _tables(text: str) -> Iterator[_Table]:
             tomllib.loads(text[: found.start()])
             key = _header_key(tomllib.loads(text[found.start() : end]))
         except tomllib.TOMLDecodeError:
-            continue  # within a list or a text of several lines
+            continue  # inside a list or a string of several lines
         marks.append((key, found.start(), end))
     for index, (key, _, end) in enumerate(marks):
         yield _Table(key, end, marks[index + 1][1] if index + 1 < len(marks) else len(text))
 
 
 def _header_key(tables: object) -> Key:
-    """Return the key of a header that was read by itself. Of [[a.b]] only ("a",), which is no table."""
+    """Return the key of a header that was parsed by itself; [[a.b]] ends in "[]", which is no table."""
     key: list[str] = []
     while isinstance(tables, dict) and tables:
         [(name, tables)] = tables.items()

@@ -1,7 +1,8 @@
 """Endpoints: the services by name, where they are, and where their keys come from.
 
-Keys are looked up here, nearest place first: this run, the environment, the endpoint's `key_cmd`, and
-what `bot.settings.credentials` keeps. They travel in `bot.messages.Endpoint` and never stand in config.toml.
+Keys are looked up here: that of this run, the environment's, that of the endpoint's `key_cmd`, and the
+one that `bot.settings.credentials` has. They travel in `bot.messages.Endpoint` and never stand in
+config.toml.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from bot.errors import KeyMissingError, UsageError
 from bot.messages import Endpoint
-from bot.settings.credentials import FILE_NAME, Found, KeyFile, clean_key
+from bot.settings.credentials import FILE_NAME, FoundKey, KeyFile, clean_key
 from bot.settings.files import Section, read_toml
 from bot.settings.key_command import key_from, split_command
-from bot.settings.paths import config_dir, shipped
+from bot.settings.paths import config_dir, shipped_file
 from bot.settings.quirks import KEYS as QUIRKS
 from bot.settings.quirks import Quirks, read_quirks
 from bot.text.nearest import did_you_mean
@@ -81,42 +82,37 @@ class EndpointConfig:
         """Whether the service is of no use without a key."""
         return self.key_env is not None and not self.on_this_computer
 
-    def find_key(self, environ: Mapping[str, str]) -> str | None:
-        """Return the key, None when there is none. KeyMissingError for what cannot be a key."""
-        found = self.look_up(environ)
-        return found.key if found else None
-
-    def look_up(self, environ: Mapping[str, str]) -> Found | None:
+    def find_key(self, environ: Mapping[str, str]) -> FoundKey | None:
         """Return the key and where it was found, None when there is none.
 
-        KeyMissingError for what cannot be a key, or one that cannot be read; ConfigError for a
-        mistake in keys.toml. The keyring is opened only when the key is known to be in there.
+        KeyMissingError for a text that cannot be a key, or a key that cannot be read; ConfigError for
+        a mistake in keys.toml. The keyring is opened only when the key is known to be in it.
         """
-        if near := self._near(environ):
-            return near
+        if given := self._given_key(environ):
+            return given
         if self.key_cmd:
             where = f"command {self.key_cmd[0]}"
-            return Found(clean_key(key_from(self.key_cmd, self.name), f"{self.name}: {where}"), where)
+            return FoundKey(clean_key(key_from(self.key_cmd, self.name), f"{self.name}: {where}"), where)
         return KeyFile(self.keys_file).get(self.name) if self.keys_file else None
 
-    def key_place(self, environ: Mapping[str, str]) -> str:
-        """Say where the key would be found, "" when there is none; the keyring is not opened, no command run.
+    def key_source(self, environ: Mapping[str, str]) -> str:
+        """Return where the key would be found, "" when there is none; opens no keyring, runs no command.
 
-        Raises as `look_up` does.
+        Raises as `find_key` does.
         """
-        if near := self._near(environ):
-            return near.where
+        if given := self._given_key(environ):
+            return given.source
         if self.key_cmd:
             return f"command {self.key_cmd[0]}"
         place = KeyFile(self.keys_file).places().get(self.name) if self.keys_file else None
         return {"file": f"file {self.keys_file}", "keyring": "system keyring", None: ""}[place]
 
-    def _near(self, environ: Mapping[str, str]) -> Found | None:
-        """Return the key of this run or of the environment."""
+    def _given_key(self, environ: Mapping[str, str]) -> FoundKey | None:
+        """Return the key that was given for this run or in the environment."""
         if self.key and (key := clean_key(self.key, f"The key of {self.name}")):
-            return Found(key, "this run")
+            return FoundKey(key, "this run")
         if self.key_env and (key := clean_key(environ.get(self.key_env, ""), self.key_env)):
-            return Found(key, f"environment {self.key_env}")
+            return FoundKey(key, f"environment {self.key_env}")
         return None
 
 
@@ -146,7 +142,7 @@ def read_endpoints(own: Mapping[str, Section], environ: Mapping[str, str]) -> di
 
     ConfigError for a mistake in the user's tables, UsageError for one in the variable.
     """
-    path = shipped("endpoints.toml")
+    path = shipped_file("endpoints.toml")
     keys_file = config_dir(environ) / FILE_NAME
     endpoints: dict[str, EndpointConfig] = {}
     root = Section(path, read_toml(path))
@@ -177,15 +173,15 @@ def _with_version(url: str) -> str:
     return url if re.search(r"/v\d+(/|$)", url) else f"{url}/v1"
 
 
-def connect(endpoint: EndpointConfig, environ: Mapping[str, str]) -> Endpoint:
+def endpoint_with_key(endpoint: EndpointConfig, environ: Mapping[str, str]) -> Endpoint:
     """Return the service with its key, ready for requests.
 
     KeyMissingError, which names the ways on, when it needs a key and there is none.
     """
     if not endpoint.base_url:
         raise UsageError("The offline service is not running.", hint="Start moa-bot with --demo.")
-    key = endpoint.find_key(environ)
-    if key is None and endpoint.needs_key:
+    found = endpoint.find_key(environ)
+    if found is None and endpoint.needs_key:
         page = KEYS_PAGES.get(endpoint.name)
         where = f" (get one at {page})" if page else ""
         raise KeyMissingError(
@@ -198,7 +194,7 @@ def connect(endpoint: EndpointConfig, environ: Mapping[str, str]) -> Endpoint:
     return Endpoint(
         endpoint.name,
         endpoint.base_url,
-        key,
+        found.key if found else None,
         dict(endpoint.headers),
         quirks.rate,
         quirks.parallel,
@@ -219,7 +215,7 @@ def unknown_endpoint(name: str, endpoints: Mapping[str, EndpointConfig], said: s
 
 
 def _read(name: str, section: Section, base: EndpointConfig | None, source: str) -> EndpointConfig:
-    section.only(("base_url", "key_env", "key_cmd", "headers", *QUIRKS))
+    section.reject_unknown_keys(("base_url", "key_env", "key_cmd", "headers", *QUIRKS))
     url = section.table.get("base_url")
     if url is None and base is None:
         raise section.error("base_url", f"missing; expected {_URL}")

@@ -1,8 +1,7 @@
 """Files read strictly, and replaced in one step.
 
-Every mistake in a file becomes one line that names file, key and expectation.
-
-Says nothing about what the keys mean; that is known by those who read a `Section`.
+Every mistake in a file becomes an error of one line that names the file, the key and what is expected.
+What the keys mean is known by the modules that read a `Section`.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.errors import ConfigError, UsageError
-from bot.settings.values import WrongValue, check, describe, quote
+from bot.settings.values import InvalidValueError, check_value, describe, quote
 from bot.text.nearest import expected_names
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def read_toml(path: Path, *, optional: bool = False) -> dict[str, object]:
     except OSError as problem:
         if optional and isinstance(problem, FileNotFoundError | NotADirectoryError):
             return {}
-        raise ConfigError(f"{path}: cannot be read: {reason(problem)}") from None
+        raise ConfigError(f"{path}: cannot be read: {error_reason(problem)}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: expected UTF-8 text") from None
     except RecursionError:
@@ -60,11 +59,11 @@ def read_text(path: Path, what: str, *, optional: bool = False) -> str:
     except (FileNotFoundError, NotADirectoryError) as problem:
         if optional:
             return ""
-        raise UsageError(f"{what} {path}: cannot be read: {reason(problem)}") from None
+        raise UsageError(f"{what} {path}: cannot be read: {error_reason(problem)}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{what} {path}: expected UTF-8 text") from None
     except (OSError, ValueError) as problem:
-        raise UsageError(f"{what} {path}: cannot be read: {reason(problem)}") from None
+        raise UsageError(f"{what} {path}: cannot be read: {error_reason(problem)}") from None
 
 
 def _text(path: Path) -> str:
@@ -75,8 +74,8 @@ def _text(path: Path) -> str:
     return content.decode("utf-8-sig").replace("\r\n", "\n")
 
 
-def reason(problem: Exception) -> str:
-    """Say why a file could not be read or written, without the path that is named already."""
+def error_reason(problem: Exception) -> str:
+    """Return why a file could not be read or written, without the path, which the message has already."""
     said = problem.strerror if isinstance(problem, OSError) else None
     return said or _one_line(str(problem))
 
@@ -85,16 +84,16 @@ def _one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def bare(key: str) -> str:
+def toml_key(key: str) -> str:
     """Write a key the way TOML does, with quotation marks where they are needed."""
     return key if _BARE.fullmatch(key) else quote(key)
 
 
 class Section:
-    """One table of a TOML file: where it stands, and typed ways to take values from it.
+    """One table of a TOML file, with typed access to its values.
 
     `where` is the table's dotted key, "" for the whole file. Every method raises ConfigError for a
-    value that is not what it should be.
+    value of another type.
     """
 
     def __init__(self, file: Path | str, table: Mapping[str, object], where: str = "") -> None:
@@ -108,19 +107,19 @@ class Section:
 
     def key(self, name: str) -> str:
         """Return the dotted key of `name` in this table."""
-        return f"{self.where}.{bare(name)}" if self.where else bare(name)
+        return f"{self.where}.{toml_key(name)}" if self.where else toml_key(name)
 
     def error(self, name: str, problem: str) -> ConfigError:
-        """Return the line about this key ("" for the table itself)."""
+        """Return the error about this key ("" for the table itself)."""
         key = self.key(name) if name else self.where
         return ConfigError(f"{self.file}: {key}: {problem}" if key else f"{self.file}: {problem}")
 
-    def wrong(self, name: str, expected: str) -> ConfigError:
-        """Return the line that says what was expected and what is there."""
+    def wrong_type(self, name: str, expected: str) -> ConfigError:
+        """Return the error that names what is expected and what is there."""
         return self.error(name, f"expected {expected}, found {describe(self.table[name])}")
 
-    def only(self, names: Iterable[str]) -> None:
-        """Refuse the first key that is not among `names`."""
+    def reject_unknown_keys(self, names: Iterable[str]) -> None:
+        """Raise ConfigError for the first key that is not among `names`."""
         allowed = list(names)
         for key in self.table:
             if key not in allowed:
@@ -133,30 +132,30 @@ class Section:
             return None
         if isinstance(value, str) and value.strip():
             return value
-        raise self.wrong(name, "a text")
+        raise self.wrong_type(name, "a text")
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str | None:
         """Return one of `choices`, None when the key is absent."""
         value = self.table.get(name)
         if value is None or (isinstance(value, str) and value in choices):
             return value
-        raise self.wrong(name, " or ".join(f'"{choice}"' for choice in choices))
+        raise self.wrong_type(name, " or ".join(f'"{choice}"' for choice in choices))
 
-    def flag(self, name: str) -> bool | None:
+    def boolean(self, name: str) -> bool | None:
         """Return true or false, None when the key is absent."""
         value = self.table.get(name)
         if value is None or isinstance(value, bool):
             return value
-        raise self.wrong(name, "true or false")
+        raise self.wrong_type(name, "true or false")
 
-    def whole(self, name: str) -> int | None:
+    def positive_int(self, name: str) -> int | None:
         """Return a whole number above 0, None when the key is absent."""
         value = self.table.get(name)
         if value is None:
             return None
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 10**12:
             return value
-        raise self.wrong(name, "a whole number above 0")
+        raise self.wrong_type(name, "a whole number above 0")
 
     def price(self, name: str) -> float | None:
         """Return a number from 0 on, None when the key is absent."""
@@ -165,13 +164,13 @@ class Section:
             return None
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 10**6:
             return float(value)
-        raise self.wrong(name, "a price in US dollars per million tokens")
+        raise self.wrong_type(name, "a price in US dollars per million tokens")
 
     def option(self, option: Option, folder: Path | None = None) -> object:
-        """Return the value of an option that is there, checked by the table of options."""
+        """Return the value of an option whose key is there, checked by the table of options."""
         try:
-            return check(option, self.table[option.name], folder)
-        except WrongValue as problem:
+            return check_value(option, self.table[option.name], folder)
+        except InvalidValueError as problem:
             raise self.error(option.name, str(problem)) from None
 
     def section(self, name: str) -> Section | None:
@@ -181,7 +180,7 @@ class Section:
             return None
         if isinstance(value, dict):
             return Section(self.file, value, self.key(name))
-        raise self.wrong(name, "a table")
+        raise self.wrong_type(name, "a table")
 
     def sections(self, name: str) -> dict[str, Section]:
         """Return the tables [NAME.x] by x; empty when there are none."""
@@ -194,13 +193,13 @@ class Section:
 
 @contextmanager
 def temporary_beside(path: Path) -> Iterator[Path]:
-    """Lend a new empty file (0600) beside another, whose folder is made if need be; gone afterwards."""
+    """Make an empty file (0600) beside another for the block; also makes the folder if there is none."""
     folder = path.parent
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=folder)
     except OSError as problem:
-        raise UsageError(f"{folder}: cannot be written to: {reason(problem)}") from None
+        raise UsageError(f"{folder}: cannot be written to: {error_reason(problem)}") from None
     os.close(descriptor)
     try:
         yield Path(name)
@@ -210,10 +209,10 @@ def temporary_beside(path: Path) -> Iterator[Path]:
 
 
 def replace_file(path: Path, text: str, *, private: bool = False) -> None:
-    """Put a text in a file's place in one step; its mode stays, a new one is 0600 in a folder of 0700.
+    """Replace a file's text in one step; its mode stays, a new file is 0600 in a folder of 0700.
 
-    A link stays a link: what it leads to is replaced. With `private`, the mode becomes 0600.
-    UsageError when it cannot be done.
+    Of a symbolic link, the target is replaced. With `private`, the mode becomes 0600. UsageError when
+    the file cannot be written.
     """
     path = Path(os.path.realpath(path))
     try:
@@ -226,4 +225,4 @@ def replace_file(path: Path, text: str, *, private: bool = False) -> None:
             fresh.chmod(mode)
             fresh.replace(path)
     except OSError as problem:
-        raise UsageError(f"{path}: cannot be written: {reason(problem)}") from None
+        raise UsageError(f"{path}: cannot be written: {error_reason(problem)}") from None

@@ -1,7 +1,7 @@
 """A key that a command prints: `key_cmd` of an endpoint, for password managers and vaults.
 
-The command is started without a shell, gets no input, and what it writes is the key and nothing
-else's business: no message repeats any of it. It is run once in the life of the program.
+The command is started without a shell and gets no input. What it prints is the key, so no message
+repeats it. It runs once in the life of the process.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from bot.errors import KeyMissingError
 from bot.text.numbers import duration
 
 SECONDS = 10.0
-"""How long a command may take; one that waits for somebody to unlock something needs some."""
+"""How long a command may take; the user may have to unlock something first."""
 
 
 def split_command(value: object) -> tuple[str, ...] | None:
-    """Return a command as its words, from a text (in a shell's quotation) or a list; None for neither."""
+    """Return the words of a command, which is a text quoted as in a shell, or a list; None for others."""
     match value:
         case str():
             try:
@@ -34,7 +34,7 @@ def split_command(value: object) -> tuple[str, ...] | None:
 
 @cache
 def key_from(command: tuple[str, ...], name: str, seconds: float = SECONDS) -> str:
-    """Return what the command prints, without blanks around it; `name` is the endpoint's, for errors.
+    """Return what the command prints, without the blanks around it; `name` is the endpoint's, for errors.
 
     KeyMissingError when it cannot be started, fails, takes too long or prints nothing.
     """
@@ -63,7 +63,7 @@ def key_from(command: tuple[str, ...], name: str, seconds: float = SECONDS) -> s
 
 
 def _failed(name: str, command: tuple[str, ...], how: str) -> KeyMissingError:
-    # Only the program's name: what follows it may be secret as well.
+    # Only the program's name: its arguments may be secret as well.
     return KeyMissingError(
         f"No API key for {name}: its key_cmd {command[0]} {how}.",
         hint=f"Run the command yourself to see why, or set the key another way: moa-bot keys set {name}.",

@@ -1,8 +1,4 @@
-"""How models are named: "MODEL", "MODEL*N", "ENDPOINT:MODEL", with commas between several.
-
-Names only. What is known of a model is in `bot.settings.catalogue`, which service it belongs to
-by default is decided in `bot.app.make_plan`.
-"""
+"""Names of models as users write them: "MODEL", "MODEL*N", "ENDPOINT:MODEL", several with commas."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ MAX_TIMES = 64
 
 
 def parse_model(text: str) -> str:
-    """Return the one model that `text` names, trimmed. ValueError says what was found instead."""
+    """Return the one model that `text` names, trimmed. ValueError says what it is instead."""
     name = text.strip()
     if not name:
         raise ValueError("an empty model name")
@@ -27,9 +23,9 @@ def parse_model(text: str) -> str:
 
 
 def parse_models(items: str | Iterable[str]) -> tuple[str, ...]:
-    """Return every listing of every model in order: "a, b*2" gives ("a", "b", "b").
+    """Return the models in order, each as often as it is listed: ("a", "b", "b") for "a, b*2".
 
-    `items` is a text with commas, or several such texts. ValueError says what was found.
+    `items` is a text with commas, or several such texts. ValueError says what is wrong.
     """
     texts = (items,) if isinstance(items, str) else items
     return tuple(model for text in texts for item in text.split(",") for model in _times(item))
@@ -51,8 +47,7 @@ def _times(item: str) -> tuple[str, ...]:
 def split_endpoint(spec: str, known: Container[str]) -> tuple[str, str]:
     """Return (endpoint, model) of "ENDPOINT:MODEL"; the endpoint is "" unless `known` has it.
 
-    A colon alone proves nothing: "qwen3:8b" is a model's name. ValueError when a known endpoint
-    is followed by nothing.
+    "qwen3:8b" is a model's name. ValueError when no model follows a known endpoint.
     """
     prefix, colon, model = spec.partition(":")
     if not colon or prefix not in known:
@@ -62,8 +57,8 @@ def split_endpoint(spec: str, known: Container[str]) -> tuple[str, str]:
     return prefix, model.strip()
 
 
-def fold(models: Iterable[str]) -> str:
-    """Write a list of models the short way, as `parse_models` reads it: "a, b*2"."""
+def join_models(models: Iterable[str]) -> str:
+    """Return a list of models as one text that `parse_models` reads: "a, b*2"."""
     runs: list[tuple[str, int]] = []
     for model in models:
         if runs and runs[-1][0] == model and runs[-1][1] < MAX_TIMES:

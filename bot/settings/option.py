@@ -1,22 +1,18 @@
-"""What an option is: its names in every place, the values it takes, the panel it stands in.
+"""What an option is: its names, the values it accepts, its section of the help page.
 
-The options themselves are in `bot.settings.options`; reading values is `bot.settings.values`.
+The options themselves are in `bot.settings.options`; values are read in `bot.settings.values`.
 """
 
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 VARIABLE_PREFIX = "MOA_BOT_"
 
 
 class Kind(StrEnum):
-    """What a value is. Models and paths are lists."""
+    """The type of a value. MODELS and PATHS are lists."""
 
     TEXT = "text"
     INT = "int"
@@ -29,7 +25,7 @@ class Kind(StrEnum):
 
 
 class Group(StrEnum):
-    """The panels of the help page."""
+    """The sections of the help page."""
 
     MIXTURE = "Mixture"
     CONVERSATION = "Conversation"
@@ -41,10 +37,9 @@ class Group(StrEnum):
 class Option:
     """One option.
 
-    `name` is its name in snake_case, as in docs/options.md; `default` stands when
-    config/defaults.toml has no value either. `minimum` and `maximum` are inclusive, `above` is
-    exclusive. `in_file` and `in_preset` say whether it may stand in config.toml and in a preset;
-    from the environment every option may come.
+    `default` is used when config/defaults.toml has no value. `minimum` and `maximum` are inclusive,
+    `above` is exclusive. `in_file` and `in_preset` say whether config.toml and a preset may have the
+    option; every option may come from the environment.
     """
 
     name: str
@@ -67,23 +62,13 @@ class Option:
 
     @property
     def attribute(self) -> str:
-        """The attribute of `Settings` (and a safe Python name) that holds the value."""
+        """The attribute of `Settings` with the value; a valid Python name."""
         return _ATTRIBUTES.get(self.name, self.name)
 
     @property
     def flag(self) -> str:
-        """The spelling used in messages, such as "--reference_models"."""
+        """The spelling in messages, such as "--reference_models"."""
         return f"--{self.name}"
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """All spellings of the option: underscores, hyphens, short."""
-        return _spellings(self.name) + ((self.short,) if self.short else ())
-
-    @property
-    def negative_flags(self) -> tuple[str, ...]:
-        """All spellings that switch it off; empty when there is none."""
-        return _spellings(self.negative) if self.negative else ()
 
     @property
     def variable(self) -> str:
@@ -101,13 +86,8 @@ class Option:
         return self.kind in {Kind.MODELS, Kind.PATHS}
 
     @property
-    def python_type(self) -> object:
-        """The annotation for a command-line signature: None means not given."""
-        return _python_types()[self.kind]
-
-    @property
     def spelling(self) -> str:
-        """How a help table names it: "--aggregator, -a MODEL", "--stream / --no_stream"."""
+        """The option in a table of options: "--aggregator, -a MODEL", "--stream / --no_stream"."""
         names = ", ".join((self.flag, self.short) if self.short else (self.flag,))
         if self.negative:
             names += f" / --{self.negative}"
@@ -115,7 +95,7 @@ class Option:
 
     @property
     def expected(self) -> str:
-        """The values it takes, as the end of "expected …"."""
+        """The values it accepts, as the end of "expected …"."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
         return _EXPECTED[self.kind] + self._range()
@@ -144,24 +124,5 @@ _ATTRIBUTES = {"continue": "continue_", "endpoint": "default_endpoint"}
 """Where the option's name is a keyword of Python or a method of `Settings`."""
 
 
-def _spellings(name: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}")))
-
-
 def _plain(number: float) -> str:
     return str(int(number)) if number == int(number) else f"{number:g}"
-
-
-def _python_types() -> Mapping[Kind, object]:
-    from pathlib import Path
-
-    return {
-        Kind.TEXT: str | None,
-        Kind.INT: int | None,
-        Kind.FLOAT: float | None,
-        Kind.BOOL: bool | None,
-        Kind.MODEL: str | None,
-        Kind.MODELS: list[str] | None,
-        Kind.PATH: Path | None,
-        Kind.PATHS: list[Path] | None,
-    }

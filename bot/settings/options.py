@@ -1,8 +1,6 @@
-"""The table of options: the one place where an option is declared.
+"""The table of options, of which command line, environment, config.toml, presets and docs are made.
 
-Command line, environment, config.toml, presets, `config show` and docs/options.md are all made
-from it. What a declaration may say is in `bot.settings.option`; deciding between several values
-of an option is `bot.settings.resolve`.
+Which of several values of an option is used is decided in `bot.settings.resolve`.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ OPTIONS: tuple[Option, ...] = (
            in_preset=True,
            help="The longest answer of a reference model, in tokens; as max_tokens if not given."),
     Option("min_references", Kind.INT, Group.MIXTURE, metavar="N", minimum=0, maximum=1000, in_preset=True,
-           help="Continue once N reference models have answered; 0: even without any."),
+           help="The fewest reference models that must answer; with 0 the reply comes even without any."),
     Option("mode", Kind.TEXT, Group.MIXTURE, metavar="MODE", default="moa", choices=("moa", "rank"),
            in_preset=True,
            help="moa: the aggregator writes the reply; rank: it only picks the best of the last answers."),
@@ -47,8 +45,7 @@ OPTIONS: tuple[Option, ...] = (
            in_preset=True,
            help="End a round after this time; if not given, twice its median answer, at least 10 s."),
     Option("quorum", Kind.FLOAT, Group.MIXTURE, metavar="N", maximum=1000, above=0, in_preset=True,
-           help="Once N references (below 1: this share of them) have answered, wait only "
-                "--grace longer."),
+           help="Once N references (below 1: this share of them) have answered, wait only --grace longer."),
     Option("grace", Kind.FLOAT, Group.MIXTURE, metavar="SECONDS", default=2.0, minimum=0, maximum=86400,
            unit="seconds", in_preset=True,
            help="How long a round waits for the others once there is a quorum."),
@@ -123,4 +120,4 @@ EXCLUSIVE: tuple[tuple[str, str], ...] = (
     ("continue", "resume"),
     ("demo", "local"),
 )
-"""Pairs that cannot be said in one breath; said in different places, the nearer one wins."""
+"""Pairs that exclude each other at one level; of different levels, the nearer one wins."""

@@ -1,9 +1,7 @@
-"""Where everything lies: the user's folders, and the settings that come with the program.
+"""Paths of the user's files, and of the settings that come with the program. Nothing is created here.
 
-Names only: nothing is created here, by importing or by asking.
-
-    MOA_BOT_HOME set     config.toml, presets/, conversations.db, logs/ … all in that one folder
-    else                 the platform's own folders for settings and for data
+MOA_BOT_HOME set     config.toml, presets/, conversations.db, logs/ … all in that one folder
+else                 the platform's own folders for settings and for data
 """
 
 from __future__ import annotations
@@ -19,9 +17,9 @@ if TYPE_CHECKING:
 
 HOME_VARIABLE = "MOA_BOT_HOME"
 INSTRUCTION = "aggregate.md"
-"""The aggregate-and-synthesize instruction: shipped in `config/`, or the user's own beside config.toml."""
+"""The aggregator's instruction: shipped in `config/`, or the user's own beside config.toml."""
 RANKING = "rank.md"
-"""The instruction of an aggregator that picks one of the answers; as above."""
+"""The instruction of an aggregator that picks one of the answers; likewise."""
 _NAME = "moa-bot"
 
 
@@ -65,20 +63,20 @@ def store_file(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def log_file(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the current log; older ones lie beside it."""
+    """Return the current log file; older ones are beside it."""
     return data_dir(environ) / "logs" / "moa-bot.log"
 
 
 def prompt_history_file(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return what the arrow keys bring back at the prompt."""
+    """Return the file of the prompts that the arrow keys recall."""
     return data_dir(environ) / "prompt_history"
 
 
-def shipped(name: str, package: Path = Path(__file__).parent.parent) -> Path:
+def shipped_file(name: str, package: Path = Path(__file__).parent.parent) -> Path:
     """Return the path of `name` in the settings that come with the program.
 
-    They lie in the package's `_config` once installed from a wheel, and in `config` beside the
-    package in a checkout or an editable install. MoaError when they lie in neither.
+    In an installed wheel they are in the package's folder `_config`, in a checkout or an editable
+    install in the folder `config` beside the package. MoaError when they are in neither.
     """
     for folder in (package / "_config", package.parent / "config"):
         if (folder / "defaults.toml").is_file():

@@ -6,7 +6,7 @@
         {model = "C", temperature = 0.2}]
     rounds = 2                                and other options of the mixture, by name
     [[layers]]                                instead of reference_models: a layer with its own models
-    [agents."MODEL"]                          what belongs to a model wherever it sits
+    [agents."MODEL"]                          values of a model, in whatever slots it is
 
 Finding presets is `bot.settings.presets`.
 """
@@ -38,10 +38,10 @@ _MODEL = 'a model (a name, or a table such as {model = "NAME", temperature = 0.3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Preset:
-    """A mixture. An agent's endpoint is "" where it is left to the default endpoint.
+    """A mixture. An agent's endpoint is "" when the default endpoint is meant.
 
-    `layers` holds at least one layer; `agents` what belongs to a model wherever it sits, by
-    "MODEL" or "ENDPOINT:MODEL"; `values` options by name; `source` the file it comes from.
+    `layers` has at least one layer; `model_defaults` the values of a model in whatever slots it is, by
+    "MODEL" or "ENDPOINT:MODEL"; `values` options by name; `source` is the file that it comes from.
     """
 
     name: str
@@ -49,13 +49,15 @@ class Preset:
     note: str
     aggregator: Agent
     layers: tuple[tuple[Agent, ...], ...]
-    agents: Mapping[str, Agent] = field(default_factory=dict)
+    model_defaults: Mapping[str, Agent] = field(default_factory=dict)
     values: Mapping[str, object] = field(default_factory=dict)
     source: str = ""
 
-    def slot(self, agent: Agent) -> Agent:
-        """Fill in what the preset says of this agent's model and the agent itself does not."""
-        known = self.agents.get(f"{agent.endpoint}:{agent.model}") or self.agents.get(agent.model)
+    def with_model_defaults(self, agent: Agent) -> Agent:
+        """Return the agent with the preset's values for its model where it has none of its own."""
+        known = self.model_defaults.get(f"{agent.endpoint}:{agent.model}") or self.model_defaults.get(
+            agent.model
+        )
         if known is None:
             return agent
         return Agent(
@@ -67,13 +69,13 @@ class Preset:
             known.reasoning if agent.reasoning is None else agent.reasoning,
         )
 
-    def everyone(self) -> tuple[Agent, ...]:
-        """Return all slots, layer by layer, the aggregator last."""
+    def agents(self) -> tuple[Agent, ...]:
+        """Return the agents of all slots, layer by layer, the aggregator last."""
         return (*(agent for layer in self.layers for agent in layer), self.aggregator)
 
 
 def read_preset(name: str, section: Section, endpoints: Collection[str]) -> Preset:
-    """Return the preset in this table; `endpoints` are the names that "ENDPOINT:MODEL" may have.
+    """Return the preset in this table; `endpoints` are the names that may precede a model's.
 
     ConfigError for any mistake in it.
     """
@@ -81,7 +83,7 @@ def read_preset(name: str, section: Section, endpoints: Collection[str]) -> Pres
 
 
 class _Reader:
-    """One preset being read."""
+    """Reads one preset."""
 
     def __init__(self, root: Section, endpoints: Collection[str]) -> None:
         self.root = root
@@ -89,7 +91,7 @@ class _Reader:
 
     def preset(self, name: str) -> Preset:
         root = self.root
-        root.only(_KEYS)
+        root.reject_unknown_keys(_KEYS)
         folder = Path(root.file).parent
         values = {key: root.option(BY_NAME[key], folder) for key in PRESET_OPTIONS if key in root}
         if "system" in values and "system_file" in values:
@@ -109,14 +111,14 @@ class _Reader:
         )
         return replace(
             preset,
-            aggregator=preset.slot(preset.aggregator),
-            layers=tuple(tuple(preset.slot(agent) for agent in layer) for layer in layers),
+            aggregator=preset.with_model_defaults(preset.aggregator),
+            layers=tuple(tuple(preset.with_model_defaults(agent) for agent in layer) for layer in layers),
         )
 
     def aggregator(self) -> Agent:
         if "aggregator" not in self.root:
             raise self.root.error("aggregator", f"missing; expected {_MODEL}")
-        agents = self.slots(self.root.table["aggregator"], self.root.key("aggregator"))
+        agents = self.agents_of(self.root.table["aggregator"], self.root.key("aggregator"))
         if len(agents) != 1:
             raise self.root.error("aggregator", f"expected one model, found {len(agents)}")
         return agents[0]
@@ -129,14 +131,14 @@ class _Reader:
             return (self.layer(root),)
         tables = root.table["layers"]
         if not (isinstance(tables, list) and 1 <= len(tables) <= MAX_ROUNDS):
-            raise root.wrong("layers", f"from 1 to {MAX_ROUNDS} tables [[layers]]")
+            raise root.wrong_type("layers", f"from 1 to {MAX_ROUNDS} tables [[layers]]")
         layers = []
         for number, table in enumerate(tables, start=1):
             where = f"{root.key('layers')}[{number}]"
             if not isinstance(table, dict):
                 raise self.error(where, f"expected a table [[layers]], found {describe(table)}")
             section = Section(root.file, table, where)
-            section.only(("reference_models",))
+            section.reject_unknown_keys(("reference_models",))
             if "reference_models" not in section:
                 raise section.error("reference_models", "missing; expected a list of models")
             layers.append(self.layer(section))
@@ -145,17 +147,17 @@ class _Reader:
     def layer(self, section: Section) -> tuple[Agent, ...]:
         items = section.table["reference_models"]
         if not isinstance(items, list):
-            raise section.wrong("reference_models", "a list of models")
+            raise section.wrong_type("reference_models", "a list of models")
         key = section.key("reference_models")
         numbered = enumerate(items, start=1)
-        return tuple(agent for number, item in numbered for agent in self.slots(item, f"{key}[{number}]"))
+        return tuple(agent for number, item in numbered for agent in self.agents_of(item, f"{key}[{number}]"))
 
-    def slots(self, item: object, where: str) -> tuple[Agent, ...]:
-        """Read one item of a list, a string or a table: as many agents as it stands for."""
+    def agents_of(self, item: object, where: str) -> tuple[Agent, ...]:
+        """Read one item of a list, a string or a table; it may stand for several agents."""
         own, text = Agent("", ""), item
         if isinstance(item, dict):
             table = Section(self.root.file, item, where)
-            table.only(("model", *_OWN_KEYS))
+            table.reject_unknown_keys(("model", *_OWN_KEYS))
             if "model" not in table:
                 raise table.error("model", "missing; expected a model's name")
             own, text, where = self.agent(table), item["model"], table.key("model")
@@ -169,8 +171,8 @@ class _Reader:
         return tuple(replace(own, model=model, endpoint=endpoint) for endpoint, model in pairs)
 
     def agent(self, section: Section) -> Agent:
-        """Read what a table says of an agent, all but its model."""
-        section.only(("model", *_OWN_KEYS) if "model" in section else _OWN_KEYS)
+        """Read the values of an agent in a table, all but its model."""
+        section.reject_unknown_keys(("model", *_OWN_KEYS) if "model" in section else _OWN_KEYS)
         endpoint = section.text("endpoint") or ""
         if endpoint and endpoint not in self.endpoints:
             hint = expected_names(endpoint, list(self.endpoints))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Presets:
-    """All presets there are; each is read when it is asked for."""
+    """All presets by name; each is read when it is asked for."""
 
     def __init__(self, own: Mapping[str, Section], folder: Path, endpoints: Collection[str]) -> None:
         """Take the user's tables, the folder of the user's files, and the names of endpoints."""
@@ -36,20 +36,20 @@ class Presets:
         self._folder = folder
 
     def names(self) -> tuple[str, ...]:
-        """Return the names, "default" first, the others by the alphabet."""
-        names = {*self._own, *_stems(self._folder), *_stems(paths.shipped("presets"))}
+        """Return the names, "default" first, the others in alphabetical order."""
+        names = {*self._own, *_stems(self._folder), *_stems(paths.shipped_file("presets"))}
         return tuple(sorted(names, key=lambda name: (name != "default", name)))
 
     def get(self, name: str) -> Preset:
         """Return a preset.
 
-        UsageError, with the nearest name and the list, for one that is not there; ConfigError for
-        a mistake in it.
+        UsageError, with the nearest name and the list, when there is none of that name; ConfigError
+        for a mistake in it.
         """
         if name in self._own:
             return read_preset(name, self._own[name], self._endpoints)
-        for folder in (self._folder, paths.shipped("presets")):
-            # Names are compared with the folder's list, so that none can lead out of it.
+        for folder in (self._folder, paths.shipped_file("presets")):
+            # Names are compared with the folder's list, so that none can be a path out of it.
             if name in _stems(folder):
                 file = folder / f"{name}.toml"
                 return read_preset(name, Section(file, read_toml(file)), self._endpoints)
@@ -70,7 +70,7 @@ def load_presets(user: UserFile, endpoints: Mapping[str, EndpointConfig]) -> Pre
     """Return the presets of config.toml and its folder. ConfigError for a mistake in config.toml."""
     presets = Presets(user.presets, user.folder / "presets", (*endpoints, DEMO))
     for name in user.presets:
-        presets.get(name)  # a mistake is said even while its preset is not in use
+        presets.get(name)  # a mistake is an error even while its preset is not in use
     return presets
 
 
@@ -90,7 +90,7 @@ def retired(preset: Preset, catalogue: Catalogue, endpoint: str = "together") ->
     `endpoint` is the default endpoint in force. Nothing retired, or all of it asked elsewhere,
     gives ((), "").
     """
-    asked = dict.fromkeys((agent.endpoint or endpoint, agent.model) for agent in preset.everyone())
+    asked = dict.fromkeys((agent.endpoint or endpoint, agent.model) for agent in preset.agents())
     gone = tuple(
         model
         for service, model in asked

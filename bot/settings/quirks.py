@@ -1,7 +1,7 @@
-"""How a service departs from the API it says it speaks, and how much of it may be asked at once.
+"""How a service differs from the OpenAI API, and its limits.
 
 Read from an endpoint's table; applied where requests are made (`bot.client.provider`), where they wait
-(`bot.client.retry`) and where thinking is switched (`bot.settings.catalogue`).
+(`bot.client.retry`) and where thinking is set (`bot.settings.catalogue`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 if TYPE_CHECKING:
     from bot.settings.files import Section
 
-Switch = Literal["reasoning", "reasoning_effort", "chat_template_kwargs", "think", "thinking", "none"]
-"""How thinking is switched, by the field of the request that does it."""
+ThinkingSwitch = Literal["reasoning", "reasoning_effort", "chat_template_kwargs", "think", "thinking", "none"]
+"""The field of a request that sets how much a model thinks."""
 
 KEYS = ("ask_usage", "max_tokens_field", "rejects", "thinking", "rate", "parallel")
 _LENGTHS = ("max_tokens", "max_completion_tokens")
@@ -24,30 +24,30 @@ _FASTEST = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Quirks:
-    """What is particular about a service.
+    """The differences of one service.
 
-    `ask_usage` is off where the token counts of a stream come unasked and asking is an error.
-    `rejects` are fields of a request that it refuses; `rate` is requests a minute, `parallel` how
-    many at once, None where there is no limit.
+    `ask_usage` is off when the service counts the tokens of a stream unasked and refuses to be asked.
+    `rejects` are fields of a request that it refuses; `rate` is requests a minute, `parallel` requests
+    at once, None for no limit.
     """
 
     ask_usage: bool = True
     max_tokens_field: str = "max_tokens"
     rejects: tuple[str, ...] = ()
-    thinking: Switch = "reasoning"
+    thinking: ThinkingSwitch = "reasoning"
     rate: float | None = None
     parallel: int | None = None
 
 
 def read_quirks(section: Section, base: Quirks) -> Quirks:
-    """Return what an endpoint's table says, and `base` where it says nothing. ConfigError for a mistake."""
-    ask = section.flag("ask_usage")
-    thinking = section.choice("thinking", get_args(Switch))
+    """Return the quirks of an endpoint's table; what it lacks is as in `base`. ConfigError for a mistake."""
+    ask = section.boolean("ask_usage")
+    thinking = section.choice("thinking", get_args(ThinkingSwitch))
     return Quirks(
         base.ask_usage if ask is None else ask,
         section.choice("max_tokens_field", _LENGTHS) or base.max_tokens_field,
         _rejects(section) if "rejects" in section else base.rejects,
-        cast("Switch", thinking) if thinking else base.thinking,
+        cast("ThinkingSwitch", thinking) if thinking else base.thinking,
         _rate(section) if "rate" in section else base.rate,
         _parallel(section) if "parallel" in section else base.parallel,
     )
@@ -56,7 +56,7 @@ def read_quirks(section: Section, base: Quirks) -> Quirks:
 def _rejects(section: Section) -> tuple[str, ...]:
     names = section.table["rejects"]
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
-        raise section.wrong("rejects", "a list of a request's fields")
+        raise section.wrong_type("rejects", "a list of a request's fields")
     if needed := _NEEDED.intersection(names):
         raise section.error("rejects", f"no request can go without {' and '.join(sorted(needed))}")
     return tuple(names)
@@ -66,11 +66,11 @@ def _rate(section: Section) -> float | None:
     value = section.table["rate"]
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _FASTEST:
         return float(value) or None
-    raise section.wrong("rate", "requests a minute, 0 for no limit")
+    raise section.wrong_type("rate", "requests a minute, 0 for no limit")
 
 
 def _parallel(section: Section) -> int | None:
     value = section.table["parallel"]
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_PARALLEL:
         return value or None
-    raise section.wrong("parallel", "how many calls at once, 0 for any number")
+    raise section.wrong_type("parallel", "how many calls at once, 0 for any number")

@@ -1,7 +1,7 @@
-"""Settings: every option's value, typed, and where it was said.
+"""Settings: every option's value, typed, and its source.
 
-Made by `bot.settings.resolve`; nothing is decided here. `endpoint()` gives a service with its key;
-`bot.app.make_plan` makes of them what the mixture runs.
+Made by `bot.settings.resolve`; nothing is decided here. `endpoint()` returns a service with its key;
+`bot.app.make_plan` makes the mixture's plan of the settings.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from bot.settings.endpoints import SHIPPED, TOGETHER, EndpointConfig, connect, unknown_endpoint
+from bot.settings.endpoints import SHIPPED, TOGETHER, EndpointConfig, endpoint_with_key, unknown_endpoint
 from bot.settings.options import BY_NAME
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bot.settings.presets import Presets
 
 
-_KEPT = (
+_STORED = (
     "preset",
     "aggregator",
     "reference_models",
@@ -41,7 +41,7 @@ _KEPT = (
 
 
 class Level(IntEnum):
-    """Where a value can be said; the nearer one, the smaller number, wins."""
+    """Where a value can be given; the nearest level, the smallest number, wins."""
 
     COMMAND = 0
     OUTER = 1
@@ -52,7 +52,7 @@ class Level(IntEnum):
 
 
 class Source(NamedTuple):
-    """Where a value was said, such as "option --rounds" or "preset moa"; `str` gives the text."""
+    """Where a value was given, such as "option --rounds" or "preset moa"; `str` returns the text."""
 
     level: Level
     text: str
@@ -64,12 +64,12 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Settings:
-    """The values of all options, and what they are about.
+    """The values of all options, their sources, and the services, models and presets they refer to.
 
-    Two are not called as the option is: `continue_` (--continue) and `default_endpoint`
-    (--endpoint). `preset` is the whole preset, its name is `preset.name`. `reference_models`
-    lists every call of the first layer; the layers themselves are in the plan (`bot.app.make_plan`).
-    `sources` knows every option by its name. `folder` is the configuration folder.
+    Two fields have another name than the option: `continue_` (--continue) and `default_endpoint`
+    (--endpoint). `preset` is the whole preset. `reference_models` has one name for each slot of the
+    first layer; the layers themselves are in the plan (`bot.app.make_plan`). `sources` has the source
+    of each option by the option's name. `folder` is the configuration folder.
     """
 
     preset: Preset
@@ -129,14 +129,14 @@ class Settings:
         return self.preset.name if name == "preset" else getattr(self, BY_NAME[name].attribute)
 
     def endpoint(self, name: str, environ: Mapping[str, str] = os.environ) -> Endpoint:
-        """Return a service with its key from the environment.
+        """Return a service with its key.
 
-        UsageError for an unknown name; KeyMissingError, which names the ways on, when the service
+        UsageError for an unknown name; KeyMissingError, which says what can be done, when the service
         needs a key and there is none. A service on this computer needs none.
         """
         if name not in self.endpoints:
             raise unknown_endpoint(name, self.endpoints)
-        return connect(self.endpoints[name], environ)
+        return endpoint_with_key(self.endpoints[name], environ)
 
     def with_endpoint(self, name: str, base_url: str, key: str | None = None) -> Settings:
         """Return settings in which that service is at `base_url` (and has this key)."""
@@ -145,7 +145,7 @@ class Settings:
         return replace(self, endpoints={**self.endpoints, name: changed})
 
     def processes(self) -> int:
-        """Return the number of worker processes: as wished, else one per reference and per core at most."""
+        """Return the number of worker processes: `num_proc`, else one per reference, at most one per core."""
         if self.num_proc is not None:
             return self.num_proc
         layers = self.preset.layers if self._from_preset("reference_models") else (self.reference_models,)
@@ -153,21 +153,21 @@ class Settings:
         return max(1, min(max(map(len, layers)), cores or 1))
 
     def notices(self) -> tuple[str, ...]:
-        """Return what the user should know before the first prompt, in whole sentences."""
+        """Return what the user should know before the first prompt, in sentences."""
         from bot.settings.presets import retired
 
-        # A service at an address of the user's own may well serve what Together no longer does.
+        # A service at another address may still serve what Together no longer does.
         elsewhere = self.endpoints[TOGETHER].source != SHIPPED
         if elsewhere or not (self._from_preset("aggregator") or self._from_preset("reference_models")):
             return ()
         _, sentence = retired(self.preset, self.catalogue, self.default_endpoint)
         return (sentence,) if sentence else ()
 
-    def kept(self) -> dict[str, object]:
-        """Return what a stored conversation remembers of its mixture, as values for JSON."""
-        # Which service is the default is kept only where somebody has said it.
-        unsaid = {"endpoint"} if self.sources["endpoint"].level is Level.DEFAULTS else set()
-        values = {name: self.value(name) for name in _KEPT if name not in unsaid}
+    def stored_options(self) -> dict[str, object]:
+        """Return the options of the mixture that a stored conversation remembers, as values for JSON."""
+        # The default endpoint is stored only if the user has chosen it.
+        left_out = {"endpoint"} if self.sources["endpoint"].level is Level.DEFAULTS else set()
+        values = {name: self.value(name) for name in _STORED if name not in left_out}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     def _from_preset(self, name: str) -> bool:

@@ -1,7 +1,4 @@
-"""What `moa-bot config show` shows: every value and where it was said. Never a key.
-
-Builds plain values; printing them is for the caller.
-"""
+"""What `moa-bot config show` shows: every value and its source, never a key. The caller prints it."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bot.errors import KeyMissingError
-from bot.settings.model_names import fold
+from bot.settings.model_names import join_models
 from bot.settings.option import Kind
 from bot.settings.options import OPTIONS
 from bot.settings.paths import INSTRUCTION
@@ -23,20 +20,20 @@ if TYPE_CHECKING:
 
 
 class Row(NamedTuple):
-    """One line: a key, its value in one line of text, and where that was said."""
+    """One line: a key, its value as text on one line, and the value's source."""
 
     key: str
     value: str
     source: str
 
 
-def config_show(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[Row]:
-    """Return all options in the order of their table, then the services and the files."""
+def config_rows(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[Row]:
+    """Return a row for each option in the order of their table, then for services and files."""
     rows = []
     for option in OPTIONS:
         value = settings.value(option.name)
         if option.kind is Kind.MODELS and isinstance(value, tuple):
-            value = fold(value)
+            value = join_models(value)
         rows.append(Row(option.name, _line(value), str(settings.sources[option.name])))
     for name, endpoint in settings.endpoints.items():
         rows.append(Row(f"endpoints.{name}", _service(endpoint, environ), endpoint.source))
@@ -47,7 +44,7 @@ def config_show(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
 
 
 def config_json(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, object]:
-    """Return the same as values for JSON: config_file, options {name: value, source}, endpoints."""
+    """Return the same for JSON: config_file, options {name: {value, source}}, endpoints."""
     options = {
         option.name: {
             "value": _plain(settings.value(option.name)),
@@ -70,7 +67,7 @@ def config_json(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
 
 def _key(endpoint: EndpointConfig, environ: Mapping[str, str]) -> str:
     try:
-        found = bool(endpoint.key_place(environ))
+        found = bool(endpoint.key_source(environ))
     except KeyMissingError:
         return "not usable"
     if found:

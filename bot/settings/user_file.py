@@ -1,4 +1,4 @@
-"""The user's config.toml, read strictly and taken apart by kind of table.
+"""The user's config.toml, read strictly and split into its kinds of tables.
 
 rounds = 2                        options by name, at the top
 [endpoints.NAME]                  services: bot.settings.endpoints
@@ -21,7 +21,7 @@ _TABLES = ("endpoints", "presets", "models")
 
 
 class UserFile(NamedTuple):
-    """What config.toml says: checked option values by name, and its tables, still to be read."""
+    """The contents of config.toml: checked option values by name, and its tables, not yet read."""
 
     file: Path
     options: Mapping[str, object]
@@ -31,7 +31,7 @@ class UserFile(NamedTuple):
 
     @property
     def folder(self) -> Path:
-        """The configuration folder; relative paths in the file start there."""
+        """The configuration folder; relative paths in the file start here."""
         return self.file.parent
 
 
@@ -41,7 +41,7 @@ def read_user_file(file: Path) -> UserFile:
     for name, option in BY_NAME.items():
         if name in root and not option.in_file:
             raise root.error(name, f"not a setting for a file; expected {option.flag} or {option.variable}")
-    root.only((*FILE_OPTIONS, *_TABLES))
+    root.reject_unknown_keys((*FILE_OPTIONS, *_TABLES))
     options = {name: root.option(BY_NAME[name], file.parent) for name in FILE_OPTIONS if name in root}
     endpoints, presets, models = (root.sections(name) for name in _TABLES)
     return UserFile(file, options, endpoints, presets, models)

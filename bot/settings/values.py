@@ -1,8 +1,7 @@
 """One value of one option: read from text or TOML, and checked against the table of options.
 
-Every way in ends in `check`, so that an option takes the same values wherever they come from.
-A wrong value raises `WrongValue`, whose text is "expected …, found …"; the caller knows the place
-and puts it in front.
+Every source ends in `check_value`, so that an option accepts the same values wherever they come from.
+A wrong value raises `InvalidValueError`, whose text is "expected …, found …"; the caller adds the source.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _SHOWN = 40
 _HUGE = 10**20
 
 
-class WrongValue(ValueError):  # noqa: N818 - read as a sentence where it is raised: "raise WrongValue(expected)"
+class InvalidValueError(ValueError):
     """A value that an option does not take."""
 
     def __init__(self, expected: str, found: str) -> None:
@@ -32,7 +31,7 @@ class WrongValue(ValueError):  # noqa: N818 - read as a sentence where it is rai
 
 
 def describe(value: object) -> str:
-    """Name a value in an error message: short, on one line, whatever it is."""
+    """Describe a value for an error message, on one short line."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
@@ -52,11 +51,11 @@ def quote(text: str) -> str:
     return '"' + escaped.replace('"', '\\"') + '"'
 
 
-def check(option: Option, value: object, folder: Path | None = None) -> object:
-    """Return `value` in the form that `Settings` keeps it in.
+def check_value(option: Option, value: object, folder: Path | None = None) -> object:
+    """Return `value` in the form that `Settings` has.
 
     Lists become tuples, models are expanded ("a*2" to two), paths are completed by `folder` when
-    they are relative. WrongValue otherwise.
+    they are relative. InvalidValueError otherwise.
     """
     match option.kind:
         case Kind.INT:
@@ -81,31 +80,31 @@ def check(option: Option, value: object, folder: Path | None = None) -> object:
                 and known
             ):
                 return value
-    raise WrongValue(option.expected, describe(value))
+    raise InvalidValueError(option.expected, describe(value))
 
 
-def from_text(option: Option, text: str, separator: str) -> object:
-    """Read an environment variable's text; `separator` stands between paths."""
+def parse_text(option: Option, text: str, separator: str) -> object:
+    """Read a text, such as an environment variable's; `separator` is between paths."""
     match option.kind:
         case Kind.INT | Kind.FLOAT:
             number: type[int | float] = int if option.kind is Kind.INT else float
             try:
-                return check(option, number(text.strip()))
+                return check_value(option, number(text.strip()))
             except ValueError:
-                raise WrongValue(option.expected, quote(text)) from None
+                raise InvalidValueError(option.expected, quote(text)) from None
         case Kind.BOOL:
             word = text.strip().lower()
             if word not in _TRUE | _FALSE:
-                raise WrongValue("1 or 0 (or true/false, yes/no, on/off)", quote(text))
+                raise InvalidValueError("1 or 0 (or true/false, yes/no, on/off)", quote(text))
             return word in _TRUE
         case Kind.PATHS:
-            return check(option, [part for part in text.split(separator) if part])
+            return check_value(option, [part for part in text.split(separator) if part])
         case _:
-            return check(option, text)
+            return check_value(option, text)
 
 
 def _is_unicode(text: str) -> bool:
-    # Bytes that are not UTF-8 arrive from the command line as lone surrogates.
+    # Bytes that are not UTF-8 come from the command line as lone surrogates.
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -131,17 +130,17 @@ def _models(option: Option, value: object) -> object:
             return parse_models(value)
         if option.kind is Kind.MODELS and isinstance(value, list | tuple):
             return parse_models(_texts(option, value))
-    except WrongValue:
+    except InvalidValueError:
         raise
     except ValueError as problem:
-        raise WrongValue(option.expected, str(problem)) from None
-    raise WrongValue(option.expected, describe(value))
+        raise InvalidValueError(option.expected, str(problem)) from None
+    raise InvalidValueError(option.expected, describe(value))
 
 
 def _texts(option: Option, items: Sequence[object]) -> list[str]:
     for item in items:
         if not isinstance(item, str):
-            raise WrongValue(option.expected, f"{describe(item)} in it")
+            raise InvalidValueError(option.expected, f"{describe(item)} in it")
     return [str(item) for item in items]
 
 
@@ -151,14 +150,14 @@ def _paths(option: Option, value: object, folder: Path | None) -> object:
     if not all(
         isinstance(item, str | Path) and str(item).strip() and "\0" not in str(item) for item in items
     ):
-        raise WrongValue(option.expected, describe(value))
+        raise InvalidValueError(option.expected, describe(value))
     paths = tuple(_complete(str(item), folder) for item in items)
     return paths if several else paths[0]
 
 
 def _complete(text: str, folder: Path | None) -> Path:
     path = Path(text)
-    # Of a user that does not exist, reading will say that there is no such file.
+    # "~name" of a user that does not exist stays; reading the file then fails.
     with suppress(RuntimeError):
         path = path.expanduser()
     return path if folder is None else folder / path

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import ConfigError, UsageError
-from bot.settings.assign import read_name, read_value
+from bot.settings.config_key import parse_key, parse_value
 from bot.settings.edit import _changed, change_config
 from bot.settings.options import FILE_OPTIONS
 
@@ -233,7 +233,7 @@ def test_a_folder_that_cannot_be_made(home: Path) -> None:
 )
 def test_names(name: str, key: tuple[str, ...]) -> None:
     """A typed name is the key it looks like; the dots of a model's name need no quotation marks."""
-    assert read_name(name) == key
+    assert parse_key(name) == key
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_names(name: str, key: tuple[str, ...]) -> None:
 def test_names_of_nothing(name: str) -> None:
     """What is no setting is a mistake of usage, in one line."""
     with pytest.raises(UsageError) as caught:
-        read_name(name)
+        parse_key(name)
     assert "\n" not in caught.value.message
 
 
@@ -265,14 +265,14 @@ def test_names_of_nothing(name: str) -> None:
 )
 def test_values(name: str, text: str, value: object) -> None:
     """A typed text becomes the kind of value that its setting has."""
-    made = read_value(read_name(name), text)
+    made = parse_value(parse_key(name), text)
     assert (made, type(made)) == (value, type(value))
 
 
 def test_a_path_is_that_of_where_it_was_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A relative path is completed: in config.toml it would start at another folder."""
     monkeypatch.chdir(tmp_path)
-    assert read_value(("system_file",), "role.txt") == str(tmp_path / "role.txt")
+    assert parse_value(("system_file",), "role.txt") == str(tmp_path / "role.txt")
 
 
 @pytest.mark.parametrize(
@@ -281,14 +281,14 @@ def test_a_path_is_that_of_where_it_was_typed(monkeypatch: pytest.MonkeyPatch, t
 def test_values_of_the_wrong_kind(name: str, text: str) -> None:
     """They are a mistake of usage that names the setting."""
     with pytest.raises(UsageError, match=name):
-        read_value(read_name(name), text)
+        parse_value(parse_key(name), text)
 
 
 @given(st.sampled_from(FILE_OPTIONS), st.text(max_size=20))
 def test_any_text_is_a_value_or_a_mistake(name: str, text: str) -> None:
     """Nothing that is typed makes a traceback, and what is taken can be written down."""
     try:
-        value = read_value((name,), text)
+        value = parse_value((name,), text)
     except UsageError:
         return
     assert name in tomllib.loads(_changed("", (name,), value))

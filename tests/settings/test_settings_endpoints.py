@@ -12,7 +12,7 @@ from bot.app.make_plan import make_plan
 from bot.errors import ExitCode, KeyMissingError, UsageError
 from bot.messages import Endpoint
 from bot.settings.endpoints import is_loopback_url
-from bot.settings.show import config_json, config_show
+from bot.settings.show import config_json, config_rows
 
 if TYPE_CHECKING:
     from conftest import Home
@@ -147,7 +147,7 @@ def test_no_key_is_ever_shown(home: Home) -> None:
     )
     environ = {"TOGETHER_API_KEY": _SECRET}
     settings = home.resolve(**environ).with_endpoint("groq", "https://groq.example/v1", _SECRET)
-    rows = {row.key: row for row in config_show(settings, environ)}
+    rows = {row.key: row for row in config_rows(settings, environ)}
     shown = [repr(settings), repr(settings.endpoints), str(rows), json.dumps(config_json(settings, environ))]
     shown.append(repr(settings.endpoint("together", environ)))
     assert all(_SECRET not in text for text in shown)

@@ -17,7 +17,7 @@ from bot.app.make_plan import make_plan
 from bot.errors import ConfigError, MoaError, UsageError
 from bot.settings.options import FILE_OPTIONS, OPTIONS, PRESET_OPTIONS
 from bot.settings.resolve import resolve
-from bot.settings.show import config_json, config_show
+from bot.settings.show import config_json, config_rows
 
 _TEXTS = st.text(max_size=12) | st.sampled_from(
     ["together", "a,b*2", "openai:x", "ollama:", "off", "default"]
@@ -106,7 +106,7 @@ def _settings_or_one_line(content: bytes) -> None:
             return
         assert set(settings.sources) == {option.name for option in OPTIONS}
         json.dumps(config_json(settings, environ))
-        assert all(len(row.value.splitlines()) <= 1 for row in config_show(settings, environ))
+        assert all(len(row.value.splitlines()) <= 1 for row in config_rows(settings, environ))
         # Well-formed settings need not fit together: a file that is not there, too few references.
         with suppress(UsageError):
             make_plan(settings)

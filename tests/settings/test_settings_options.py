@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.settings.model_names import fold, parse_models, split_endpoint
+from bot.settings.model_names import join_models, parse_models, split_endpoint
 from bot.settings.options import BY_NAME, OPTIONS, Kind
 from bot.settings.settings import Settings
-from bot.settings.show import config_json, config_show
+from bot.settings.show import config_json, config_rows
 
 if TYPE_CHECKING:
     from conftest import Home
@@ -23,9 +23,9 @@ _NAMES = st.text("abcXYZ./-_:1", min_size=1, max_size=6)
 
 def test_the_table_is_sound() -> None:
     """No spelling, attribute or variable stands twice; every help text is one short sentence."""
-    spellings = [flag for option in OPTIONS for flag in (*option.flags, *option.negative_flags)]
+    names = [name for option in OPTIONS for name in (option.name, option.negative, option.short) if name]
     variables = [option.variable for option in OPTIONS] + [o.negative_variable for o in OPTIONS if o.negative]
-    assert len(set(spellings)) == len(spellings)
+    assert len(set(names)) == len(names)
     assert len(set(variables)) == len(variables)
     for option in OPTIONS:
         assert option.attribute in Settings.__dataclass_fields__
@@ -35,32 +35,12 @@ def test_the_table_is_sound() -> None:
         assert not option.negative or option.kind is Kind.BOOL
 
 
-def test_both_spellings_of_an_option() -> None:
-    """Underscores and hyphens both work, and the short form."""
-    assert BY_NAME["reference_models"].flags == ("--reference_models", "--reference-models", "-r")
-    assert BY_NAME["stream"].negative_flags == ("--no_stream", "--no-stream")
-    assert BY_NAME["rounds"].flags == ("--rounds",)
+def test_names_of_an_option() -> None:
+    """Its short form, its attribute, and how the docs name it."""
     assert BY_NAME["null"].short == "-0"
     assert BY_NAME["continue"].attribute == "continue_"
     assert BY_NAME["save"].spelling == "--save / --no_save"
     assert BY_NAME["aggregator"].spelling == "--aggregator, -a MODEL"
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        ("rounds", int | None),
-        ("temperature", float | None),
-        ("stream", bool | None),
-        ("aggregator", str | None),
-        ("reference_models", list[str] | None),
-        ("system_file", Path | None),
-        ("file", list[Path] | None),
-    ],
-)
-def test_annotations_for_a_command_line(name: str, kind: object) -> None:
-    """Each option tells which Python type its parameter has."""
-    assert BY_NAME[name].python_type == kind
 
 
 @pytest.mark.parametrize(
@@ -93,7 +73,7 @@ def test_lists_that_are_none(text: str) -> None:
 def test_folding_a_list_can_be_undone(listed: list[tuple[str, int]]) -> None:
     """The short form of a list reads back as the same list."""
     models = tuple(name for name, times in listed for _ in range(times))
-    assert parse_models(fold(models) or []) == models
+    assert parse_models(join_models(models) or []) == models
 
 
 def test_prefixes() -> None:
@@ -110,7 +90,7 @@ def test_config_show(home: Home) -> None:
     """Every option stands there with its value and source, in the order of the table, one line each."""
     home.config("seed = 7")
     settings = home.resolve({"rounds": 2, "system": "two\nlines"}, MOA_BOT_REFERENCE_MODELS="a,b*3")
-    rows = config_show(settings, {})
+    rows = config_rows(settings, {})
     assert [row.key for row in rows[: len(OPTIONS)]] == [option.name for option in OPTIONS]
     said = {row.key: (row.value, row.source) for row in rows}
     assert said["rounds"] == ("2", "option --rounds")
@@ -124,7 +104,7 @@ def test_config_show(home: Home) -> None:
     assert said["num_proc"] == ("-", "defaults")
     assert said["instruction"] == ("aggregate.md", "defaults")
     (home.folder / "aggregate.md").write_text("Mine.", encoding="utf-8")
-    assert config_show(settings, {})[-1].value == str(home.folder / "aggregate.md")
+    assert config_rows(settings, {})[-1].value == str(home.folder / "aggregate.md")
 
 
 def test_config_show_as_json(home: Home) -> None:

@@ -45,7 +45,7 @@ def test_the_platforms_own_folders(environ: dict[str, str]) -> None:
 def test_shipped_settings_of_this_checkout() -> None:
     """The settings are found from the package that runs, and are all there."""
     for name in ("defaults.toml", "endpoints.toml", "models.toml", "aggregate.md", "presets/default.toml"):
-        assert paths.shipped(name).is_file()
+        assert paths.shipped_file(name).is_file()
 
 
 def test_shipped_settings_wherever_they_are(tmp_path: Path) -> None:
@@ -53,11 +53,11 @@ def test_shipped_settings_wherever_they_are(tmp_path: Path) -> None:
     package = tmp_path / "bot"
     package.mkdir()
     with pytest.raises(MoaError, match="are missing"):
-        paths.shipped("x.toml", package)
+        paths.shipped_file("x.toml", package)
     for folder in (tmp_path / "config", package / "_config"):
         folder.mkdir()
         (folder / "defaults.toml").touch()
-        assert paths.shipped("x.toml", package) == folder / "x.toml"
+        assert paths.shipped_file("x.toml", package) == folder / "x.toml"
 
 
 def test_settings_import_nothing_heavy() -> None:

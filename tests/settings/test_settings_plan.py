@@ -10,7 +10,7 @@ import pytest
 from bot.app.make_plan import make_plan
 from bot.errors import ConfigError, UsageError
 from bot.messages import Agent
-from bot.settings.paths import shipped
+from bot.settings.paths import shipped_file
 
 if TYPE_CHECKING:
     from conftest import Home
@@ -152,7 +152,7 @@ def test_the_aggregator_alone(home: Home) -> None:
 
 def test_the_aggregators_instruction(home: Home) -> None:
     """The shipped instruction is used until the user has one; an empty one is none."""
-    text = shipped("aggregate.md").read_text(encoding="utf-8").strip()
+    text = shipped_file("aggregate.md").read_text(encoding="utf-8").strip()
     assert make_plan(home.resolve()).instruction == text
     own = home.folder / "aggregate.md"
     own.write_text("\n", encoding="utf-8")
@@ -228,7 +228,7 @@ def test_worker_processes(home: Home) -> None:
 
 def test_what_a_stored_conversation_remembers(home: Home) -> None:
     """The mixture by option names, in plain values."""
-    kept = home.resolve({"reference_models": ["a", "b*2"], "seed": 4}).kept()
+    kept = home.resolve({"reference_models": ["a", "b*2"], "seed": 4}).stored_options()
     assert kept["reference_models"] == ["a", "b", "b"]
     assert (kept["preset"], kept["seed"], kept["rounds"]) == ("default", 4, 1)
 

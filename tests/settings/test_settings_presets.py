@@ -45,7 +45,7 @@ def test_the_shipped_presets(home: Home) -> None:
 def test_shipped_presets_name_known_models_only(name: str, home: Home) -> None:
     """Every model of a shipped preset is in the catalogue, with its context length."""
     settings = home.resolve()
-    for agent in settings.presets.get(name).everyone():
+    for agent in settings.presets.get(name).agents():
         facts = settings.catalogue.facts(agent.model)
         assert facts is not None, agent.model
         assert facts.context, agent.model
@@ -56,7 +56,7 @@ def test_presets_of_today_hold_up(name: str, home: Home) -> None:
     """A preset for today has models that are served and priced, and gives room to those that must think."""
     settings = home.resolve()
     preset = settings.presets.get(name)
-    for agent in preset.everyone():
+    for agent in preset.agents():
         facts = settings.catalogue.facts(agent.model)
         assert facts is not None
         assert facts.status is None
@@ -74,7 +74,7 @@ def test_presets_of_today_hold_up(name: str, home: Home) -> None:
 def test_the_default_is_diverse(home: Home) -> None:
     """The default mixture has four to six references of as many makers, and an aggregator of another."""
     preset = home.resolve().preset
-    makers = [agent.model.split("/")[0] for agent in preset.everyone()]
+    makers = [agent.model.split("/")[0] for agent in preset.agents()]
     assert 4 <= len(preset.layers[0]) <= 6
     assert len(set(makers)) == len(makers)
     assert preset.aggregator.model == "Qwen/Qwen3.7-Max"

@@ -95,10 +95,10 @@ async def _set(chat: ChatContext, argument: str) -> None:
 @command("show", arguments="[NAME]", completes="options")
 async def _show(chat: ChatContext, argument: str) -> None:
     """Show the options in force and where each was said."""
-    from bot.settings.show import config_show
+    from bot.settings.show import config_rows
 
     wanted = argument.lstrip("-").replace("-", "_")
-    rows = [row for row in config_show(chat.settings) if wanted in ("", row.key)]
+    rows = [row for row in config_rows(chat.settings) if wanted in ("", row.key)]
     if not rows:
         raise UsageError(f"There is no option {argument}.")
     shown = [row for row in rows if wanted or not row.key.startswith("endpoints.")]
@@ -108,7 +108,7 @@ async def _show(chat: ChatContext, argument: str) -> None:
 async def _option(chat: ChatContext, name: str, value: str) -> None:
     """Change one option, or show it when there is no value."""
     from bot.settings.options import BY_NAME
-    from bot.settings.values import WrongValue, from_text
+    from bot.settings.values import InvalidValueError, parse_text
 
     if name not in BY_NAME:
         raise UsageError(f"There is no option {name}. {did_you_mean(name, BY_NAME)}".rstrip())
@@ -118,8 +118,8 @@ async def _option(chat: ChatContext, name: str, value: str) -> None:
     if name in FIXED:
         raise UsageError(f"{name} is settled when the chat begins: start moa-bot with it.")
     try:
-        parsed = None if value == "-" else from_text(BY_NAME[name], value, "\n")
-    except WrongValue as problem:
+        parsed = None if value == "-" else parse_text(BY_NAME[name], value, "\n")
+    except InvalidValueError as problem:
         raise UsageError(f"{name}: {problem}") from None
     chat.change({name: parsed})
     await _show(chat, name)
@@ -131,9 +131,9 @@ def _marked(name: str, here: str) -> str:
 
 
 async def _show_mixture(chat: ChatContext) -> None:
-    from bot.settings.show import config_show
+    from bot.settings.show import config_rows
 
-    rows = {row.key: row for row in config_show(chat.settings)}
+    rows = {row.key: row for row in config_rows(chat.settings)}
     names = ("reference_models", "rounds", "aggregator")
     chat.say_list([(name, f"{rows[name].value}  ({rows[name].source})") for name in names if name in rows])
 

@@ -1,10 +1,10 @@
-"""Settings as they are typed behind `moa-bot config set`: a name and a text become a key and a value.
+"""What is typed after `moa-bot config set`: a name and a text become a key and a value of config.toml.
 
     rounds 2    presets.mine.reference_models a,b*2    endpoints.work.base_url https://…
     models.zai-org/GLM-5.2.context 200000              (no quotation marks needed)
 
-Only what kind of value it is is decided here, by the table of options where there is one; whether
-the file makes sense with it is checked when it is written (`bot.settings.edit`).
+Only the kind of the value is decided here, by the table of options if it has the name; whether the
+file is valid with it is checked when it is written (`bot.settings.edit`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from bot.errors import UsageError
 from bot.settings.option import Group, Kind, Option
 from bot.settings.options import BY_NAME, FILE_OPTIONS, PRESET_OPTIONS
-from bot.settings.values import WrongValue, from_text
+from bot.settings.values import InvalidValueError, parse_text
 from bot.text.nearest import did_you_mean
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ _KINDS: dict[str, dict[str, Kind]] = {
 }
 
 
-def read_name(name: str) -> Key:
-    """Return the key that a typed name means. UsageError for what is no setting."""
+def parse_key(name: str) -> Key:
+    """Return the key of a setting's name. UsageError when there is no such setting."""
     table, dot, rest = name.partition(".")
     if not dot:
         option = BY_NAME.get(name.replace("-", "_"))
@@ -65,25 +65,25 @@ def read_name(name: str) -> Key:
     return (table, *parts)
 
 
-def read_value(key: Key, text: str) -> object:
-    """Return a typed text as the value that this key takes. UsageError when it cannot be that."""
+def parse_value(key: Key, text: str) -> object:
+    """Return the text as a value of this key. UsageError when the key does not accept it."""
     if "\0" in text or not _is_unicode(text):
         raise UsageError(f"{'.'.join(key)}: expected a text in UTF-8.")
     option = _option(key)
     try:
-        value = from_text(option, text, separator="\0")
-    except WrongValue as problem:
+        value = parse_text(option, text, separator="\0")
+    except InvalidValueError as problem:
         raise UsageError(f"{'.'.join(key)}: {problem}") from None
     if option.kind is Kind.MODELS:
         return [part.strip() for part in text.split(",")]
     if isinstance(value, Path):
-        # Typed in some folder, but read in that of config.toml.
+        # It is relative to the current folder here, but in config.toml to the folder of config.toml.
         return str(value.absolute())
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _option(key: Key) -> Option:
-    """Return the option whose kind of value the key takes; one made for it where there is none."""
+    """Return the option that checks the key's value; one made for it where the table has none."""
     name = key[-1]
     if len(key) == 1:
         return BY_NAME[name]
@@ -100,7 +100,7 @@ def _option(key: Key) -> Option:
 
 
 def _quoted(rest: str) -> tuple[str, ...]:
-    """Read a name that is written as in TOML, with quotation marks; () for one without any."""
+    """Split a name that is written as in TOML, with quotation marks; () when there are none in it."""
     import tomllib
 
     if not {'"', "'"}.intersection(rest):
@@ -117,7 +117,7 @@ def _quoted(rest: str) -> tuple[str, ...]:
 
 
 def _unquoted(table: str, rest: str) -> tuple[str, ...]:
-    """Take a name apart; the dots in a model's name do not count."""
+    """Split a name at its dots, but not at those in a model's name."""
     if table == "models" and "." in rest:
         model, _, fact = rest.rpartition(".")
         return model, fact
