@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from bot.app.signals import handle_signals
 from bot.errors import ExitCode, FailureKind
 from bot.events import Event, TurnFinished, TurnResult
 from bot.method.mixture import CancelToken
@@ -35,7 +35,7 @@ async def answer(
     """
     cancel_token = CancelToken()
     view = view_for(app.settings, streams, session)
-    with interrupts(cancel_token.stop):
+    with handle_signals(cancel_token.stop):
         result = await show(session, prompt, view, app.log, cancel_token, log_sink=log_sink)
     return exit_code(result, stopped=cancel_token.stopped)
 
@@ -106,26 +106,6 @@ def exit_code(result: TurnResult, *, stopped: bool = False) -> ExitCode:
     if result.failure is not None and result.failure.kind is FailureKind.KEY_REFUSED:
         return ExitCode.NO_KEY
     return ExitCode.FAILED
-
-
-@contextmanager
-def interrupts(
-    handler: Callable[[], None], names: Sequence[str] = ("SIGINT", "SIGTERM", "SIGHUP")
-) -> Iterator[None]:
-    """Have these signals (SIGINT is Ctrl-C's) call `handler` in the event loop while the block runs."""
-    loop = asyncio.get_running_loop()
-    before = {}
-    for name in names:
-        number = getattr(signal, name, None)
-        if number is None:
-            continue
-        with suppress(ValueError):  # not in the main thread: its owner decides
-            before[number] = signal.signal(number, lambda *_: loop.call_soon_threadsafe(handler))
-    try:
-        yield
-    finally:
-        for number, handled in before.items():
-            signal.signal(number, handled)
 
 
 async def _tick(view: View, log: Log) -> None:

@@ -174,7 +174,7 @@ class Answerer:
 
 async def run(batch: Batch, pending: int) -> Outcome:
     """Answer the rows that are open, on the cluster; the driver alone writes files."""
-    from bot.app.turn import interrupts
+    from bot.app.signals import handle_signals
 
     outcome = Outcome()
     if not pending:
@@ -203,7 +203,7 @@ async def run(batch: Batch, pending: int) -> Outcome:
         blocks.put_nowait(None)
 
     batch.progress.begin("batch on Ray", pending, batch.cached_client.tally)
-    with interrupts(interrupt):
+    with handle_signals(interrupt):
         threading.Thread(target=work, daemon=True).start()
         try:
             while (block := await blocks.get()) is not None:

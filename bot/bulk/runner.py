@@ -82,11 +82,11 @@ class Runner(Generic[T, R]):
 
     async def run(self, label: str, items: Iterable[T], total: int | None = None) -> Outcome:
         """Run all items; returns how it ended, and raises nothing that an item may cause."""
-        from bot.app.turn import interrupts
+        from bot.app.signals import handle_signals
 
         self._progress.begin(label, total, self._asker.tally)
         source = enumerate(items)
-        with interrupts(self._interrupt):
+        with handle_signals(self._interrupt):
             tasks = [asyncio.create_task(self._take(source)) for _ in range(self._at_once)]
             watch = asyncio.create_task(self._tick())
             stop = asyncio.create_task(self._over.wait())

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import signal
-import subprocess
 import sys
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.app.editor import run_editor
+from bot.app.load_settings import load_settings
 from bot.cli.options import Given, new_app, with_options
-from bot.cli.output import put, put_json, window
+from bot.cli.output import print_json, print_text, terminal_width
 from bot.errors import ConfigError, MoaError, UsageError
 from bot.settings import paths
+from bot.settings.config_key import parse_key, parse_value
+from bot.settings.edit import change_config, is_set, problem_with, read_config
+from bot.settings.files import replace_file
+from bot.settings.show import config_json, config_rows
 from bot.text.table import tab_separated
 from bot.text.wrap import cut_cells
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 app = new_app("Show the settings in force and where each was said; change them.")
 
@@ -46,26 +47,23 @@ def show(
     given: Given,
 ) -> None:
     """Show every setting, its value and where it was said. Options are taken into account."""
-    from bot.app.load_settings import load_settings
-    from bot.settings.show import config_json, config_rows
-
     settings = load_settings(given, ctx.obj)
     if settings.json:
-        put_json(config_json(settings))
+        print_json(config_json(settings))
         return
     rows = config_rows(settings)
-    if window() is None:
-        put(tab_separated(rows))
+    if terminal_width() is None:
+        print_text(tab_separated(rows))
         return
     key = max(len(row.key) for row in rows)
     value = min(_WIDEST_VALUE, max(len(row.value) for row in rows))
-    put("".join(f"{row.key:<{key}}  {row.value:<{value}}  {row.source}\n" for row in rows))
+    print_text("".join(f"{row.key:<{key}}  {row.value:<{value}}  {row.source}\n" for row in rows))
 
 
 @app.command()
 def path() -> None:
     """Print where the settings file lies (it need not exist)."""
-    put(str(paths.config_file()))
+    print_text(str(paths.config_file()))
 
 
 @app.command("set")
@@ -81,9 +79,6 @@ def set_(
     ],
 ) -> None:
     """Write a setting into config.toml; your comments and their order stay."""
-    from bot.settings.config_key import parse_key, parse_value
-    from bot.settings.edit import change_config
-
     if len(pairs) % 2:
         name = cut_cells(pairs[-1], 40) if pairs[-1].isprintable() else "The last name"
         raise UsageError(
@@ -108,9 +103,6 @@ def unset(
     ],
 ) -> None:
     """Take a setting out of config.toml, so that the preset or the defaults decide again."""
-    from bot.settings.config_key import parse_key
-    from bot.settings.edit import change_config, is_set
-
     file = paths.config_file()
     keys = [
         (name,) if "." not in name and is_set(file, (name,)) else _table(name) or parse_key(name)
@@ -129,15 +121,11 @@ def unset(
 @app.command()
 def edit() -> None:
     """Open config.toml in your editor ($VISUAL, $EDITOR), and check it afterwards."""
-    from bot.settings.edit import problem_with, read_config
-    from bot.settings.files import replace_file
-
     file = paths.config_file()
     if not file.exists():
         replace_file(file, _STARTER)
-    command = _editor()
     while True:
-        _run([*command, str(file)])
+        run_editor(file)
         try:
             problem: MoaError | None = problem_with(file, read_config(file))
         except ConfigError as error:
@@ -166,47 +154,6 @@ def _in_one_go(keys: Sequence[tuple[str, ...]]) -> str:
 def _report(file: Path, still_wrong: str) -> None:
     if still_wrong:
         raise ConfigError(still_wrong, hint=f"{file} is changed as you said; this was wrong in it before.")
-
-
-def _editor() -> list[str]:
-    """Return the command of the user's editor. UsageError when it is not a command."""
-    words = os.environ.get("VISUAL", "").strip() or os.environ.get("EDITOR", "").strip()
-    if not words:
-        words = "notepad" if os.name == "nt" else "vi"
-    try:
-        # On Windows a path has backslashes, which are no escapes.
-        command = shlex.split(words, posix=os.name != "nt")
-    except ValueError:
-        command = []
-    if not command:
-        raise UsageError("$VISUAL or $EDITOR is not a command.")
-    return command
-
-
-def _run(command: Sequence[str]) -> None:
-    try:
-        with _ctrl_c_is_the_editors():
-            code = subprocess.run(command, check=False).returncode
-    except OSError as problem:
-        raise UsageError(
-            f"The editor {command[0]} cannot be started: {problem.strerror or problem}",
-            hint="Set $VISUAL or $EDITOR to your editor.",
-        ) from None
-    if code:
-        raise MoaError(f"The editor ended with status {code}.", hint=f"The file: {command[-1]}")
-
-
-@contextmanager
-def _ctrl_c_is_the_editors() -> Iterator[None]:
-    """While the editor has the terminal, Ctrl-C is its key and does not end us beneath it."""
-    before = None
-    with suppress(ValueError):
-        before = signal.signal(signal.SIGINT, lambda *_: None)
-    try:
-        yield
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGINT, before)
 
 
 def _again(problem: MoaError) -> bool:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bot.cli.options import new_app
+from bot.demo.serve import serve as run
 
 app = new_app("The offline service with its demonstration models.")
 
@@ -36,7 +37,6 @@ def serve(
     ] = False,
 ) -> None:
     """Serve until Ctrl-C."""
-    from bot.demo.serve import serve as run
 
     def ready(base_url: str) -> None:
         print(

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
 from bot.cli.options import Given, new_app, with_options
-from bot.cli.output import put_json
+from bot.cli.output import print_json
 from bot.errors import ConfigError, ExitCode, MoaError
+from bot.onboarding.checks import run_checks
+from bot.onboarding.system_checks import Status
+from bot.render.styles import style
 from bot.settings.settings import Settings
+from bot.text.sanitise import sanitise
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,8 +44,6 @@ def doctor(
     given: Given,
 ) -> None:
     """Check key, endpoints, models, terminal, store and more; says what to do. 1 if something is broken."""
-    from bot.app.load_settings import load_settings
-
     settings: Settings | MoaError
     try:
         settings = load_settings(given, ctx.obj)
@@ -54,9 +57,6 @@ def doctor(
 
 
 async def _tell(settings: Settings | MoaError, streams: Streams, *, calls: bool, as_json: bool) -> ExitCode:
-    from bot.onboarding.checks import run_checks
-    from bot.onboarding.system_checks import Status
-
     plain = isinstance(settings, Settings) and settings.plain
     console = None if as_json else _console(streams, plain=plain)
     done: list[Check] = []
@@ -70,7 +70,7 @@ async def _tell(settings: Settings | MoaError, streams: Streams, *, calls: bool,
             {"verdict": check.status, "name": check.name, "found": check.found, "advice": check.advice}
             for check in done
         ]
-        put_json({"fine": not wrong, "checks": checks})
+        print_json({"fine": not wrong, "checks": checks})
     else:
         said = f"{len(wrong)} of {len(done)} checks failed." if wrong else f"All {len(done)} checks passed."
         print(said, file=sys.stderr)
@@ -93,9 +93,6 @@ def _console(streams: Streams, *, plain: bool) -> Console:
 def _show(console: Console, check: Check) -> None:
     """Print one check: its sign, what it is about, what was found; below it what to do."""
     from rich.text import Text
-
-    from bot.render.styles import style
-    from bot.text.sanitise import sanitise
 
     sign, look = {"fine": ("✓", "good"), "broken": ("✗", "bad"), "note": ("!", "busy")}[check.status]
     found = sanitise(check.found, newlines=False)

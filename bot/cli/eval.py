@@ -14,7 +14,7 @@ from bot.cli import reports
 from bot.cli.boundary import run_async
 from bot.cli.bulk_options import EvalGiven, with_eval_options
 from bot.cli.options import Given, new_app
-from bot.cli.output import put, put_json
+from bot.cli.output import print_json, print_text
 from bot.errors import ExitCode
 from bot.eval.benchmark import Stage
 from bot.eval.eval_context import SCORE_ONLY, Options, name_of
@@ -80,9 +80,9 @@ def _score_command(benchmark: str) -> Callable[..., None]:
             return
         figures = score_file(benchmark, file, eval_given["data_dir"])
         if given.get("json"):
-            put_json(figures)
+            print_json(figures)
         else:
-            put(figures_text(benchmark, figures))
+            print_text(figures_text(benchmark, figures))
 
     return command
 

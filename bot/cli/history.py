@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.app.attachments import read_text
 from bot.cli.options import new_app
+from bot.cli.output import print_json, print_text, terminal_width
 from bot.errors import UsageError
+from bot.history.documents import document_of, list_json, search_json
+from bot.history.exports import export_conversation, format_of
+from bot.history.import_json import import_json
+from bot.history.terminal import list_text, search_text, show_text
 from bot.settings import paths
+from bot.store import Store
+from bot.text.dates import parse_age
+from bot.text.numbers import plural
+from bot.text.sanitise import sanitise
 
 if TYPE_CHECKING:
-    from bot.store import Conversation, Store
+    from bot.store import Conversation
 
 app = new_app("List, show, search, export and delete the conversations that are kept.")
 
@@ -47,15 +56,12 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="A
 @app.command("list")
 def list_(*, limit: Limit = 30, as_json: Json = False) -> None:
     """List the latest conversations."""
-    from bot.history.documents import list_json
-    from bot.history.terminal import list_text
-
     with _store() as store:
         rows = store.list_conversations(limit)
     if as_json:
-        _print_json(list_json(rows))
+        print_json(list_json(rows))
     elif rows:
-        _print(list_text(rows, _width()))
+        print_text(list_text(rows, terminal_width()))
     else:
         print("No conversations are kept yet.", file=sys.stderr)
 
@@ -71,16 +77,13 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a conversation."""
-    from bot.history.documents import document_of
-    from bot.history.terminal import show_text
-
     with _store() as store:
         conversation = _find(store, identifier)
         turns, calls = store.turns(conversation.id), store.all_calls(conversation.id)
     if as_json:
-        _print_json(document_of(conversation, turns, calls))
+        print_json(document_of(conversation, turns, calls))
     else:
-        _print(show_text(conversation, turns, calls, references=references, reasoning=reasoning))
+        print_text(show_text(conversation, turns, calls, references=references, reasoning=reasoning))
 
 
 @app.command()
@@ -93,15 +96,12 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search prompts and replies."""
-    from bot.history.documents import search_json
-    from bot.history.terminal import search_text
-
     with _store() as store:
         hits = store.search(" ".join(words), limit)
     if as_json:
-        _print_json(search_json(hits))
+        print_json(search_json(hits))
     elif hits:
-        _print(search_text(hits, _width(), colour=_colour()))
+        print_text(search_text(hits, terminal_width(), colour=_colour()))
     else:
         print("Nothing found.", file=sys.stderr)
 
@@ -121,13 +121,11 @@ def export(
     ] = None,
 ) -> None:
     """Export a conversation."""
-    from bot.history.exports import export_conversation, format_of
-
     format_name = form.value if form else format_of(out)
     with _store() as store:
         text = export_conversation(store, _find(store, identifier), format_name)
     if out is None:
-        _print(text)
+        print_text(text)
         return
     try:
         out.write_text(text, encoding="utf-8", errors="replace")
@@ -140,9 +138,6 @@ def import_(
     *, file: Annotated[Path, typer.Argument(metavar="FILE", help="What export --format json has written.")]
 ) -> None:
     """Take in a conversation that was exported as JSON."""
-    from bot.app.attachments import read_text
-    from bot.history.import_json import import_json
-
     with _store() as store:
         conversation = import_json(store, read_text(file))
     print(conversation.id)
@@ -165,10 +160,6 @@ def delete(
     ] = None,
 ) -> None:
     """Delete one conversation, or all that are older."""
-    from bot.text.dates import parse_age
-    from bot.text.numbers import plural
-    from bot.text.sanitise import sanitise
-
     if (identifier is None) == (older_than is None):
         raise UsageError("Delete what? Give the ID of one conversation, or --older_than AGE.")
     with _store() as store:
@@ -184,8 +175,6 @@ def delete(
 
 @contextmanager
 def _store() -> Iterator[Store]:
-    from bot.store import Store
-
     with Store.open(paths.store_file()) as store:
         yield store
 
@@ -197,13 +186,6 @@ def _find(store: Store, identifier: str | None) -> Conversation:
     return conversation
 
 
-def _width() -> int | None:
-    """Return the window's width in cells, None when stdout is no terminal."""
-    from shutil import get_terminal_size
-
-    return get_terminal_size().columns if sys.stdout.isatty() else None
-
-
 def _colour() -> bool:
     """Tell whether what is printed on stdout may be in colours."""
     if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
@@ -213,11 +195,3 @@ def _colour() -> bool:
     from rich.console import detect_legacy_windows
 
     return not detect_legacy_windows()
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")
-
-
-def _print_json(value: Any) -> None:
-    _print(json.dumps(value, indent=2, ensure_ascii=False).encode("utf-8", "replace").decode())

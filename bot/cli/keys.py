@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import sys
+from getpass import getpass
 from typing import Annotated, NamedTuple
 
 import typer
 
+from bot.app.load_settings import load_settings
+from bot.app.streams import Streams
 from bot.cli.options import Given, new_app, with_options
-from bot.cli.output import put, put_json, window
+from bot.cli.output import print_json, print_text, terminal_width
 from bot.errors import KeyMissingError, UsageError
 from bot.settings.credentials import MAX_LENGTH, KeyFile, clean_key
 from bot.settings.endpoints import DEMO, EndpointConfig, unknown_endpoint
@@ -73,18 +76,16 @@ def set_(
 @app.command("list")
 def list_(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the services, and where the key of each is found. No key is shown."""
-    from bot.app.load_settings import load_settings
-
     settings = load_settings({})
     rows = [_row(config) for name, config in settings.endpoints.items() if name != DEMO]
     rows += [_Row(name, "kept", "no such endpoint any more") for name in _strays(settings)]
     if as_json:
-        put_json([row._asdict() for row in rows])
-    elif (width := window()) is None:
-        put(tab_separated(rows))
+        print_json([row._asdict() for row in rows])
+    elif (width := terminal_width()) is None:
+        print_text(tab_separated(rows))
     else:
         columns = {name: [getattr(row, name) for row in rows] for name in _Row._fields}
-        put(table(columns, width, flexible="place"))
+        print_text(table(columns, width, flexible="place"))
 
 
 @app.command()
@@ -92,8 +93,6 @@ def remove(
     *, endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="The service.", show_default=False)]
 ) -> None:
     """Forget a key that was kept."""
-    from bot.app.load_settings import load_settings
-
     settings = load_settings({})
     config = settings.endpoints.get(endpoint)
     # A key may outlive its endpoint.
@@ -112,8 +111,6 @@ def remove(
 
 
 def _settings(given: Given, ctx: typer.Context) -> Settings:
-    from bot.app.load_settings import load_settings
-
     return load_settings(given, ctx.obj)
 
 
@@ -163,12 +160,8 @@ def _row(config: EndpointConfig) -> _Row:
 
 def _ask(config: EndpointConfig) -> str:
     """Return the key that the user types or pipes in. UsageError when there is none."""
-    from bot.app.streams import Streams
-
     streams = Streams.of_process()
     if streams.stdin_is_terminal:
-        from getpass import getpass
-
         try:
             text = getpass(f"Key of {config.name} (it is not shown): ")
         except EOFError:

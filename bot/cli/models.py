@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.app.load_settings import load_settings
 from bot.app.make_plan import make_plan
 from bot.cli.options import Given, new_app, with_options
-from bot.cli.output import put, put_json, window
+from bot.cli.output import print_json, print_text, terminal_width
 from bot.errors import ExitCode, Failure, FailureKind, KeyMissingError, MoaError, TurnFailedError
+from bot.local.discovery import find_services
+from bot.local.hub import downloads_dir
+from bot.onboarding.services import open_services
 from bot.settings.endpoints import LOCAL
+from bot.settings.settings import Level
 from bot.text.numbers import compact, money, plural
 from bot.text.table import tab_separated, table
 
@@ -74,8 +79,6 @@ def models(
 
     With --endpoint only that one's and the mixture's.
     """
-    from bot.app.load_settings import load_settings
-
     settings = load_settings(given, ctx.obj)
     lists, failed = asyncio.run(_ask(settings, everywhere=everywhere))
     rows = [row for name, model_list in lists.items() for row in _rows(settings, name, model_list)]
@@ -88,11 +91,11 @@ def models(
     ]
     if settings.json:
         errors = {name: str(failure) for name, failure in failed.items()}
-        put_json({"models": [asdict(row) for row in rows], "failed": errors})
-    elif (width := window()) is None:
-        put(tab_separated(_cells(row) for row in rows))
+        print_json({"models": [asdict(row) for row in rows], "failed": errors})
+    elif (width := terminal_width()) is None:
+        print_text(tab_separated(_cells(row) for row in rows))
     else:
-        put(_table(rows, width, len(lists)))
+        print_text(_table(rows, width, len(lists)))
     _footnotes(settings, rows, lists)
     raise typer.Exit(int(ExitCode.FAILED if failed else ExitCode.DONE))
 
@@ -102,8 +105,6 @@ async def _ask(settings: Settings, *, everywhere: bool) -> tuple[dict[str, Model
 
     KeyMissingError or TurnFailedError when it is the default endpoint that cannot be asked.
     """
-    from bot.onboarding.services import open_services
-
     async with open_services(settings) as services:
         settings = services.settings
         names = await _names(settings, everywhere=everywhere)
@@ -138,8 +139,6 @@ async def _names(settings: Settings, *, everywhere: bool) -> list[str]:
     One that was named, or that the mixture needs, is asked whatever comes of it; but where there is
     another, not a default endpoint that has no key.
     """
-    from bot.settings.settings import Level
-
     home = settings.default_endpoint
     used = [agent.endpoint for agent in make_plan(settings).agents()]
     named = settings.sources["endpoint"].level < Level.PRESET
@@ -156,9 +155,6 @@ async def _names(settings: Settings, *, everywhere: bool) -> list[str]:
 
 async def _reachable(settings: Settings) -> list[str]:
     """Return the endpoints that have a key, and those that answer on this computer."""
-    from bot.local.discovery import find_services
-    from bot.local.hub import downloads_dir
-
     found = await find_services(settings.endpoints.values())
     names = [name for name in settings.endpoints if _has_key(settings, name)]
     names += [service.endpoint.name for service in found]
@@ -251,7 +247,7 @@ def _footnotes(settings: Settings, rows: list[Row], lists: dict[str, ModelList])
     mixture = f"preset {settings.preset.name}"
     for row in gone:
         print(f"moa-bot: {row.endpoint} does not list {row.id} ({mixture}).", file=sys.stderr)
-    if window() is None:
+    if terminal_width() is None:
         return
     served = len(rows) - len(gone)
     used = sum(row.used == "preset" for row in rows)

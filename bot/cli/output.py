@@ -1,4 +1,4 @@
-"""What commands print on stdout: text and JSON. Replies are shown by `bot.render`."""
+"""Prints the output of commands on stdout, as text or JSON. Replies are shown by `bot.render`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import json
 import os
 import sys
 from io import TextIOWrapper
+from shutil import get_terminal_size
 from typing import Any
 
 
-def put(text: str) -> None:
-    """Write text to stdout, whole lines. When nobody reads any more, that is the end of it, quietly."""
+def print_text(text: str) -> None:
+    """Print whole lines. A reader that has closed the pipe is not an error."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     try:
@@ -21,13 +22,11 @@ def put(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def put_json(value: Any) -> None:
-    """Write a value as JSON."""
-    put(json.dumps(value, indent=2, ensure_ascii=False).encode("utf-8", "replace").decode())
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    print_text(json.dumps(value, indent=2, ensure_ascii=False).encode("utf-8", "replace").decode())
 
 
-def window() -> int | None:
-    """Return the width of the window in cells, None when stdout is no terminal."""
-    from shutil import get_terminal_size
-
+def terminal_width() -> int | None:
+    """Return the width of the terminal in cells, None when stdout is not a terminal."""
     return get_terminal_size().columns if sys.stdout.isatty() else None

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bot.app.load_settings import load_settings
 from bot.cli.options import new_app
-from bot.cli.output import put, put_json, window
+from bot.cli.output import print_json, print_text, terminal_width
+from bot.settings.model_names import join_models
+from bot.settings.presets import retired
 from bot.text.names import short_name
 from bot.text.sanitise import one_line
 from bot.text.table import tab_separated, table
@@ -31,15 +34,13 @@ def presets(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the presets, or show one in full."""
-    from bot.app.load_settings import load_settings
-
     settings = load_settings({})
     shown = settings.presets.all() if name is None else (settings.presets.get(name),)
     if as_json:
         values = [_as_json(settings, preset) for preset in shown]
-        put_json(values if name is None else values[0])
+        print_json(values if name is None else values[0])
     elif name is not None:
-        put("\n".join(_in_full(settings, shown[0])))
+        print_text("\n".join(_in_full(settings, shown[0])))
     else:
         _put_table(settings, shown)
 
@@ -52,11 +53,11 @@ def _put_table(settings: Settings, shown: tuple[Preset, ...]) -> None:
         "aggregator": [short_name(preset.aggregator.model) for preset in shown],
         "references": [_references(preset) for preset in shown],
     }
-    width = window()
+    width = terminal_width()
     if width is None:
-        put(tab_separated(zip(*columns.values(), strict=True)))
+        print_text(tab_separated(zip(*columns.values(), strict=True)))
         return
-    put(table(columns, width, flexible="description", dispensable=("references", "aggregator")))
+    print_text(table(columns, width, flexible="description", dispensable=("references", "aggregator")))
 
 
 def _mark(settings: Settings, preset: Preset) -> str:
@@ -67,14 +68,10 @@ def _mark(settings: Settings, preset: Preset) -> str:
 
 
 def _retired(settings: Settings, preset: Preset) -> tuple[tuple[str, ...], str]:
-    from bot.settings.presets import retired
-
     return retired(preset, settings.catalogue, settings.default_endpoint)
 
 
 def _references(preset: Preset) -> str:
-    from bot.settings.model_names import join_models
-
     return " | ".join(join_models(short_name(agent.model) for agent in layer) for layer in preset.layers)
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from bot.cli.output import print_json, print_text, terminal_width
 from bot.errors import UsageError
+from bot.eval import charts as drawing
+from bot.eval.report import layout, number, read_runs, text_report
+from bot.eval.report_html import page
+from bot.eval.similarity import analyse, recorded_instances
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RECORDED = ("recorded_answers.jsonl.gz", "recorded_answers.jsonl")
@@ -34,27 +40,19 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Show runs beside one another and beside the published figures."""
-    import sys
-
-    from bot.cli.output import put, put_json, window
-    from bot.eval import charts as drawing
-    from bot.eval.report import read_runs, text_report
-
     runs = read_runs(folders)
     if as_json:
-        put_json(runs)
+        print_json(runs)
     else:
-        put(text_report(runs))
-        width = window()
+        print_text(text_report(runs))
+        width = terminal_width()
         if charts and width and (drawn := drawing.terminal_charts(runs, min(width, 110))):
-            put("\n" + drawn)
+            print_text("\n" + drawn)
     if html or pictures:
         figures = drawing.pictures(runs)
         if pictures:
             drawing.save_pictures(figures, pictures)
         if html:
-            from bot.eval.report_html import page
-
             html.parent.mkdir(parents=True, exist_ok=True)
             html.write_text(
                 page(runs, {name: drawing.svg(figure) for name, figure in figures.items()}),
@@ -83,10 +81,6 @@ def similarity(
     as_json: Json = False,
 ) -> None:
     """Ask whether a mixture's replies are more like the better proposals (section 3.3 of the paper)."""
-    from bot.cli.output import put, put_json
-    from bot.eval.report import layout, number
-    from bot.eval.similarity import analyse, recorded_instances
-
     if answers.is_dir():
         found = [answers / name for name in RECORDED if (answers / name).is_file()]
         if not found:
@@ -94,7 +88,7 @@ def similarity(
         answers = found[0]
     figures = analyse(recorded_instances(answers, reply)[:limit])
     if as_json:
-        put_json(figures)
+        print_json(figures)
         return
     head = ["likeness", "mean", "± se", "shuffled", "n"]
     rows = [
@@ -107,4 +101,4 @@ def similarity(
         ]
         for name, row in {**figures["measures"], **figures["control"]}.items()
     ]
-    put(layout([head, *rows]) + "\n\n" + "\n".join(figures["notes"]))
+    print_text(layout([head, *rows]) + "\n\n" + "\n".join(figures["notes"]))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.app.streams import Streams
+from bot.attribution.proposals import attribute_result, stored_min_references
 from bot.cli.options import new_app
+from bot.cli.output import print_json, print_text
 from bot.errors import UsageError
+from bot.render.attribution import attribution_json, attribution_lines, attribution_text
 from bot.settings import paths
+from bot.store import Store
+from bot.store.results import turn_result
 
 if TYPE_CHECKING:
-    from bot.app.streams import Streams
     from bot.attribution.attribution import Attribution
     from bot.store import Turn
 
@@ -47,11 +52,6 @@ def trace(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show how like each proposal a reply is, and what none of them said."""
-    from bot.app.streams import Streams
-    from bot.attribution.proposals import attribute_result, stored_min_references
-    from bot.store import Store
-    from bot.store.results import turn_result
-
     streams = Streams.of_process()
     given = ctx.obj if isinstance(ctx.obj, dict) else {}
     with Store.open(paths.store_file()) as store:
@@ -63,7 +63,8 @@ def trace(
     result = turn_result(chosen, calls)
     attribution = attribute_result(result, stored_min_references(conversation.settings))
     if as_json or given.get("json"):
-        _print_json(streams, chosen, attribution)
+        where = {"conversation_id": chosen.conversation, "turn": chosen.number, "model": chosen.model}
+        print_json(where | attribution_json(attribution))
     else:
         _print(streams, attribution, plain=bool(given.get("plain")))
 
@@ -79,26 +80,14 @@ def _chosen(turns: Sequence[Turn], number: int | None) -> Turn:
     raise UsageError(f"There is no turn {number}.", hint=f"The conversation has {len(turns)}.")
 
 
-def _print_json(streams: Streams, turn: Turn, attribution: Attribution) -> None:
-    from bot.render.attribution import attribution_json
-
-    where = {"conversation_id": turn.conversation, "turn": turn.number, "model": turn.model}
-    text = json.dumps(where | attribution_json(attribution), indent=2, ensure_ascii=False)
-    print(text.encode("utf-8", "replace").decode(), file=streams.stdout)
-
-
 def _print(streams: Streams, attribution: Attribution, *, plain: bool) -> None:
-    from bot.render.attribution import attribution_lines, attribution_text
-
     if not streams.stdout_is_terminal:
-        print("\n".join(attribution_lines(attribution, None)), file=streams.stdout)
+        print_text("\n".join(attribution_lines(attribution, None)))
         return
-    from shutil import get_terminal_size
-
     # The window's last column stays free: some terminals wrap a line that fills it.
     width = get_terminal_size().columns - 1
     if plain:
-        print("\n".join(attribution_lines(attribution, width)), file=streams.stdout)
+        print_text("\n".join(attribution_lines(attribution, width)))
         return
     from rich.console import Console
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bot import __version__
 from bot.app.app import App, Resolve
-from bot.app.turn import interrupts
+from bot.app.signals import handle_signals
 from bot.errors import ExitCode, MoaError
 from bot.render.log_sink import LogSink
 from bot.repl.chat_context import ChatContext, say
@@ -82,7 +82,7 @@ async def _until_ended(chat: ChatContext, line: Line) -> ExitCode:
             ended = True
             talking.cancel()
 
-    with interrupts(end, ENDS):
+    with handle_signals(end, ENDS):
         try:
             await talking
         except asyncio.CancelledError:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.app.attachments import attach
-from bot.app.turn import interrupts, show, view_for
+from bot.app.signals import handle_signals
+from bot.app.turn import show, view_for
 from bot.errors import FailureKind, MoaError, UsageError
 from bot.method.mixture import CancelToken
 from bot.repl.command_syntax import is_command
@@ -160,7 +161,7 @@ class ChatContext:
         if self.streams.stderr_is_terminal and not self.settings.quiet:
             self.say("")
         keyboard = Keyboard(self.terminal, cancel_token, view)
-        with interrupts(keyboard.interrupt, ("SIGINT",)), keyboard.listening():
+        with handle_signals(keyboard.interrupt, ("SIGINT",)), keyboard.listening():
             self.result = await show(
                 self.session,
                 prompt,

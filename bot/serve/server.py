@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from bot.app.app import App
-from bot.app.turn import interrupts
+from bot.app.signals import handle_signals
 from bot.errors import ExitCode, MoaError, UsageError
 from bot.serve.app import make_app
 from bot.serve.auth import Limits, Turns
@@ -157,7 +157,7 @@ async def _until_stopped(
     def on_signal() -> None:
         (stop_at_once if stop.is_set() else stop).set()
 
-    with interrupts(on_signal):
+    with handle_signals(on_signal):
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         await _first(serving, server.ready.wait())
         if not serving.done():

@@ -20,7 +20,7 @@ from bot.demo.process import DemoProcess
 from bot.errors import ConfigError, Failure, FailureKind
 from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, Reasoning, Request
 from bot.settings.catalogue import ModelFacts, Thinking, reasoning_fields
-from bot.settings.quirks import Quirks, Switch
+from bot.settings.quirks import Quirks, ThinkingSwitch
 from bot.settings.settings import Settings
 
 
@@ -103,7 +103,7 @@ def test_mistakes(settle: Callable[..., Settings], line: str, said: str) -> None
         ("chat_template_kwargs", None, "off", {}),
     ],
 )
-def test_thinking(switch: Switch, kind: Thinking | None, wish: Reasoning, fields: dict[str, object]) -> None:
+def test_thinking(switch: ThinkingSwitch, kind: Thinking | None, wish: Reasoning, fields: dict[str, object]) -> None:
     """It is switched in each service's own way, as far as the model lets itself be told."""
     assert reasoning_fields(ModelFacts(reasoning=kind), wish, switch) == fields
     assert reasoning_fields(ModelFacts(reasoning=kind), None, switch) == {}
@@ -112,7 +112,7 @@ def test_thinking(switch: Switch, kind: Thinking | None, wish: Reasoning, fields
 def test_an_unknown_model_is_told_only_where_that_does_no_harm() -> None:
     """A chat template passes over what it does not know; other services refuse it."""
     assert reasoning_fields(None, "off", "chat_template_kwargs")
-    others: tuple[Switch, ...] = ("reasoning", "reasoning_effort", "think", "thinking", "none")
+    others: tuple[ThinkingSwitch, ...] = ("reasoning", "reasoning_effort", "think", "thinking", "none")
     assert not any(reasoning_fields(None, "off", switch) for switch in others)
 
 

@@ -81,10 +81,10 @@ async def _undo(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
 @command("edit", arguments="[TEXT]")
 async def _edit(chat: ChatContext, argument: str) -> None:
     """Write the next prompt in your editor, beginning with TEXT or with the last prompt."""
-    from bot.repl.editor import edit
+    from bot.app.editor import edit_text
 
     with chat.terminal.released():
-        text = edit(argument or chat.prompt)
+        text = edit_text(argument or chat.prompt)
     chat.offer(text.strip("\n") if text.strip() else "")
     chat.say("  Enter asks it." if text.strip() else "  Nothing was written.")
 
