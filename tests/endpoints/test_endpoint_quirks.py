@@ -103,7 +103,9 @@ def test_mistakes(settle: Callable[..., Settings], line: str, said: str) -> None
         ("chat_template_kwargs", None, "off", {}),
     ],
 )
-def test_thinking(switch: ThinkingSwitch, kind: Thinking | None, wish: Reasoning, fields: dict[str, object]) -> None:
+def test_thinking(
+    switch: ThinkingSwitch, kind: Thinking | None, wish: Reasoning, fields: dict[str, object]
+) -> None:
     """It is switched in each service's own way, as far as the model lets itself be told."""
     assert reasoning_fields(ModelFacts(reasoning=kind), wish, switch) == fields
     assert reasoning_fields(ModelFacts(reasoning=kind), None, switch) == {}
