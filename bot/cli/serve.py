@@ -76,7 +76,7 @@ def serve(
     key = _key(key_env)
     try:
         # The extra that these modules need may not be installed.
-        from bot.serve.auth import Limits
+        from bot.serve.limits import Limits
         from bot.serve.server import ListenAddress
         from bot.serve.server import serve as serve_mixture
     except ModuleNotFoundError as error:

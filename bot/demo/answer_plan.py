@@ -6,15 +6,15 @@ plan_answer ─► AnswerPlan ─► fault_injection changes it ─► answer_wr
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import dataclass, field
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from zlib import crc32
 
 from bot.demo import DEMO_AGGREGATOR, DEMO_REFERENCES
 from bot.demo.fault_rules import seeded_random
-from bot.demo.tokens import tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from bot.demo.behaviour import ModelBehaviour
     from bot.demo.chat_reader import ParsedChat
     from bot.demo.http_wire import Exchange
+
+_TOKEN: Final = re.compile(r"\s{0,12}(?:\w{1,12}|[^\w\s]{1,12})|\s{1,12}")
+_PER_MESSAGE: Final = 4
+"""Tokens that every message of a prompt counts more than its text."""
 
 
 class NotRecordedError(Exception):
@@ -133,6 +137,16 @@ class TokenTiming:
             return seconds
         self._drawn += 1
         return seconds * (1 + self._behaviour.jitter * (2 * seeded_random(*self._seed, self._drawn) - 1))
+
+
+def tokens_of(text: str) -> list[str]:
+    """Split `text` into tokens; `"".join(tokens_of(text)) == text` for every text."""
+    return _TOKEN.findall(text)
+
+
+def count_prompt(texts: Iterable[str]) -> int:
+    """Return the prompt tokens of a chat whose messages hold these texts."""
+    return sum(len(tokens_of(text)) + _PER_MESSAGE for text in texts)
 
 
 def plan_answer(

@@ -12,12 +12,11 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from bot.demo.answer_plan import NotRecordedError, TokenTiming, plan_answer
+from bot.demo.answer_plan import NotRecordedError, TokenTiming, count_prompt, plan_answer
 from bot.demo.answer_writer import BodyWriter, EventStreamWriter, send_answer
 from bot.demo.behaviour_schema import AT_LEAST_ONE, FLAG, TABLE, ValueType, is_number
 from bot.demo.chat_reader import message_text, parse_chat
 from bot.demo.fault_injection import REPLACES_ANSWER, StatusError, apply_rule, context_error
-from bot.demo.tokens import count_prompt
 
 if TYPE_CHECKING:
     from bot.demo.behaviour import Behaviour, ModelBehaviour

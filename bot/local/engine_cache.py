@@ -14,11 +14,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from bot.errors import MoaError
-from bot.local import memory
 from bot.local.engine_process import EXTRA, EngineProcess, is_installed
 from bot.local.gguf_header import ModelFile, read_model
 from bot.local.hub import HubFile, download
@@ -32,6 +31,24 @@ THREADS = 4
 
 The engine's threads wait for each other by spinning: more threads than cores slow all of them down.
 """
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_memory() -> int | None:
+    """Return the bytes that programs can still be given, the file cache counted as free.
+
+    None without the package psutil, which the extra `local` brings.
+    """
+    try:
+        import psutil
+    except ModuleNotFoundError:
+        return None
+    left: int = psutil.virtual_memory().available
+    with suppress(OSError, ValueError):
+        # A container may have less than the machine; "max" is no number, and no limit.
+        limit = int((_CGROUP / "memory.max").read_text("ascii"))
+        left = min(left, max(0, limit - int((_CGROUP / "memory.current").read_text("ascii"))))
+    return left
 
 
 class EngineCache:
@@ -44,7 +61,7 @@ class EngineCache:
         self,
         folder: Callable[[], Path | None],
         say: Callable[[str], None],
-        available: Callable[[], int | None] = memory.available,
+        available: Callable[[], int | None] = available_memory,
     ) -> None:
         self._folder, self._say, self._available = folder, say, available
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,6 +2,7 @@
 
     client ─► server (uvicorn) ─► app ─► auth                who may ask
                                    └─► chat_completions
+                                         ├─► limits            how many turns at once
                                          ├─► request_schema    what a request asks for
                                          ├─► served_mixtures   which mixture answers it
                                          ├─► request_turn      the turn, ended where the client wants

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from bot.events import ReplyDelta
 from bot.method.mixture import Mixture
 from bot.serve.api_errors import ApiError
-from bot.serve.auth import Limits, Turns
+from bot.serve.limits import Limits, Turns
 from bot.serve.request_schema import ChatRequest, parse_request
 from bot.serve.request_turn import Turn
 from bot.serve.responses import COMMENT, DONE, ResponseBuilder, moa_json, progress_json, server_sent

@@ -22,8 +22,8 @@ from bot.app.app import App
 from bot.app.signals import handle_signals
 from bot.errors import ExitCode, MoaError, UsageError
 from bot.serve.app import make_app
-from bot.serve.auth import Limits, Turns
 from bot.serve.chat_completions import ChatCompletions
+from bot.serve.limits import Limits, Turns
 from bot.serve.served_mixtures import SERVED, Resolve, ServedMixtures
 from bot.settings.endpoints import is_loopback
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.demo.tokens import count_prompt, tokens_of
+from bot.demo.answer_plan import count_prompt, tokens_of
 
 
 @given(st.text())

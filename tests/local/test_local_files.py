@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tiny_models import CONTEXT, LAYERS, WIDTH, make_model
 
 from bot.errors import ExitCode, UsageError
-from bot.local import memory
+from bot.local.engine_cache import available_memory
 from bot.local.gguf_header import OVERHEAD, ModelFileError, read_model
 from bot.local.hub import HubFile
 from bot.local.model_files import context_length, find_model_file, list_models
@@ -162,5 +162,5 @@ def test_the_models_in_a_folder(tiny: Path, tmp_path: Path) -> None:
 
 def test_the_memory_that_is_free() -> None:
     """A plausible number of bytes, or None."""
-    free = memory.available()
+    free = available_memory()
     assert free is None or 0 <= free < 1e15

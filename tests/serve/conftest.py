@@ -18,8 +18,8 @@ from bot.app.load_settings import load_settings
 from bot.app.log import Log
 from bot.demo.process import DemoProcess
 from bot.serve.app import make_app
-from bot.serve.auth import Limits, Turns
 from bot.serve.chat_completions import ChatCompletions
+from bot.serve.limits import Limits, Turns
 from bot.serve.served_mixtures import ServedMixtures
 
 UPSTREAM_KEY = "very-secret-key-4711"

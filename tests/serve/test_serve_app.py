@@ -11,7 +11,7 @@ from fake_models import failed
 
 from bot.errors import FailureKind
 from bot.messages import Completion, Usage
-from bot.serve.auth import Limits
+from bot.serve.limits import Limits
 
 Make = Callable[..., Any]
 KEY = "a-long-and-random-bearer-key"
