@@ -18,7 +18,6 @@ from bot.cli.output import print_json, print_text, terminal_width
 from bot.errors import UsageError
 from bot.history.documents import document_of, list_json, search_json
 from bot.history.exports import export_conversation, format_of
-from bot.history.import_json import import_json
 from bot.history.terminal import list_text, search_text, show_text
 from bot.settings import paths
 from bot.store import Store
@@ -138,6 +137,9 @@ def import_(
     *, file: Annotated[Path, typer.Argument(metavar="FILE", help="What export --format json has written.")]
 ) -> None:
     """Take in a conversation that was exported as JSON."""
+    # Loads pydantic, which takes longer than all that the other commands do.
+    from bot.history.import_json import import_json
+
     with _store() as store:
         conversation = import_json(store, read_text(file))
     print(conversation.id)

@@ -6,8 +6,8 @@ import io
 import re
 from collections.abc import Callable
 
-import pyte
 import pytest
+from emulator import Emulator
 from rich.console import Console
 
 # All that our own code may send besides visible text: colours, up, erase below, autowrap off and on.
@@ -15,10 +15,11 @@ _OURS = re.compile(r"\x1b\[[0-9;]*m|\x1b\[\d+A|\x1b\[J|\x1b\[\?7[lh]")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-class Screen:
+class Screen(Emulator):
     """A console that thinks it is a terminal, and the emulated screen behind it."""
 
     def __init__(self, width: int, height: int, *, colour: bool = True) -> None:
+        super().__init__(width, height)
         self.file = io.StringIO()
         self.console = Console(
             file=self.file,
@@ -29,9 +30,6 @@ class Screen:
             legacy_windows=False,
             highlight=False,
         )
-        self.emulator = pyte.HistoryScreen(width, height, history=20000, ratio=0.5)
-        self._fresh = sorted(self.emulator.mode)
-        self._stream = pyte.Stream(self.emulator)
         self._seen = 0
 
     @property
@@ -41,38 +39,25 @@ class Screen:
 
     def _update(self) -> None:
         new, self._seen = self.written[self._seen :], len(self.written)
-        self._stream.feed(new.replace("\n", "\r\n"))  # as the terminal's line discipline does
+        self.feed(new.replace("\n", "\r\n"))  # as the terminal's line discipline does
 
     def resize(self, width: int, height: int) -> None:
         """Give the window another size, without wrapping its lines anew."""
         self._update()
         self.console.size = (width, height)
-        self.emulator.resize(height, width)
+        super().resize(width, height)
 
     def rows(self) -> list[str]:
         """Return all rows, scrolled away or visible, without blanks at their ends."""
         self._update()
-        past = [
-            "".join(row[x].data for x in range(self.emulator.columns)) for row in self.emulator.history.top
-        ]
-        rows = [row.rstrip() for row in [*past, *self.emulator.display]]
-        while rows and not rows[-1]:
-            rows.pop()
-        return rows
+        return super().rows()
 
     def assert_in_order(self) -> None:
         """Check that nothing but visible text and our own codes was sent, and no state is left behind."""
         assert not _CONTROL.search(_OURS.sub("", self.written)), ascii(self.written)
         self._update()
-        assert sorted(self.emulator.mode) == self._fresh
-        assert not self.emulator.cursor.hidden
-        attributes = self.emulator.cursor.attrs
-        assert (attributes.fg, attributes.bg) == ("default", "default")
-        flags = (attributes.bold, attributes.reverse, attributes.underscore, attributes.italics)
-        assert not any(flags)
-        assert self.emulator.cursor.x == 0
-        assert self.emulator.margins is None
-        assert not self.emulator.title
+        self.assert_unchanged()
+        assert self.screen.cursor.x == 0
 
 
 @pytest.fixture

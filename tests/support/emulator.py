@@ -49,7 +49,7 @@ class Emulator:
         assert not self.screen.cursor.hidden
         attributes = self.screen.cursor.attrs
         assert (attributes.fg, attributes.bg) == ("default", "default")
-        assert not any((attributes.bold, attributes.reverse, attributes.underscore))
+        assert not any((attributes.bold, attributes.reverse, attributes.underscore, attributes.italics))
         assert self.screen.margins is None
         assert not self.screen.title
 
