@@ -1,17 +1,17 @@
 """A persistent pool of worker processes through which every call goes.
 
-    main process                                         num_proc worker processes
-    ask(request) ─► WorkerHandle ─► writer thread ══ Command ═► event loop ─► a task per call
-                                                                                │         ▲
-    updates ◄─ queue of the call ◄─ reader thread ◄═ Reply ════ event loop ◄────┘         ▼
-                                                                                       service
+    main process (one event loop)                      num_proc worker processes
+    ask(request) ─► WorkerHandle ═════════ Command ══► event loop ─► a task per call ─► service
+                                                                          │
+    updates ◄─ queue of the call ◄─ WorkerHandle ◄═══ Reply ══════════════┘
+
     watcher ─► "ping" to busy workers; a silent one is killed
 
 The workers stay up for the whole conversation and keep their connections. Each holds as many
 calls at once as it is given, so `num_proc` sets processes, not how many models can think at the
-same time. The event loop never waits for a worker: not while it starts, not when it is stuck
-(`bot.workers.worker_handle` has threads for that). A worker that dies is replaced, and the calls
-that it held are asked once more. `bot.workers.protocol` has what goes through the pipes.
+same time. The event loop never waits for a worker: not while it starts, not when it is stuck. A
+worker that dies is replaced, and the calls that it held are asked once more. What they send each
+other is in `bot.workers.protocol`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import asyncio
 import itertools
 import multiprocessing
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from time import monotonic
 from typing import Any, cast
 
@@ -176,8 +176,12 @@ class Pool:
             call.begun = False
             self._assign(call)
 
-    def call_in_loop(self, method: Any, *arguments: Any) -> None:
-        """Have the event loop call a method of ours; called from the handles' threads."""
-        if self._loop is not None:
-            with suppress(RuntimeError):  # the loop is closed: the program is leaving
-                self._loop.call_soon_threadsafe(method, *arguments)
+    def call_in_loop(self, method: Any, *arguments: Any) -> bool:
+        """Have the event loop call a method; called from the handles' threads. False if it is closed."""
+        if self._loop is None:
+            return False
+        try:
+            self._loop.call_soon_threadsafe(method, *arguments)
+        except RuntimeError:  # the loop is closed: the program is ending
+            return False
+        return True

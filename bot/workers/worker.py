@@ -1,14 +1,14 @@
 """A worker process: an event loop that holds any number of calls at once.
 
-                 pool ══ pipe ══╗
-    ("ask", number, Request)    ╠═► event loop ─► one task a call ─► provider
-    ("models", number, Request) ║                     │
-    ("cancel", number, None)    ║                     │
-    (number, updates) ◄═════════╩═════════════════════╛
+                   pool ══ socket ══╗
+    ("ask", number, Request)        ╠═► event loop ─► one task a call ─► provider
+    ("models", number, Request)     ║                     │
+    ("cancel", number, None)        ║                     │
+    (number, updates) ◄═════════════╩═════════════════════╛
 
 What goes back are values, never exceptions; the updates that one read of a stream brings go as
-one reply. The worker ignores SIGINT (the parent decides what it means), and ends when its pipe
-does: however the parent died, its end of the pipe is closed then.
+one reply. The worker ignores SIGINT (the parent decides what it means), and ends when its socket is
+closed: however the parent died, its end of the socket is closed then.
 """
 
 from __future__ import annotations
@@ -16,31 +16,27 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import threading
+import socket
 from collections.abc import Callable
 from contextlib import aclosing, suppress
 from functools import partial
-from multiprocessing import parent_process
-from multiprocessing.connection import Connection, wait
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Delta, Request
-from bot.workers.protocol import READY, Command, Update
+from bot.workers.protocol import READY, Command, MessageChannel, Update
 
 if TYPE_CHECKING:
-    from multiprocessing.process import BaseProcess
-
     from bot.client.provider import Provider
 
 
-def main(pipe: Connection) -> None:
-    """Run the parent's commands until the pipe ends. Runs in the worker process."""
+def main(connected: socket.socket) -> None:
+    """Run the parent's commands until it closes the socket. Runs in the worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _leave_no_core()
     try:
-        asyncio.run(Worker(pipe).serve())
+        asyncio.run(Worker(connected).serve())
     finally:
         # Nothing of value is left: skip the interpreter's slow shutdown, which waits for threads.
         os._exit(0)
@@ -57,12 +53,13 @@ def _leave_no_core() -> None:
 
 
 class Worker:
-    """The worker's end of the pipe, and the calls it holds."""
+    """The worker's end of the socket, and the calls it holds."""
 
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe = pipe
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._channel = MessageChannel(self._run_command, lambda _: self._closed.set())
+        self._closed = asyncio.Event()
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._over = asyncio.Event()
         self.provider: Provider
 
     async def serve(self) -> None:
@@ -71,53 +68,19 @@ class Worker:
         from bot.client.provider import Provider
 
         self.provider = Provider()
-        self._listen(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: self._channel, sock=self._socket)
         self._send(READY)
-        await self._over.wait()
-
-    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Have commands run as they come, until the parent is gone."""
-        parent = parent_process()
-        try:
-            loop.add_reader(self._pipe.fileno(), self._receive)
-            if parent is not None:
-                loop.add_reader(parent.sentinel, self._over.set)
-        except NotImplementedError:  # Windows: its event loop watches no pipes
-            threading.Thread(target=self._listen_blocking, args=(loop, parent), daemon=True).start()
-
-    def _receive(self) -> None:
-        """Run one command (in the event loop, which calls again for the next)."""
-        try:
-            self._run_command(self._pipe.recv())
-        except (EOFError, OSError):
-            self._over.set()
-            asyncio.get_running_loop().remove_reader(self._pipe.fileno())
-
-    def _listen_blocking(self, loop: asyncio.AbstractEventLoop, parent: BaseProcess | None) -> None:
-        """Pass commands to the event loop (in a thread: reading blocks)."""
-        watched: list[Connection | int] = [self._pipe]
-        if parent is not None:
-            watched.append(parent.sentinel)
-        try:
-            while self._pipe in wait(watched):
-                loop.call_soon_threadsafe(self._run_command, self._pipe.recv())
-        except (EOFError, OSError):
-            pass
-        with suppress(RuntimeError):  # the loop is closed already, after "quit"
-            loop.call_soon_threadsafe(self._over.set)
+        await self._closed.wait()
 
     def _send(self, number: int, *updates: Update) -> None:
-        # The pipe breaks when the parent is gone, which ends this process.
-        with suppress(OSError):
-            self._pipe.send((number, updates))
+        self._channel.send((number, updates))
 
     def _run_command(self, command: Command) -> None:
         verb, number, request = command
         if request is not None:
             work = self._list if verb == "models" else self._call
             self._tasks[number] = asyncio.ensure_future(work(number, request))
-        elif verb == "quit":
-            self._over.set()
         elif verb == "ping":
             self._send(READY)
         elif task := self._tasks.get(number):

@@ -1,20 +1,16 @@
 """One worker process as the pool sees it: started, sent commands, read from, ended.
 
-Starting a process and using a pipe block, so a handle has a thread for each direction:
-
-    pool (event loop) ── send ──► queue ──► writer thread ──► pipe ──► worker
-    pool (event loop) ◄── call_in_loop ──── reader thread ◄── pipe ◄── worker
+The event loop reads and writes the worker's socket. Only starting a process and waiting for its end
+block, so each handle has one thread for these.
 """
 
 from __future__ import annotations
 
 import asyncio
-import queue
+import socket
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from time import monotonic
 from typing import Any, Protocol
@@ -22,7 +18,7 @@ from typing import Any, Protocol
 from bot.messages import Request
 from bot.workers import worker
 from bot.workers.forkserver import start_forkserver, starting_processes
-from bot.workers.protocol import READY, CallVerb, Command, Reply, Update
+from bot.workers.protocol import READY, CallVerb, Command, MessageChannel, Reply, Update
 
 JOIN_SECONDS = 1.0
 
@@ -42,18 +38,18 @@ class PendingCall:
 class PoolCallbacks(Protocol):
     """The pool, as far as its handles know it."""
 
-    def call_in_loop(self, method: Any, *arguments: Any) -> None:
-        """Have the event loop call a method; called from the handles' threads."""
+    def call_in_loop(self, method: Any, *arguments: Any) -> bool:
+        """Have the event loop call a method; called from the handles' threads. False if it is closed."""
 
     def on_updates(self, handle: WorkerHandle, number: int, updates: Sequence[Update]) -> None:
-        """Pass updates on to their call (in the event loop)."""
+        """Pass updates on to their call."""
 
     def on_exit(self, handle: WorkerHandle, reason: str) -> None:
-        """Replace a worker that has ended (in the event loop)."""
+        """Replace a worker that has ended."""
 
 
 class WorkerHandle:
-    """A process, its pipe, and a thread for each direction. `start_attempts` are left until it is up."""
+    """A process, its socket and a thread. `start_attempts` are left until it is up."""
 
     def __init__(self, pool: PoolCallbacks, context: Any, start_attempts: int = 2) -> None:
         self.calls: dict[int, PendingCall] = {}
@@ -62,83 +58,85 @@ class WorkerHandle:
         self.last_heard = monotonic()
         self.pid: int | None = None
         self._pool, self._context = pool, context
-        self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._process: BaseProcess | None = None
-        self._writer = threading.Thread(target=self._write, daemon=True)
-        self._writer.start()
+        self._channel = MessageChannel(self._on_reply, self._on_close)
+        self._connecting: asyncio.Task[Any] | None = None
+        self._connected = False
+        self._exit_reason = ""
+        self._thread = threading.Thread(target=self._run_process, daemon=True)
+        self._thread.start()
 
     def send(self, command: Command) -> None:
-        """Send a command as soon as the worker is up and reads it; never waits."""
-        self._commands.put(command)
+        """Send a command, now or as soon as the worker is up; never waits."""
+        self._channel.send(command)
 
     def shut_down(self) -> None:
-        """Let the worker end: nothing more is sent."""
-        self._commands.put(None)
+        """Let the worker end: its connection is closed."""
+        self._channel.close()
 
     def kill(self) -> None:
-        """End the worker by force; the reader thread then reports its exit."""
+        """End the worker by force; its exit is reported to the pool."""
         if self._process is not None:
             self._process.kill()
 
     def join(self) -> None:
-        """Wait until the process is gone, by force if need be."""
-        self._writer.join(JOIN_SECONDS)
+        """Wait until the process is gone, by force if need be (in a thread: this blocks)."""
+        self._thread.join(JOIN_SECONDS)
         process = self._process
         if process is None:
             return
-        for end in (None, process.terminate, process.kill):
-            if end is not None:
+        for end in (process.terminate, process.kill):
+            if self._thread.is_alive():
                 end()
-            process.join(JOIN_SECONDS)
-            if process.exitcode is not None:
-                return
+                self._thread.join(JOIN_SECONDS)
 
-    def _write(self) -> None:
-        """Start the worker, then send it commands (the writer thread)."""
+    def _run_process(self) -> None:
+        """Start the worker and wait for its end (in the handle's thread)."""
+        ours, theirs = socket.socketpair()
         try:
-            ours, theirs = self._context.Pipe()
             process: BaseProcess = self._context.Process(target=worker.main, args=(theirs,), daemon=True)
             start_forkserver()
             with starting_processes():
                 process.start()
         except (OSError, RuntimeError, EOFError, ValueError, AssertionError) as error:
-            self._report_exit(f"a worker process could not be started: {error}")
+            ours.close()
+            reason = f"a worker process could not be started: {error}"
+            self._pool.call_in_loop(self._on_process_exit, reason)
             return
-        theirs.close()
+        finally:
+            theirs.close()
         self._process, self.pid = process, process.pid
-        threading.Thread(target=self._read, args=(ours, process), daemon=True).start()
-        with suppress(OSError):  # the worker has ended, which the reader thread reports
-            while (command := self._commands.get()) is not None:
-                ours.send(command)
-            ours.send(("quit", 0, None))
+        if not self._pool.call_in_loop(self._connect, ours):
+            ours.close()
+        process.join()
+        code = process.exitcode
+        how = f"by signal {-code}" if code is not None and code < 0 else f"with status {code}"
+        self._pool.call_in_loop(self._on_process_exit, f"its worker process ended {how}")
 
-    def _read(self, pipe: Connection, process: BaseProcess) -> None:
-        """Pass the worker's updates on until it is gone (the reader thread)."""
-        reason = ""
-        try:
-            while True:
-                reply: Reply = pipe.recv()
-                number, updates = reply
-                self.last_heard = monotonic()
-                if number == READY:
-                    self.up = True
-                else:
-                    self._pool.call_in_loop(self._pool.on_updates, self, number, updates)
-        except (EOFError, OSError):
-            pass
-        except Exception as error:  # noqa: BLE001 - a pipe that yields nonsense is a dead worker
-            process.kill()
-            reason = f"a worker sent something unreadable: {error}"
-        process.join(JOIN_SECONDS)
-        if not reason:
-            code = process.exitcode
-            how = f"by signal {-code}" if code is not None and code < 0 else f"with status {code}"
-            reason = f"its worker process ended {how}"
-        self._report_exit(reason)
-        # A file descriptor that is closed while the other thread uses it may be another file's by then.
-        self.shut_down()
-        self._writer.join()
-        pipe.close()
+    def _connect(self, ours: socket.socket) -> None:
+        self._connected = True
+        connection = asyncio.get_running_loop().create_connection(lambda: self._channel, sock=ours)
+        self._connecting = asyncio.ensure_future(connection)
 
-    def _report_exit(self, reason: str) -> None:
-        self._pool.call_in_loop(self._pool.on_exit, self, reason)
+    def _on_reply(self, reply: Reply) -> None:
+        number, updates = reply
+        self.last_heard = monotonic()
+        if number == READY:
+            self.up = True
+        else:
+            self._pool.on_updates(self, number, updates)
+
+    def _on_close(self, error: Exception | None) -> None:
+        self._connected = False
+        if error is not None:
+            self.kill()
+        self._report_exit()
+
+    def _on_process_exit(self, reason: str) -> None:
+        self._exit_reason = reason
+        self._report_exit()
+
+    def _report_exit(self) -> None:
+        """Report the exit once all that the worker had sent has been read."""
+        if self._exit_reason and not self._connected:
+            self._pool.on_exit(self, self._exit_reason)

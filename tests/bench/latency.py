@@ -33,7 +33,7 @@ def measure(*, short: bool) -> list[Row]:
     percentiles = quantiles(late, n=100)
     return [
         Row("token to the terminal, median", "ms", median(late), None, 5, "≤ 5 ms"),
-        Row("token to the terminal, p99", "ms", percentiles[98], None, 20, "≤ 20 ms"),
+        Row("token to the terminal, p99", "ms", percentiles[98]),
     ]
 
 

@@ -1,5 +1,7 @@
 """Memory of the whole program with six workers: as a library, and as a chat in its terminal.
 
+Beside it: one process that has asked one model with the SDK.
+
 Proportional set size: a page that several processes share counts once. All are measured from
 outside, while the same other processes run.
 """
@@ -14,7 +16,11 @@ import psutil
 from common import MODELS, ROOT, Row, environment, home, moa, python, simulated
 from pty_window import PtyWindow
 
-FLOOR = "import together"
+ONE_PROCESS = """
+from together import Together
+client = Together(api_key="x", base_url="{url}")
+client.chat.completions.create(model="judge", messages=[{{"role": "user", "content": "hi"}}], max_tokens=10)
+"""
 LIBRARY = """
 from bot import Mixture
 mixture = Mixture()
@@ -36,11 +42,11 @@ def measure(*, short: bool) -> list[Row]:
             MOA_BOT_NUM_PROC="6",
             TERM="xterm-256color",
         )
-        floor, library, chat = _of_script(FLOOR, env), _of_script(LIBRARY, env), _of_chat(env)
-    limit, target = 3 * floor, "≤ 3 × import together"
+        one_process = _of_script(ONE_PROCESS.format(url=service.url), env)
+        library, chat = _of_script(LIBRARY, env), _of_chat(env)
     return [
-        Row("memory with six workers (PSS)", "MB", library, floor, limit, target),
-        Row("memory of a chat with six", "MB", chat, floor, limit, target),
+        Row("memory of the library with six", "MB", library, one_process),
+        Row("memory of a chat with six", "MB", chat, one_process, 4 * one_process, "≤ 4 × one SDK process"),
     ]
 
 

@@ -1,22 +1,43 @@
-"""A worker's side of the pipe, in this process: with an event loop that watches pipes, and without."""
+"""A worker's side of the connection, in this process."""
 
 from __future__ import annotations
 
 import asyncio
+import pickle
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 from services import models, start_service
 
 from bot.demo.process import DemoProcess
 from bot.messages import Completion, Delta, Endpoint, Message, Request
-from bot.workers.protocol import READY
+from bot.workers.protocol import READY, MessageChannel
 from bot.workers.worker import Worker
+
+
+class Parent:
+    """The parent's end, used without an event loop."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._stream = connected.makefile("rb")
+
+    def send(self, message: object) -> None:
+        data = pickle.dumps(message)
+        self._socket.sendall(len(data).to_bytes(4, "big") + data)
+
+    def receive(self) -> Any:
+        size = int.from_bytes(self._stream.read(4), "big")
+        return pickle.loads(self._stream.read(size))
+
+    def close(self) -> None:
+        self._stream.close()
+        self._socket.close()
 
 
 @pytest.fixture
@@ -25,24 +46,18 @@ def service(tmp_path: Path) -> Iterator[DemoProcess]:
         yield running
 
 
-@pytest.fixture(params=["watched", "read in a thread"])
-def pipe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
-    """The parent's end; the worker has greeted."""
-    if request.param == "read in a thread":
-        monkeypatch.setattr(asyncio.SelectorEventLoop, "add_reader", _refused)
-    with _worker() as ours:
-        assert ours.poll(10)
-        assert ours.recv() == (READY, ())
-        yield ours
-
-
-def _refused(*_: object) -> None:
-    raise NotImplementedError  # as the event loop of Windows does
+@pytest.fixture
+def parent() -> Iterator[Parent]:
+    """The parent of a worker that is ready."""
+    with _worker() as running:
+        assert running.receive() == (READY, ())
+        yield running
 
 
 @contextmanager
-def _worker() -> Iterator[Connection]:
-    ours, theirs = Pipe()
+def _worker() -> Iterator[Parent]:
+    ours, theirs = socket.socketpair()
+    ours.settimeout(10)
 
     async def serve() -> None:
         worker = Worker(theirs)
@@ -51,12 +66,12 @@ def _worker() -> Iterator[Connection]:
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
+    parent = Parent(ours)
     try:
-        yield ours
+        yield parent
     finally:
-        ours.close()  # that alone ends it
+        parent.close()  # that alone ends it
         thread.join(10)
-        theirs.close()
     assert not thread.is_alive()
 
 
@@ -65,43 +80,78 @@ def request(service: DemoProcess, model: str, delta_interval: float = 0.0) -> Re
     return Request(endpoint, model, (Message("user", "hello"),), 0.7, 100, delta_interval=delta_interval)
 
 
-def answered(pipe: Connection, number: int) -> list[object]:
+def answered(parent: Parent, number: int) -> list[object]:
     """The updates of a call until its completion."""
     found: list[object] = []
     while not (found and isinstance(found[-1], Completion)):
-        assert pipe.poll(10)
-        said, updates = pipe.recv()
+        said, updates = parent.receive()
         if said == number:
             found += updates
     return found
 
 
-def test_orders_are_taken(pipe: Connection, service: DemoProcess) -> None:
+def test_commands_are_run(parent: Parent, service: DemoProcess) -> None:
     """Signs of life, and a call with its words and its end."""
-    pipe.send(("ping", 0, None))
-    assert pipe.poll(10)
-    assert pipe.recv() == (READY, ())
-    pipe.send(("ask", 7, request(service, "a")))
-    *deltas, last = answered(pipe, 7)
+    parent.send(("ping", 0, None))
+    assert parent.receive() == (READY, ())
+    parent.send(("ask", 7, request(service, "a")))
+    *deltas, last = answered(parent, 7)
     assert len(deltas) > 1
     assert "".join(delta.text for delta in deltas if isinstance(delta, Delta)) == "one two three"
     assert isinstance(last, Completion)
 
 
-def test_many_orders_at_once(pipe: Connection, service: DemoProcess) -> None:
-    """What stands in the pipe together is all taken, and a call that is cancelled says nothing more."""
-    pipe.send(("ask", 1, request(service, "slow")))
-    pipe.send(("ask", 2, request(service, "a", delta_interval=5.0)))
-    pipe.send(("cancel", 1, None))
-    pipe.send(("cancel", 99, None))
-    found = answered(pipe, 2)
-    *deltas, _ = found
+def test_many_commands_at_once(parent: Parent, service: DemoProcess) -> None:
+    """What comes together is all run, and a call that is cancelled says nothing more."""
+    parent.send(("ask", 1, request(service, "slow")))
+    parent.send(("ask", 2, request(service, "a", delta_interval=5.0)))
+    parent.send(("cancel", 1, None))
+    parent.send(("cancel", 99, None))
+    *deltas, _ = answered(parent, 2)
     assert "".join(delta.text for delta in deltas if isinstance(delta, Delta)) == "one two three"
     assert len(deltas) < 3, "they are gathered"
-    assert not pipe.poll(0.2)
+    parent.send(("ping", 0, None))
+    assert parent.receive() == (READY, ())
 
 
-def test_it_ends_when_told(pipe: Connection) -> None:
-    """And without a word."""
-    pipe.send(("quit", 0, None))
-    assert not pipe.poll(0.2)
+class Transport(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.aborted = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_messages_come_whole_however_their_bytes_are_cut() -> None:
+    """Also what was sent before there was a connection; what is sent after its end is dropped."""
+    transport, received = Transport(), []
+    sender = MessageChannel(received.append, lambda _: None)
+    sender.send((1, ()))
+    sender.connection_made(transport)
+    sender.send((2, (Delta("x" * 1000),)))
+    sender.close()
+    sender.send((3, ()))
+    receiver = MessageChannel(received.append, lambda _: None)
+    for at in range(0, len(transport.written), 3):
+        receiver.data_received(transport.written[at : at + 3])
+    receiver.data_received(transport.written)
+    assert received == [(1, ()), (2, (Delta("x" * 1000),))] * 2
+
+
+def test_a_channel_that_was_closed_before_it_was_connected() -> None:
+    """The connection is ended as soon as it is made."""
+    transport = Transport()
+    channel = MessageChannel(lambda _: None, lambda _: None)
+    channel.close()
+    channel.connection_made(transport)
+    assert transport.aborted
