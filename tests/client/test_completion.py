@@ -75,7 +75,7 @@ PAIRS = (("m", -0.1), ("M", -2.5))
     ],
 )  # fmt: skip
 def test_the_likeliest_first_tokens(choice: dict[str, Any], expected: Any) -> None:
-    """Each form gives tokens with their logarithms; what is none gives nothing and no error."""
+    """Each form gives tokens with their log probabilities; anything else gives nothing and no error."""
     assert top_logprobs(choice) == expected
 
 
@@ -93,7 +93,7 @@ def chunk(**delta: str) -> dict[str, object]:
 
 
 def test_timing() -> None:
-    """First token and seconds count from the request; what holds no text and no thinking is no token."""
+    """First token and seconds count from the request; a chunk without text and thinking is no token."""
     clock = Clock()
     answer = CompletionBuilder(60.0, clock)
     clock.now = 101.0
@@ -133,8 +133,8 @@ def test_an_answer_is_over_its_limits_by_time_or_by_length() -> None:
     assert answer.over_limit(10) == "10,321 characters came, more than 10 tokens can be"
 
 
-def test_what_cut_an_answer_off_is_told_with_it() -> None:
-    """The completion keeps the text, and says what ended it and of which kind that was."""
+def test_a_truncated_answer() -> None:
+    """The completion keeps the text so far, with the failure that cut it off and its kind."""
     answer = CompletionBuilder(60.0)
     answer.add_chunk(chunk(content="half an"))
     done = answer.completion(Failure(FailureKind.CUT, "the stream broke off"))

@@ -1,4 +1,4 @@
-"""What services say, in our words."""
+"""What services answer when they refuse, as failures."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def http_failure(status: int, body: object, **headers: str) -> object:
     ],
 )
 def test_kinds_by_status_and_words(status: int, message: str, kind: FailureKind) -> None:
-    """Each refusal becomes the kind that decides what is done about it."""
+    """Each refusal gets the kind that decides what is done about it."""
     assert http_failure(status, {"error": {"message": message}}).kind is kind
 
 
@@ -88,7 +88,7 @@ def test_keys_are_taken_out(said: str) -> None:
 
 
 def test_retry_after_in_its_three_forms() -> None:
-    """Seconds, milliseconds and dates are understood; nonsense is as if it were not there."""
+    """Seconds, milliseconds and dates are understood; nonsense is ignored."""
     assert error_mapping.retry_after({"retry-after": "2.5"}) == 2.5
     assert error_mapping.retry_after({"retry-after-ms": "300"}) == 0.3
     assert error_mapping.retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0

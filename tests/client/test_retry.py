@@ -1,4 +1,4 @@
-"""What is asked again, when, and what all requests to one service heed together. No test waits."""
+"""Retries, and the limits that all requests to one service share. No test waits."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ PASSING = [kind for kind in FailureKind if kind.worth_retrying]
 
 
 @pytest.mark.parametrize("kind", PASSING)
-def test_what_passes_is_asked_again(kind: FailureKind) -> None:
-    """A passing failure is told as such, and the next try's answer is the call's, with the tries counted."""
+def test_passing_failures_are_retried(kind: FailureKind) -> None:
+    """A passing failure is reported; the next try's answer is the call's, with the tries counted."""
     got = ask(Scripted(fails(kind), [Completion("yes", seconds=1.0, first_token=0.5)]))
     assert isinstance(got[0], Retrying)
     last = got[-1]
@@ -107,30 +107,30 @@ def test_what_passes_is_asked_again(kind: FailureKind) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FailureKind if kind not in PASSING])
-def test_what_does_not_pass_is_the_last_word(kind: FailureKind) -> None:
-    """Everything else is never asked twice."""
+def test_other_failures_are_not_retried(kind: FailureKind) -> None:
+    """Such a call is made once, and its failure is the result."""
     script = Scripted(fails(kind))
     assert ask(script) == fails(kind)
     assert len(script.asked) == 1
 
 
-def test_not_for_ever() -> None:
-    """After the last try the failure is told."""
+def test_the_number_of_tries() -> None:
+    """After the last try the failure is the result."""
     script = Scripted(*[fails(FailureKind.SERVICE)] * 5)
     got = ask(script, tries=3)
     assert [type(update) for update in got] == [Retrying, Retrying, Failure]
 
 
-def test_not_once_words_have_come() -> None:
-    """Words cannot be taken back, thoughts can."""
+def test_no_retry_once_text_has_come() -> None:
+    """Text that was shown cannot be withdrawn, thinking can."""
     script = Scripted([Delta("word"), *fails(FailureKind.CUT)])
     assert isinstance(ask(script)[-1], Failure)
     script = Scripted([Delta(reasoning="hm"), *fails(FailureKind.CUT)], [Completion("yes")])
     assert isinstance(ask(script)[-1], Completion)
 
 
-def test_a_wait_that_is_too_long_is_told() -> None:
-    """A service that asks for minutes is a failed one, and how long it asks for is said."""
+def test_a_wait_that_is_too_long() -> None:
+    """A service that asks for minutes counts as failed, and the hint says how long it asks for."""
     [failure] = ask(Scripted(fails(FailureKind.RATE_LIMITED, 300.0)))
     assert isinstance(failure, Failure)
     assert "5 min 00 s" in failure.hint
@@ -149,7 +149,7 @@ def test_the_longest_wait_is_waited_and_no_longer() -> None:
 
 
 def test_the_times_of_a_call_count_from_its_first_try() -> None:
-    """Two tries and two waits come before the third try's own times; each is told with its wait."""
+    """Two tries and two waits come before the third try's own times; each retry is reported with its wait."""
     failing = fails(FailureKind.SERVICE, None)
     script = Scripted(failing, failing, [Completion("yes", first_token=0.25, seconds=4.0)], seconds=2.0)
     first, second, last = ask(script)
@@ -165,8 +165,8 @@ def test_an_answer_without_a_token_has_no_first_token_after_retries_either() -> 
     assert ask(script)[-1] == Completion("", seconds=1.5, retries=1)
 
 
-def test_a_limit_holds_everyone_at_the_same_service() -> None:
-    """What one request was told, those behind it heed: they leave after the time, one by one."""
+def test_a_rate_limit_holds_all_requests_to_the_service() -> None:
+    """After a 429 to one request, the others leave when its wait is over, one by one."""
     script = Scripted([Failure(FailureKind.RATE_LIMITED, "", "m", 429, retry_after=10.0)])
 
     async def run() -> list[list[CallUpdate]]:
@@ -189,8 +189,8 @@ def test_a_limit_holds_everyone_at_the_same_service() -> None:
     assert other == [Completion("late")]
 
 
-def test_a_hint_of_a_good_answer_is_heeded() -> None:
-    """x-ratelimit headers of an answer hold what comes next, for the longest wait at most."""
+def test_the_rate_limit_headers_of_an_answer() -> None:
+    """They delay the next request, for the longest wait at most."""
     script = Scripted(
         [RateLimitHint(7.0), Completion("one")],
         [RateLimitHint(300.0), Completion("two")],
@@ -207,7 +207,7 @@ def test_a_hint_of_a_good_answer_is_heeded() -> None:
 
 
 def test_the_end_of_a_pause_is_staggered() -> None:
-    """What waits for it leaves one after the other, what comes later leaves at once."""
+    """Requests that wait for it leave one after the other, later ones at once."""
     time = VirtualTime()
     limiter = RateLimiter(clock=time.clock)
     assert [limiter.reserve() for _ in range(2)] == [0.0, 0.0]
@@ -228,7 +228,7 @@ def test_a_known_rate() -> None:
 
 
 def test_backoff_grows_and_is_jittered() -> None:
-    """What the service asks for counts; else it doubles up to the longest wait, with chance in it."""
+    """What the service asks for counts; else it doubles up to the longest wait, with jitter."""
     assert backoff(1, 7.5) == 7.5
     assert 0.25 <= backoff(1, None) <= 0.5
     assert 1.0 <= backoff(3, None) <= 2.0
@@ -255,5 +255,5 @@ def test_backoff_grows_and_is_jittered() -> None:
     ],
 )
 def test_rate_limit_headers(headers: dict[str, str], seconds: float | None) -> None:
-    """OpenAI's and Together's forms are understood, others are as if they were not there."""
+    """OpenAI's and Together's forms are understood, others are ignored."""
     assert error_mapping.rate_limit_reset(headers) == seconds

@@ -1,4 +1,4 @@
-"""Real processes, the real SDK, a real service: the pool and what becomes of its calls."""
+"""The pool with real processes, the real SDK and a real HTTP service."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_connections_are_kept(service: DemoProcess) -> None:
 
 
 def test_closing_the_iterator_cancels_the_call(service: DemoProcess) -> None:
-    """A call that nobody follows any more is dropped at the service as well."""
+    """A call whose iterator is closed is cancelled at the service as well."""
     service.set_behaviour(models(a={"reply": "word " * 500, "tokens_per_second": 50}))
 
     async def scenario(pool: Pool) -> None:
@@ -133,7 +133,7 @@ def test_closing_the_iterator_cancels_the_call(service: DemoProcess) -> None:
 
 
 def test_a_killed_worker_is_replaced_and_its_call_asked_again(service: DemoProcess) -> None:
-    """SIGKILL in the middle of a call: it is asked once more elsewhere, and answers."""
+    """SIGKILL in the middle of a call: another worker asks again, and the answer comes."""
     service.set_behaviour(models(a={"replies": ["first try", "second try"], "delay": 0.4}))
 
     async def scenario(pool: Pool) -> tuple[list[CallUpdate], list[int], list[int]]:
@@ -154,7 +154,7 @@ def test_a_killed_worker_is_replaced_and_its_call_asked_again(service: DemoProce
 
 
 def test_a_call_is_asked_again_only_once(service: DemoProcess) -> None:
-    """When its second worker dies as well, the call fails and says so."""
+    """When its second worker dies as well, the call fails with that reason."""
     service.set_behaviour(models(a={"reply": "x", "failures": [{"kind": "stall"}]}))
 
     async def scenario(pool: Pool) -> list[CallUpdate]:
@@ -200,8 +200,8 @@ def test_a_frozen_worker_is_replaced(service: DemoProcess) -> None:
     assert not psutil.pid_exists(frozen)
 
 
-def test_a_busy_worker_is_not_taken_for_frozen(service: DemoProcess) -> None:
-    """A model that thinks for longer than the limit is waited for: its worker still gives signs of life."""
+def test_a_busy_worker_does_not_count_as_frozen(service: DemoProcess) -> None:
+    """A model may think for longer than the limit: its worker still replies to "ping"."""
     service.set_behaviour(models(a={"reply": "slow but there", "delay": 2.0}))
     got = with_pool(lambda pool: updates(pool.ask(request(service))), frozen_seconds=0.8)
     assert [type(update) for update in got][-1] is Completion
@@ -209,7 +209,7 @@ def test_a_busy_worker_is_not_taken_for_frozen(service: DemoProcess) -> None:
 
 
 def test_a_started_reply_is_not_asked_again(service: DemoProcess) -> None:
-    """What is not restartable and has begun ends as a failure: words once shown cannot be taken back."""
+    """Without `retry_partial`, a call whose text has begun fails: text once shown cannot be withdrawn."""
     service.set_behaviour(models(a={"reply": "word " * 500, "tokens_per_second": 50}))
 
     async def scenario(pool: Pool) -> list[CallUpdate]:
@@ -285,7 +285,7 @@ if __name__ == "__main__":
     ],
 )
 def test_failures_come_back_as_values(service: DemoProcess, rule: dict[str, Any], kind: FailureKind) -> None:
-    """What cannot pass by waiting is asked once where it is the service's last word, and told by kind."""
+    """What waiting cannot mend comes back as a failure of its kind, without the key."""
     service.set_behaviour(models(a={"reply": "x", "failures": [rule]}))
     last = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service))))[-1]
     assert isinstance(last, Failure)
@@ -306,7 +306,7 @@ def test_failures_come_back_as_values(service: DemoProcess, rule: dict[str, Any]
     ],
 )
 def test_what_passes_is_tried_again(service: DemoProcess, rule: dict[str, Any]) -> None:
-    """A passing failure before the first word is told, waited out, and the answer comes after all."""
+    """A passing failure before the first text is reported and waited out; then the answer comes."""
     service.set_behaviour(models(a={"reply": "at last", "failures": [rule]}))
     got = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service))))
     assert isinstance(got[0], Retrying)
@@ -317,7 +317,7 @@ def test_what_passes_is_tried_again(service: DemoProcess, rule: dict[str, Any]) 
 
 
 def test_a_stream_cut_after_its_first_words_is_partial(service: DemoProcess) -> None:
-    """What came is kept and marked; it is not asked again behind anybody's back."""
+    """The text so far is kept and marked as partial; the call is not asked again."""
     rule = {"kind": "cut", "tokens": 3, "reset": True}
     service.set_behaviour(models(a={"reply": "one two three four", "failures": [rule]}))
     last = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service))))[-1]
@@ -364,13 +364,13 @@ def test_usage_is_what_the_service_says_or_unknown(service: DemoProcess) -> None
         ]
         return [last.usage for last in completions if isinstance(last, Completion)]
 
-    told, untold = with_pool(scenario)
-    assert told.completion_tokens
-    assert untold == Usage()
+    reported, unreported = with_pool(scenario)
+    assert reported.completion_tokens
+    assert unreported == Usage()
 
 
 def test_deltas_are_gathered_where_asked(service: DemoProcess) -> None:
-    """With `every`, many tokens make few updates, the first comes at once, and no word is lost."""
+    """With a `delta_interval`, many tokens make few updates, the first comes at once, and no text is lost."""
     text = " ".join(str(number) for number in range(100))
     service.set_behaviour(models(a={"reply": text, "tokens_per_second": 1000}))
     got = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service, delta_interval=0.05))))
@@ -379,8 +379,8 @@ def test_deltas_are_gathered_where_asked(service: DemoProcess) -> None:
     assert len(deltas) < 40
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
-    """A service that is not there is told as that, after the tries that a passing failure gets."""
+def test_a_service_that_is_not_running(tmp_path: Path) -> None:
+    """It fails as a refused connection, after the tries that a passing failure gets."""
     dead = Endpoint("dead", "http://127.0.0.1:9/v1")
     asked = Request(dead, "a", (Message("user", "hi"),), 0.7, 10)
     got = with_pool(lambda pool: updates(Retrier(pool.ask)(asked)))
@@ -389,7 +389,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
 
 
 def test_silence_ends_the_try(service: DemoProcess) -> None:
-    """No byte for `timeout` seconds ends the try and says so."""
+    """No byte for `timeout` seconds ends the try; the failure names the seconds."""
     service.set_behaviour(models(a={"reply": "x", "failures": [{"kind": "stall", "times": 1}]}))
     got = with_pool(lambda pool: updates(Retrier(pool.ask)(request(service, timeout=0.5))))
     assert isinstance(got[0], Retrying)

@@ -91,7 +91,7 @@ def answered(parent: Parent, number: int) -> list[object]:
 
 
 def test_commands_are_run(parent: Parent, service: DemoProcess) -> None:
-    """Signs of life, and a call with its words and its end."""
+    """A reply to "ping", and a call with its text and its end."""
     parent.send(("ping", 0, None))
     assert parent.receive() == (READY, ())
     parent.send(("ask", 7, request(service, "a")))
@@ -102,7 +102,7 @@ def test_commands_are_run(parent: Parent, service: DemoProcess) -> None:
 
 
 def test_many_commands_at_once(parent: Parent, service: DemoProcess) -> None:
-    """What comes together is all run, and a call that is cancelled says nothing more."""
+    """Commands that come together are all run, and a cancelled call sends nothing more."""
     parent.send(("ask", 1, request(service, "slow")))
     parent.send(("ask", 2, request(service, "a", delta_interval=5.0)))
     parent.send(("cancel", 1, None))

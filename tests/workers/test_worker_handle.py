@@ -1,4 +1,4 @@
-"""The event loop never waits for a worker's pipe."""
+"""The event loop never waits for a worker that does not read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def service(tmp_path: Path) -> Iterator[DemoProcess]:
         yield running
 
 
-def test_a_stopped_worker_holds_nobody_up(service: DemoProcess) -> None:
+def test_a_stopped_worker_does_not_block_the_event_loop(service: DemoProcess) -> None:
     """However much it is sent, the event loop goes on; afterwards every prompt arrives whole."""
     prompts = [f"{number} " + "x" * size for number, size in enumerate([20_000, 100, 300_000, 31_000] * 20)]
 
