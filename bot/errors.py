@@ -17,6 +17,8 @@ An error has one of two forms:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -122,6 +124,18 @@ class UsageError(MoaError):
 
 class ConfigError(UsageError):
     """A settings file with a wrong key, type or value: one line naming file, key, expectation."""
+
+
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Turn a failed import within into a UsageError that names the extra to install."""
+    try:
+        yield
+    except ImportError as error:
+        raise UsageError(
+            f"This needs a library that is not installed: {error.name or error}",
+            hint=f"pip install 'moa-bot[{extra}]'",
+        ) from error
 
 
 class KeyMissingError(MoaError):

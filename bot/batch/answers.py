@@ -10,80 +10,50 @@ kept, the rest asked anew.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bot.batch.rows import PromptRow
-from bot.errors import MoaError, UsageError
+from bot.bulk.files import AppendLog, Row, replacing, write_rows
 
 if TYPE_CHECKING:
     from bot.bulk.answering import ItemAnswer
     from bot.events import TurnResult
 
-FORMS = (".jsonl", ".parquet")
-
 
 class Answers:
-    """The append-only file of a batch's answers."""
+    """The append-only file of the answers to the first `count` rows of a source."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._places: dict[int, tuple[int, str, bool]] = {}
-        self._lines = path.open("ab+")
-        self._end = self._read()
+    def __init__(self, path: Path, count: int) -> None:
+        self._count = count
+        self._last: dict[int, tuple[int, str, bool]] = {}
+        self._log = AppendLog(path, self._index)
+        self.close = self._log.close
 
     def answered(self, row: PromptRow) -> bool:
-        """Tell whether this very row has a reply."""
-        known = self._places.get(row.index)
-        return known is not None and known[1] == row.digest and not known[2]
+        """Return whether this very row has a reply."""
+        _, digest, replied = self._last.get(row.index, (0, "", False))
+        return replied and digest == row.digest
 
-    def add(self, row: PromptRow, line: dict[str, Any]) -> None:
-        """Append a row's line; whole, in one write."""
-        data = json.dumps({**line, "digest": row.digest}).encode() + b"\n"
-        try:
-            self._lines.write(data)
-            self._lines.flush()
-        except OSError as error:
-            raise MoaError(f"{self.path}: cannot be written: {error.strerror}") from error
-        self._places[row.index] = (self._end, row.digest, bool(line["error"]))
-        self._end += len(data)
+    def add(self, row: PromptRow, line: Row) -> None:
+        """Append a row's line."""
+        line = {**line, "digest": row.digest}
+        self._index(self._log.append(line), line)
 
-    def in_order(self) -> Iterator[dict[str, Any]]:
+    def in_order(self) -> Iterator[Row]:
         """Yield the last line of every row, in the order of the rows."""
-        with self.path.open("rb") as lines:
-            for _, (place, _, _) in sorted(self._places.items()):
-                lines.seek(place)
-                line: dict[str, Any] = json.loads(lines.readline())
-                line.pop("digest", None)
-                yield line
+        for _, (offset, _, _) in sorted(self._last.items()):
+            line = self._log.read(offset)
+            del line["digest"]
+            yield line
 
-    def keep_only(self, count: int) -> None:
-        """Forget rows that the source does not have any more."""
-        self._places = {index: known for index, known in self._places.items() if index < count}
-
-    def close(self) -> None:
-        """Close the file."""
-        self._lines.close()
-
-    def _read(self) -> int:
-        place, data = 0, b""
-        with self.path.open("rb") as lines:
-            for data in lines:
-                try:
-                    line = json.loads(data)
-                    self._places[line["index"]] = (place, line["digest"], bool(line["error"]))
-                except (ValueError, TypeError, KeyError):
-                    pass  # half a line, of a run that was killed
-                place += len(data)
-        if data and not data.endswith(b"\n"):
-            self._lines.write(b"\n")
-            place += 1
-        return place
+    def _index(self, offset: int, line: Row) -> None:
+        if line["index"] < self._count:
+            self._last[line["index"]] = (offset, line["digest"], not line["error"])
 
 
-def line_of(row: PromptRow, answer: ItemAnswer, result: TurnResult | None) -> dict[str, Any]:
+def line_of(row: PromptRow, answer: ItemAnswer, result: TurnResult | None) -> Row:
     """Return a row of the answers file, as JSON.
 
     `input` holds the row's own columns; `reply` the last turn's reply (`replies` all of them, when
@@ -108,36 +78,18 @@ def line_of(row: PromptRow, answer: ItemAnswer, result: TurnResult | None) -> di
     }
 
 
-def check_form(path: Path) -> None:
-    """Raise UsageError unless the file's name ends in a form that answers are written in."""
-    if path.suffix not in FORMS:
-        raise UsageError(f"--out: expected a name that ends in {' or '.join(FORMS)}, found {path.name}")
-
-
 def write_answers(answers: Answers, path: Path) -> None:
     """Write the answers file, whole or not at all. Raises MoaError."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".parquet":
-            _write_parquet(answers, beside)
-        else:
-            with beside.open("w", encoding="utf-8", errors="backslashreplace") as file:
-                for line in answers.in_order():
-                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise MoaError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
-def _write_parquet(answers: Answers, path: Path) -> None:
+    if path.suffix != ".parquet":
+        write_rows(path, answers.in_order())
+        return
     import datasets  # type: ignore[import-untyped,unused-ignore]  # ships no types
 
     datasets.disable_progress_bars()
-    rows = [
-        # Columns of changing shape would be no table: what came in stays JSON.
+    rows: list[dict[str, Any]] = [
+        # Columns of changing shape would be no table: the row's own columns stay JSON.
         {**line, "input": json.dumps(line["input"], ensure_ascii=False), "replies": line.get("replies") or []}
         for line in answers.in_order()
     ]
-    datasets.Dataset.from_list(rows).to_parquet(str(path))
+    with replacing(path) as temporary:
+        datasets.Dataset.from_list(rows).to_parquet(str(temporary))

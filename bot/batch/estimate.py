@@ -6,7 +6,7 @@ all that it may. Both count that later layers read all answers of the layer befo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ class Estimate:
     most: float = 0.0
     unpriced: set[str] = field(default_factory=set)
 
-    def text(self) -> str:
+    def __str__(self) -> str:
         """Say it in a sentence or two."""
         head = f"{plural(self.prompts, 'prompt')}, {plural(self.calls, 'call')}"
         likely, most = money(self.likely), money(self.most)
@@ -50,48 +50,33 @@ class Estimate:
 def estimate(rows: Iterable[PromptRow], plan: Plan, cost: Cost) -> Estimate:
     """Return what answering these rows may cost."""
     found = Estimate()
-    likely, most = _Reckoner(plan, cost, LIKELY_TOKENS), _Reckoner(plan, cost, None)
+    instruction = estimate_tokens(plan.instruction)
+    system = estimate_tokens(plan.system or "") + MESSAGE_TOKENS
+
+    def dollars(turns: Sequence[str], longest: int | None) -> float:
+        """Return what a conversation costs when answers take `longest` tokens, None: all that they may."""
+        prompt, total = system, 0.0
+        for turn in turns:
+            prompt += estimate_tokens(turn) + MESSAGE_TOKENS
+            read = reply = 0
+            for layer in (*plan.layers, (plan.aggregator,)):
+                asked = prompt + (instruction + read if read else 0)
+                read = 0
+                for agent in layer:
+                    usual = plan.max_tokens if agent is plan.aggregator else plan.reference_max_tokens
+                    limit = agent.max_tokens or usual
+                    reply = limit if longest is None else min(limit, longest)
+                    read += reply + _FRAME_TOKENS
+                    price = cost(agent, Usage(asked, reply))
+                    if price is None:
+                        found.unpriced.add(agent.model)
+                    total += price or 0.0
+            prompt += reply
+        return total
+
     for row in rows:
         found.prompts += 1
-        for reckoner in (likely, most):
-            reckoner.row(row)
-    found.calls, found.unpriced = most.calls, most.unpriced
-    found.likely, found.most = likely.dollars, most.dollars
+        found.calls += len(row.turns) * (sum(map(len, plan.layers)) + 1)
+        found.likely += dollars(row.turns, LIKELY_TOKENS)
+        found.most += dollars(row.turns, None)
     return found
-
-
-class _Reckoner:
-    """Adds up what rows cost when answers take `tokens` tokens (None: all that they may)."""
-
-    def __init__(self, plan: Plan, cost: Cost, tokens: int | None) -> None:
-        self._plan, self._cost, self._tokens = plan, cost, tokens
-        self._instruction = estimate_tokens(plan.instruction)
-        self._system = estimate_tokens(plan.system or "")
-        self.calls, self.dollars = 0, 0.0
-        self.unpriced: set[str] = set()
-
-    def row(self, row: PromptRow) -> None:
-        """Count a row in, turn by turn."""
-        history = 0
-        for turn in row.turns:
-            history += estimate_tokens(turn) + MESSAGE_TOKENS
-            history += self._turn(history + self._system + MESSAGE_TOKENS)
-
-    def _turn(self, prompt: int) -> int:
-        """Count one turn in; returns the tokens of its reply."""
-        plan, read, reply = self._plan, 0, 0
-        for layer in (*plan.layers, (plan.aggregator,)):
-            asked = prompt + (self._instruction + read if read else 0)
-            read = 0
-            for agent in layer:
-                usual = plan.max_tokens if agent is plan.aggregator else plan.reference_max_tokens
-                limit = agent.max_tokens or usual
-                reply = limit if self._tokens is None else min(limit, self._tokens)
-                read += reply + _FRAME_TOKENS
-                self.calls += 1
-                price = self._cost(agent, Usage(asked, reply))
-                if price is None:
-                    self.unpriced.add(agent.model)
-                else:
-                    self.dollars += price
-        return reply

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
+from bot.app.app import KnownModels
 from bot.app.make_plan import make_plan
 from bot.batch.answers import line_of, write_answers
-from bot.batch.batch import Batch, Done, Options
-from bot.batch.estimate import Estimate, estimate
+from bot.batch.batch import Batch, Options, open_batch, open_rows
+from bot.batch.estimate import estimate
 from bot.batch.rows import PromptRow
-from bot.bulk.answering import converse, samples
+from bot.bulk.answering import answer_item, sample_numbers
 from bot.bulk.progress import cost_text
-from bot.bulk.runner import Outcome, Runner, describe
+from bot.bulk.runner import Runner, RunResult
 from bot.errors import ExitCode
+from bot.text.numbers import plural
 
 if TYPE_CHECKING:
     from bot.app.streams import Streams
@@ -23,69 +24,44 @@ if TYPE_CHECKING:
 
 async def run_batch(settings: Settings, streams: Streams, options: Options) -> ExitCode:
     """Answer all rows; returns 1 when more than `max_errors` have no reply, 130 when interrupted."""
-    batch = Batch(settings, streams, options)
+    rows = open_rows(options)
     if options.dry_run:
-        found = _estimate(batch, settings)
-        print(found.text(), file=streams.stdout)
+        print(estimate(rows, make_plan(settings), KnownModels(settings).cost), file=streams.stdout)
         return ExitCode.DONE
     async with AsyncExitStack() as stack:
-        await batch.open(stack)
-        if not settings.quiet:
-            streams.say(f"moa-bot: {_estimate(batch, batch.settings).text()}")
-        engine: Callable[[Batch, int], Awaitable[Outcome]] = _local
-        if options.engine == "ray":
-            from bot.batch import ray_runner
-
-            engine = ray_runner.run
+        batch = await open_batch(stack, settings, streams, options, rows)
         pending = sum(1 for _ in batch.pending())
-        if not settings.quiet and pending < len(batch.rows):
-            streams.say(f"moa-bot: {len(batch.rows) - pending:,} are answered already.")
-        outcome = await engine(batch, pending)
-        write_answers(batch.answers, batch.out)
-        return _finish(batch, outcome)
+        if not settings.quiet:
+            streams.say(f"moa-bot: {estimate(rows, batch.plan, batch.app.models.cost)}")
+            if pending < len(rows):
+                streams.say(f"moa-bot: {len(rows) - pending:,} are answered already.")
+        if options.engine == "ray" and pending:
+            from bot.batch.ray_runner import run_on_ray
+
+            result = await run_on_ray(batch, pending)
+        else:
+            result = await _run_here(batch, pending)
+        write_answers(batch.answers, options.answers_file())
+        missing = sum(1 for _ in batch.pending())
+        result.say_end(
+            streams.say,
+            f"{plural(missing, 'row')} without a reply" if missing else "",
+            batch.client.stats,
+        )
+        if not settings.quiet:
+            streams.say(f"moa-bot: {options.answers_file()}, {cost_text(batch.client.stats)}")
+        return result.exit_code(missing, options.max_errors)
 
 
-async def _local(batch: Batch, pending: int) -> Outcome:
-    """Answer the rows that are open, on this machine."""
-    numbers = samples(row.turns for row in batch.rows)
-    models = batch.app.models
+async def _run_here(batch: Batch, pending: int) -> RunResult:
+    """Answer the pending rows on this machine."""
+    samples = sample_numbers(row.turns for row in batch.rows)
 
-    async def work(place: int, row: PromptRow) -> Done:
-        ask = batch.cached_client.of(place, numbers[row.index])
-        return Done(*await converse(str(row.index), row.turns, batch.plan, ask, models))
+    async def work(index: int, row: PromptRow) -> bool:
+        ask = batch.client.for_item(index, samples[row.index])
+        answer, result = await answer_item(str(row.index), row.turns, batch.plan, ask, batch.app.models)
+        batch.answers.add(row, line_of(row, answer, result))
+        return not answer.failed
 
-    def done(place: int, row: PromptRow, result: Done) -> None:  # noqa: ARG001 - the runner's signature
-        batch.answers.add(row, line_of(row, result.answer, result.result))
-
-    runner = Runner(work, batch.cached_client, batch.progress, at_once=batch.options.concurrency, done=done)
-    return await runner.run("batch", batch.pending(), pending)
-
-
-def _estimate(batch: Batch, settings: Settings) -> Estimate:
-    catalogue = settings.catalogue
-    return estimate(
-        batch.rows,
-        make_plan(settings),
-        lambda agent, usage: catalogue.cost(agent.model, usage, agent.endpoint),
-    )
-
-
-def _finish(batch: Batch, outcome: Outcome) -> ExitCode:
-    """Say how it ended."""
-    missing = sum(1 for _ in batch.pending())
-    tally = batch.cached_client.tally
-    say = batch.streams.say
-    again = "The same command goes on from here."
-    if outcome.interrupted:
-        say(f"moa-bot: interrupted, {missing:,} rows are open. {again}")
-    elif outcome.error is not None:
-        say(f"moa-bot: {outcome.error.message}")
-        for line in (outcome.error.hint, f"{missing:,} rows are open. {again}"):
-            if line:
-                say(f"  {line}")
-    elif missing:
-        why = describe(tally)
-        say(f"moa-bot: {missing:,} rows have no reply{f' ({why})' if why else ''}. {again}")
-    if not batch.settings.quiet:
-        say(f"moa-bot: {batch.out}, {cost_text(tally)}")
-    return outcome.code(missing, batch.options.max_errors)
+    runner = Runner(batch.client, batch.progress, at_once=batch.options.concurrency)
+    return await runner.run("batch", batch.pending(), work, pending)

@@ -1,19 +1,23 @@
-"""One item answered by a mixture, turn by turn, as in a chat; what evaluations and batches share.
+"""Answers an item (one prompt, or several turns) with a mixture; what evaluations and batches share.
 
 No store, no session: what is kept are the journal's calls, and the `ItemAnswer` made from them, which
 comes out the same each time it is made from the same calls.
+
+How much arithmetic an answer took (teraflops) is the paper's stand-in for latency where services
+differ: two operations per active parameter and token. The models of a layer run side by side, so a
+layer counts as its largest member.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from bot.bulk.tflops import tflops
 from bot.errors import Failure, FailureKind
 from bot.events import Call, TurnFinished, TurnResult
 from bot.messages import Ask, Message
@@ -23,6 +27,11 @@ from bot.method.round_timeout import RoundTimeout
 
 if TYPE_CHECKING:
     from bot.method.plan import Plan
+
+_ACTIVE = re.compile(r"(?<![a-z])a(\d+(?:\.\d+)?)b(?![a-z])", re.IGNORECASE)
+_WHOLE = re.compile(r"(?<![a-z\d.])(\d+(?:\.\d+)?)b(?![a-z])", re.IGNORECASE)
+_EXPERTS = {"8x22b": 39.0, "8x7b": 12.9, "dbrx": 36.0}
+"""Billions of active parameters of mixtures of experts whose names do not say them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,31 +59,27 @@ class ItemAnswer:
         """Whether a turn has no reply."""
         return bool(self.failure)
 
-    def row(self) -> dict[str, Any]:
-        """Return it as a line of a file."""
-        return asdict(self)
-
     @classmethod
-    def of(cls, row: dict[str, Any]) -> Self:
+    def from_row(cls, row: dict[str, Any]) -> Self:
         """Make it from a line of a file."""
         return cls(**{**row, "turns": tuple(row["turns"]), "notices": tuple(row["notices"])})
 
 
-def steady(plan: Plan) -> Plan:
-    """Return the plan without what helps a person who waits.
+def strict_plan(plan: Plan) -> Plan:
+    """Return the plan without fallbacks and round timeouts, which serve a person who waits.
 
-    No straggler is cut off and no other model steps in: an answer is that of this mixture, or none.
+    An answer is that of this mixture, or none.
     """
     return replace(plan, fallbacks=(), round_timeout=RoundTimeout(deadline=math.inf))
 
 
-async def converse(
-    identifier: str, prompts: Sequence[str], plan: Plan, ask: Ask, models: Models
+async def answer_item(
+    item_id: str, prompts: Sequence[str], plan: Plan, ask: Ask, models: Models
 ) -> tuple[ItemAnswer, TurnResult | None]:
     """Answer the prompts as turns of one conversation; also returns the last turn's result."""
     mixture = Mixture(plan, ask, models)
     history: list[Message] = []
-    answer = ItemAnswer(identifier, ())
+    answer = ItemAnswer(item_id, ())
     result: TurnResult | None = None
     for prompt in prompts:
         async with aclosing(mixture.run(history, prompt)) as events:
@@ -83,31 +88,31 @@ async def converse(
                     result = event.result
         if result is None:
             return replace(answer, failure="the turn ended without a result"), None
-        answer = _with(answer, result)
+        answer = _add_turn(answer, result)
         if answer.failure:
             break
         history += [Message("user", prompt), Message("assistant", result.reply)]
     return answer, result
 
 
-def samples(prompts: Iterable[Sequence[str]]) -> list[str]:
+def sample_numbers(prompts: Iterable[Sequence[str]]) -> list[str]:
     """Return for each item which sample of its prompts it is: "" for the first, then "2", "3" and so on.
 
     The same prompts twice in a file are asked twice.
     """
     seen: Counter[tuple[str, ...]] = Counter()
     numbers = []
-    for each in prompts:
-        seen[tuple(each)] += 1
-        numbers.append("" if seen[tuple(each)] == 1 else str(seen[tuple(each)]))
+    for each in map(tuple, prompts):
+        seen[each] += 1
+        numbers.append(str(seen[each]) if seen[each] > 1 else "")
     return numbers
 
 
-def _with(answer: ItemAnswer, result: TurnResult) -> ItemAnswer:
+def _add_turn(answer: ItemAnswer, result: TurnResult) -> ItemAnswer:
     """Return the answer with one turn more."""
     aggregators = [call for call in result.calls if call.slot.role == "aggregator"]
     layers = [*result.rounds, *((call,) for call in aggregators)]
-    usage, work = result.usage, tflops(layers)
+    usage, work = result.usage, _tflops(layers)
     failure = ""
     if result.status != "done":
         said = result.failure or Failure(FailureKind.CUT, "the reply is not whole", result.model)
@@ -125,6 +130,32 @@ def _with(answer: ItemAnswer, result: TurnResult) -> ItemAnswer:
         tflops=None if answer.tflops is None or work is None else answer.tflops + work,
         notices=(*answer.notices, *result.notices),
     )
+
+
+def active_parameters(model: str) -> float | None:
+    """Return a model's active parameters in billions, as its name says them; None where it does not."""
+    name = model.lower()
+    for part, billions in _EXPERTS.items():
+        if part in name:
+            return billions
+    found = _ACTIVE.search(name) or _WHOLE.search(name)
+    return float(found[1]) if found else None
+
+
+def _tflops(layers: Sequence[Sequence[Call]]) -> float | None:
+    """Return the teraflops of a turn, layer after layer; None when a size or a token count is unknown."""
+    total = 0.0
+    for layer in layers:
+        largest = 0.0
+        for call in layer:
+            if call.completion is None:
+                continue
+            billions, usage = active_parameters(call.slot.agent.model), call.completion.usage
+            if billions is None or usage.prompt_tokens is None or usage.completion_tokens is None:
+                return None
+            largest = max(largest, 2 * billions * (usage.prompt_tokens + usage.completion_tokens) / 1000)
+        total += largest
+    return total
 
 
 def _slowest(layer: Sequence[Call]) -> float:

@@ -1,7 +1,7 @@
-"""What a run may cost: a cap that holds, because money is set aside before a request is made.
+"""What a run may cost: a cap that holds, because money is reserved before a request is made.
 
-What is set aside is the most that the request can cost (a high estimate of its prompt, and all of
-its max_tokens); what it did cost takes its place when it is over. Prices are the catalogue's.
+What is reserved is the most that the request can cost (a high estimate of its prompt, and all of its
+max_tokens); what it did cost takes its place when it is over. Prices are the catalogue's.
 """
 
 from __future__ import annotations
@@ -27,46 +27,40 @@ class Budget:
 
     def __init__(self, price: Price, cap: float | None = None, spent: float = 0.0) -> None:
         self.price = price
-        self.cap = cap
         self.spent = spent
-        self._aside = 0.0
-        self._changed = asyncio.Event()
+        self._cap = cap
+        self._reserved: dict[object, float] = {}
+        self._settled = asyncio.Event()
 
-    async def set_aside(self, request: Request) -> float:
-        """Set the request's highest price aside, and return it; waits for others to settle if need be.
+    async def reserve(self, request: Request) -> object:
+        """Reserve the request's highest price, waiting for others to settle if need be; returns a token.
 
         Raises BudgetSpentError when it does not fit, MoaError when there is a cap and no price.
         """
-        if self.cap is None:
-            return 0.0
-        most = highest_price(request, self.price)
-        if most is None:
+        token = object()
+        if self._cap is None:
+            return token
+        tokens = sum(estimate_tokens(message.content) + MESSAGE_TOKENS for message in request.messages)
+        highest = self.price(request, Usage(tokens, request.max_tokens))
+        if highest is None:
             raise MoaError(
                 f"{request.model}: its price is not known, so no budget can be kept.",
-                hint='Say it in config.toml ([models."ID"] input_price, output_price), or drop --max_cost.',
+                hint='Set it in config.toml ([models."ID"] input_price, output_price), or drop --max_cost.',
             )
-        while self.spent + self._aside + most > self.cap:
-            if self._aside <= 0:
+        while self.spent + sum(self._reserved.values()) + highest > self._cap:
+            if not self._reserved:
                 raise BudgetSpentError(
-                    f"The budget of {money(self.cap)} is used up ({money(self.spent)} spent).",
+                    f"The budget of {money(self._cap)} is used up ({money(self.spent)} spent).",
                     hint="The same command with a higher --max_cost goes on from here.",
                 )
-            self._changed.clear()
-            await self._changed.wait()
-        self._aside += most
-        return most
+            self._settled.clear()
+            await self._settled.wait()
+        self._reserved[token] = highest
+        return token
 
-    def settle(self, aside: float, cost: float | None) -> None:
-        """Take back what was set aside for a request that is over, and book what it cost."""
+    def settle(self, token: object, cost: float | None) -> None:
+        """Release the reservation of a request that is over, and book what it cost."""
+        highest = self._reserved.pop(token, 0.0)
         # A price without its tokens is booked at its highest: a cap must hold.
-        self.spent += aside if cost is None else cost
-        self._aside = max(0.0, self._aside - aside)
-        if self._aside < 1e-12:  # noqa: PLR2004 - what adding and taking away of floats leaves
-            self._aside = 0.0
-        self._changed.set()
-
-
-def highest_price(request: Request, price: Price) -> float | None:
-    """Return the most that a request can cost in US dollars, None when its price is unknown."""
-    tokens = sum(estimate_tokens(message.content) + MESSAGE_TOKENS for message in request.messages)
-    return price(request, Usage(tokens, request.max_tokens))
+        self.spent += highest if cost is None else cost
+        self._settled.set()

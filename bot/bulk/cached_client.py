@@ -1,172 +1,173 @@
-"""A way to ask that keeps what it hears: the journal between a mixture and the pool.
+"""Makes calls through a journal: what is on record is not asked again.
 
-    Mixture ─► Asker.of(item) ─► journal: answered before? ─► the answer, from there
-                                    │ no
-                                    ▼
-                     budget ─► gate ─► Retrier ─► pool ─► the answer, into the journal
+    Mixture ─► CachedClient.for_item(…) ─► journal: answered before? ─► the answer, from there
+                                              │ no
+                                              ▼
+                     Budget ─► AdaptiveConcurrency ─► Retrier ─► pool ─► the answer, into the journal
 
 The mixture cannot tell the difference, so a run that was killed is resumed by running it again:
-it asks for the same things in the same order and finds them answered. Two that ask for the same
-thing at the same time share one request.
+it makes the same requests in the same order and finds them answered. Two that make the same
+request at the same time share one call.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from bot.bulk.budget import Budget
 from bot.bulk.concurrency import AdaptiveConcurrency
-from bot.bulk.journal import Record, key_of
+from bot.bulk.files import Row
+from bot.bulk.journal import Journal, key_of
 from bot.errors import Failure, FailureKind
 from bot.messages import Ask, CallUpdate, Completion, Request, Retrying
 
 WHOLE = 3600.0
-"""Seconds: nobody watches these answers grow."""
-SECOND_CHANCES = 2
-"""How often an answer that broke off is asked for once more."""
+"""Seconds between deltas: nobody watches these answers grow."""
+TRUNCATION_RETRIES = 2
+"""How often an answer that broke off is asked for again."""
 
 _TOO_MANY = frozenset({FailureKind.RATE_LIMITED, FailureKind.OVERLOADED})
-_HOPELESS = frozenset({FailureKind.KEY_REFUSED, FailureKind.NOT_FOUND, FailureKind.FORBIDDEN})
+_FATAL = frozenset({FailureKind.KEY_REFUSED, FailureKind.NOT_FOUND, FailureKind.FORBIDDEN})
 
 
 @dataclass(slots=True)
-class Tally:
-    """What has happened so far: calls, by where their answers came from, and what is under way."""
+class CallStats:
+    """Calls so far: requests made, answers from the journal (`cached`), US dollars `spent`.
+
+    `unpriced` calls are of unknown price; `failures` counts failed calls by kind; `fatal` is a
+    failure that every further request to this model would meet.
+    """
 
     asked: int = 0
-    answered: int = 0
-    replayed: int = 0
-    failed: int = 0
+    cached: int = 0
     retries: int = 0
     in_flight: int = 0
     spent: float = 0.0
     unpriced: int = 0
-    hopeless: Failure | None = None
-    """A failure that every further request to this model would meet."""
-    kinds: Counter[FailureKind] = field(default_factory=Counter)
+    fatal: Failure | None = None
+    failures: Counter[FailureKind] = field(default_factory=Counter)
+
+    def add_cost(self, cost: float | None) -> None:
+        """Add what a call cost; None: nobody knows."""
+        self.spent += cost or 0.0
+        self.unpriced += cost is None
+
+    def describe_failures(self) -> str:
+        """Return which failures there were, the commonest first, "" when there were none."""
+        return ", ".join(f"{count:,} × {kind}" for kind, count in self.failures.most_common())
 
 
 class CachedClient:
-    """Asks through a journal. To be used from one event loop."""
+    """Makes calls through a journal, from one event loop."""
 
     def __init__(
-        self,
-        ask: Ask,
-        journal: Record,
-        *,
-        concurrency: AdaptiveConcurrency,
-        budget: Budget,
-        tally: Tally | None = None,
+        self, ask: Ask, journal: Journal, *, concurrency: AdaptiveConcurrency, budget: Budget
     ) -> None:
+        self.journal, self.concurrency, self.budget = journal, concurrency, budget
+        self.stats = CallStats(spent=journal.spent, unpriced=journal.unpriced)
         self._ask = ask
-        self.journal = journal
-        self.concurrency = concurrency
-        self.budget = budget
-        self.tally = tally or Tally(spent=journal.spent, unpriced=journal.unpriced)
-        self._open: dict[str, asyncio.Event] = {}
+        self._in_flight: dict[str, asyncio.Event] = {}
 
-    def of(self, place: int, sample: str = "") -> Ask:
-        """Return a way to ask for one item: those with a lower `place` are served first.
+    def for_item(self, priority: int, sample: str = "") -> Ask:
+        """Return a way to ask for one item: those with a lower `priority` number are served first.
 
         The same request made twice through it is two samples; through another of the same
         `sample` it is the same one again.
         """
         times: Counter[str] = Counter()
 
-        def ask(request: Request) -> AsyncGenerator[CallUpdate, None]:
-            plain = key_of(request, sample)
-            times[plain] += 1
-            key = plain if times[plain] == 1 else key_of(request, f"{sample}#{times[plain]}")
-            return self._follow(request, key, place)
+        async def ask(request: Request) -> AsyncGenerator[CallUpdate, None]:
+            key = key_of(request, sample)
+            times[key] += 1
+            if times[key] > 1:
+                key = key_of(request, f"{sample}#{times[key]}")
+            yield await self._outcome(request, key, priority)
 
         return ask
 
-    async def one(self, request: Request, place: int, sample: str = "") -> Completion | Failure:
-        """Make one call and return what comes of it."""
-        async with aclosing(self.of(place, sample)(request)) as updates:
-            async for update in updates:
-                if isinstance(update, Completion | Failure):
-                    return update
-        return Failure(FailureKind.INTERNAL, "the call ended without a result", request.model)
+    async def complete(self, request: Request, priority: int) -> Completion | Failure:
+        """Make one call and return its outcome."""
+        return await self._outcome(request, key_of(request, ""), priority)
 
-    async def _follow(self, request: Request, key: str, place: int) -> AsyncGenerator[CallUpdate, None]:
-        while (known := self.journal.answer(key)) is None and key in self._open:
-            await self._open[key].wait()
+    def merge(self, rows: Iterable[Row]) -> None:
+        """Add the calls in the rows of another journal to this one's, and to the statistics."""
+        for row in rows:
+            self.journal.extend([row])
+            if "key" in row:
+                self.stats.asked += 1
+                self.stats.retries += row["retries"]
+                self.stats.add_cost(row["cost"])
+                if "failure" in row:
+                    self.stats.failures[FailureKind(row["failure"]["kind"])] += 1
+
+    async def _outcome(self, request: Request, key: str, priority: int) -> Completion | Failure:
+        """Return the answer on record, or that of the same call under way, or make the call."""
+        while (known := self.journal.answer(key)) is None and key in self._in_flight:
+            await self._in_flight[key].wait()
         if known is not None:
-            self.tally.replayed += 1
-            yield known
-            return
-        self._open[key] = over = asyncio.Event()
+            self.stats.cached += 1
+            return known
+        self._in_flight[key] = over = asyncio.Event()
         try:
-            outcome = await self._make(request, key, place)
+            return await self._call(request, key, priority)
         finally:
-            del self._open[key]
+            del self._in_flight[key]
             over.set()
-        yield outcome
 
-    async def _make(self, request: Request, key: str, place: int) -> Completion | Failure:
-        aside = await self.budget.set_aside(request)
+    async def _call(self, request: Request, key: str, priority: int) -> Completion | Failure:
+        reservation = await self.budget.reserve(request)
+        endpoint = request.endpoint.name
         cost: float | None = 0.0
+        outcome: Completion | Failure | None = None
         try:
-            lane = request.endpoint.name
-            await self.concurrency.enter(lane, place)
-            outcome: Completion | Failure | None = None
-            self.tally.in_flight += 1
+            await self.concurrency.acquire(endpoint, priority)
+            self.stats.in_flight += 1
             try:
-                outcome, retries = await self._tries(request, lane)
+                outcome, retries = await self._whole_answer(request)
             finally:
-                self.tally.in_flight -= 1
-                self.concurrency.leave(lane, well=isinstance(outcome, Completion))
+                self.stats.in_flight -= 1
+                self.concurrency.release(endpoint, success=isinstance(outcome, Completion))
             if isinstance(outcome, Completion):
                 cost = self.budget.price(request, outcome.usage)
             self.journal.add(key, request, outcome, cost, retries)
         finally:
-            self.budget.settle(aside, cost)
-        self._count(outcome, cost)
+            self.budget.settle(reservation, cost)
+        self.stats.add_cost(cost)
+        if isinstance(outcome, Failure):
+            self.stats.failures[outcome.kind] += 1
+            if outcome.kind in _FATAL:
+                self.stats.fatal = outcome
         return outcome
 
-    async def _tries(self, request: Request, lane: str) -> tuple[Completion | Failure, int]:
-        """Ask, and ask again for an answer that broke off; returns what came and the retries it took."""
+    async def _whole_answer(self, request: Request) -> tuple[Completion | Failure, int]:
+        """Ask, and ask again for an answer that broke off; returns the outcome and the number of retries."""
+        request = replace(request, delta_interval=WHOLE, retry_partial=True)
         retries = 0
         outcome: Completion | Failure = Failure(FailureKind.INTERNAL, "no answer came", request.model)
-        for chance in range(1 + SECOND_CHANCES):
-            self.tally.asked += 1
-            if chance:
+        for attempt in range(1 + TRUNCATION_RETRIES):
+            self.stats.asked += 1
+            if attempt:
                 retries += 1
-                self.tally.retries += 1
-            async with aclosing(
-                self._ask(replace(request, delta_interval=WHOLE, retry_partial=True))
-            ) as updates:
+                self.stats.retries += 1
+            async with aclosing(self._ask(request)) as updates:
                 async for update in updates:
                     if isinstance(update, Retrying):
                         retries += 1
-                        self.tally.retries += 1
-                        if update.failure.kind in _TOO_MANY:
-                            self.concurrency.refused(lane)
+                        self.stats.retries += 1
+                        self._note_refusal(request, update.failure)
                     elif isinstance(update, Completion | Failure):
                         outcome = update
-            if isinstance(outcome, Failure) and outcome.kind in _TOO_MANY:
-                self.concurrency.refused(lane)
+            self._note_refusal(request, outcome)
             if isinstance(outcome, Failure) or not outcome.partial:
-                return outcome, retries
+                break
             # Half an answer is none: it must not be scored, nor read by other models.
             outcome = Failure(outcome.truncation_kind or FailureKind.CUT, outcome.partial, request.model)
         return outcome, retries
 
-    def _count(self, outcome: Completion | Failure, cost: float | None) -> None:
-        tally = self.tally
-        if cost is None:
-            tally.unpriced += 1
-        else:
-            tally.spent += cost
-        if isinstance(outcome, Completion):
-            tally.answered += 1
-            return
-        tally.failed += 1
-        tally.kinds[outcome.kind] += 1
-        if outcome.kind in _HOPELESS:
-            tally.hopeless = outcome
+    def _note_refusal(self, request: Request, outcome: Completion | Failure) -> None:
+        if isinstance(outcome, Failure) and outcome.kind in _TOO_MANY:
+            self.concurrency.decrease(request.endpoint.name)

@@ -1,10 +1,10 @@
 """How many requests are under way at once: as many as wished, fewer where a service says "too many".
 
-    enter ─► lane of the endpoint (its own limit) ─► room for all ─► the request ─► leave
-                 ▲ halved by a 429, grows by one for each full round of answers that went well
+    acquire ─► the endpoint's limit ─► the limit of all ─► the request ─► release
+                 ▲ halved by a 429, grows by one for each full round of successes (AIMD)
 
-Whoever came with the lowest place goes first, so that what was begun is finished before more is
-begun. One event loop; nothing here knows about requests.
+Waiting requests are admitted by priority, the lowest number first, so that what was begun is
+finished before more is begun. One event loop; nothing here knows about requests.
 """
 
 from __future__ import annotations
@@ -15,85 +15,75 @@ import itertools
 from dataclasses import dataclass, field
 from time import monotonic
 
-SHRINK = 0.5
-CALM_SECONDS = 1.0
-"""A burst of refusals is one piece of news."""
+DECREASE = 0.5
+BURST_SECONDS = 1.0
+"""Refusals within this time count as one."""
 
 
 @dataclass(slots=True)
-class _Lane:
+class _Endpoint:
     limit: float
     running: int = 0
-    shrunk: float = 0.0
+    decreased: float = 0.0
     waiting: list[tuple[int, int, asyncio.Future[None]]] = field(default_factory=list)
-
-    def has_room(self) -> bool:
-        return self.running < max(1, int(self.limit))
 
 
 class AdaptiveConcurrency:
-    """Room for `most` requests, over all lanes; each lane adapts its own limit below that."""
+    """Admits up to `most` requests over all endpoints; each endpoint adapts its own limit below that."""
 
     def __init__(self, most: int) -> None:
-        self.most = max(1, most)
-        self.running = 0
-        self._lanes: dict[str, _Lane] = {}
+        self._most = max(1, most)
+        self._running = 0
+        self._endpoints: dict[str, _Endpoint] = {}
         self._order = itertools.count()
 
-    def limit(self, lane: str) -> int:
-        """Return how many requests this lane lets through at the moment."""
-        return max(1, int(self._lane(lane).limit))
+    def limit(self, endpoint: str) -> int:
+        """Return how many requests to this endpoint are admitted at once at the moment."""
+        return max(1, int(self._endpoint(endpoint).limit))
 
-    async def enter(self, name: str, place: int) -> None:
-        """Wait for room in this lane; those with a lower `place` go first. `leave` must follow."""
-        lane = self._lane(name)
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(lane.waiting, (place, next(self._order), turn))
+    async def acquire(self, endpoint: str, priority: int) -> None:
+        """Wait to be admitted; a lower `priority` goes first. `release` must follow."""
+        state = self._endpoint(endpoint)
+        admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(state.waiting, (priority, next(self._order), admitted))
         self._admit()
         try:
-            await turn
+            await admitted
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._free(lane)
+            if admitted.done() and not admitted.cancelled():
+                self.release(endpoint, success=False)
             raise
 
-    def leave(self, name: str, *, well: bool) -> None:
-        """Make room; an answer that came well lets the lane grow."""
-        lane = self._lane(name)
-        if well:
-            lane.limit = min(float(self.most), lane.limit + 1 / max(1.0, lane.limit))
-        self._free(lane)
-
-    def refused(self, name: str) -> None:
-        """Note that the service said "too many": the lane shrinks, once for a burst."""
-        lane, now = self._lane(name), monotonic()
-        if now - lane.shrunk >= CALM_SECONDS:
-            lane.limit = max(1.0, min(lane.limit, float(lane.running or 1)) * SHRINK)
-            lane.shrunk = now
-
-    def _lane(self, name: str) -> _Lane:
-        return self._lanes.setdefault(name, _Lane(float(self.most)))
-
-    def _free(self, lane: _Lane) -> None:
-        lane.running -= 1
-        self.running -= 1
+    def release(self, endpoint: str, *, success: bool) -> None:
+        """End a request; a success lets the endpoint's limit grow."""
+        state = self._endpoint(endpoint)
+        if success:
+            state.limit = min(float(self._most), state.limit + 1 / max(1.0, state.limit))
+        state.running -= 1
+        self._running -= 1
         self._admit()
 
+    def decrease(self, endpoint: str) -> None:
+        """Lower the limit because the service said "too many", once for a burst of refusals."""
+        state, now = self._endpoint(endpoint), monotonic()
+        if now - state.decreased >= BURST_SECONDS:
+            state.limit = max(1.0, min(state.limit, float(state.running or 1)) * DECREASE)
+            state.decreased = now
+
+    def _endpoint(self, name: str) -> _Endpoint:
+        return self._endpoints.setdefault(name, _Endpoint(float(self._most)))
+
     def _admit(self) -> None:
-        """Let in whoever there is room for, the lowest place first."""
-        while self.running < self.most:
-            first: _Lane | None = None
-            for lane in self._lanes.values():
-                while lane.waiting and lane.waiting[0][2].done():
-                    heapq.heappop(lane.waiting)
-                if (
-                    lane.waiting
-                    and lane.has_room()
-                    and (first is None or lane.waiting[0][:2] < first.waiting[0][:2])
-                ):
-                    first = lane
-            if first is None:
+        while self._running < self._most:
+            ready = []
+            for name, state in self._endpoints.items():
+                while state.waiting and state.waiting[0][2].done():  # given up
+                    heapq.heappop(state.waiting)
+                if state.waiting and state.running < self.limit(name):
+                    ready.append(state)
+            if not ready:
                 return
-            heapq.heappop(first.waiting)[2].set_result(None)
-            first.running += 1
-            self.running += 1
+            state = min(ready, key=lambda each: each.waiting[0][:2])
+            heapq.heappop(state.waiting)[2].set_result(None)
+            state.running += 1
+            self._running += 1

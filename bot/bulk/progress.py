@@ -1,7 +1,6 @@
-"""What a run says on stderr while it works: counts, rate, cost so far, time left.
+"""What a run shows on stderr while it works: counts, rate, cost so far, time left.
 
-On a terminal one line that is written anew; elsewhere a plain line now and then. Nothing is
-counted here: the numbers are the tally's and the runner's.
+On a terminal one line that is written anew; elsewhere a plain line every half minute.
 """
 
 from __future__ import annotations
@@ -9,99 +8,82 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from bot.text.numbers import duration, money, plural
 
 if TYPE_CHECKING:
-    from bot.bulk.cached_client import Tally
+    from bot.app.streams import Streams
+    from bot.bulk.cached_client import CallStats
 
 REDRAW_SECONDS = 0.5
 PLAIN_SECONDS = 30.0
 
 
 class Progress:
-    """Shows how far a stage is. `total` None: nobody knows how many items there are."""
+    """Shows how far a stage is, unless `quiet`."""
 
-    def __init__(self, stream: TextIO, *, terminal: bool, quiet: bool = False) -> None:
-        self._stream, self._terminal, self._quiet = stream, terminal, quiet
-        self._label = ""
-        self._total: int | None = None
-        self._done = self._failed = self._old = 0
-        self._tally: Tally | None = None
-        self._started = self._shown = monotonic()
-        self._drawn = False
+    def __init__(self, streams: Streams, *, quiet: bool = False) -> None:
+        self._streams, self._quiet = streams, quiet
+        self._terminal = streams.stderr_is_terminal
 
-    def begin(self, label: str, total: int | None, tally: Tally) -> None:
+    def begin(self, label: str, total: int, stats: CallStats) -> None:
         """Start a stage of `total` items."""
-        self._label, self._total, self._tally = label, total, tally
-        self._done = self._failed = self._old = 0
+        self._label, self._total, self._stats = label, total, stats
+        self._done = self._failed = self._cached = 0
         self._started = self._shown = monotonic()
 
-    def item(self, *, failed: bool, old: bool) -> None:
-        """Count an item as done; `old` when nothing had to be asked for it."""
+    def item(self, *, failed: bool, cached: bool) -> None:
+        """Count an item as done; `cached` when no call had to be made for it."""
         self._done += 1
         self._failed += failed
-        self._old += old
+        self._cached += cached
 
-    def tick(self) -> None:
+    def refresh(self) -> None:
         """Show the state, if that is due."""
-        every = REDRAW_SECONDS if self._terminal else PLAIN_SECONDS
-        if self._quiet or monotonic() - self._shown < every:
-            return
-        self._shown = monotonic()
-        self._write(self.line())
+        if monotonic() - self._shown >= (REDRAW_SECONDS if self._terminal else PLAIN_SECONDS):
+            self._shown = monotonic()
+            self._show(end="")
 
     def end(self) -> None:
         """Show the last state, and leave the line."""
+        self._show(end="\n")
+
+    def _show(self, end: str) -> None:
         if self._quiet:
             return
-        self._write(self.line())
-        if self._terminal and self._drawn:
-            with suppress(OSError, ValueError):
-                self._stream.write("\n")
-                self._stream.flush()
-            self._drawn = False
+        text = f"moa-bot: {self._line()}\n"
+        if self._terminal:
+            text = f"\r\x1b[K{self._line()[: shutil.get_terminal_size().columns - 1]}{end}"
+        with suppress(OSError, ValueError):  # a stderr that is gone is no reason to stop
+            print(text, end="", file=self._streams.stderr, flush=True)
 
-    def line(self) -> str:
-        """Return the state in one line."""
-        tally, done = self._tally, self._done
-        total = "" if self._total is None else f" of {self._total:,}"
-        parts = [f"{self._label}: {done:,}{total}"]
-        if self._old:
-            parts.append(f"{self._old:,} from before")
+    def _line(self) -> str:
+        stats, computed = self._stats, self._done - self._cached
+        seconds = monotonic() - self._started
+        parts = [f"{self._label}: {self._done:,} of {self._total:,}"]
+        if self._cached:
+            parts.append(f"{self._cached:,} from before")
         if self._failed:
             parts.append(f"{self._failed:,} failed")
-        seconds = monotonic() - self._started
-        fresh = done - self._old
-        if fresh and seconds > 0:
-            parts.append(f"{fresh / seconds:.2g}/s" if fresh / seconds < 10 else f"{fresh / seconds:.0f}/s")  # noqa: PLR2004 - two digits are enough
-        if tally is not None:
-            if tally.retries:
-                parts.append(plural(tally.retries, "retry", "retries"))
-            if tally.in_flight:
-                parts.append(f"{tally.in_flight} under way")
-            parts.append(cost_text(tally))
-        if fresh and self._total is not None and done < self._total:
-            parts.append(f"{duration(round((self._total - done) * seconds / fresh))} left")
+        if computed and seconds > 0:
+            rate = computed / seconds
+            parts.append(f"{rate:.2g}/s" if rate < 10 else f"{rate:.0f}/s")  # noqa: PLR2004 - two digits are enough
+        if stats.retries:
+            parts.append(plural(stats.retries, "retry", "retries"))
+        if stats.in_flight:
+            parts.append(f"{stats.in_flight} under way")
+        parts.append(cost_text(stats))
+        if computed and self._done < self._total:
+            parts.append(f"{duration(round((self._total - self._done) * seconds / computed))} left")
         else:
             parts.append(duration(round(seconds)))
         return " · ".join(parts)
 
-    def _write(self, text: str) -> None:
-        with suppress(OSError, ValueError):
-            if self._terminal:
-                width = shutil.get_terminal_size().columns - 1
-                self._stream.write("\r\x1b[K" + text[:width])
-                self._drawn = True
-            else:
-                self._stream.write(f"moa-bot: {text}\n")
-            self._stream.flush()
 
-
-def cost_text(tally: Tally) -> str:
+def cost_text(stats: CallStats) -> str:
     """Write what was spent, and of how many calls the price is unknown."""
-    if not tally.unpriced:
-        return money(tally.spent)
-    calls = f"{plural(tally.unpriced, 'call')} of unknown price"
-    return f"{money(tally.spent)} + {calls}" if tally.spent else calls
+    if not stats.unpriced:
+        return money(stats.spent)
+    calls = f"{plural(stats.unpriced, 'call')} of unknown price"
+    return f"{money(stats.spent)} + {calls}" if stats.spent else calls

@@ -1,58 +1,78 @@
-"""Runs many items at once over one pool: the loop that evaluations and batches share.
+"""Runs many items at once: what evaluations and batches share, from the open program to the exit code.
 
-    items ─► N tasks, in order ─► work(place, item) ─► done(place, item, result)
-                  │                     └─ asks through an Asker, whose journal makes it resumable
+    items ─► N tasks, in order ─► work(index, item), through a CachedClient, whose journal makes it resumable
                   └─ Ctrl-C: no new item is begun, calls under way are dropped, what came is kept
 
-What an item is and what is done with it is the caller's; that a failed item never stops the others,
-that hopeless runs stop, and that a person sees how far it is, is decided here.
+What an item is and what is done with it is the caller's. That a failed item never stops the others,
+that a run ends when the service is gone, and that a person sees how far it is, is decided here.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
-from bot.bulk.cached_client import CachedClient, Tally
+from bot.app.app import App
+from bot.app.signals import handle_signals
+from bot.bulk.budget import Price
+from bot.bulk.cached_client import CachedClient, CallStats
 from bot.bulk.progress import Progress
+from bot.client.retry import Retrier
 from bot.errors import ExitCode, MoaError, TurnFailedError
+from bot.messages import Ask, Request, Usage
 
-HOPELESS_ROW = 25
+if TYPE_CHECKING:
+    from bot.app.streams import Streams
+    from bot.settings.settings import Settings
+
+CONCURRENCY = 32
+"""Requests under way at once, unless told otherwise."""
+TRIES = 8
+LONGEST_WAIT = 120.0
+"""Seconds: nobody waits at a prompt, so a service that asks for a minute gets it."""
+MOST_FAILURES = 25
 """So many failures in a row, with nothing answered in between: the service is gone."""
-TICK_SECONDS = 0.25
+REFRESH_SECONDS = 0.25
 
 T = TypeVar("T")
 
 
-class Result(Protocol):
-    """What the runner must know of an item's result."""
-
-    @property
-    def failed(self) -> bool:
-        """Whether the item has no answer."""
+async def open_app(stack: AsyncExitStack, settings: Settings, streams: Streams) -> App:
+    """Return the open program that a run makes its calls through; it keeps no conversation."""
+    verbose = streams.stderr if settings.verbose else None
+    return await stack.enter_async_context(App(replace(settings, save=False), streams.say, verbose))
 
 
-R = TypeVar("R", bound=Result)
+def patient(ask: Ask, rate: float | None) -> Retrier:
+    """Return a way to ask that waits for a service as long as nobody at a prompt would."""
+    return Retrier(ask, tries=TRIES, rate=rate, longest_wait=LONGEST_WAIT)
+
+
+def price_of(settings: Settings) -> Price:
+    """Return what a request costs, by the settings' catalogue."""
+
+    def price(request: Request, usage: Usage) -> float | None:
+        return settings.catalogue.cost(request.model, usage, request.endpoint.name)
+
+    return price
 
 
 @dataclass(slots=True)
-class Outcome:
-    """How a run over items ended: items done and failed, and what stopped it early, if anything did."""
+class RunResult:
+    """How a run over items ended: interrupted, or by an error, or else complete."""
 
-    done: int = 0
-    failed: int = 0
     interrupted: bool = False
     error: MoaError | None = None
 
     @property
     def complete(self) -> bool:
-        """Whether every item has had its turn."""
+        """Whether every item has been worked on."""
         return not self.interrupted and self.error is None
 
-    def code(self, errors: int, max_errors: int) -> ExitCode:
+    def exit_code(self, errors: int, max_errors: int) -> ExitCode:
         """Return the exit code of a run with so many errors where so many are allowed."""
         if self.interrupted:
             return ExitCode.INTERRUPTED
@@ -60,97 +80,86 @@ class Outcome:
             return self.error.exit_code
         return ExitCode.FAILED if errors > max_errors else ExitCode.DONE
 
+    def say_end(self, say: Callable[[str], None], missing: str, stats: CallStats) -> None:
+        """Say why a run is not whole; `missing` is what it lacks, "" when it lacks nothing."""
+        again = "The same command goes on from here."
+        rest = f"{missing}. {again}" if missing else again
+        if self.error is not None:
+            say(f"moa-bot: {self.error.message}")
+            for line in filter(None, (self.error.hint, rest)):
+                say(f"  {line}")
+        elif self.interrupted:
+            say(f"moa-bot: interrupted; {rest}")
+        elif missing:
+            why = stats.describe_failures()
+            say(f"moa-bot: {missing}{f' ({why})' if why else ''}. {again}")
 
-class Runner(Generic[T, R]):
-    """Runs items through `work`, `at_once` of them at the same time, over one asker."""
 
-    def __init__(
-        self,
-        work: Callable[[int, T], Awaitable[R]],
-        cached_client: CachedClient,
-        progress: Progress,
-        *,
-        at_once: int,
-        done: Callable[[int, T, R], None] | None = None,
-    ) -> None:
-        self._work, self._asker, self._progress = work, cached_client, progress
-        self._at_once = max(1, at_once)
-        self._done = done
-        self._row = 0
-        self._over = asyncio.Event()
-        self.outcome = Outcome()
+class Runner:
+    """Works on items through one client, `at_once` of them at the same time."""
 
-    async def run(self, label: str, items: Iterable[T], total: int | None = None) -> Outcome:
-        """Run all items; returns how it ended, and raises nothing that an item may cause."""
-        from bot.app.signals import handle_signals
+    def __init__(self, client: CachedClient, progress: Progress, *, at_once: int) -> None:
+        self._client, self._progress, self._at_once = client, progress, max(1, at_once)
+        self._failures_in_a_row = 0
+        self._result = RunResult()
 
-        self._progress.begin(label, total, self._asker.tally)
+    async def run(
+        self, label: str, items: Iterable[T], work: Callable[[int, T], Awaitable[bool]], total: int
+    ) -> RunResult:
+        """Have `work` done on each of `total` items; it returns whether the item succeeded.
+
+        Returns how the run ended, and raises nothing that an item may cause.
+        """
+        self._progress.begin(label, total, self._client.stats)
         source = enumerate(items)
-        with handle_signals(self._interrupt):
-            tasks = [asyncio.create_task(self._take(source)) for _ in range(self._at_once)]
-            watch = asyncio.create_task(self._tick())
-            stop = asyncio.create_task(self._over.wait())
-            everything = asyncio.gather(*tasks)
-            either: set[asyncio.Future[Any]] = {everything, stop}
+        workers = [asyncio.create_task(self._drain(source, work)) for _ in range(self._at_once)]
+        tasks = [*workers, asyncio.create_task(self._refresh())]
+
+        def interrupt() -> None:
+            self._result.interrupted = True
+            for task in workers:
+                task.cancel()
+
+        with handle_signals(interrupt):
             try:
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-                if everything.done():
-                    await everything
+                await asyncio.gather(*workers)
+            except asyncio.CancelledError:
+                if not self._result.interrupted:
+                    raise
             finally:
-                for task in (*tasks, watch, stop):
+                for task in tasks:
                     task.cancel()
-                await asyncio.gather(everything, watch, stop, return_exceptions=True)
-                self._asker.journal.sync(now=True)
+                await asyncio.gather(*tasks, return_exceptions=True)
                 self._progress.end()
-        return self.outcome
+        return self._result
 
-    def _interrupt(self) -> None:
-        self.outcome.interrupted = True
-        self._over.set()
-
-    def _stop(self, error: MoaError) -> None:
-        """Let items under way come to their end, and begin no more."""
-        self.outcome.error = self.outcome.error or error
-
-    async def _take(self, source: Iterator[tuple[int, T]]) -> None:
-        """Work on one item after the other until there are none, or no sense in going on."""
-        for place, item in source:
-            if self.outcome.error is not None:
+    async def _drain(
+        self, source: Iterator[tuple[int, T]], work: Callable[[int, T], Awaitable[bool]]
+    ) -> None:
+        """Work on one item after the other until there are none, or the run has to stop."""
+        stats, result = self._client.stats, self._result
+        for index, item in source:
+            if result.error is not None:
                 return
-            before = self._asker.tally.asked
+            asked = stats.asked
             try:
-                result = await self._work(place, item)
+                success = await work(index, item)
             except MoaError as error:
-                self._stop(error)
+                result.error = result.error or error
                 return
             # Others ask at the same time: that nothing was asked meanwhile is sure, the rest a guess.
-            old = self._asker.tally.asked == before
-            self._count(place, item, result, old=old)
-            if old:
-                # What is replayed needs no service: let others have their turn all the same.
-                await asyncio.sleep(0)
+            cached = stats.asked == asked
+            self._progress.item(failed=not success, cached=cached)
+            self._failures_in_a_row = 0 if success or cached else self._failures_in_a_row + 1
+            if stats.fatal is not None:
+                result.error = result.error or TurnFailedError(stats.fatal)
+            elif self._failures_in_a_row >= MOST_FAILURES:
+                why = f"{MOST_FAILURES} in a row failed; the run stops here. {stats.describe_failures()}"
+                result.error = result.error or MoaError(why)
+            if cached:
+                await asyncio.sleep(0)  # no call was awaited: let other tasks run
 
-    def _count(self, place: int, item: T, result: R, *, old: bool) -> None:
-        outcome, tally = self.outcome, self._asker.tally
-        outcome.done += 1
-        outcome.failed += result.failed
-        self._row = self._row + 1 if result.failed and not old else 0
-        self._progress.item(failed=result.failed, old=old)
-        if self._done is not None:
-            self._done(place, item, result)
-        if tally.hopeless is not None:
-            self._stop(TurnFailedError(tally.hopeless))
-        elif self._row >= HOPELESS_ROW:
-            self._stop(MoaError(f"{self._row} in a row failed; the run stops here. {describe(tally)}"))
-
-    async def _tick(self) -> None:
+    async def _refresh(self) -> None:
         while True:
-            await asyncio.sleep(TICK_SECONDS)
-            self._progress.tick()
-            with suppress(RuntimeError):  # the executor of a loop that is closing
-                await asyncio.to_thread(self._asker.journal.sync)
-
-
-def describe(tally: Tally) -> str:
-    """Return which failures there were, the commonest first, "" when there were none."""
-    return ", ".join(f"{count:,} × {kind}" for kind, count in tally.kinds.most_common())
+            await asyncio.sleep(REFRESH_SECONDS)
+            self._progress.refresh()

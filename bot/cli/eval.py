@@ -19,8 +19,9 @@ from bot.errors import ExitCode
 from bot.eval.benchmark import Stage
 from bot.eval.eval_context import SCORE_ONLY, Options, name_of
 from bot.eval.evaluation import evaluate
+from bot.eval.official_data import read_rows
+from bot.eval.registry import open_benchmark
 from bot.eval.report import figures_text
-from bot.eval.score import score_file
 from bot.eval.sweep import SWEEPS
 from bot.eval.sweep import sweep as run_sweep
 from bot.settings.settings import Settings
@@ -78,7 +79,7 @@ def _score_command(benchmark: str) -> Callable[..., None]:
             options = Options(benchmark=benchmark, **eval_given)
             _run(ctx, given, lambda settings, streams: evaluate(settings, streams, options, SCORE_ONLY))
             return
-        figures = score_file(benchmark, file, eval_given["data_dir"])
+        figures = open_benchmark(benchmark, eval_given["data_dir"]).score(read_rows(file))
         if given.get("json"):
             print_json(figures)
         else:

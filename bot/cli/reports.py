@@ -11,8 +11,7 @@ import typer
 from bot.cli.output import print_json, print_text, terminal_width
 from bot.errors import UsageError
 from bot.eval import charts as drawing
-from bot.eval.report import layout, number, read_runs, text_report
-from bot.eval.report_html import page
+from bot.eval.report import align, html_report, number, read_runs, text_report
 from bot.eval.similarity import analyse, recorded_instances
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -55,7 +54,7 @@ def report(
         if html:
             html.parent.mkdir(parents=True, exist_ok=True)
             html.write_text(
-                page(runs, {name: drawing.svg(figure) for name, figure in figures.items()}),
+                html_report(runs, {name: drawing.svg(figure) for name, figure in figures.items()}),
                 encoding="utf-8",
                 errors="replace",
             )
@@ -101,4 +100,4 @@ def similarity(
         ]
         for name, row in {**figures["measures"], **figures["control"]}.items()
     ]
-    print_text(layout([head, *rows]) + "\n\n" + "\n".join(figures["notes"]))
+    print_text(align([head, *rows]) + "\n\n" + "\n".join(figures["notes"]))

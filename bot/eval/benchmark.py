@@ -1,4 +1,4 @@
-"""What the three benchmarks have in common, as their runner sees them. Nothing is run here.
+"""What the three benchmarks have in common: what they ask, what the judge is asked, how means are made.
 
     items ──► (the mixture answers every turn) ──► answer_row ──► answers file
       │                                                 │
@@ -7,52 +7,54 @@
                      (the judge answers) ──► judgment ──► judgments file ──► score
 
 Answers and judgments are kept as rows of the official tools' own files, so that one `score` reads
-what was just judged and what others published. Everything here is plain and picklable.
+what was just judged and what others published. Nothing is run here; see `stages`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+import math
+import re
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, TypedDict, TypeVar
 
+from bot.bulk.files import Row
+from bot.eval.official_data import Data, DataError
 from bot.messages import Completion, Message
 
 Stage = Literal["generate", "judge", "score"]
-Row = dict[str, Any]
-"""One line of an official file, as JSON."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """One thing to answer: `turns` are the user's prompts of one conversation, in order.
 
     `temperature` and `max_tokens` are what the benchmark prescribes for its answers, None where it
-    leaves them to the model. `meta` holds the benchmark's own columns (category, dataset, …).
+    leaves them to the model.
     """
 
     id: str
     turns: tuple[str, ...]
     temperature: float | None = None
     max_tokens: int | None = None
-    meta: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeRequest:
-    """One question to the judge. `key` is unique within a benchmark; `item` is the item's id.
+    """One question to the judge.
 
+    `row` holds the columns of the judgments file that are known before the judge answers.
     `top_logprobs` is how many of the first token's likeliest tokens are wanted with their log
-    probabilities (0: none). `meta` is for `judgment`, which is handed the same request.
+    probabilities (0: none).
     """
 
-    key: str
-    item: str
     messages: tuple[Message, ...]
     temperature: float
     max_tokens: int
+    row: Row
     top_logprobs: int = 0
-    meta: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,52 +65,148 @@ class Judgment:
     says why. A row without a score is written too, and counted as left out when scores are made.
     """
 
-    key: str
-    item: str
     score: float | None
     row: Row
     reason: str = ""
 
 
-class Benchmark(Protocol):
+ItemT = TypeVar("ItemT", bound=Item)
+
+
+class Benchmark(ABC, Generic[ItemT]):
     """A benchmark over its data, which is read when it is first needed.
 
     `answers_file` and `judgments_file` are the official names of the files within a run's folder
-    (see `files.write_rows`: `.json` is one list, `.jsonl` a row a line). `default_judge` is the
-    model that the official figures were judged by. Any method may raise `DataError`.
+    (`.json` is one list, `.jsonl` a row a line). `default_judge` is the model that the official
+    figures were judged by. Any method may raise `DataError`.
     """
 
-    name: str
-    title: str
-    default_judge: str
-    answers_file: str
-    judgments_file: str
+    name: ClassVar[str]
+    default_judge: ClassVar[str]
+    answers_file: ClassVar[str]
+    judgments_file: ClassVar[str]
+
+    def __init__(self, data: Data) -> None:
+        self.data = data
 
     def prepare(self, stages: Collection[Stage]) -> Mapping[str, str]:
-        """Read all data that the stages need, before money is spent; sha256 by name of each file."""
-        ...
+        """Read all data that the stages need, before money is spent; returns each file's sha256 by name."""
+        self.load(stages)
+        return dict(self.data.hashes)
 
-    def items(self, limit: int | None = None) -> list[Item]:
+    @abstractmethod
+    def load(self, stages: Collection[Stage]) -> None:
+        """Read all data that the stages need."""
+
+    @abstractmethod
+    def items(self, limit: int | None = None) -> list[ItemT]:
         """Return the benchmark's items in their official order, the first `limit` of them."""
-        ...
 
-    def answer_row(self, item: Item, answers: tuple[str, ...], model: str, at: float) -> Row:
-        """Return the answers to an item as a line of the official file; `at` in seconds since 1970."""
-        ...
+    @abstractmethod
+    def answer_row(self, item: ItemT, answers: tuple[str, ...], model: str) -> Row:
+        """Return the answers to an item as a line of the official file."""
 
-    def judge_requests(self, item: Item, answers: tuple[str, ...], model: str) -> list[JudgeRequest]:
+    @abstractmethod
+    def judge_requests(self, item: ItemT, answers: tuple[str, ...], model: str) -> list[JudgeRequest]:
         """Return what the judge is to be asked about one answer to each of the item's turns."""
-        ...
 
-    def judgment(self, request: JudgeRequest, completion: Completion, judge: str, at: float) -> Judgment:
+    @abstractmethod
+    def judgment(self, request: JudgeRequest, completion: Completion, judge: str) -> Judgment:
         """Read the judge's answer."""
-        ...
 
+    @abstractmethod
     def score(self, rows: Iterable[Row], expected: int | None = None) -> dict[str, Any]:
         """Return the figures of judgment rows as JSON; `expected` judgments, None: a whole benchmark's."""
-        ...
+
+    def judge_name(self, judge: str) -> str:
+        """Return the official judge's name for it at any endpoint (`x:gpt-4`, `x/gpt-4`), else `judge`."""
+        official = self.default_judge
+        return official if judge.endswith((f":{official}", f"/{official}")) else judge
 
 
-def known_as(judge: str, official: str) -> str:
-    """Return the official judge's name for it at any endpoint (`x:gpt-4`, `openai/gpt-4`), else `judge`."""
-    return official if judge.endswith((f":{official}", f"/{official}")) else judge
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Put the values in the place of their `{name}`; every other brace stays as it is.
+
+    The official prompts, which hold JSON of their own, have to be rebuilt byte for byte: a template
+    language or `str.format` would read their other braces. All values are put in at once, so that
+    braces within a value (a model's answer, say) are never placeholders.
+    """
+    names = "|".join(re.escape(name) for name in values)
+    return re.sub(rf"\{{({names})\}}", lambda match: values[match[1]], template)
+
+
+K = TypeVar("K")
+
+
+def latest_rows(
+    rows: Iterable[Row], key: Callable[[Row], K], kind: str, unit: str
+) -> tuple[dict[K, Row], list[str]]:
+    """Return the last row under each key, and a note if there were others.
+
+    `kind` is what a row should be, `unit` what its key stands for. Raises DataError for a row that
+    `key` finds to be something else (KeyError, TypeError, ValueError).
+    """
+    latest: dict[K, Row] = {}
+    repeated = 0
+    for number, row in enumerate(rows, 1):
+        try:
+            place = key(row)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"row {number} is no {kind}: {error!r}") from error
+        repeated += place in latest
+        latest[place] = row
+    return latest, [f"{repeated} repeated rows: the last one of each {unit} counts"] if repeated else []
+
+
+def not_comparable(
+    altered: Sequence[str], judged: str, judges: Iterable[str], official_judge: str
+) -> list[str]:
+    """Return notes on why figures cannot be compared with published ones; none when they can.
+
+    `altered` are files that are not the official ones, `judged` says what part of the set is judged
+    ("" when all of it is).
+    """
+    reasons = [f"{key} is not the official file" for key in altered]
+    if judged:
+        reasons.append(f"{judged} are judged")
+    others = sorted({*judges} - {official_judge})
+    if others:
+        reasons.append(f"the judge is {', '.join(others)}, not the official one")
+    return [f"not comparable with published figures: {reason}" for reason in reasons]
+
+
+class Figure(TypedDict):
+    """A mean of `n` scores and its standard error; None where there is nothing to make it from."""
+
+    score: float | None
+    standard_error: float | None
+    n: int
+
+
+def figure(groups: Iterable[Sequence[float]]) -> Figure:
+    """Return the plain mean of all scores; its standard error allows for likeness within a group.
+
+    A group is what belongs together: the turns of a question, the skills of an answer. With one
+    score in each the error is the usual one, standard deviation over the square root of n.
+    """
+    filled = [group for group in groups if group]
+    count = sum(len(group) for group in filled)
+    if not count:
+        return Figure(score=None, standard_error=None, n=0)
+    mean = math.fsum(score for group in filled for score in group) / count
+    if len(filled) == 1:
+        return Figure(score=mean, standard_error=None, n=count)
+    sums = [math.fsum(score - mean for score in group) for group in filled]
+    spread = math.fsum(each * each for each in sums) * len(filled) / (len(filled) - 1)
+    return Figure(score=mean, standard_error=math.sqrt(spread) / count, n=count)
+
+
+def figures_by_name(
+    groups: Iterable[tuple[str, Sequence[float]]], order: Sequence[str] = ()
+) -> dict[str, Figure]:
+    """Return the figure of each name's groups: names as in `order`, then the others sorted."""
+    by_name: dict[str, list[Sequence[float]]] = defaultdict(list)
+    for name, group in groups:
+        by_name[name].append(group)
+    names = [name for name in order if name in by_name] + sorted(by_name.keys() - set(order))
+    return {name: figure(by_name[name]) for name in names}

@@ -9,49 +9,85 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from bot.eval.extras import needs_extra
-from bot.eval.report import MAIN, TITLES, Dot, Summary, figures_of, frontier
+from bot.errors import needs_extra
+from bot.eval.report import by_benchmark, figures_of, main_figure
+from bot.eval.stages import Summary
 
 AGAINST = {"cost": "US dollars a query", "tflops": "teraflops a query"}
-_MOST = 5
-_GOLDEN = (9.0, 5.6)
+_LOWEST, _HIGHEST = 1, 5  # FLASK's scores
+_FEWEST_SPOKES = 3
+
+Skills = Mapping[str, Mapping[str, float]]
+"""FLASK's figures by run and skill."""
 
 
-def skills_of(runs: Sequence[Summary]) -> dict[str, dict[str, float]]:
-    """Return FLASK's figures by run and skill; runs of other benchmarks are left out."""
-    found: dict[str, dict[str, float]] = {}
-    for run in runs:
-        if run["benchmark"] == "flask":
-            skills = figures_of(run).get("skill") or {}
-            found[run["name"]] = {
-                name: float(figure["score"])
-                for name, figure in skills.items()
-                if figure.get("score") is not None
-            }
-    return {name: skills for name, skills in found.items() if len(skills) > 2}  # noqa: PLR2004 - two make no radar
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A run in the plane of quality (`y`) against cost (`x`); `best` when no other is as good for less."""
+
+    name: str
+    x: float
+    y: float
+    best: bool
+
+
+def pareto_points(runs: Sequence[Summary], against: str) -> list[Point]:
+    """Return the runs of one benchmark as points; `best` ones are the Pareto front.
+
+    `against` is "cost" or "tflops"; runs of which it is unknown are left out.
+    """
+    known = [
+        (float(cost), float(figure), run["name"])
+        for run in runs
+        if (cost := run.get(f"{against}_per_query")) is not None and (figure := main_figure(run)) is not None
+    ]
+    return [
+        Point(name, x, y, not any((a <= x and b > y) or (a < x and b >= y) for a, b, _ in known))
+        for x, y, name in sorted(known, key=lambda each: each[0])
+    ]
 
 
 def terminal_charts(summaries: Sequence[Summary], width: int = 80) -> str:
     """Return all charts as text, drawn by plotext. UsageError when it is not installed."""
-    parts = []
-    for benchmark, title in TITLES.items():
-        runs = [summary for summary in summaries if summary["benchmark"] == benchmark]
-        for against, words in AGAINST.items():
-            dots = frontier(runs, against)
-            if len(dots) > 1:
-                parts.append(_terminal_dots(dots, f"{title}: {MAIN[benchmark]} against {words}", width))
-    skills = skills_of(summaries)
-    if skills:
+    parts = [
+        _terminal_points(points, f"{title}: {quality} against {AGAINST[against]}", width)
+        for _, against, title, quality, points in _planes(summaries)
+        if len(points) > 1
+    ]
+    if skills := _skills(summaries):
         parts.append(_terminal_radar(skills, min(width, 78)))
     return "\n\n".join(parts)
 
 
-def _blank(title: str, width: int, height: int) -> Any:
+def _planes(summaries: Sequence[Summary]) -> Iterator[tuple[str, str, str, str, list[Point]]]:
+    """Yield benchmark, "cost" or "tflops", the benchmark's title, its figure's heading, and the points."""
+    for name, layout, runs in by_benchmark(summaries):
+        for against in AGAINST:
+            if points := pareto_points(runs, against):
+                yield name, against, layout.title, layout.columns[0][0], points
+
+
+def _skills(runs: Sequence[Summary]) -> Skills:
+    """Return the runs of FLASK that have skills enough for a radar."""
+    found = {
+        run["name"]: {name: each["score"] for name, each in (figures_of(run).get("skill") or {}).items()}
+        for run in runs
+        if run["benchmark"] == "flask"
+    }
+    return {name: skills for name, skills in found.items() if len(skills) >= _FEWEST_SPOKES}
+
+
+def _skill_names(skills: Skills) -> list[str]:
+    return list(dict.fromkeys(name for each in skills.values() for name in each))
+
+
+def _canvas(title: str, width: int, height: int) -> Any:
     """Return an empty drawing without colours."""
     with needs_extra("eval"):
         from plotext import figure  # type: ignore[import-untyped]  # ships no types
@@ -66,34 +102,38 @@ def _text(figure: Any) -> str:
     return re.sub("\x1b\\[[0-9;]*m", "", str(figure.build())).rstrip()
 
 
-def _terminal_dots(dots: Sequence[Dot], title: str, width: int) -> str:
-    figure = _blank(title, width, 18)
-    best = [dot for dot in dots if dot.best]
-    front = figure.signal([dot.x for dot in best], [dot.y for dot in best], marker="·")
+def _terminal_points(points: Sequence[Point], title: str, width: int) -> str:
+    figure = _canvas(title, width, 18)
+    best = [point for point in points if point.best]
+    front = figure.signal([point.x for point in best], [point.y for point in best], marker="·")
     front.lines()
     figure.draw(front)
-    figure.draw(figure.signal([dot.x for dot in dots], [dot.y for dot in dots], marker="x"))
-    middle = (dots[0].x + dots[-1].x) / 2
-    for dot in dots:
+    figure.draw(figure.signal([point.x for point in points], [point.y for point in points], marker="x"))
+    middle = (points[0].x + points[-1].x) / 2
+    for point in points:
         # What does not fit before the edge would not be drawn at all.
-        side = "left" if dot.x <= middle else "right"
-        figure.draw(figure.text(dot.x, dot.y, dot.name, alignment=side))
+        side = "left" if point.x <= middle else "right"
+        figure.draw(figure.text(point.x, point.y, point.name, alignment=side))
     return _text(figure)
 
 
-def _terminal_radar(skills: Mapping[str, Mapping[str, float]], width: int) -> str:
-    figure = _blank("FLASK: skills from 1 (in the middle) to 5", width, 34)
-    names = list(dict.fromkeys(name for each in skills.values() for name in each))
+def _terminal_radar(skills: Skills, width: int) -> str:
+    figure = _canvas("FLASK: skills from 1 (in the middle) to 5", width, 34)
+    names = _skill_names(skills)
+
+    def spoke(index: int, value: float) -> tuple[float, float]:
+        angle = math.pi / 2 - 2 * math.pi * index / len(names)
+        return (value - _LOWEST) * math.cos(angle), (value - _LOWEST) * math.sin(angle)
+
     for marker, (run, values) in zip(cycle("*o+x#"), skills.items(), strict=False):
-        spokes = [_spoke(index, len(names), values.get(name, 1.0) - 1) for index, name in enumerate(names)]
-        around = figure.signal(
-            [x for x, _ in (*spokes, spokes[0])], [y for _, y in (*spokes, spokes[0])], marker=marker
-        )
+        ends = [spoke(index, values.get(name, _LOWEST)) for index, name in enumerate(names)]
+        x, y = zip(*ends, ends[0], strict=True)
+        around = figure.signal(list(x), list(y), marker=marker)
         around.lines()
         around.label(run)
         figure.draw(around)
     for index, name in enumerate(names):
-        figure.draw(figure.text(*_spoke(index, len(names), _MOST - 1), name))
+        figure.draw(figure.text(*spoke(index, _HIGHEST), name))
     return _text(figure)
 
 
@@ -102,32 +142,21 @@ def pictures(summaries: Sequence[Summary]) -> dict[str, Any]:
     with needs_extra("eval"):
         from matplotlib.figure import Figure
     drawn: dict[str, Any] = {}
-    for benchmark, title in TITLES.items():
-        runs = [summary for summary in summaries if summary["benchmark"] == benchmark]
-        for against, words in AGAINST.items():
-            dots = frontier(runs, against)
-            if dots:
-                figure = Figure(figsize=_GOLDEN, layout="constrained")
-                _draw_dots(figure.add_subplot(), dots, f"{title}, {MAIN[benchmark]}", words)
-                drawn[f"{benchmark}-{against}"] = figure
-    skills = skills_of(summaries)
-    if skills:
-        figure = Figure(figsize=(7.5, 7.5), layout="constrained")
+    for benchmark, against, title, quality, points in _planes(summaries):
+        drawn[f"{benchmark}-{against}"] = figure = Figure(figsize=(9.0, 5.6), layout="constrained")
+        _draw_points(figure.add_subplot(), points, f"{title}, {quality}", AGAINST[against])
+    if skills := _skills(summaries):
+        drawn["flask-skills"] = figure = Figure(figsize=(7.5, 7.5), layout="constrained")
         _draw_radar(figure.add_subplot(projection="polar"), skills)
-        drawn["flask-skills"] = figure
     return drawn
 
 
-def save_pictures(figures: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write every figure as PNG and SVG into the folder; returns the files."""
+def save_pictures(figures: Mapping[str, Any], folder: Path) -> None:
+    """Write every figure as PNG and SVG into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = []
     for name, figure in figures.items():
         for form in ("png", "svg"):
-            file = folder / f"{name}.{form}"
-            figure.savefig(file, dpi=150)
-            files.append(file)
-    return files
+            figure.savefig(folder / f"{name}.{form}", dpi=150)
 
 
 def svg(figure: Any) -> str:
@@ -138,25 +167,22 @@ def svg(figure: Any) -> str:
     return whole[whole.index("<svg") :]
 
 
-def _spoke(index: int, count: int, value: float) -> tuple[float, float]:
-    angle = math.pi / 2 - 2 * math.pi * index / count
-    return value * math.cos(angle), value * math.sin(angle)
-
-
-def _draw_dots(axes: Any, dots: Sequence[Dot], quality: str, words: str) -> None:
-    best = [dot for dot in dots if dot.best]
-    axes.plot([dot.x for dot in best], [dot.y for dot in best], "--", color="tab:red", label="Pareto front")
-    axes.scatter([dot.x for dot in dots], [dot.y for dot in dots], color="tab:blue", zorder=3)
-    for dot in dots:
-        axes.annotate(dot.name, (dot.x, dot.y), textcoords="offset points", xytext=(6, 4), fontsize=9)
+def _draw_points(axes: Any, points: Sequence[Point], quality: str, words: str) -> None:
+    best = [point for point in points if point.best]
+    axes.plot(
+        [point.x for point in best], [point.y for point in best], "--", color="tab:red", label="Pareto front"
+    )
+    axes.scatter([point.x for point in points], [point.y for point in points], color="tab:blue", zorder=3)
+    for point in points:
+        axes.annotate(point.name, (point.x, point.y), textcoords="offset points", xytext=(6, 4), fontsize=9)
     axes.set_xlabel(words)
     axes.set_ylabel(quality)
     axes.margins(0.15)
     axes.legend()
 
 
-def _draw_radar(axes: Any, skills: Mapping[str, Mapping[str, float]]) -> None:
-    names = list(dict.fromkeys(name for each in skills.values() for name in each))
+def _draw_radar(axes: Any, skills: Skills) -> None:
+    names = _skill_names(skills)
     angles = [2 * math.pi * index / len(names) for index in range(len(names))]
     for run, values in skills.items():
         spokes = [values.get(name, 0.0) for name in names]
@@ -165,5 +191,5 @@ def _draw_radar(axes: Any, skills: Mapping[str, Mapping[str, float]]) -> None:
     axes.set_theta_offset(math.pi / 2)
     axes.set_theta_direction(-1)
     axes.set_xticks(angles, names, fontsize=8)
-    axes.set_ylim(1, _MOST)
+    axes.set_ylim(_LOWEST, _HIGHEST)
     axes.legend(loc="lower left", bbox_to_anchor=(-0.1, -0.12))

@@ -1,35 +1,35 @@
-"""Opens together what an evaluation needs, and closes it together.
+"""Opens what an evaluation needs, and closes it.
 
-    Options ─► Workbench ─┬─ Benchmark (its data is read and checked before money is spent)
-                          ├─ Folder (held by one process), manifest
-                          ├─ Program (pool, keys, prices), unless only scores are made
-                          └─ Askers: one journal a stage, one gate and one budget for both
+    Options ─► EvalContext ─┬─ Benchmark (its data is read and checked before money is spent)
+                            ├─ the run's folder, locked, and its manifest
+                            ├─ App (pool, keys, prices), unless only scores are made
+                            └─ CachedClients: one journal a stage, one concurrency and one budget for both
 
-What is done on it is in `evaluation` and `sweep`.
+What is done with it is in `stages`, `evaluation` and `sweep`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bot.app.app import App, KnownModels
+from bot.app.app import KnownModels
 from bot.app.make_plan import make_plan
-from bot.app.opening import Opening
-from bot.bulk import manifest
-from bot.bulk.budget import Budget, Price
+from bot.bulk import run_folder
+from bot.bulk.answering import strict_plan
+from bot.bulk.budget import Budget
 from bot.bulk.cached_client import CachedClient
 from bot.bulk.concurrency import AdaptiveConcurrency
-from bot.bulk.journal import Journal, RunFolder
+from bot.bulk.journal import Journal
 from bot.bulk.progress import Progress
-from bot.client.retry import Retrier
-from bot.errors import UsageError
-from bot.eval.benchmark import Stage
+from bot.bulk.runner import CONCURRENCY, open_app, patient, price_of
+from bot.errors import Failure, FailureKind, UsageError
+from bot.eval.benchmark import Benchmark, Item, Stage
 from bot.eval.registry import open_benchmark
-from bot.eval.stages import Bench, Variant, not_asked
-from bot.messages import Agent, Ask, Endpoint, Request, Usage
+from bot.messages import Agent, Ask, CallUpdate, Request
 from bot.settings.model_names import split_endpoint
 from bot.settings.settings import Level
 
@@ -38,12 +38,9 @@ if TYPE_CHECKING:
     from bot.method.plan import Plan
     from bot.settings.settings import Settings
 
-CONCURRENCY = 32
-TRIES = 8
-LONGEST_WAIT = 120.0
-"""Seconds: nobody waits at a prompt, so a service that asks for a minute gets it."""
 OPENAI = "openai"
 SCORE_ONLY: tuple[Stage, ...] = ("score",)
+_THIS_COMPUTER = "http://127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,135 +59,104 @@ class Options:
     name: str | None = None
 
 
-class KeylessModels(KnownModels):
-    """Models of which nothing will be asked, so that no key is needed.
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A mixture to be evaluated, under a name, and the folder that its figures go into."""
 
-    Services are where they were when they were asked: `addresses` are the manifest's.
-    """
-
-    def __init__(self, settings: Settings, addresses: Mapping[str, str]) -> None:
-        super().__init__(settings)
-        self._addresses = {name: known.base_url for name, known in settings.endpoints.items()}
-        self._addresses.update(addresses)
-
-    def endpoint(self, name: str) -> Endpoint:
-        """Return the service without its key."""
-        return Endpoint(name, self._addresses.get(name, ""))
+    name: str
+    plan: Plan
+    folder: Path
 
 
-class EvalContext(Opening):
-    """An open evaluation: `async with Workbench(settings, streams, options, stages) as bench`.
+@dataclass(frozen=True, slots=True)
+class EvalContext:
+    """An open evaluation. `generating` and `judging` make the calls of the two stages."""
 
-    `generating` and `judging` are the ways to ask of the two stages.
-    """
+    settings: Settings
+    streams: Streams
+    options: Options
+    stages: tuple[Stage, ...]
+    name: str
+    out: Path
+    benchmark: Benchmark[Any]
+    items: tuple[Item, ...]
+    models: KnownModels
+    judge: Agent
+    generating: CachedClient
+    judging: CachedClient
+    progress: Progress
+    manifest: dict[str, Any]
 
-    def __init__(
-        self, settings: Settings, streams: Streams, options: Options, stages: Sequence[Stage]
-    ) -> None:
-        super().__init__()
-        self.settings, self.stages = settings, tuple(stages)
-        self.name = options.name or name_of(settings)
-        self.out = options.out or Path("evaluations") / options.benchmark / self.name
-        self._kept = manifest.read(self.out)
-        if not options.name:
-            self.name = self._kept.get("name", self.name)
-        if self.stages == SCORE_ONLY and options.limit is None:
-            options = replace(options, limit=self._kept.get("limit"))
-        self.options = options
-        self.progress = Progress(
-            streams.stderr,
-            terminal=streams.stderr_is_terminal,
-            quiet=settings.quiet or self.stages == SCORE_ONLY,
-        )
-        self.manifest: dict[str, Any] = {}
-        self.bench: Bench
-        self.generating: CachedClient
-        self.judging: CachedClient
-        self._streams = streams
+    def claim_folder(self, plan: Plan) -> None:
+        """Make the folder that of this mixture. Raises UsageError when it is another's."""
+        kept = run_folder.manifest_for(self.out, plan, self.options.benchmark)
+        self.manifest.update({**kept, **self.manifest})
+        run_folder.write_manifest(self.out, self.manifest)
 
-    def variant(self, plan: Plan, name: str = "", folder: Path | None = None) -> Variant:
-        """Return a mixture to be evaluated here."""
+    def plan_for(self, item: Item, plan: Plan) -> Plan:
+        """Return the plan for one item, with what the benchmark prescribes and the user has not said."""
 
         def said(option: str) -> bool:
             return self.settings.sources[option].level <= Level.ENVIRONMENT
 
-        return Variant(
-            name or self.name,
-            plan,
-            folder or self.out,
-            keep_temperature=said("temperature"),
-            keep_max_tokens=said("max_tokens"),
-        )
+        plan = strict_plan(plan)
+        if item.temperature is not None and not said("temperature"):
+            plan = replace(plan, temperature=item.temperature)
+        if item.max_tokens is not None and not said("max_tokens"):
+            plan = replace(plan, max_tokens=item.max_tokens, reference_max_tokens=item.max_tokens)
+        return plan
 
-    def claim(self, plan: Plan) -> None:
-        """Make the folder that of this mixture; UsageError when it is another's."""
-        self.manifest = {
-            **manifest.claim(self.out, manifest.mixture_of(plan), self.options.benchmark),
-            **self.manifest,
-        }
-        manifest.write(self.out, self.manifest)
 
-    async def _open(self) -> None:
-        options, settings = self.options, self.settings
-        benchmark = open_benchmark(options.benchmark, options.data_dir, accept_altered=options.accept_altered)
-        hashes = benchmark.prepare(self.stages)
-        self._stack.enter_context(RunFolder(self.out))
-        models: KnownModels
-        if self.stages == SCORE_ONLY:
-            ask: Ask = not_asked
-            models = KeylessModels(settings, self._kept.get("endpoints", {}))
+@asynccontextmanager
+async def open_evaluation(
+    settings: Settings, streams: Streams, options: Options, stages: Sequence[Stage]
+) -> AsyncIterator[EvalContext]:
+    """Open an evaluation of these stages; to make figures anew, no key is needed and nothing is asked."""
+    stages = tuple(stages)
+    name = options.name or name_of(settings)
+    out = options.out or Path("evaluations") / options.benchmark / name
+    kept = run_folder.read_manifest(out)
+    name = options.name or kept.get("name", name)
+    if stages == SCORE_ONLY and options.limit is None:
+        options = replace(options, limit=kept.get("limit"))
+    benchmark = open_benchmark(options.benchmark, options.data_dir, accept_altered=options.accept_altered)
+    hashes = benchmark.prepare(stages)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(run_folder.lock(out))
+        ask: Ask
+        if stages == SCORE_ONLY:
+            ask, settings = _journal_only, _as_asked(settings, kept.get("endpoints", {}))
+            models = KnownModels(settings)
         else:
-            quiet = replace(settings, save=False)
-            verbose = self._streams.stderr if settings.verbose else None
-            app = await self._stack.enter_async_context(App(quiet, self._streams.say, verbose))
-            models, self.settings = app.models, app.settings
-            ask = Retrier(app.pool.ask, tries=TRIES, rate=settings.rate, longest_wait=LONGEST_WAIT)
-        judge = self._judge(benchmark.default_judge)
-        if "judge" in self.stages:
+            app = await open_app(stack, settings, streams)
+            ask, settings, models = patient(app.pool.ask, settings.rate), app.settings, app.models
+        judge = _judge(settings, options, stages, kept, benchmark.default_judge)
+        if "judge" in stages:
             models.endpoint(judge.endpoint)
-        self.bench = Bench(
-            benchmark=benchmark,
-            items=tuple(benchmark.items(options.limit)),
-            models=models,
-            judge=judge,
-            limit=options.limit,
-            at_once=options.concurrency,
-            timeout=settings.timeout,
-        )
-        generate = self._stack.enter_context(Journal(self.out / "generate.jsonl"))
-        judged = self._stack.enter_context(Journal(self.out / "judge.jsonl"))
+        items = tuple(benchmark.items(options.limit))
+        journals = [Journal(out / f"{stage}.jsonl") for stage in ("generate", "judge")]
+        for journal in journals:
+            stack.callback(journal.close)
         concurrency = AdaptiveConcurrency(options.concurrency)
-        budget = Budget(price_of(settings), options.max_cost, generate.spent + judged.spent)
-        self.generating = CachedClient(ask, generate, concurrency=concurrency, budget=budget)
-        self.judging = CachedClient(ask, judged, concurrency=concurrency, budget=budget)
-        self.manifest = {
-            "name": self.name,
+        budget = Budget(price_of(settings), options.max_cost, sum(journal.spent for journal in journals))
+        generating, judging = (
+            CachedClient(ask, journal, concurrency=concurrency, budget=budget) for journal in journals
+        )
+        endpoints = {judge.endpoint, *(agent.endpoint for agent in make_plan(settings).agents())}
+        manifest = {
+            "name": name,
             "judge": asdict(judge),
             "data": dict(hashes),
             "limit": options.limit,
-            "items": len(self.bench.items),
+            "items": len(items),
             "seed": settings.seed,
-            "options": {name: str(value) for name, value in asdict(options).items() if value is not None},
-            "endpoints": {
-                name: settings.endpoints[name].base_url
-                for name in {judge.endpoint, *(agent.endpoint for agent in make_plan(settings).agents())}
-            },
+            "options": {key: str(value) for key, value in asdict(options).items() if value is not None},
+            "endpoints": {each: settings.endpoints[each].base_url for each in endpoints},
         }
-
-    def _judge(self, official: str) -> Agent:
-        settings, said = self.settings, self.options.judge
-        if said is None and self.stages == SCORE_ONLY and "judge" in self._kept:
-            return Agent(**self._kept["judge"])
-        if said is None:
-            if settings.demo and "judge" in self.stages:
-                raise UsageError("The offline service has no judge.", hint="Name one with --judge.")
-            known = OPENAI in settings.endpoints
-            return Agent(official, OPENAI if known else settings.default_endpoint)
-        try:
-            endpoint, model = split_endpoint(said, settings.endpoints)
-        except ValueError as problem:
-            raise UsageError(f"--judge: expected ENDPOINT:MODEL, found {problem}") from None
-        return Agent(model, endpoint or settings.default_endpoint)
+        yield EvalContext(
+            settings, streams, options, stages, name, out, benchmark, items, models, judge,
+            generating, judging, Progress(streams, quiet=settings.quiet or stages == SCORE_ONLY), manifest,
+        )  # fmt: skip
 
 
 def name_of(settings: Settings) -> str:
@@ -204,10 +170,31 @@ def name_of(settings: Settings) -> str:
     return name if settings.mode == "moa" else f"{name}-{settings.mode}"
 
 
-def price_of(settings: Settings) -> Price:
-    """Return what a request costs, by the settings' catalogue."""
+def _judge(
+    settings: Settings, options: Options, stages: Sequence[Stage], kept: Mapping[str, Any], official: str
+) -> Agent:
+    """Return the judge: the one that was named, or that of the run, or the official one."""
+    if options.judge is None:
+        if stages == SCORE_ONLY and "judge" in kept:
+            return Agent(**kept["judge"])
+        if settings.demo and "judge" in stages:
+            raise UsageError("The offline service has no judge.", hint="Name one with --judge.")
+        return Agent(official, OPENAI if OPENAI in settings.endpoints else settings.default_endpoint)
+    try:
+        endpoint, model = split_endpoint(options.judge, settings.endpoints)
+    except ValueError as problem:
+        raise UsageError(f"--judge: expected ENDPOINT:MODEL, found {problem}") from None
+    return Agent(model, endpoint or settings.default_endpoint)
 
-    def price(request: Request, usage: Usage) -> float | None:
-        return settings.catalogue.cost(request.model, usage, request.endpoint.name)
 
-    return price
+def _as_asked(settings: Settings, addresses: Mapping[str, str]) -> Settings:
+    """Return settings whose services are where they were when they were asked, without their keys."""
+    known = {name: endpoint.base_url for name, endpoint in settings.endpoints.items()}
+    for name, url in {**known, **addresses}.items():
+        settings = settings.with_endpoint(name, url or _THIS_COMPUTER, key="not-used")
+    return settings
+
+
+async def _journal_only(request: Request) -> AsyncGenerator[CallUpdate, None]:
+    """Make no call: what is not in the journal stays without an answer."""
+    yield Failure(FailureKind.CANCELLED, "not asked yet", request.model)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bot.app.make_plan import make_plan
-from bot.bulk import manifest
-from bot.bulk.runner import Outcome, describe
+from bot.bulk import run_folder
+from bot.bulk.runner import RunResult
 from bot.errors import ExitCode
 from bot.eval.benchmark import Stage
-from bot.eval.eval_context import SCORE_ONLY, EvalContext, Options
-from bot.eval.stages import SCORES, generate, judge
+from bot.eval.eval_context import SCORE_ONLY, EvalContext, Options, Variant, open_evaluation
+from bot.eval.report import text_report
+from bot.eval.stages import Summary, generate, judge
+from bot.text.numbers import plural
 
 if TYPE_CHECKING:
     from bot.app.streams import Streams
@@ -25,70 +28,45 @@ async def evaluate(
 
     Returns 1 when more than `max_errors` items have no figure, 130 when interrupted.
     """
-    async with EvalContext(settings, streams, options, stages) as work:
+    async with open_evaluation(settings, streams, options, stages) as context:
+        plan = make_plan(context.settings)
         # To make figures anew only the judge's journal matters; the mixture is in the manifest.
-        plan = make_plan(work.settings)
-        if work.stages != SCORE_ONLY:
-            work.claim(plan)
-        variant = work.variant(plan)
-        summary: dict[str, Any] | None = None
-        if "generate" in stages:
-            for agent in plan.agents():
-                work.bench.models.endpoint(agent.endpoint)
-            outcome = await generate(work.bench, variant, work.generating, work.progress)
-            if not outcome.complete or "judge" not in stages:
-                return finish(streams, work, outcome, outcome.failed)
-        outcome = await judge(work.bench, variant, work.judging, work.progress)
-        summary = read_scores(work)
-        if not outcome.interrupted:
-            show(streams, summary, as_json=settings.json)
-        return finish(streams, work, outcome, summary["n_expected"] - summary["n"])
+        if context.stages != SCORE_ONLY:
+            context.claim_folder(plan)
+        result, errors, summary = await run_stages(context, Variant(context.name, plan, context.out))
+        if summary and not result.interrupted:
+            text = json.dumps(summary, indent=2) if settings.json else text_report([summary])
+            print(text, file=streams.stdout)
+        return finish(context, result, errors)
 
 
-def read_scores(work: EvalContext) -> dict[str, Any]:
-    """Return what the judge stage has just written."""
-    import json
-
-    scores: dict[str, Any] = json.loads((work.out / SCORES).read_text(encoding="utf-8"))
-    return scores
-
-
-def show(streams: Streams, summary: dict[str, Any], *, as_json: bool) -> None:
-    """Print the figures on stdout."""
-    if as_json:
-        import json
-
-        print(json.dumps(summary, indent=2, ensure_ascii=True), file=streams.stdout)
-        return
-    from bot.eval.report import text_report
-
-    print(text_report([summary]), file=streams.stdout)
+async def run_stages(context: EvalContext, variant: Variant) -> tuple[RunResult, int, Summary | None]:
+    """Run the stages for one mixture; returns how that ended, what is missing, and the figures."""
+    if "generate" in context.stages:
+        result, errors = await generate(context, variant)
+        if not result.complete or "judge" not in context.stages:
+            return result, errors, None
+    result, summary = await judge(context, variant)
+    return result, summary["n_expected"] - summary["n"], summary
 
 
-def finish(streams: Streams, work: EvalContext, outcome: Outcome, errors: int) -> ExitCode:
+def finish(context: EvalContext, result: RunResult, errors: int) -> ExitCode:
     """Say how the run ended, and return its exit code."""
-    most = work.options.max_errors
-    work.manifest["ended"] = {
-        "at": manifest.now(),
-        "complete": outcome.complete,
-        "errors": errors,
-        "asked": {"generate": work.generating.tally.asked, "judge": work.judging.tally.asked},
-    }
-    if work.stages != SCORE_ONLY:
-        manifest.write(work.out, work.manifest)
-    again = "The same command goes on from here."
-    if outcome.interrupted:
-        streams.say(f"moa-bot: interrupted; what is done is in {work.out}. {again}")
-    elif outcome.error is not None:
-        streams.say(f"moa-bot: {outcome.error.message}")
-        for line in (outcome.error.hint, again):
-            streams.say(f"  {line}") if line else None
-    elif errors:
-        why = describe(work.generating.tally) or describe(work.judging.tally)
-        said = f"{errors:,} without a figure{f' ({why})' if why else ''}"
-        streams.say(
-            f"moa-bot: {said}: more than --max_errors {most}. {again}"
-            if errors > most
-            else f"moa-bot: {said}."
-        )
-    return outcome.code(errors, most)
+    most = context.options.max_errors
+    generated, judged = context.generating.stats, context.judging.stats
+    if context.stages != SCORE_ONLY:
+        ended = {
+            "at": run_folder.now(),
+            "complete": result.complete,
+            "errors": errors,
+            "asked": {"generate": generated.asked, "judge": judged.asked},
+        }
+        run_folder.write_manifest(context.out, {**context.manifest, "ended": ended})
+    missing = ""
+    if errors:
+        noun = "answer" if context.stages == ("generate",) else "score"
+        missing = f"{plural(errors, noun)} missing"
+        if errors > most:
+            missing += f", more than --max_errors {most}"
+    result.say_end(context.streams.say, missing, generated if generated.failures else judged)
+    return result.exit_code(errors, most)

@@ -1,19 +1,38 @@
-"""The official files of the benchmarks: found in a folder of the user's or fetched, then checked.
+"""The official files of the benchmarks: found in a folder of the user's or fetched, then checked and read.
 
     Data(folder)    looks only into the folder (offline)
     Data()          fetches from the official places through `datasets`, which keeps what it fetched
 
 A file is pinned by the revision in its address and, where it is known, by the sha256 of its
-unpacked content. What the content means is the benchmarks' affair.
+unpacked content. Its format (JSON list, JSON lines, CSV, packed with gzip or not) is found from its
+content, because the same data is published under many names. What it means is the benchmarks' affair.
 """
 
 from __future__ import annotations
 
+import csv
+import gzip
 import hashlib
+import io
+import json
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
-from bot.eval.files import DataError, MissingDataError, Row, parse_rows, read_bytes
+from bot.bulk.files import Row
+from bot.errors import MoaError
+
+T = TypeVar("T")
+
+
+class DataError(MoaError):
+    """A file of a benchmark that is missing, altered or unreadable; the hint says what to do."""
+
+
+class MissingDataError(DataError):
+    """A file that is not there, or cannot be fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +87,20 @@ class Data:
         """Return the file's rows. Raises DataError when it is missing, altered or unreadable."""
         return parse_rows(self.content(source), source.names[0])
 
+    def records(self, source: Source, parse: Callable[[Row], T]) -> list[T]:
+        """Return what `parse` makes of each of the file's rows.
+
+        Raises DataError when the file is missing, altered or unreadable, or `parse` finds a row without
+        what it needs (KeyError, IndexError, TypeError, ValueError).
+        """
+        found = []
+        for number, row in enumerate(self.rows(source), 1):
+            try:
+                found.append(parse(row))
+            except (KeyError, IndexError, TypeError, ValueError) as error:
+                raise DataError(f"{source.names[0]}: row {number} cannot be read: {error!r}") from error
+        return found
+
     def text(self, source: Source) -> str:
         """Return the file as text. Raises DataError when it is missing, altered or unreadable."""
         try:
@@ -104,18 +137,13 @@ class Data:
         )
         try:
             return Path(datasets.DownloadManager(download_config=config).download(source.url))
-        except ImportError as error:
-            raise MissingDataError(
-                f"{source.names[0]} cannot be fetched: {error}",
-                hint=f"pip install 'moa-bot[eval]', or {self._where(source)}",
-            ) from error
-        except Exception as error:
-            # A real boundary: each of the libraries that fetch has exceptions of its own.
+        except Exception as error:  # each of the libraries that fetch has exceptions of its own
             reason = str(error).partition("\n")[0]
-            if not reason or reason == source.url:
+            if reason in {"", source.url}:
                 reason = type(error).__name__
+            extra = "pip install 'moa-bot[eval]', or " if isinstance(error, ImportError) else ""
             raise MissingDataError(
-                f"{source.names[0]} cannot be fetched: {reason}", hint=self._where(source)
+                f"{source.names[0]} cannot be fetched: {reason}", hint=extra + self._where(source)
             ) from error
 
     def _where(self, source: Source) -> str:
@@ -126,3 +154,53 @@ class Data:
 
 def _right(source: Source, content: bytes) -> bool:
     return not source.sha256 or hashlib.sha256(content).hexdigest() in source.sha256
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the file's content, unpacked when it is packed with gzip. Raises DataError."""
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+    except (OSError, EOFError, zlib.error) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or "cut short"
+        raise DataError(f"{path}: cannot be read: {reason}") from error
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows of a `.csv` file, a JSON list or JSON lines. Raises DataError."""
+    return parse_rows(read_bytes(path), str(path))
+
+
+def parse_rows(content: bytes, name: str) -> list[Row]:
+    """Return the rows of a file's content; `name` says in errors which file it is. Raises DataError.
+
+    CSV is what has `.csv` in its name; its values are strings.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name}: not UTF-8 text (byte {error.start})") from error
+    if name.removesuffix(".gz").endswith(".csv"):
+        return list(csv.DictReader(io.StringIO(text, newline="")))
+    if text.lstrip().startswith("["):
+        rows = _json(text, name)
+        bad = next((number for number, row in enumerate(rows, 1) if not isinstance(row, dict)), None)
+        if bad is not None:
+            raise DataError(f"{name}: element {bad} is not a JSON object")
+        return list(rows)
+    lines = enumerate(text.split("\n"), 1)
+    return [_line(line, f"{name}, line {number}") for number, line in lines if line.strip()]
+
+
+def _json(text: str, name: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{name}: not JSON: {error}") from error
+
+
+def _line(line: str, name: str) -> Row:
+    row = _json(line, name)
+    if not isinstance(row, dict):
+        raise DataError(f"{name}: not a JSON object")
+    return row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from bot.errors import UsageError
 from bot.eval.alpaca_eval.benchmark import AlpacaEval
@@ -14,7 +15,9 @@ from bot.eval.official_data import Data
 BENCHMARKS = {kind.name: kind for kind in (AlpacaEval, MtBench, Flask)}
 
 
-def open_benchmark(name: str, data_dir: Path | None = None, *, accept_altered: bool = False) -> Benchmark:
+def open_benchmark(
+    name: str, data_dir: Path | None = None, *, accept_altered: bool = False
+) -> Benchmark[Any]:
     """Return the benchmark of that name over the official data, or over that in `data_dir`.
 
     With `accept_altered` files in `data_dir` need not be the official ones; scores made with such

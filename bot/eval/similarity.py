@@ -12,15 +12,14 @@ This tells of likeness, not of its cause: a longer proposal is both preferred an
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bot.eval.extras import needs_extra
-from bot.eval.files import DataError, read_rows
-from bot.eval.published import ALPACA_EVAL, PAPER_PROPOSERS
+from bot.errors import needs_extra
+from bot.eval.alpaca_eval.data import LEADERBOARD
+from bot.eval.official_data import DataError, read_rows
 from bot.text.similarity import BLEU_LENGTH, bleu, levenshtein, tfidf
 from bot.text.words import spaced
 
@@ -34,9 +33,14 @@ MEASURES = ("bleu_3", "bleu_4", "bleu_5", "levenshtein", "tfidf")
 CONTROL = "length"
 SHUFFLES = 100
 SEED = 0
-
-_FEWEST = 2
-"""Proposals that can be ranked."""
+PROPOSERS = (
+    "Qwen1.5-110B-Chat",
+    "Qwen1.5-72B-Chat",
+    "Mixtral-8x22B-Instruct-v0.1",
+    "Meta-Llama-3-70B-Instruct",
+    "dbrx-instruct",
+)
+"""The paper's reference models of which answers and win rates are published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +66,14 @@ def measure(instance: Instance, names: Sequence[str]) -> dict[str, list[float]]:
 
 
 def analyse(
-    instances: Iterable[Instance],
-    measures: Sequence[str] = MEASURES,
-    *,
-    seed: int = SEED,
-    shuffles: int = SHUFFLES,
-    progress: Callable[[int], None] | None = None,
+    instances: Iterable[Instance], measures: Sequence[str] = MEASURES, *, seed: int = SEED
 ) -> dict[str, Any]:
-    """Return for each measure, and for length, the mean correlation with its standard error.
+    """Return for each measure, and for length, the mean Spearman correlation with its standard error.
 
-    `null_mean` and `null_spread` are mean and standard deviation of that mean over `shuffles` seeded
-    shuffles of the preferences. `n` counts the instructions that a correlation could be computed of:
-    where all proposals are equally like the reply, or equally good, there is none. `progress` is
-    told how many instructions are done. Raises UsageError where scipy is not installed.
+    `null_mean` and `null_spread` are mean and standard deviation of that mean over seeded shuffles of
+    the preferences. `n` counts the instructions that a correlation could be computed of: where all
+    proposals are equally like the reply, or equally good, there is none. Raises UsageError where
+    scipy is not installed.
     """
     with needs_extra("eval"):
         from scipy import stats  # type: ignore[import-untyped]  # it ships no types
@@ -83,60 +82,50 @@ def analyse(
     generator = np.random.default_rng(seed)
     names = [*measures, CONTROL]
     found: dict[str, list[float]] = {name: [] for name in names}
-    null: dict[str, Floats] = {name: np.zeros(shuffles) for name in names}
-    number = 0
-    for number, instance in enumerate(instances, 1):
-        count = len(instance.proposals)
-        better = _standard(stats.rankdata(instance.preferences)) if count >= _FEWEST else None
-        if better is not None:
-            values = measure(instance, names)
-            shuffled = generator.permuted(np.tile(better, (shuffles, 1)), axis=1)
-            for name in names:
-                nearer = _standard(stats.rankdata(values[name]))
-                if nearer is not None:
-                    found[name].append(float(nearer @ better))
-                    null[name] += shuffled @ nearer
-        if progress is not None:
-            progress(number)
+    null: dict[str, Floats] = {name: np.zeros(SHUFFLES) for name in names}
+    count = 0
+    for instance in instances:
+        count += 1
+        better = _standardised(stats.rankdata(instance.preferences))
+        if better is None:
+            continue
+        values = measure(instance, names)
+        shuffled = generator.permuted(np.tile(better, (SHUFFLES, 1)), axis=1)
+        for name in names:
+            nearer = _standardised(stats.rankdata(values[name]))
+            if nearer is not None:
+                found[name].append(float(nearer @ better))
+                null[name] += shuffled @ nearer
     rows = {name: _summary(found[name], null[name]) for name in names}
     return {
-        "instructions": number,
+        "instructions": count,
         "seed": seed,
-        "shuffles": shuffles,
+        "shuffles": SHUFFLES,
         "measures": {name: rows[name] for name in measures},
         "control": {CONTROL: rows[CONTROL]},
         "notes": _notes(rows, measures),
     }
 
 
-def recorded_instances(
-    path: Path,
-    aggregator: str,
-    proposers: Sequence[str] = PAPER_PROPOSERS,
-    preferences: Mapping[str, float] | None = None,
-) -> list[Instance]:
+def recorded_instances(path: Path, aggregator: str, proposers: Sequence[str] = PROPOSERS) -> list[Instance]:
     """Return the instances of a file of recorded answers, rows {instruction, outputs: {model: text}}.
 
-    `preferences` says how good each proposer is, None: its published length-controlled win rate.
-    Raises DataError for a file that cannot be read, or in which a model has no answer.
+    How good a proposer is, is its published length-controlled win rate. Raises DataError for a file
+    that cannot be read, or in which a model has no answer.
     """
-    of_models = preferences or {model: rates[1] for model, rates in ALPACA_EVAL.items()}
     try:
-        worth = tuple(of_models[model] for model in proposers)
+        preferences = tuple(LEADERBOARD[model][0] for model in proposers)
     except KeyError as error:
-        raise DataError(f"No win rate is known for {error}.", hint="say how good it is") from error
+        raise DataError(f"No win rate is known for {error}.") from error
     instances = []
     for number, row in enumerate(read_rows(path), 1):
         outputs = row.get("outputs")
-        lacking = [
-            model
-            for model in (aggregator, *proposers)
-            if not isinstance(outputs, dict) or not isinstance(outputs.get(model), str)
-        ]
-        if lacking or not isinstance(outputs, dict):
-            raise DataError(f"{path}, row {number}: no answer of {', '.join(lacking)}")
-        texts = tuple(outputs[model] for model in proposers)
-        instances.append(Instance(outputs[aggregator], texts, worth))
+        texts = outputs if isinstance(outputs, dict) else {}
+        missing = [model for model in (aggregator, *proposers) if not isinstance(texts.get(model), str)]
+        if missing:
+            raise DataError(f"{path}, row {number}: no answer of {', '.join(missing)}")
+        proposals = tuple(texts[model] for model in proposers)
+        instances.append(Instance(texts[aggregator], proposals, preferences))
     return instances
 
 
@@ -151,12 +140,12 @@ def _bleus(reply: str, proposals: Sequence[str], names: Sequence[str]) -> dict[s
     found: dict[str, list[float]] = {name: [] for name in names}
     metric = BLEU(max_ngram_order=max(orders.values(), default=1), effective_order=True)
     for proposal in proposals if names else ():
-        if max(len(reply), len(proposal)) > BLEU_LENGTH or not reply.strip() or not proposal.strip():
-            for name, order in orders.items():
-                found[name].append(bleu(reply, proposal, order))
-            continue
-        counted = metric.sentence_score(spaced(reply), [spaced(proposal)])
+        special = max(len(reply), len(proposal)) > BLEU_LENGTH or not reply.strip() or not proposal.strip()
+        counted = None if special else metric.sentence_score(spaced(reply), [spaced(proposal)])
         for name, order in orders.items():
+            if counted is None:
+                found[name].append(bleu(reply, proposal, order))
+                continue
             score = BLEU.compute_bleu(
                 counted.counts[:order],
                 counted.totals[:order],
@@ -170,8 +159,8 @@ def _bleus(reply: str, proposals: Sequence[str], names: Sequence[str]) -> dict[s
     return found
 
 
-def _standard(ranks: Floats) -> Floats | None:
-    """Return ranks with mean 0 and length 1, None when they are all the same."""
+def _standardised(ranks: Floats) -> Floats | None:
+    """Return ranks with mean 0 and length 1, whose product is Spearman's; None when they are all the same."""
     import numpy as np
 
     centred = ranks - ranks.mean()
@@ -180,17 +169,18 @@ def _standard(ranks: Floats) -> Floats | None:
 
 
 def _summary(values: Sequence[float], null: Floats) -> dict[str, Any]:
+    import numpy as np
+    from scipy import stats
+
     count = len(values)
     if not count:
         return {"mean": None, "standard_error": None, "null_mean": None, "null_spread": None, "n": 0}
-    mean = math.fsum(values) / count
-    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / max(count - 1, 1))
     means = null / count
     return {
-        "mean": mean,
-        "standard_error": spread / math.sqrt(count) if count > 1 else None,
-        "null_mean": float(means.mean()) if len(means) else None,
-        "null_spread": float(means.std(ddof=1)) if len(means) > 1 else None,
+        "mean": float(np.mean(values)),
+        "standard_error": float(stats.sem(values)) if count > 1 else None,
+        "null_mean": float(means.mean()),
+        "null_spread": float(means.std(ddof=1)),
         "n": count,
     }
 
@@ -200,8 +190,5 @@ def _notes(rows: Mapping[str, Mapping[str, Any]], measures: Sequence[str]) -> li
     means = [rows[name]["mean"] for name in measures if rows[name]["mean"] is not None]
     if length is None or not means or max(means) > length:
         return []
-    note = (
-        f"The proposals' length alone ({length:.3f}) goes with preference as well as any likeness does: "
-        "the likeness shows no more than that."
-    )
-    return [note]
+    note = f"The proposals' length alone ({length:.3f}) goes with preference as well as any likeness does: "
+    return [note + "the likeness shows no more than that."]

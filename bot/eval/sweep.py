@@ -6,24 +6,25 @@
     roles       each reference model as the aggregator of all; each as the only proposer
     rank        the aggregator picks an answer instead of writing one, beside the mixture itself
 
-All points share the two journals of their folder: what one point has asked, no other asks again,
-and a sweep that was killed is resumed by the same command.
+All variants share the two journals of their folder: what one has asked, no other asks again, and a
+sweep that was killed is resumed by the same command.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bot.app.make_plan import instruction, make_plan
-from bot.bulk.manifest import write_json
-from bot.bulk.runner import Outcome
+from bot.bulk.files import write_json
+from bot.bulk.runner import RunResult
 from bot.errors import ExitCode, UsageError
-from bot.eval.eval_context import EvalContext, Options
-from bot.eval.evaluation import finish
-from bot.eval.stages import SCORES, Variant, generate, judge
+from bot.eval.eval_context import Options, Variant, open_evaluation
+from bot.eval.evaluation import finish, run_stages
+from bot.eval.report import text_report
+from bot.eval.stages import Summary
 from bot.settings.paths import RANKING
 
 if TYPE_CHECKING:
@@ -34,51 +35,33 @@ if TYPE_CHECKING:
 
 NUMBERS = (1, 2, 3, 6)
 ROUNDS = (1, 2, 3, 4)
-
-Points = Iterator[tuple[str, "Plan"]]
-
-
-def _proposers(plan: Plan, settings: Settings) -> Points:  # noqa: ARG001 - as all of its kind
-    for number in NUMBERS:
-        if all(len(layer) >= number for layer in plan.layers):
-            yield f"proposers-{number}", _layers(plan, [layer[:number] for layer in plan.layers])
-
-
-def _single(plan: Plan, settings: Settings) -> Points:  # noqa: ARG001 - as all of its kind
-    for number in NUMBERS:
-        layers = [(plan.aggregator,) * number for _ in plan.layers]
-        yield f"single-{number}", _layers(plan, layers)
-
-
-def _rounds(plan: Plan, settings: Settings) -> Points:  # noqa: ARG001 - as all of its kind
-    for rounds in ROUNDS:
-        layers = [plan.layers[min(index, len(plan.layers) - 1)] for index in range(rounds)]
-        yield f"rounds-{rounds}", _layers(plan, layers)
-
-
-def _roles(plan: Plan, settings: Settings) -> Points:  # noqa: ARG001 - as all of its kind
-    everyone = tuple(dict.fromkeys(agent for layer in plan.layers for agent in layer))
-    names = dict(zip(everyone, _names(everyone), strict=True))
-    for agent in everyone:
-        yield f"aggregator-{names[agent]}", replace(plan, aggregator=agent)
-    for agent in everyone:
-        yield f"proposer-{names[agent]}", _layers(plan, [(agent,) * len(layer) for layer in plan.layers])
-
-
-def _rank(plan: Plan, settings: Settings) -> Points:
-    yield "moa", replace(plan, ranking=None)
-    yield "rank", replace(plan, ranking=instruction(settings, RANKING))
-
-
-KINDS: dict[str, Callable[[Plan, Settings], Points]] = {
-    "proposers": _proposers,
-    "single": _single,
-    "rounds": _rounds,
-    "roles": _roles,
-    "rank": _rank,
-}
 SWEEPS = ("proposers", "single", "rounds", "roles")
-"""Those that `sweep` makes when none is named."""
+"""Those that are made when none is named."""
+KINDS = (*SWEEPS, "rank")
+
+
+def _plans(kind: str, plan: Plan, settings: Settings) -> Iterator[tuple[str, Plan]]:
+    """Yield the mixtures of one kind of sweep, each with its name."""
+    if kind == "proposers":
+        for number in NUMBERS:
+            if all(len(layer) >= number for layer in plan.layers):
+                yield f"proposers-{number}", _with_layers(plan, [layer[:number] for layer in plan.layers])
+    elif kind == "single":
+        for number in NUMBERS:
+            yield f"single-{number}", _with_layers(plan, [(plan.aggregator,) * number for _ in plan.layers])
+    elif kind == "rounds":
+        for rounds in ROUNDS:
+            layers = [plan.layers[min(index, len(plan.layers) - 1)] for index in range(rounds)]
+            yield f"rounds-{rounds}", _with_layers(plan, layers)
+    elif kind == "roles":
+        references = tuple(dict.fromkeys(agent for layer in plan.layers for agent in layer))
+        named = list(zip(_names(references), references, strict=True))
+        yield from ((f"aggregator-{name}", replace(plan, aggregator=agent)) for name, agent in named)
+        for name, agent in named:
+            yield f"proposer-{name}", _with_layers(plan, [(agent,) * len(layer) for layer in plan.layers])
+    else:
+        yield "moa", replace(plan, ranking=None)
+        yield "rank", replace(plan, ranking=instruction(settings, RANKING))
 
 
 def variants_of(plan: Plan, settings: Settings, kinds: Sequence[str]) -> dict[str, Plan]:
@@ -89,54 +72,35 @@ def variants_of(plan: Plan, settings: Settings, kinds: Sequence[str]) -> dict[st
     for kind in kinds:
         if kind not in KINDS:
             raise UsageError(f"No sweep is called {kind!r}.", hint=f"there are {', '.join(KINDS)}")
-        for name, variant in KINDS[kind](plan, settings):
+        for name, variant in _plans(kind, plan, settings):
             if variant not in found.values():
                 found[name] = variant
     return found
 
 
 async def sweep(settings: Settings, streams: Streams, options: Options, kinds: Sequence[str]) -> ExitCode:
-    """Run all points one after the other, and print one table of them."""
-    async with EvalContext(settings, streams, options, ("generate", "judge", "score")) as work:
-        plan = make_plan(work.settings)
-        work.claim(plan)
-        for agent in plan.agents():
-            work.bench.models.endpoint(agent.endpoint)
-        summaries: list[dict[str, Any]] = []
-        outcome, errors = Outcome(), 0
-        for name, of_point in variants_of(plan, work.settings, kinds).items():
-            variant = work.variant(of_point, name, work.out / name)
-            outcome = await _run(work, variant)
-            if outcome.interrupted or (outcome.error is not None and not (variant.folder / SCORES).exists()):
+    """Evaluate all variants one after the other, and print one table of them."""
+    async with open_evaluation(settings, streams, options, ("generate", "judge", "score")) as context:
+        plan = make_plan(context.settings)
+        context.claim_folder(plan)
+        summaries: list[Summary] = []
+        result, missing = RunResult(), 0
+        for name, each in variants_of(plan, context.settings, kinds).items():
+            result, errors, summary = await run_stages(context, Variant(name, each, context.out / name))
+            if summary is None or result.interrupted:
                 break
-            summaries.append(json.loads((variant.folder / SCORES).read_text(encoding="utf-8")))
-            errors += summaries[-1]["n_expected"] - summaries[-1]["n"]
-            if outcome.error is not None:
+            summaries.append(summary)
+            missing += errors
+            if not result.complete:
                 break
         if summaries:
-            _show(streams, work, summaries)
-        return finish(streams, work, outcome, errors)
+            write_json(context.out / "sweep.json", summaries)
+            text = json.dumps(summaries, indent=2) if settings.json else text_report(summaries)
+            print(text, file=streams.stdout)
+        return finish(context, result, missing)
 
 
-async def _run(work: EvalContext, variant: Variant) -> Outcome:
-    """Generate and judge one point."""
-    outcome = await generate(work.bench, variant, work.generating, work.progress)
-    if not outcome.complete:
-        return outcome
-    return await judge(work.bench, variant, work.judging, work.progress)
-
-
-def _show(streams: Streams, work: EvalContext, summaries: list[dict[str, Any]]) -> None:
-    from bot.eval.report import text_report
-
-    write_json(work.out / "sweep.json", summaries)
-    if work.settings.json:
-        print(json.dumps(summaries, indent=2), file=streams.stdout)
-    else:
-        print(text_report(summaries), file=streams.stdout)
-
-
-def _layers(plan: Plan, layers: Sequence[tuple[Agent, ...]]) -> Plan:
+def _with_layers(plan: Plan, layers: Sequence[tuple[Agent, ...]]) -> Plan:
     fewest = min(len(layer) for layer in layers)
     return replace(plan, layers=tuple(layers), min_references=min(plan.min_references, fewest))
 

@@ -13,13 +13,12 @@ from typing import Any
 
 import pytest
 
+from bot.bulk.files import write_rows
 from bot.eval.alpaca_eval.benchmark import AlpacaEval
 from bot.eval.alpaca_eval.data import BASELINE, PROMPT, QUESTIONS, questions
 from bot.eval.alpaca_eval.judge import messages, preference, swapped
-from bot.eval.files import DataError, MissingDataError, read_rows, write_rows
-from bot.eval.official_data import Data
+from bot.eval.official_data import Data, DataError, MissingDataError, read_rows
 from bot.eval.registry import open_benchmark
-from bot.eval.score import score_alpaca
 from bot.messages import Completion, Message
 
 MODELS = (
@@ -32,6 +31,10 @@ TEMPLATE = (
     "<|im_start|>system\nBe fair.\n<|im_end|>\n"
     "<|im_start|>user\nOn {instruction}: m says {output_1}, M says {output_2}\n<|im_end|>"
 )
+
+
+def score(annotations: Path, data_dir: Path) -> dict[str, Any]:
+    return open_benchmark("alpaca_eval", data_dir).score(read_rows(annotations))
 
 
 def judged(recorded: Path, model: str) -> Path:
@@ -65,7 +68,7 @@ def test_recorded_win_rates_are_the_published_ones(recorded: Path, model: str) -
     """Raw win rates equal the leaderboard's to 1e-6, length-controlled ones to within 0.15."""
     with (recorded / "alpaca_eval" / "published.csv").open() as file:
         published = next(row for row in csv.DictReader(file) if row["model"] == model)
-    found = score_alpaca(judged(recorded, model), recorded / "alpaca_eval")
+    found = score(judged(recorded, model), recorded / "alpaca_eval")
     assert found["win_rate"] == pytest.approx(float(published["win_rate"]), abs=1e-6)
     assert found["length_controlled_winrate"] == pytest.approx(
         float(published["length_controlled_winrate"]), abs=0.15
@@ -95,7 +98,7 @@ def test_a_part_of_the_set_is_not_comparable(recorded: Path, tmp_path: Path) -> 
     """Fewer than 805 judged rows are scored, counted, and not called comparable."""
     rows = read_rows(judged(recorded, "claude-2"))
     write_rows(tmp_path / "annotations.json", [*rows[300:400], {**rows[0], "preference": None}])
-    found = score_alpaca(tmp_path / "annotations.json", recorded)
+    found = score(tmp_path / "annotations.json", recorded)
     assert (found["n"], found["left_out"], found["comparable"]) == (100, 1, False)
     assert any("100 of 805" in note for note in found["notes"])
     assert 0 < found["length_controlled_winrate"] < 100
@@ -211,7 +214,7 @@ def test_from_item_to_annotation(small: Path) -> None:
     assert set(bench.prepare({"judge"})) == {"alpaca_eval.questions", "alpaca_eval.prompt"}
     items = bench.items(2)
     assert [item.turns for item in items] == [("Question 0?",), ("Question 1?",)]
-    assert bench.answer_row(items[0], ("Mine",), "moa", 1.0) == {
+    assert bench.answer_row(items[0], ("Mine",), "moa") == {
         "instruction": "Question 0?",
         "dataset": "made",
         "output": "Mine",
@@ -223,7 +226,7 @@ def test_from_item_to_annotation(small: Path) -> None:
         assert (request.temperature, request.max_tokens, request.top_logprobs) == (1.0, 1, 5)
         token = "m" if swapped(item.turns[0]) else "M"
         judgment = bench.judgment(
-            request, Completion(token, top_logprobs=((token, -1e-9),)), "x:gpt-4-1106-preview", 1.0
+            request, Completion(token, top_logprobs=((token, -1e-9),)), "x:gpt-4-1106-preview"
         )
         assert judgment.score == pytest.approx(1.0)
         rows.append(judgment.row)
@@ -236,8 +239,8 @@ def test_a_judge_that_names_neither_is_no_score(small: Path) -> None:
     """Without the tokens, or without log probabilities at all, there is no score but a reason."""
     bench = AlpacaEval(Data(small, accept_altered=True))
     (request,) = bench.judge_requests(bench.items(1)[0], ("Mine",), "moa")
-    neither = bench.judgment(request, Completion("?", top_logprobs=(("?", 0.0),)), "judge", 0.0)
-    nothing = bench.judgment(request, Completion("m"), "judge", 0.0)
+    neither = bench.judgment(request, Completion("?", top_logprobs=(("?", 0.0),)), "judge")
+    nothing = bench.judgment(request, Completion("m"), "judge")
     assert (neither.score, neither.reason) == (None, "the judge named neither answer")
     assert (nothing.score, nothing.reason) == (None, "the judge's service sent no log probabilities")
     assert bench.score([neither.row])["left_out"] == 1
@@ -278,7 +281,7 @@ def test_the_official_code_agrees(recorded: Path, tmp_path: Path) -> None:
     """alpaca_eval's own code, where it is installed, gives the same figures and the same prompts."""
     if importlib.util.find_spec("alpaca_eval") is None:
         pytest.skip("alpaca_eval is not installed")
-    index = {each.instruction: each.index for each in questions(Data(recorded))}
+    index = {each.instruction: int(each.id) for each in questions(Data(recorded))}
     rows: list[dict[str, Any]] = [
         {**row, "index": index[row["instruction"]], "top_logprobs": None}
         for row in read_rows(judged(recorded, "claude-2"))
@@ -294,7 +297,7 @@ def test_the_official_code_agrees(recorded: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     official = json.loads(done.stdout.splitlines()[-1])
-    found = score_alpaca(judged(recorded, "claude-2"), recorded)
+    found = score(judged(recorded, "claude-2"), recorded)
     for ours, theirs in {
         "win_rate": "win_rate",
         "standard_error": "standard_error",

@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.eval.files import DataError, read_rows, write_rows
+from bot.bulk.files import write_rows
 from bot.eval.flask import data as official
 from bot.eval.flask.benchmark import Flask
 from bot.eval.flask.judge import messages, read_scores, skill_key
-from bot.eval.official_data import Data
+from bot.eval.official_data import Data, DataError, read_rows
 from bot.eval.registry import open_benchmark
-from bot.eval.score import score_flask
 from bot.messages import Completion
 
 Row = dict[str, Any]
@@ -49,7 +48,7 @@ def test_the_review_prompt_is_the_official_one(recorded: Path) -> None:
         system, user = messages(prompt, item, "My {response}", skills)
         assert system.content == template["system_prompt"]
         assert user.content == template["prompt_template"].format(
-            question=item.text,
+            question=item.turns[0],
             sample_answer=item.answer,
             response="My {response}",
             skills=described,
@@ -113,7 +112,7 @@ def review(idx: int, scores: str, **more: object) -> Row:
 
 def test_figures_by_skill_domain_and_difficulty(recorded: Path) -> None:
     """Each mean is over the scores that are not N/A, joined to the official items by idx."""
-    items = {item.id: item for item in official.instructions(Data(recorded))}
+    items = {int(item.id): item for item in official.instructions(Data(recorded))}
     rows = [
         review(1, "{'Readability': 5, 'Logical Correctness': 4, 'Conciseness': 'N/A'}"),
         review(2, "{'Commonsense Understanding': 1, 'Readability': 2, 'Comprehension': 3}", domain=["Math"]),
@@ -148,7 +147,7 @@ def test_a_review_file_is_enough_by_itself(empty: Data, tmp_path: Path) -> None:
         },
     ]
     write_rows(tmp_path / "reviews.jsonl.gz", rows)
-    found = score_flask(tmp_path / "reviews.jsonl.gz", empty.folder)
+    found = Flask(empty).score(read_rows(tmp_path / "reviews.jsonl.gz"))
     assert found["domain"] == {"Math": {"score": 3.5, "standard_error": pytest.approx(1.5), "n": 2}}
     assert list(found["difficulty"]) == ["expert level knowledge"]
     assert found["not_applicable"] == 1
@@ -194,14 +193,14 @@ def test_from_item_to_review(recorded: Path, tmp_path: Path) -> None:
     for item in bench.items(60):
         (request,) = bench.judge_requests(item, ("Mine",), "moa")
         assert (request.temperature, request.max_tokens) == (0.0, 1024)
-        words = str(dict.fromkeys(item.meta["skill"], 4)) if int(item.id) % 3 else "Nice."
-        judgment = bench.judgment(request, Completion(words), "openai/gpt-4", 0.0)
+        words = str(dict.fromkeys(item.skills, 4)) if int(item.id) % 3 else "Nice."
+        judgment = bench.judgment(request, Completion(words), "openai/gpt-4")
         assert judgment.score == (4 if int(item.id) % 3 else None)
         rows.append(judgment.row)
     write_rows(tmp_path / bench.judgments_file, rows)
-    found = score_flask(tmp_path / bench.judgments_file, recorded)
+    found = bench.score(read_rows(tmp_path / bench.judgments_file))
     assert (found["n"], found["unparsable"], found["score"], found["model"]) == (40, 20, 4, "moa")
-    assert bench.answer_row(bench.items(1)[0], ("Mine",), "moa", 0.0)["text"] == "Mine"
+    assert bench.answer_row(bench.items(1)[0], ("Mine",), "moa")["text"] == "Mine"
     assert json.loads(json.dumps(found)) == found
 
 
@@ -209,7 +208,7 @@ def test_a_review_in_which_no_skill_applies_is_read_but_has_no_score(recorded: P
     """All N/A is not unreadable: there is no score, the reason says so, and the row keeps it."""
     bench = open_benchmark("flask", recorded)
     (request,) = bench.judge_requests(bench.items(1)[0], ("Mine",), "moa")
-    judgment = bench.judgment(request, Completion("{'Readability': 'N/A'}"), "gpt-4", 0.0)
+    judgment = bench.judgment(request, Completion("{'Readability': 'N/A'}"), "gpt-4")
     assert (judgment.score, judgment.reason) == (None, "no skill applies")
     assert judgment.row["score"] == {"readability": "N/A"}
     assert bench.score([judgment.row])["unparsable"] == 0

@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from bot.eval.files import DataError, read_rows, write_rows
+from bot.bulk.files import write_rows
 from bot.eval.mt_bench import data as official
 from bot.eval.mt_bench.benchmark import MtBench
 from bot.eval.mt_bench.judge import messages, prompt_name, read_score
 from bot.eval.mt_bench.score import score
-from bot.eval.official_data import Data
+from bot.eval.official_data import Data, DataError, read_rows
 from bot.eval.registry import open_benchmark
-from bot.eval.score import score_mt_bench
 from bot.messages import Completion
 
 Row = dict[str, Any]
@@ -43,7 +42,7 @@ def second_answer(prompt: str, question: str) -> str:
 def test_every_recorded_judge_prompt_is_rebuilt(recorded: Path, judged: list[Row]) -> None:
     """320 of 320 prompts are rebuilt byte for byte from question, answers and reference."""
     data = Data(recorded / "mt_bench")
-    questions = {each.id: each for each in official.questions(data)}
+    questions = {int(each.id): each for each in official.questions(data)}
     prompts, references = official.prompts(data), official.references(data)
     firsts = {
         (row["model"], row["question_id"]): first_answer(row["user_prompt"])
@@ -53,7 +52,7 @@ def test_every_recorded_judge_prompt_is_rebuilt(recorded: Path, judged: list[Row
     rebuilt = 0
     for row in judged:
         question = questions[row["question_id"]]
-        answers = [firsts[row["model"], question.id]]
+        answers = [firsts[row["model"], row["question_id"]]]
         if row["turn"] == 2:
             answers.append(second_answer(row["user_prompt"], question.turns[1]))
         system, user = messages(question, answers, row["turn"], prompts, references)
@@ -70,7 +69,7 @@ def test_every_recorded_grade_is_read_again(judged: list[Row]) -> None:
 
 def test_recorded_averages_are_the_published_ones(recorded: Path) -> None:
     """The two recorded models have 7.12 and 6.37, from 160 judgments each, without any data folder."""
-    found = score_mt_bench(recorded / "mt_bench" / "judgments.jsonl.gz")
+    found = score(read_rows(recorded / "mt_bench" / "judgments.jsonl.gz"))
     published = {"mamba_0_5_dpo_ep1": 7.12, "mamba_0_875_dpo_ep3": 6.37}
     assert found.keys() == published.keys()
     for model, average in published.items():
@@ -88,7 +87,7 @@ def test_recorded_averages_are_the_published_ones(recorded: Path) -> None:
 def test_categories_of_ids_are_the_official_ones(recorded: Path) -> None:
     """A question's category follows from its id, so that scoring needs no other file."""
     for question in official.questions(Data(recorded)):
-        assert official.category(question.id) == question.category
+        assert official.category(int(question.id)) == question.category
     assert official.category(80) is None
     assert official.category(161) is None
 
@@ -163,16 +162,16 @@ def test_from_item_to_judgment(recorded: Path, tmp_path: Path) -> None:
     }
     rows = []
     for item in bench.items():
-        answer = bench.answer_row(item, ("One {answer}", "Two"), "moa", 5.0)
+        answer = bench.answer_row(item, ("One {answer}", "Two"), "moa")
         assert answer["choices"] == [{"index": 0, "turns": ["One {answer}", "Two"]}]
         requests = bench.judge_requests(item, ("One {answer}", "Two"), "moa")
-        assert [request.key for request in requests] == [f"{item.id}-1", f"{item.id}-2"]
+        assert [request.row["turn"] for request in requests] == [1, 2]
         for request, words in zip(requests, ("Fine. Rating: [[9]]", "Hm. [[4.5]]"), strict=True):
             assert (request.temperature, request.max_tokens, request.top_logprobs) == (0.0, 2048, 0)
             assert "One {answer}" in request.messages[-1].content
-            rows.append(bench.judgment(request, Completion(words), "openai:gpt-4", 6.0).row)
+            rows.append(bench.judgment(request, Completion(words), "openai:gpt-4").row)
     write_rows(tmp_path / bench.judgments_file, rows)
-    found = score_mt_bench(tmp_path / bench.judgments_file)["moa"]
+    found = score(read_rows(tmp_path / bench.judgments_file))["moa"]
     assert (found["turn_1"], found["turn_2"], found["score"]) == (9, 4.5, 6.75)
     assert found["comparable"]
     assert set(rows[0]) == {
@@ -184,7 +183,7 @@ def test_an_unreadable_judgment_has_a_reason(recorded: Path) -> None:
     """A judge without a grade gives no score but a reason, and -1 in the official row."""
     bench = open_benchmark("mt_bench", recorded)
     request = bench.judge_requests(bench.items(1)[0], ("One", "Two"), "moa")[0]
-    judgment = bench.judgment(request, Completion("Splendid."), "gpt-4", 0.0)
+    judgment = bench.judgment(request, Completion("Splendid."), "gpt-4")
     assert (judgment.score, judgment.row["score"], judgment.reason) == (
         None,
         -1,

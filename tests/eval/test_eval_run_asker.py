@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from looped import looped
 from bot.bulk.budget import Budget, BudgetSpentError
 from bot.bulk.cached_client import CachedClient
 from bot.bulk.concurrency import AdaptiveConcurrency
-from bot.bulk.journal import Journal
+from bot.bulk.journal import Journal, key_of
 from bot.errors import Failure, FailureKind, MoaError
 from bot.messages import Ask, CallUpdate, Completion, Endpoint, Message, Request, Retrying, Usage
 
@@ -50,12 +51,12 @@ async def said(way: Ask) -> str:
 async def test_what_is_on_record_is_not_asked(tmp_path: Path) -> None:
     """The second time the answer comes from the journal, also in another process."""
     ask = FakeAsk({"a": "because of it"})
-    with Journal(tmp_path / "calls") as journal:
-        first = await cached_client(journal, ask).one(REQUEST, 0)
-    with Journal(tmp_path / "calls") as journal:
+    with closing(Journal(tmp_path / "calls")) as journal:
+        first = await cached_client(journal, ask).complete(REQUEST, 0)
+    with closing(Journal(tmp_path / "calls")) as journal:
         again = cached_client(journal, ask)
-        assert await again.one(REQUEST, 0) == first
-        assert (again.tally.replayed, again.tally.asked, again.tally.spent) == (1, 0, 0.03)
+        assert await again.complete(REQUEST, 0) == first
+        assert (again.stats.cached, again.stats.asked, again.stats.spent) == (1, 0, 0.03)
     assert len(ask.requests) == 1
 
 
@@ -63,11 +64,11 @@ async def test_what_is_on_record_is_not_asked(tmp_path: Path) -> None:
 async def test_the_same_request_twice_in_an_item_is_two_samples(tmp_path: Path) -> None:
     """MODEL*2 asks twice; another item of the same prompt in the same sample shares both."""
     ask = FakeAsk({"a": ["one", "two", "three"]})
-    with Journal(tmp_path / "calls") as journal:
-        ways = cached_client(journal, ask)
+    with closing(Journal(tmp_path / "calls")) as journal:
+        client = cached_client(journal, ask)
         told = []
         for sample in ("", "", "2"):
-            way = ways.of(0, sample)
+            way = client.for_item(0, sample)
             told.append([await said(way), await said(way)])
     assert told == [["one", "two"], ["one", "two"], ["three", "three"]]
     assert len(ask.requests) == 4
@@ -77,9 +78,9 @@ async def test_the_same_request_twice_in_an_item_is_two_samples(tmp_path: Path) 
 async def test_two_that_ask_the_same_share_one_request(tmp_path: Path) -> None:
     """While a request is under way, whoever asks the same waits for it."""
     ask = FakeAsk({"a": "one two"}, hold=["a"])
-    with Journal(tmp_path / "calls") as journal:
-        ways = cached_client(journal, ask)
-        both = [asyncio.create_task(ways.one(REQUEST, place)) for place in (0, 1)]
+    with closing(Journal(tmp_path / "calls")) as journal:
+        client = cached_client(journal, ask)
+        both = [asyncio.create_task(client.complete(REQUEST, place)) for place in (0, 1)]
         async with asyncio.timeout(5):
             await asked(ask)
             ask.release.set()
@@ -92,12 +93,12 @@ async def test_two_that_ask_the_same_share_one_request(tmp_path: Path) -> None:
 async def test_who_waits_asks_itself_when_the_first_is_cancelled(tmp_path: Path) -> None:
     """An item that is dropped takes nobody else's answer along."""
     ask = FakeAsk({"a": "one two"}, hold=["a"])
-    with Journal(tmp_path / "calls") as journal:
-        ways = cached_client(journal, ask)
-        first = asyncio.create_task(ways.one(REQUEST, 0))
+    with closing(Journal(tmp_path / "calls")) as journal:
+        client = cached_client(journal, ask)
+        first = asyncio.create_task(client.complete(REQUEST, 0))
         async with asyncio.timeout(5):
             await asked(ask)
-            second = asyncio.create_task(ways.one(REQUEST, 1))
+            second = asyncio.create_task(client.complete(REQUEST, 1))
             await asyncio.sleep(0)
             first.cancel()
             ask.release.set()
@@ -110,35 +111,35 @@ async def test_half_an_answer_is_a_failure(tmp_path: Path) -> None:
     """An answer that broke off is asked for again, and then counts as none."""
     half = Completion("half", partial="stream cut", truncation_kind=FailureKind.CUT)
     ask = FakeAsk({"a": half, "b": [half, Completion("whole")]})
-    with Journal(tmp_path / "calls") as journal:
-        ways = cached_client(journal, ask)
-        assert isinstance(await ways.one(REQUEST, 0), Failure)
-        assert await ways.one(replace(REQUEST, model="b"), 0) == Completion("whole")
-        assert len(journal) == 1
+    with closing(Journal(tmp_path / "calls")) as journal:
+        client = cached_client(journal, ask)
+        assert isinstance(await client.complete(REQUEST, 0), Failure)
+        assert await client.complete(replace(REQUEST, model="b"), 0) == Completion("whole")
+        assert journal.answer(key_of(REQUEST, "")) is None
     assert len(ask.to("a")) == 3
-    assert ways.tally.retries == 3
+    assert client.stats.retries == 3
 
 
 @looped
 async def test_a_refused_key_is_remembered_as_hopeless(tmp_path: Path) -> None:
     """What no further request can change is told, so that a run can stop."""
-    with Journal(tmp_path / "calls") as journal:
-        ways = cached_client(journal, FakeAsk({"a": failed(FailureKind.KEY_REFUSED, "no", "a")}))
-        await ways.one(REQUEST, 0)
-        assert ways.tally.hopeless is not None
-        assert ways.tally.failed == 1
+    with closing(Journal(tmp_path / "calls")) as journal:
+        client = cached_client(journal, FakeAsk({"a": failed(FailureKind.KEY_REFUSED, "no", "a")}))
+        await client.complete(REQUEST, 0)
+        assert client.stats.fatal is not None
+        assert client.stats.failures.total() == 1
 
 
 @looped
 async def test_a_budget_is_never_overdrawn(tmp_path: Path) -> None:
     """Requests wait for what others did not use, and end when the rest is too little."""
     ask = FakeAsk({"a": "five words are said here"})
-    with Journal(tmp_path / "calls") as journal:
-        ways = cached_client(journal, ask, cap=0.22)
+    with closing(Journal(tmp_path / "calls")) as journal:
+        client = cached_client(journal, ask, cap=0.22)
         results = await asyncio.gather(
-            *(ways.one(replace(REQUEST, seed=seed), seed) for seed in range(9)), return_exceptions=True
+            *(client.complete(replace(REQUEST, seed=seed), seed) for seed in range(9)), return_exceptions=True
         )
-        assert ways.budget.spent == pytest.approx(0.15)
+        assert client.budget.spent == pytest.approx(0.15)
     assert sum(isinstance(result, Completion) for result in results) == 3
     assert sum(isinstance(result, BudgetSpentError) for result in results) == 6
 
@@ -147,8 +148,8 @@ async def test_a_budget_is_never_overdrawn(tmp_path: Path) -> None:
 async def test_a_budget_needs_prices(tmp_path: Path) -> None:
     """With a cap, a model of unknown price is refused before it is asked."""
     ask = FakeAsk({})
-    with Journal(tmp_path / "calls") as journal, pytest.raises(MoaError, match="price is not known"):
-        await cached_client(journal, ask, cap=5).one(replace(REQUEST, model="free"), 0)
+    with closing(Journal(tmp_path / "calls")) as journal, pytest.raises(MoaError, match="price is not known"):
+        await cached_client(journal, ask, cap=5).complete(replace(REQUEST, model="free"), 0)
     assert not ask.requests
 
 
@@ -168,19 +169,21 @@ async def test_concurrency_shrinks_at_refusals_and_grows_again(tmp_path: Path) -
         running -= 1
         yield Completion("yes")
 
-    with Journal(tmp_path / "calls") as journal:
-        ways = CachedClient(ask, journal, concurrency=AdaptiveConcurrency(16), budget=Budget(price))
-        await asyncio.gather(*(ways.one(replace(REQUEST, seed=seed), seed) for seed in range(16)))
+    with closing(Journal(tmp_path / "calls")) as journal:
+        client = CachedClient(ask, journal, concurrency=AdaptiveConcurrency(16), budget=Budget(price))
+        await asyncio.gather(*(client.complete(replace(REQUEST, seed=seed), seed) for seed in range(16)))
         assert most == 16
-        shrunk = ways.concurrency.limit("here")
+        shrunk = client.concurrency.limit("here")
         assert shrunk < 16
         most = 0
-        await asyncio.gather(*(ways.one(replace(REQUEST, seed=seed), seed) for seed in range(100, 116)))
+        await asyncio.gather(
+            *(client.complete(replace(REQUEST, seed=seed), seed) for seed in range(100, 116))
+        )
         assert most <= shrunk + 2
         for first in range(200, 500, 50):
-            await asyncio.gather(*(ways.one(replace(REQUEST, seed=first + n), n) for n in range(50)))
-        assert ways.concurrency.limit("here") == 16
-        assert ways.tally.retries == 1
+            await asyncio.gather(*(client.complete(replace(REQUEST, seed=first + n), n) for n in range(50)))
+        assert client.concurrency.limit("here") == 16
+        assert client.stats.retries == 1
 
 
 @looped
@@ -189,15 +192,15 @@ async def test_what_was_begun_first_goes_first() -> None:
     concurrency, order = AdaptiveConcurrency(1), []
 
     async def enter(place: int) -> None:
-        await concurrency.enter("here", place)
+        await concurrency.acquire("here", place)
         order.append(place)
         await asyncio.sleep(0)
-        concurrency.leave("here", well=True)
+        concurrency.release("here", success=True)
 
-    await concurrency.enter("here", 0)
+    await concurrency.acquire("here", 0)
     tasks = [asyncio.create_task(enter(place)) for place in (5, 3, 9, 1)]
     await asyncio.sleep(0)
-    concurrency.leave("here", well=True)
+    concurrency.release("here", success=True)
     await asyncio.gather(*tasks)
     assert order == [1, 3, 5, 9]
 
@@ -206,11 +209,11 @@ async def test_what_was_begun_first_goes_first() -> None:
 async def test_waiting_can_be_given_up() -> None:
     """A place that was given up is nobody's: the room is not lost."""
     concurrency = AdaptiveConcurrency(1)
-    await concurrency.enter("here", 0)
-    waiting = asyncio.create_task(concurrency.enter("here", 1))
+    await concurrency.acquire("here", 0)
+    waiting = asyncio.create_task(concurrency.acquire("here", 1))
     await asyncio.sleep(0)
-    concurrency.leave("here", well=True)
+    concurrency.release("here", success=True)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     async with asyncio.timeout(1):
-        await concurrency.enter("here", 2)
+        await concurrency.acquire("here", 2)

@@ -12,7 +12,7 @@ from fake_models import layers
 from services import start_service
 
 from bot.app.load_settings import load_settings
-from bot.bulk.tflops import active_parameters
+from bot.bulk.answering import active_parameters
 from bot.demo.process import DemoProcess
 from bot.errors import UsageError
 from bot.eval.sweep import variants_of
@@ -126,8 +126,7 @@ def test_a_sweep_and_its_report(
 def test_charts_in_the_terminal() -> None:
     """Points and their front, and FLASK's skills, are drawn as text."""
     pytest.importorskip("plotext")
-    from bot.eval.charts import terminal_charts
-    from bot.eval.report import frontier
+    from bot.eval.charts import pareto_points, terminal_charts
 
     def run(name: str, cost: float, score: float) -> dict[str, object]:
         skills = {skill: {"score": score} for skill in ("factuality", "robustness", "readability")}
@@ -140,8 +139,8 @@ def test_charts_in_the_terminal() -> None:
         }
 
     runs = [run("cheap", 0.1, 3.0), run("waste", 0.3, 2.5), run("dear", 0.5, 4.0)]
-    assert [dot.name for dot in frontier(runs, "cost") if dot.best] == ["cheap", "dear"]
-    assert frontier(runs, "tflops") == []
+    assert [point.name for point in pareto_points(runs, "cost") if point.best] == ["cheap", "dear"]
+    assert pareto_points(runs, "tflops") == []
     drawn = terminal_charts(runs)
     assert all(name in drawn.partition("FLASK: skills")[0] for name in ("cheap", "waste", "dear"))
     assert "factuality" in drawn

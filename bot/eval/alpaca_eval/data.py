@@ -1,4 +1,4 @@
-"""AlpacaEval's official files: instructions and baseline, judge prompt, the inputs of the fit.
+"""AlpacaEval's official files (instructions, judge prompt, inputs of the fit), and published figures.
 
 The hub's files have no published sha256. They are pinned by revision, and by digests of what they
 say, so that the same data in another form passes too.
@@ -7,10 +7,10 @@ say, so that the same data in another form passes too.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bot.eval.files import DataError, Row
+from bot.eval.benchmark import Item
 from bot.eval.official_data import Data, Source
 
 _HUB = (
@@ -48,14 +48,40 @@ _QUESTIONS_DIGEST = "8acb64a0e258c0896b46c2a15c084e192ba9372e5e5ff61584db7702b32
 _DIFFICULTY_DIGEST = "e2ff5aa83457c64c7a0104abf86f96f01f75263a3c66d8638322763aa6dc9e8b"
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """An instruction with its place in the official order, its data set and the baseline's answer."""
+LEADERBOARD: dict[str, tuple[float, float]] = {
+    "Together-MoA": (65.38, 59.87),
+    "Together-MoA-Lite": (59.14, 56.59),
+    "gpt-4o-2024-05-13": (57.46, 51.33),
+    "gpt-4-turbo-2024-04-09": (55.02, 46.12),
+    "Qwen1.5-110B-Chat": (43.91, 33.78),
+    "Qwen1.5-72B-Chat": (36.57, 26.50),
+    "Meta-Llama-3-70B-Instruct": (34.42, 33.18),
+    "Mixtral-8x22B-Instruct-v0.1": (30.88, 22.21),
+    "dbrx-instruct": (25.38, 18.45),
+}
+"""The AlpacaEval 2.0 leaderboard: length-controlled and raw win rate in per cent."""
 
-    index: int
-    instruction: str
+PAPER: dict[str, tuple[float, ...]] = {
+    "MoA with GPT-4o": (65.7,),
+    "MoA": (65.1,),
+    "MoA-Lite": (59.3,),
+    "GPT-4 Omni": (57.5,),
+    "GPT-4 Turbo": (55.0,),
+}
+"""The paper's table: length-controlled win rate in per cent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question(Item):
+    """An instruction, its data set, the baseline's answer; its id is its place in the official order."""
+
     dataset: str
     baseline: str
+
+    @property
+    def instruction(self) -> str:
+        """What is asked."""
+        return self.turns[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +96,20 @@ class Gamed:
 
 def questions(data: Data) -> list[Question]:
     """Return the official instructions in their order. Raises DataError."""
-    rows = data.rows(QUESTIONS)
-    try:
-        found = [
-            Question(
-                index=index,
-                instruction=row["instruction"],
-                dataset=row["dataset"],
-                baseline=row["outputs"][BASELINE] if "outputs" in row else row["output"],
-            )
-            for index, row in enumerate(_ordered(rows))
-        ]
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{QUESTIONS.names[0]}: a row without {error}") from error
+    rows = data.records(
+        QUESTIONS,
+        lambda row: (
+            int(row.get("index", 0)),
+            row["instruction"],
+            row["dataset"],
+            row["outputs"][BASELINE] if "outputs" in row else row["output"],
+        ),
+    )
+    rows.sort(key=lambda row: row[0])
+    found = [
+        Question(id=str(index), turns=(instruction,), dataset=dataset, baseline=baseline)
+        for index, (_, instruction, dataset, baseline) in enumerate(rows)
+    ]
     if _digest([each.instruction, each.baseline] for each in found) != _QUESTIONS_DIGEST:
         data.doubt(QUESTIONS, f"{QUESTIONS.names[0]}: not the {COUNT} official instructions and answers")
     return found
@@ -90,15 +117,12 @@ def questions(data: Data) -> list[Question]:
 
 def difficulties(data: Data) -> dict[int, float]:
     """Return each instruction's difficulty by its index. Raises DataError."""
-    rows = data.rows(DIFFICULTY)
-    try:
-        # Written by pandas, the column of the index has no name.
-        found = {
-            int(row["index"] if "index" in row else row[""]): float(row["instruction_difficulty"])
-            for row in rows
-        }
-    except (KeyError, ValueError) as error:
-        raise DataError(f"{DIFFICULTY.names[0]}: unreadable row: {error}") from error
+    # Written by pandas, the column of the index has no name.
+    pairs = data.records(
+        DIFFICULTY,
+        lambda row: (int(row["index" if "index" in row else ""]), float(row["instruction_difficulty"])),
+    )
+    found = dict(pairs)
     if _digest([str(index), f"{found[index]:.6f}"] for index in sorted(found)) != _DIFFICULTY_DIGEST:
         data.doubt(DIFFICULTY, f"{DIFFICULTY.names[0]}: not the official difficulties")
     return found
@@ -106,33 +130,20 @@ def difficulties(data: Data) -> dict[int, float]:
 
 def gamed(data: Data) -> list[Gamed]:
     """Return the judgments of the two gamed baselines. Raises DataError."""
-    rows = data.rows(GAMED)
-    try:
-        found = [
-            Gamed(
-                index=int(row["index"]),
-                preference=float(row["preference"]),
-                length=float(row["std_delta_len"]),
-                difficulty=float(row["instruction_difficulty"]),
-            )
-            for row in rows
-        ]
-    except (KeyError, ValueError) as error:
-        raise DataError(f"{GAMED.names[0]}: unreadable row: {error}") from error
+    found = data.records(
+        GAMED,
+        lambda row: Gamed(
+            index=int(row["index"]),
+            preference=float(row["preference"]),
+            length=float(row["std_delta_len"]),
+            difficulty=float(row["instruction_difficulty"]),
+        ),
+    )
     if len(found) != 2 * COUNT:
         data.doubt(GAMED, f"{GAMED.names[0]}: {len(found)} rows instead of {2 * COUNT}")
     return found
 
 
-def _ordered(rows: list[Row]) -> list[Row]:
-    return sorted(rows, key=lambda row: int(row["index"])) if rows and "index" in rows[0] else rows
-
-
 def _digest(records: Iterable[Iterable[str]]) -> str:
     text = "\x1e".join("\x1f".join(record) for record in records)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def by_instruction(all_questions: Iterable[Question]) -> Mapping[str, Question]:
-    """Return the questions by their text, which is what rows are joined by."""
-    return {each.instruction: each for each in all_questions}

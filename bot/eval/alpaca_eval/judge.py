@@ -1,7 +1,7 @@
 """The question to AlpacaEval's judge, and the preference in its answer.
 
-The judge sees the two answers as "m" and "M" and says one of these; how sure it is of it is read
-from its first token's log probabilities.
+The judge sees the two answers as "m" and "M" and says one of these; how sure it is, is read from
+its first token's log probabilities.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import random
 import re
 from collections.abc import Iterable
 
-from bot.eval.files import DataError
-from bot.eval.templates import fill
+from bot.eval.benchmark import fill
+from bot.eval.official_data import DataError
 from bot.messages import Message, Role
 
 TEMPERATURE = 1.0

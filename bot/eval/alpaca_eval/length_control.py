@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bot.errors import needs_extra
 from bot.eval.alpaca_eval.data import Gamed
-from bot.eval.extras import needs_extra
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +35,7 @@ SEED = 123
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedAnswer:
     """A judged answer: its instruction's index, y in 0 … 1, and d = baseline's length - its own.
 
     Lengths are in characters.
@@ -46,33 +46,26 @@ class Judged:
     difference: int
 
 
-def controlled(
-    rows: Sequence[Judged], difficulty: Mapping[int, float], gamed: Sequence[Gamed]
+def length_controlled(
+    rows: Sequence[JudgedAnswer], difficulty: Mapping[int, float], gamed: Sequence[Gamed]
 ) -> list[float]:
     """Return each row's probability to win at equal length, 0 … 1.
 
     Raises UsageError where scikit-learn is not installed.
     """
+    with needs_extra("eval"):
+        from sklearn.model_selection import GroupKFold  # type: ignore[import-untyped]  # it ships no types
     import numpy as np
 
     spread = statistics.stdev([row.difference for row in rows]) if len(rows) > 1 else 0.0
-    features = [
-        [math.tanh(row.difference / spread) if spread else 0.0, difficulty[row.index], 1.0] for row in rows
-    ] + [[math.tanh(row.length), row.difficulty, 0.0] for row in gamed]
-    wins = [row.preference for row in rows] + [row.preference for row in gamed]
-    weights = [1.0] * len(rows) + [GAMED_WEIGHT] * len(gamed)
-    groups = [row.index for row in rows] + [row.index for row in gamed]
-    _, gamma, theta = _fit(np.array(features), np.array(wins), np.array(weights), np.array(groups))
-    return [_sigmoid(theta + gamma * difficulty[row.index]) for row in rows]
-
-
-def _fit(features: Floats, wins: Floats, weights: Floats, groups: Any) -> list[float]:
-    """Return the coefficients of the three features under the penalty that predicts best."""
-    import numpy as np
-
-    with needs_extra("eval"):
-        from sklearn.model_selection import GroupKFold  # type: ignore[import-untyped]  # it ships no types
-
+    features = np.array(
+        [[math.tanh(row.difference / spread) if spread else 0, difficulty[row.index], 1] for row in rows]
+        + [[math.tanh(row.length), row.difficulty, 0] for row in gamed]
+    )
+    both: list[JudgedAnswer | Gamed] = [*rows, *gamed]
+    wins = np.array([row.preference for row in both])
+    weights = np.array([1.0] * len(rows) + [GAMED_WEIGHT] * len(gamed))
+    groups = [row.index for row in both]
     folds = list(GroupKFold(n_splits=FOLDS).split(features, groups=groups))
     strengths = np.logspace(-4, 4, 10)
     losses = []
@@ -85,7 +78,8 @@ def _fit(features: Floats, wins: Floats, weights: Floats, groups: Any) -> list[f
             of_folds.append(-np.mean(loss * weights[test]))
         losses.append(np.mean(of_folds))
     best = _regression(features, wins, weights, strengths[int(np.argmin(losses))])
-    return [float(each) for each in best.coef_[0]]
+    _, gamma, theta = best.coef_[0].tolist()
+    return [_sigmoid(theta + gamma * difficulty[row.index]) for row in rows]
 
 
 def _regression(features: Floats, wins: Floats, weights: Floats, strength: float) -> Any:

@@ -7,27 +7,16 @@ Rows are those of the official `annotations.json`; only `instruction`, `preferen
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from bot.eval.alpaca_eval.data import COUNT, Question, by_instruction, difficulties, gamed, questions
-from bot.eval.alpaca_eval.length_control import FOLDS, Judged, controlled
-from bot.eval.files import DataError, MissingDataError, Row
-from bot.eval.official_data import Data
-from bot.eval.statistics import Figure, figure
+from bot.bulk.files import Row
+from bot.eval.alpaca_eval.data import COUNT, Question, difficulties, gamed, questions
+from bot.eval.alpaca_eval.length_control import FOLDS, JudgedAnswer, length_controlled
+from bot.eval.benchmark import Figure, figure, figures_by_name, latest_rows, not_comparable
+from bot.eval.official_data import Data, DataError, MissingDataError
 
 OFFICIAL_ANNOTATOR = "weighted_alpaca_eval_gpt4_turbo"
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """What is to be scored, one row an instruction, and what has to be said about it."""
-
-    judged: list[tuple[Row, float]]
-    left_out: int
-    notes: list[str]
 
 
 def score(rows: Iterable[Row], data: Data, expected: int | None = None) -> dict[str, Any]:
@@ -38,58 +27,94 @@ def score(rows: Iterable[Row], data: Data, expected: int | None = None) -> dict[
     """
     # In one order, whichever way the judgments came in: floating point sums depend on it.
     rows = sorted(rows, key=lambda row: str(row.get("instruction")))
-    every = _readable(rows)
-    notes = every.notes
-    known = _known(data, notes)
-    win_rate = _percent(figure([value - 1] for _, value in every.judged))
-    controlled_rates = _controlled(every.judged, known, data, notes)
-    lc = _percent(figure([value] for value in controlled_rates.values()))
-    annotator = _one(rows, "annotator")
-    against = [f"{key} is not the official file" for key in data.altered]
-    if win_rate["n"] < COUNT:
-        against.append(f"{win_rate['n']} of {COUNT} instructions are judged")
-    if annotator not in (None, OFFICIAL_ANNOTATOR):
-        against.append(f"the judge is {annotator}, not the official one")
-    notes += [f"not comparable with published figures: {reason}" for reason in against]
+    latest, notes = latest_rows(rows, _instruction, "AlpacaEval annotation", "instruction")
+    wins = {name: value - 1 for name, row in latest.items() if (value := _preference(row)) is not None}
+    left_out = len(latest) - len(wins)
+    if left_out:
+        notes.append(f"{left_out} rows without a preference are left out")
+    known, rates = _length_controlled(latest, wins, data, notes)
+    raw = _percent(figure([win] for win in wins.values()))
+    controlled = _percent(figure([rate] for rate in rates.values()))
+    annotator = _only(rows, "annotator")
+    part = f"{raw['n']} of {COUNT} instructions" if raw["n"] < COUNT else ""
+    against = not_comparable(data.altered, part, [annotator] if annotator else [], OFFICIAL_ANNOTATOR)
+    datasets = {
+        name: known[name].dataset if name in known else str(latest[name].get("dataset") or "unknown")
+        for name in wins
+    }
+    by_dataset = figures_by_name((datasets[name], [win]) for name, win in wins.items())
+    lc_by_dataset = figures_by_name((datasets[name], [rate]) for name, rate in rates.items())
+    lengths = [len(str(latest[name].get("output_2") or "")) for name in wins]
     return {
         "benchmark": "alpaca_eval",
-        "model": _one(rows, "generator_2"),
-        "baseline": _one(rows, "generator_1"),
-        "win_rate": win_rate["score"],
-        "standard_error": win_rate["standard_error"],
-        "length_controlled_winrate": lc["score"],
-        "length_controlled_standard_error": lc["standard_error"],
-        "n": win_rate["n"],
+        "model": _only(rows, "generator_2"),
+        "baseline": _only(rows, "generator_1"),
+        "win_rate": raw["score"],
+        "standard_error": raw["standard_error"],
+        "length_controlled_winrate": controlled["score"],
+        "length_controlled_standard_error": controlled["standard_error"],
+        "n": raw["n"],
         "n_expected": COUNT if expected is None else expected,
-        "left_out": every.left_out,
-        "average_length": _average([len(str(row.get("output_2") or "")) for row, _ in every.judged]),
-        "by_dataset": _by_dataset(every.judged, known, controlled_rates),
-        "comparable": not against and lc["n"] == COUNT,
-        "notes": notes,
+        "left_out": left_out,
+        "average_length": sum(lengths) / len(lengths) if lengths else None,
+        "by_dataset": {
+            name: {
+                "win_rate": (percent := _percent(found))["score"],
+                "standard_error": percent["standard_error"],
+                "length_controlled_winrate": _percent(lc_by_dataset.get(name))["score"],
+                "n": found["n"],
+            }
+            for name, found in by_dataset.items()
+        },
+        "comparable": not against and controlled["n"] == COUNT,
+        "notes": notes + against,
     }
 
 
-def _readable(rows: Sequence[Row]) -> _Rows:
-    """Keep the last judgment of each instruction, and leave out those without a preference."""
-    notes: list[str] = []
-    latest: dict[str, Row] = {}
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row.get("instruction"), str) or "preference" not in row:
-            raise DataError(f"row {number} is no AlpacaEval annotation: it has no instruction or preference")
-        latest[row["instruction"]] = row
-    if len(latest) < len(rows):
-        notes.append(f"{len(rows) - len(latest)} repeated rows: the last one of each instruction counts")
-    judged = [
-        (row, value) for row in latest.values() if (value := _preference(row["preference"])) is not None
-    ]
-    left_out = len(latest) - len(judged)
-    if left_out:
-        notes.append(f"{left_out} rows without a preference are left out")
-    return _Rows(judged, left_out, notes)
+def _length_controlled(
+    rows: Mapping[str, Row], wins: Mapping[str, float], data: Data, notes: list[str]
+) -> tuple[dict[str, Question], dict[str, float]]:
+    """Return the official questions and the probabilities to win at equal length, by instruction.
+
+    Either is empty, with a note, where an official file is missing; so are the probabilities where
+    there are too few rows for the fit.
+    """
+    known: dict[str, Question] = {}
+    try:
+        known = {each.instruction: each for each in questions(data)}
+        judged = {
+            name: JudgedAnswer(
+                int(known[name].id), win, len(rows[name]["output_1"]) - len(rows[name]["output_2"])
+            )
+            for name, win in wins.items()
+            if name in known and all(isinstance(rows[name].get(key), str) for key in ("output_1", "output_2"))
+        }
+        if len(judged) < len(wins):
+            notes.append(f"{len(wins) - len(judged)} rows are not of the official set, or lack an output")
+        if not judged:
+            return known, {}
+        difficulty, of_gamed = difficulties(data), gamed(data)
+    except MissingDataError as error:
+        notes.append(f"no length-controlled win rate: {error.message} ({error.hint})")
+        return known, {}
+    judged = {name: each for name, each in judged.items() if each.index in difficulty}
+    groups = {each.index for each in judged.values()} | {each.index for each in of_gamed}
+    if not judged or len(groups) < FOLDS:
+        notes.append("no length-controlled win rate: there are too few rows for the fit")
+        return known, {}
+    rates = length_controlled(list(judged.values()), difficulty, of_gamed)
+    return known, dict(zip(judged, rates, strict=True))
 
 
-def _preference(value: object) -> float | None:
+def _instruction(row: Row) -> str:
+    if not isinstance(row["instruction"], str) or "preference" not in row:
+        raise ValueError("no instruction or preference")
+    return row["instruction"]
+
+
+def _preference(row: Row) -> float | None:
     """Return 1 … 2; a 0 is a draw. None for what is no preference."""
+    value = row["preference"]
     if not isinstance(value, int | float) or math.isnan(value):
         return None
     if value == 0:
@@ -97,89 +122,17 @@ def _preference(value: object) -> float | None:
     return float(value) if 1 <= value <= 2 else None  # noqa: PLR2004 - the range just named
 
 
-def _known(data: Data, notes: list[str]) -> Mapping[str, Question]:
-    """Return the official questions by instruction; none, and a note, where they are missing."""
-    try:
-        return by_instruction(questions(data))
-    except MissingDataError as error:
-        notes.append(_missing(error))
-        return {}
-
-
-def _controlled(
-    judged: Sequence[tuple[Row, float]], known: Mapping[str, Question], data: Data, notes: list[str]
-) -> dict[str, float]:
-    """Return each instruction's probability to win at equal length."""
-    rows = {
-        row["instruction"]: Judged(
-            known[row["instruction"]].index,
-            value - 1,
-            len(row["output_1"]) - len(row["output_2"]),
-        )
-        for row, value in judged
-        if row["instruction"] in known
-        and isinstance(row.get("output_1"), str)
-        and isinstance(row.get("output_2"), str)
-    }
-    if known and len(rows) < len(judged):
-        notes.append(f"{len(judged) - len(rows)} rows are not of the official set, or lack an output")
-    if not rows:
-        return {}
-    try:
-        difficulty, of_gamed = difficulties(data), gamed(data)
-    except MissingDataError as error:
-        notes.append(_missing(error))
-        return {}
-    rows = {instruction: row for instruction, row in rows.items() if row.index in difficulty}
-    groups = {row.index for row in rows.values()} | {each.index for each in of_gamed}
-    if not rows or len(groups) < FOLDS:
-        notes.append("no length-controlled win rate: there are too few rows for the fit")
-        return {}
-    return dict(zip(rows, controlled(list(rows.values()), difficulty, of_gamed), strict=True))
-
-
-def _by_dataset(
-    judged: Sequence[tuple[Row, float]], known: Mapping[str, Question], rates: Mapping[str, float]
-) -> dict[str, dict[str, Any]]:
-    raw: dict[str, list[list[float]]] = defaultdict(list)
-    lc: dict[str, list[list[float]]] = defaultdict(list)
-    for row, value in judged:
-        question = known.get(row["instruction"])
-        name = question.dataset if question else str(row.get("dataset") or "unknown")
-        raw[name].append([value - 1])
-        if row["instruction"] in rates:
-            lc[name].append([rates[row["instruction"]]])
-    table = {}
-    for name in sorted(raw):
-        win_rate, controlled_rate = _percent(figure(raw[name])), _percent(figure(lc[name]))
-        table[name] = {
-            "win_rate": win_rate["score"],
-            "standard_error": win_rate["standard_error"],
-            "length_controlled_winrate": controlled_rate["score"],
-            "n": win_rate["n"],
-        }
-    return table
-
-
-def _percent(of: Figure) -> Figure:
-    mean, error = of["score"], of["standard_error"]
+def _percent(found: Figure | None) -> Figure:
+    mean, error, n = (found["score"], found["standard_error"], found["n"]) if found else (None, None, 0)
     return Figure(
         score=None if mean is None else 100 * mean,
         standard_error=None if error is None else 100 * error,
-        n=of["n"],
+        n=n,
     )
 
 
-def _one(rows: Sequence[Row], column: str) -> str | None:
+def _only(rows: Sequence[Row], column: str) -> str | None:
     values = sorted({str(row[column]) for row in rows if row.get(column)})
     if len(values) > 1:
         raise DataError(f"the rows have several values of {column}: {', '.join(values[:5])}")
     return values[0] if values else None
-
-
-def _average(values: Sequence[int]) -> float | None:
-    return sum(values) / len(values) if values else None
-
-
-def _missing(error: DataError) -> str:
-    return f"no length-controlled win rate: {error.message} ({error.hint})"

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bot.eval.files import DataError, MissingDataError, Row
-from bot.eval.official_data import Data, Source
+from bot.bulk.files import Row
+from bot.eval.benchmark import Item
+from bot.eval.official_data import Data, DataError, MissingDataError, Source
 
 _REPOSITORY = "https://raw.githubusercontent.com/kaistAI/FLASK/3b4e22bc34aa9dc15ea0c51be3cbf5f3c8b1b5e5/"
 
@@ -69,20 +70,18 @@ DIFFICULTIES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
-    """An item: what is asked, the ground truth, the skills it needs, where it belongs.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction(Item):
+    """An item with its ground truth, the skills it needs, and where it belongs; its id is its `idx`.
 
     `difficulty` is None and `domains` is empty where the item has none.
     """
 
-    id: int
-    text: str
     answer: str
     skills: tuple[str, ...]
     domains: tuple[str, ...]
     difficulty: str | None
-    task: str = ""
+    task: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +102,21 @@ class ReviewPrompt:
     defaults: Mapping[str, str]
 
 
-def instructions(data: Data) -> list[Instruction]:
+def instructions(data: Data, source: Source = ITEMS) -> list[Instruction]:
     """Return the items in their order. Raises DataError."""
-    return _instructions(data.rows(ITEMS), ITEMS)
+    # Older official files call the same columns by other names.
+    return data.records(
+        source,
+        lambda row: Instruction(
+            id=str(item_id(row)),
+            turns=(row["instruction"] if "instruction" in row else row["text"],),
+            answer=str(row["answer"]),
+            skills=tuple(row["skill"] if "skill" in row else row["metrics"]),
+            domains=domains(row) or (),
+            difficulty=difficulty(row),
+            task=str(row.get("task", "")),
+        ),
+    )
 
 
 def hard(data: Data, items: Iterable[Instruction]) -> frozenset[int] | None:
@@ -114,10 +125,10 @@ def hard(data: Data, items: Iterable[Instruction]) -> frozenset[int] | None:
     That file numbers its items by itself, so they are joined by what is asked.
     """
     try:
-        found = {each.text.strip() for each in _instructions(data.rows(HARD), HARD)}
+        found = {each.turns[0].strip() for each in instructions(data, HARD)}
     except MissingDataError:
         return None
-    ids = frozenset(each.id for each in items if each.text.strip() in found)
+    ids = frozenset(int(each.id) for each in items if each.turns[0].strip() in found)
     if len(ids) < len(found):
         data.doubt(HARD, f"{HARD.names[0]}: {len(found) - len(ids)} items are none of FLASK's")
     return ids
@@ -125,27 +136,28 @@ def hard(data: Data, items: Iterable[Instruction]) -> frozenset[int] | None:
 
 def skills(data: Data) -> Mapping[str, Skill]:
     """Return the skills by name. Raises DataError."""
-    try:
-        return {
-            row["Skill"]: Skill(
-                row["Skill"], row["Criteria"], tuple(row["Scoring"][str(score)] for score in range(1, 6))
-            )
-            for row in data.rows(SKILLS)
-        }
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{SKILLS.names[0]}: a skill without {error}") from error
+    found = data.records(
+        SKILLS,
+        lambda row: Skill(
+            row["Skill"], row["Criteria"], tuple(row["Scoring"][str(score)] for score in range(1, 6))
+        ),
+    )
+    return {skill.name: skill for skill in found}
 
 
 def review_prompt(data: Data) -> ReviewPrompt:
     """Return the official review prompt. Raises DataError."""
-    try:
-        return next(
-            ReviewPrompt(row["system_prompt"], row["prompt_template"], dict(row["defaults"]))
-            for row in data.rows(PROMPTS)
-            if row["prompt_id"] == PROMPT_ID
-        )
-    except (KeyError, StopIteration) as error:
-        raise DataError(f"{PROMPTS.names[0]}: no prompt with the id {PROMPT_ID}") from error
+    found = data.records(
+        PROMPTS,
+        lambda row: (
+            row["prompt_id"] == PROMPT_ID
+            and ReviewPrompt(row["system_prompt"], row["prompt_template"], dict(row["defaults"]))
+        ),
+    )
+    for prompt in found:
+        if prompt:
+            return prompt
+    raise DataError(f"{PROMPTS.names[0]}: no prompt with the id {PROMPT_ID}")
 
 
 def domains(row: Row) -> tuple[str, ...] | None:
@@ -165,25 +177,6 @@ def difficulty(row: Row) -> str | None:
 def item_id(row: Row) -> int:
     """Return the id of an item or a review. Raises KeyError, TypeError or ValueError for none."""
     return int(row["idx"] if "idx" in row else row["question_id"])
-
-
-def _instructions(rows: Iterable[Row], source: Source) -> list[Instruction]:
-    # Older official files call the same columns by other names.
-    try:
-        return [
-            Instruction(
-                id=item_id(row),
-                text=row["instruction"] if "instruction" in row else row["text"],
-                answer=str(row["answer"]),
-                skills=tuple(row["skill"] if "skill" in row else row["metrics"]),
-                domains=domains(row) or (),
-                difficulty=difficulty(row),
-                task=str(row.get("task", "")),
-            )
-            for row in rows
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{source.names[0]}: unreadable row: {error}") from error
 
 
 def _list(value: Any) -> list[Any]:

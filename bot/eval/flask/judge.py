@@ -7,9 +7,9 @@ import re
 import warnings
 from collections.abc import Mapping
 
-from bot.eval.files import DataError
+from bot.eval.benchmark import fill
 from bot.eval.flask.data import SKILL_KEYS, SKILLS, Instruction, ReviewPrompt, Skill
-from bot.eval.templates import fill
+from bot.eval.official_data import DataError
 from bot.messages import Message
 
 TEMPERATURE = 0.0
@@ -31,7 +31,7 @@ def messages(
     """Return the judge's messages about one answer. Raises DataError for a skill without description."""
     values = {
         **prompt.defaults,
-        "question": item.text,
+        "question": item.turns[0],
         "response": response,
         "sample_answer": item.answer,
         "skills": "".join(_described(name, skills) for name in item.skills),
@@ -43,7 +43,7 @@ def messages(
 def read_scores(review: str) -> Scores | None:
     """Return the scores of the last {…} in a review, None when there is none that can be read.
 
-    Skills that FLASK does not know are passed over; so is what is no score.
+    Skills that FLASK does not know are ignored; so is what is no score.
     """
     found = _BRACES.findall(review)
     if not found or len(found[-1]) > _LONGEST:

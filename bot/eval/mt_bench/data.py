@@ -1,11 +1,11 @@
-"""MT-Bench's official files: questions, reference answers, judge prompts."""
+"""MT-Bench's official files (questions, reference answers, judge prompts), and the paper's figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bot.eval.files import DataError
+from bot.eval.benchmark import Item
 from bot.eval.official_data import Data, Source
 
 _REPOSITORY = (
@@ -54,16 +54,24 @@ TEMPERATURES = {
     "stem": 0.1,
     "humanities": 0.1,
 }
+MAX_TOKENS = 1024
 WITH_REFERENCE = frozenset({"math", "reasoning", "coding"})
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A question: its id, its category, its two turns."""
+PAPER: dict[str, tuple[float, ...]] = {
+    "MoA with GPT-4o": (9.40,),
+    "GPT-4 Turbo": (9.31,),
+    "MoA": (9.25,),
+    "GPT-4 Omni": (9.19,),
+}
+"""The paper's table: average score, 1 to 10."""
 
-    id: int
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question(Item):
+    """A question of two turns with its category."""
+
     category: str
-    turns: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,29 +91,28 @@ def category(question_id: int) -> str | None:
 
 def questions(data: Data) -> list[Question]:
     """Return the questions in their order. Raises DataError."""
-    try:
-        return [
-            Question(int(row["question_id"]), row["category"], tuple(row["turns"]))
-            for row in data.rows(QUESTIONS)
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{QUESTIONS.names[0]}: unreadable row: {error}") from error
+    return data.records(
+        QUESTIONS,
+        lambda row: Question(
+            id=str(int(row["question_id"])),
+            turns=tuple(row["turns"]),
+            temperature=TEMPERATURES.get(row["category"]),
+            max_tokens=MAX_TOKENS,
+            category=row["category"],
+        ),
+    )
 
 
 def references(data: Data) -> Mapping[int, tuple[str, ...]]:
     """Return GPT-4's answers to both turns by question id, where there are any. Raises DataError."""
-    try:
-        return {int(row["question_id"]): tuple(row["choices"][0]["turns"]) for row in data.rows(REFERENCES)}
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise DataError(f"{REFERENCES.names[0]}: unreadable row: {error}") from error
+    return dict(
+        data.records(REFERENCES, lambda row: (int(row["question_id"]), tuple(row["choices"][0]["turns"])))
+    )
 
 
 def prompts(data: Data) -> Mapping[str, Prompt]:
     """Return the judge prompts by name. Raises DataError."""
-    try:
-        return {
-            row["name"]: Prompt(row["name"], row["system_prompt"], row["prompt_template"])
-            for row in data.rows(PROMPTS)
-        }
-    except KeyError as error:
-        raise DataError(f"{PROMPTS.names[0]}: a row without {error}") from error
+    found = data.records(
+        PROMPTS, lambda row: Prompt(row["name"], row["system_prompt"], row["prompt_template"])
+    )
+    return {prompt.name: prompt for prompt in found}

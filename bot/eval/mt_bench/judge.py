@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from bot.eval.files import DataError
+from bot.eval.benchmark import fill
 from bot.eval.mt_bench.data import PROMPTS, REFERENCES, WITH_REFERENCE, Prompt, Question
-from bot.eval.templates import fill
+from bot.eval.official_data import DataError
 from bot.messages import Message
 
 TEMPERATURE = 0.0
@@ -39,7 +39,7 @@ def messages(
         values[f"question_{number + 1}"] = question.turns[number]
         values[f"answer_{number + 1}"] = answers[number]
     if question.category in WITH_REFERENCE:
-        known = references.get(question.id, ())
+        known = references.get(int(question.id), ())
         if len(known) < turn:
             raise DataError(f"{REFERENCES.names[0]}: no reference answer to question {question.id}")
         for number in range(turn):

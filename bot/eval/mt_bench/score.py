@@ -10,10 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bot.eval.files import DataError, Row
+from bot.bulk.files import Row
+from bot.eval.benchmark import Figure, figure, latest_rows, not_comparable
 from bot.eval.mt_bench.data import CATEGORIES, COUNT, category
 from bot.eval.mt_bench.judge import read_score
-from bot.eval.statistics import figure
 
 Place = tuple[int, int]
 """A question's id, and the turn: 1 or 2."""
@@ -29,67 +29,56 @@ def score(
     A row without a score is left out and counted. `altered` names data that is not official.
     Raises DataError for rows that are no judgments.
     """
-    of_models: dict[str, dict[Place, Row]] = defaultdict(dict)
-    repeated: dict[str, int] = defaultdict(int)
-    judges: dict[str, set[str]] = defaultdict(set)
-    for number, row in enumerate(rows, 1):
-        try:
-            model, place = str(row["model"]), (int(row["question_id"]), int(row["turn"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"row {number} is no MT-Bench judgment: {error}") from error
-        repeated[model] += place in of_models[model]
-        of_models[model][place] = row
-        if isinstance(row.get("judge"), list) and row["judge"]:
-            judges[model].add(str(row["judge"][0]))
-    result = {}
-    for model, judged in of_models.items():
-        against = [f"{key} is not the official file" for key in altered]
-        others = sorted(judges[model] - {"gpt-4"})
-        if others:
-            against.append(f"the judge is {', '.join(others)}, not the official one")
-        result[model] = _of_model(judged, COUNT if expected is None else expected, against)
-        if repeated[model]:
-            result[model]["notes"].append(
-                f"{repeated[model]} repeated rows: the last one of each turn counts"
-            )
-    return result
+    by_model: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_model[str(row.get("model"))].append(row)
+    whole = COUNT if expected is None else expected
+    return {model: _figures(each, whole, altered) for model, each in by_model.items()}
 
 
-def _of_model(judged: Mapping[Place, Row], expected: int, against: list[str]) -> dict[str, Any]:
-    scores = {place: value for place, row in judged.items() if (value := _score(row)) is not None}
-    left_out = len(judged) - len(scores)
-    if len(scores) < COUNT:
-        against.append(f"{len(scores)} of {COUNT} turns are judged")
+def _figures(rows: Sequence[Row], expected: int, altered: Sequence[str]) -> dict[str, Any]:
+    latest, repeated = latest_rows(rows, _place, "MT-Bench judgment", "turn")
+    scores = {place: value for place, row in latest.items() if (value := _score(row)) is not None}
+    left_out = len(latest) - len(scores)
     notes = [f"{left_out} rows without a readable score are left out"] if left_out else []
-    notes += [f"not comparable with published figures: {reason}" for reason in against]
+    judges = [str(row["judge"][0]) for row in rows if isinstance(row.get("judge"), list) and row["judge"]]
+    part = f"{len(scores)} of {COUNT} turns" if len(scores) < COUNT else ""
+    against = not_comparable(altered, part, judges, "gpt-4")
     every = _figure(scores)
-    categories = {
+    by_turn = {
+        turn: _figure({place: value for place, value in scores.items() if place[1] == turn})
+        for turn in (1, 2)
+    }
+    by_category = {
         name: _figure({place: value for place, value in scores.items() if category(place[0]) == name})
         for name in CATEGORIES
     }
-    turns = [
-        _figure({place: value for place, value in scores.items() if place[1] == turn}) for turn in (1, 2)
-    ]
     return {
         "benchmark": "mt_bench",
         "score": every["score"],
         "standard_error": every["standard_error"],
-        "turn_1": turns[0]["score"],
-        "turn_2": turns[1]["score"],
-        "by_turn": {"1": turns[0], "2": turns[1]},
-        "by_category": {name: found["score"] for name, found in categories.items() if found["n"]},
+        "turn_1": by_turn[1]["score"],
+        "turn_2": by_turn[2]["score"],
+        "by_turn": {"1": by_turn[1], "2": by_turn[2]},
+        "by_category": {name: found["score"] for name, found in by_category.items() if found["n"]},
         "by_category_standard_error": {
-            name: found["standard_error"] for name, found in categories.items() if found["n"]
+            name: found["standard_error"] for name, found in by_category.items() if found["n"]
         },
         "n": every["n"],
         "n_expected": expected,
         "left_out": left_out,
         "comparable": not against,
-        "notes": notes,
+        "notes": notes + against + repeated,
     }
 
 
-def _figure(scores: Mapping[Place, float]) -> Any:
+def _place(row: Row) -> Place:
+    if "model" not in row:
+        raise ValueError("no model")
+    return int(row["question_id"]), int(row["turn"])
+
+
+def _figure(scores: Mapping[Place, float]) -> Figure:
     questions: dict[int, list[float]] = defaultdict(list)
     for (question, _), value in scores.items():
         questions[question].append(value)

@@ -1,0 +1,110 @@
+"""A run's folder: held by one process at a time, and belonging to one mixture.
+
+`manifest.json` in it says what the run was made with, enough to make it again: models, parameters,
+prompts and data by their digests, seeds, versions, options. A run of another mixture in the same
+folder is refused, because its figures would be a mixture of the two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bot.bulk.files import write_json
+from bot.errors import MoaError, UsageError
+
+if TYPE_CHECKING:
+    from bot.method.plan import Plan
+
+MANIFEST = "manifest.json"
+_LIBRARIES = ("together", "datasets", "scikit-learn", "scipy")
+
+
+def lock(folder: Path) -> AbstractContextManager[object]:
+    """Make the folder, and lock it until the context is left or the process ends, however it ends.
+
+    Raises MoaError when another process holds it, or it cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / "lock").acquire(timeout=0)
+    except Timeout:
+        raise MoaError(
+            f"{folder}: another run is using this folder.", hint="Wait for it, or give another --out."
+        ) from None
+    except OSError as error:
+        raise MoaError(f"{folder}: cannot be used as a folder for a run: {error.strerror}") from error
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the folder's manifest, {} when it has none. Raises MoaError when it cannot be read."""
+    file = folder / MANIFEST
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise MoaError(f"{file}: cannot be read: {error}") from error
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def manifest_for(folder: Path, plan: Plan, benchmark: str) -> dict[str, Any]:
+    """Return the folder's manifest, a new one in a new folder.
+
+    Raises UsageError when the folder holds a run of another mixture or benchmark.
+    """
+    mixture, kept = mixture_of(plan), read_manifest(folder)
+    if kept and (kept.get("benchmark") != benchmark or kept.get("mixture") != mixture):
+        was = "" if kept.get("benchmark") == benchmark else f" ({kept.get('benchmark')})"
+        different = ", ".join(name for name in mixture if kept.get("mixture", {}).get(name) != mixture[name])
+        raise UsageError(
+            f"{folder} holds a run of something else{was or f' (different: {different})'}.",
+            hint="Give the same options as before, or another --out.",
+        )
+    return kept or {"benchmark": benchmark, "mixture": mixture, "begun": now()}
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write the manifest with the versions of today. Raises MoaError when that fails."""
+    write_json(folder / MANIFEST, {**manifest, "versions": _versions(), "written": now()})
+
+
+def mixture_of(plan: Plan) -> dict[str, Any]:
+    """Return all of a plan that decides its answers, as JSON; instructions as SHA-256 digests."""
+    mixture: dict[str, Any] = json.loads(json.dumps(asdict(plan)))
+    # `depth` is the name in the manifests of version 0.1, whose runs are continued.
+    mixture["depth"] = mixture.pop("early_stop")
+    for name in ("timeout", "round_timeout", "fallbacks"):
+        del mixture[name]
+    for name in ("instruction", "ranking"):
+        text = mixture[name]
+        mixture[name] = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() if text else None
+    return mixture
+
+
+def now() -> str:
+    """Return the time as ISO 8601, UTC, in seconds."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of the program, of Python, and of the libraries that decide figures."""
+    from bot import __version__
+
+    found = {"moa-bot": __version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
