@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fake_models import layers, make_plan
 
 from bot.bulk.journal import Journal, key_of
-from bot.bulk.run_folder import lock
+from bot.bulk.run_folder import lock, mixture_of
 from bot.errors import Failure, FailureKind, MoaError
 from bot.messages import Completion, Endpoint, Message, Request, Usage
 
@@ -113,6 +114,27 @@ def test_keys_tell_apart_what_decides_an_answer() -> None:
         REQUEST, timeout=1.0, delta_interval=3.0, endpoint=replace(REQUEST.endpoint, key="another")
     )
     assert key_of(same, "") == key_of(REQUEST, "")
+
+
+def test_runs_of_version_0_1_are_continued() -> None:
+    """Keys of calls and the manifest's mixture are what version 0.1 wrote, so that its runs resume."""
+    assert key_of(REQUEST, "") == "3d59835a67cca5998fe0dc2f25ae5925"
+    assert key_of(REQUEST, "2") == "c03b73aeba8adc4fe4145cd4a0abd62d"
+    agent = dict.fromkeys(("system", "temperature", "max_tokens", "reasoning"), None)
+    assert mixture_of(make_plan(layers("a"), max_tokens=10, reference_max_tokens=10, instruction="I")) == {
+        "layers": [[{"model": "a", "endpoint": "together", **agent}]],
+        "aggregator": {"model": "judge", "endpoint": "together", **agent},
+        "temperature": 0.7,
+        "max_tokens": 10,
+        "reference_max_tokens": 10,
+        "min_references": 1,
+        "seed": None,
+        "instruction": "a83dd0ccbffe39d071cc317ddf6e97f5c6b1c87af91919271f9fa140b0508c6c",
+        "system": None,
+        "depth": {"early_stop": False, "adaptive": False, "agreement": 0.75},
+        "light_aggregator": None,
+        "ranking": None,
+    }
 
 
 def test_a_service_on_this_computer_is_known_by_its_name() -> None:

@@ -46,7 +46,7 @@ def answered(journal: Path) -> int:
     return sum(line.endswith(b"}") and b'"answer":' in line for line in lines)
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -95,6 +95,7 @@ def without_times(summary: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in summary.items() if name != "seconds_per_query"}
 
 
+@pytest.mark.timeout(240)
 def test_alpaca_eval_killed_twice(
     *,
     recorded: Path,
@@ -141,6 +142,7 @@ def test_alpaca_eval_killed_twice(
     assert json.loads(official.stdout)["win_rate"] == pytest.approx(figures["figures"]["win_rate"])
 
 
+@pytest.mark.timeout(240)
 def test_mt_bench_killed_twice(
     *,
     recorded: Path,
