@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
 from bot.api.runtime import Job, Runtime
+from bot.app.load_settings import load_settings
 from bot.app.make_plan import make_plan
 from bot.errors import TurnFailedError, UsageError
 from bot.events import Event, TurnFinished, TurnResult
@@ -253,8 +254,6 @@ def _reply(result: TurnResult) -> TurnResult:
 def _settle(
     preset: str | None, api_key: str | None, base_url: str | None, options: dict[str, object]
 ) -> Settings:
-    from bot.app.load_settings import load_settings
-
     for name in options:
         if name not in Options.__annotations__:
             raise TypeError(f"Mixture() got an unexpected keyword argument {name!r}")

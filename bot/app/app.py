@@ -24,18 +24,24 @@ from bot.app.make_plan import make_plan
 from bot.app.session import Session
 from bot.client.retry import Retrier
 from bot.client.suggest import ModelSuggester
+from bot.demo.process import start_demo
 from bot.errors import StoreDamagedError, StoreError, UsageError
 from bot.local.local_pool import LocalPool
+from bot.local.model_files import context_length
 from bot.messages import Agent, Ask, Endpoint, Usage
 from bot.method.mixture import Mixture
 from bot.settings import paths
-from bot.settings.endpoints import LOCAL
+from bot.settings.catalogue import reasoning_fields
+from bot.settings.endpoints import LOCAL, is_loopback_url
+from bot.settings.settings import Level
+from bot.store import Store
+from bot.store.database import move_damaged_file
 from bot.text.numbers import plural
 
 if TYPE_CHECKING:
     from bot.method.plan import Plan
     from bot.settings.settings import Settings
-    from bot.store import Conversation, Store
+    from bot.store import Conversation
 
 
 class KnownModels:
@@ -58,8 +64,6 @@ class KnownModels:
         if learned is not None:
             return learned
         if agent.endpoint == LOCAL:
-            from bot.local.model_files import context_length
-
             return context_length(agent.model, self._settings.models_dir)
         facts = self._settings.catalogue.facts(agent.model)
         return facts.context if facts else None
@@ -70,8 +74,6 @@ class KnownModels:
 
     def request_fields(self, agent: Agent) -> Mapping[str, object]:
         """Return further fields of the request's body: how thinking is switched, usage in streams."""
-        from bot.settings.catalogue import reasoning_fields
-
         facts = self._settings.catalogue.facts(agent.model)
         config = self._settings.endpoints[agent.endpoint]
         return {
@@ -170,8 +172,6 @@ class App:
 
     def _warn_of_plain_http(self, endpoint: Endpoint) -> None:
         """Warn, once per service, that a key goes to another machine unencrypted."""
-        from bot.settings.endpoints import is_loopback_url
-
         url = endpoint.base_url.lower()
         if endpoint.key and url not in self._warned and url.startswith("http:") and not is_loopback_url(url):
             self._warned.add(url)
@@ -223,8 +223,6 @@ class App:
         stack.push_async_callback(self.pool.close)
         stack.callback(self.log.close)
         if settings.demo:
-            from bot.demo.process import start_demo
-
             demo = start_demo()
             stack.callback(demo.stop)
             self._demo_url = demo.base_url
@@ -239,9 +237,6 @@ class App:
 
     def _open_store(self) -> Store | None:
         """Open the store; None when it cannot be used, and the conversation goes on without it."""
-        from bot.store import Store
-        from bot.store.database import move_damaged_file
-
         file = paths.store_file()
         try:
             try:
@@ -271,8 +266,6 @@ def resumed_options(conversation: Conversation, base: Settings) -> dict[str, obj
 
     Options on the command line and in the environment win over the stored ones.
     """
-    from bot.settings.settings import Level
-
     kept = {name: value for name, value in conversation.settings.items() if name in base.sources}
     if kept.get("preset") not in base.presets.names() or kept.get("preset") == "demo":
         kept.pop("preset", None)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot.local.local_preset import find_local_preset
 from bot.settings.resolve import resolve
 
 if TYPE_CHECKING:
@@ -29,6 +30,4 @@ def load_settings(
 
 
 def _local_preset(endpoints: Mapping[str, EndpointConfig], folder: Path | None) -> Preset:
-    from bot.local.local_preset import find_local_preset  # imports asyncio, which the start goes without
-
     return find_local_preset(endpoints, folder)

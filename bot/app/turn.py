@@ -11,6 +11,9 @@ from bot.app.signals import handle_signals
 from bot.errors import ExitCode, FailureKind
 from bot.events import Event, TurnFinished, TurnResult
 from bot.method.mixture import CancelToken
+from bot.render import styles
+from bot.render.reply import JsonView, PipeView
+from bot.render.terminal_view import TerminalView
 
 if TYPE_CHECKING:
     from bot.app.app import App
@@ -47,16 +50,9 @@ def view_for(settings: Settings, streams: Streams, session: Session, *, keep: bo
     """
     out, err, quiet = streams.stdout, streams.stderr, settings.quiet
     if settings.json:
-        from bot.render.reply import JsonView
-
         return JsonView(out, err, quiet=quiet, conversation=lambda: (session.conversation_id, session.turns))
     if not (streams.stdout_is_terminal or streams.stderr_is_terminal):
-        from bot.render.reply import PipeView
-
         return PipeView(out, err, stream=settings.stream, quiet=quiet)
-    from bot.render import styles
-    from bot.render.terminal_view import TerminalView
-
     styles.use_theme(settings.theme)
     return TerminalView(out, err, plain=settings.plain, quiet=quiet, stream=settings.stream, keep=keep)
 

@@ -20,6 +20,7 @@ from bot.render.log_sink import LogSink
 from bot.settings.settings import Settings
 
 SILENCE_SECONDS = 1.0
+"""After this time without input, the user learns that standard input is waited for."""
 
 app = new_app()
 
@@ -44,7 +45,7 @@ def ask(
 
 
 async def ask_once(settings: Settings, streams: Streams, words: Sequence[str]) -> ExitCode:
-    """Ask what the words, standard input and the attached files make together."""
+    """Ask one prompt: the words, standard input and the attached files."""
     log_sink = LogSink(streams.stderr) if settings.verbose else None
     async with App(settings, streams.say, log_sink) as app:
         session = app.session()
@@ -53,24 +54,24 @@ async def ask_once(settings: Settings, streams: Streams, words: Sequence[str]) -
 
 
 async def _prompt(settings: Settings, streams: Streams, words: list[str]) -> str:
-    everything = words in ([], ["-"])
-    if everything and streams.stdin_is_terminal:
+    only_stdin = words in ([], ["-"])
+    if only_stdin and streams.stdin_is_terminal:
         if not words:
             raise UsageError(
                 "What do you want to ask?", hint='moa-bot ask "…", or moa-bot alone for a conversation.'
             )
         streams.say("moa-bot: type the prompt; Ctrl-D on a line of its own ends it.")
-    piped = (
-        "" if streams.stdin_is_terminal and not everything else await _all_of(streams, waiting=not everything)
-    )
-    prompt = attach("" if everything else " ".join(words), settings.file, piped)
+    piped = ""
+    if only_stdin or not streams.stdin_is_terminal:
+        piped = await _read_all(streams, explain=not only_stdin)
+    prompt = attach("" if only_stdin else " ".join(words), settings.file, piped)
     if not prompt.strip():
         raise UsageError("Nothing was asked: standard input was empty.")
     return prompt
 
 
-async def _all_of(streams: Streams, *, waiting: bool) -> str:
-    """Return all of standard input; says what it waits for when nothing comes and words are there already."""
+async def _read_all(streams: Streams, *, explain: bool) -> str:
+    """Return all of standard input; with `explain`, says what it waits for when nothing comes."""
     chunks: list[bytes] = []
 
     async def read() -> None:
@@ -78,7 +79,7 @@ async def _all_of(streams: Streams, *, waiting: bool) -> str:
 
     reading = asyncio.ensure_future(read())
     try:
-        done, _ = await asyncio.wait({reading}, timeout=SILENCE_SECONDS if waiting else None)
+        done, _ = await asyncio.wait({reading}, timeout=SILENCE_SECONDS if explain else None)
         if not done:
             streams.say(
                 "moa-bot: waiting for the end of standard input, which goes along with the prompt "

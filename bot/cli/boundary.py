@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -45,14 +46,14 @@ def chat_or_pipe(given: Mapping[str, Any]) -> int:
         return _pipe(given, streams)
     settings = load_settings(given)
     from bot.onboarding import run_guided_setup
-    from bot.repl import chat
+    from bot.repl import run_chat
 
     def resolve(changes: Mapping[str, Any]) -> Settings:
         return load_settings({**given, **changes})
 
     resolve_with_key = run_guided_setup(settings, resolve, streams)
     known = settings if resolve_with_key is resolve else None
-    return run_async(streams, settings, lambda: chat(resolve_with_key, streams, known))
+    return run_async(streams, settings, lambda: run_chat(resolve_with_key, streams, known))
 
 
 def _pipe(given: Mapping[str, Any], streams: Streams) -> int:
@@ -93,8 +94,6 @@ def print_error(error: MoaError) -> None:
 def _report_bug(error: Exception, arguments: Sequence[str]) -> int:
     """Say that something is wrong with the program itself, with the traceback if --verbose is given."""
     if {"--verbose", "-v"}.intersection(arguments) or os.environ.get("MOA_BOT_VERBOSE"):
-        import traceback
-
         traceback.print_exception(error)
     print_error(
         MoaError(

@@ -24,7 +24,7 @@ from bot.text.wrap import cut_cells
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-app = new_app("Show the settings in force and where each was said; change them.")
+app = new_app("Show the settings in force and their sources, and change them.")
 
 _WIDEST_VALUE = 44
 _STARTER = """\
@@ -41,12 +41,8 @@ _STARTER = """\
 
 @app.command()
 @with_options()
-def show(
-    ctx: typer.Context,
-    *,
-    given: Given,
-) -> None:
-    """Show every setting, its value and where it was said. Options are taken into account."""
+def show(ctx: typer.Context, *, given: Given) -> None:
+    """Show every setting, its value and its source, also those given here as options."""
     settings = load_settings(given, ctx.obj)
     if settings.json:
         print_json(config_json(settings))
@@ -62,7 +58,7 @@ def show(
 
 @app.command()
 def path() -> None:
-    """Print where the settings file lies (it need not exist)."""
+    """Print the path of the settings file, which need not exist."""
     print_text(str(paths.config_file()))
 
 
@@ -73,7 +69,7 @@ def set_(
         list[str],
         typer.Argument(
             metavar="NAME VALUE…",
-            help="Such as: rounds 2, or presets.mine.rounds 2. Several at once, if you like.",
+            help="Such as: rounds 2, or presets.mine.rounds 2. Several pairs are possible.",
             show_default=False,
         ),
     ],
@@ -89,20 +85,20 @@ def set_(
     values = [parse_value(key, text) for key, text in zip(keys, pairs[1::2], strict=True)]
     file = paths.config_file()
     try:
-        still_wrong = change_config(file, dict(zip(keys, values, strict=True)))
+        remaining = change_config(file, dict(zip(keys, values, strict=True)))
     except ConfigError as problem:
-        raise ConfigError(f"Not written: {problem.message}", problem.hint or _in_one_go(keys)) from None
-    _report(file, still_wrong)
+        raise ConfigError(f"Not written: {problem.message}", problem.hint or _preset_hint(keys)) from None
+    _raise_remaining(file, remaining)
 
 
 @app.command()
 def unset(
     *,
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME…", help="The settings to take out.", show_default=False)
+        list[str], typer.Argument(metavar="NAME…", help="The settings to remove.", show_default=False)
     ],
 ) -> None:
-    """Take a setting out of config.toml, so that the preset or the defaults decide again."""
+    """Remove a setting from config.toml, so that the preset or the defaults decide again."""
     file = paths.config_file()
     keys = [
         (name,) if "." not in name and is_set(file, (name,)) else _table(name) or parse_key(name)
@@ -112,10 +108,10 @@ def unset(
         if not is_set(file, key):
             print(f"{name} is not set in {file}.", file=sys.stderr)
     try:
-        still_wrong = change_config(file, {key: None for key in keys if is_set(file, key)})
+        remaining = change_config(file, {key: None for key in keys if is_set(file, key)})
     except ConfigError as problem:
         raise ConfigError(f"Not written: {problem.message}", problem.hint) from None
-    _report(file, still_wrong)
+    _raise_remaining(file, remaining)
 
 
 @app.command()
@@ -132,17 +128,17 @@ def edit() -> None:
             problem = error
         if problem is None:
             return
-        if not (sys.stdin.isatty() and sys.stderr.isatty() and _again(problem)):
+        if not (sys.stdin.isatty() and sys.stderr.isatty() and _ask_to_edit_again(problem)):
             raise problem
 
 
 def _table(name: str) -> tuple[str, ...]:
-    """Return the key of a whole table that is named, such as presets.mine; () for anything else."""
+    """Return the key of a name that means a whole table, such as presets.mine; () for other names."""
     parts = tuple(name.split("."))
     return parts if len(parts) == 2 and parts[0] in {"presets", "endpoints"} else ()  # noqa: PLR2004 - TABLE.NAME
 
 
-def _in_one_go(keys: Sequence[tuple[str, ...]]) -> str:
+def _preset_hint(keys: Sequence[tuple[str, ...]]) -> str:
     if any(key[0] == "presets" for key in keys):
         return (
             "A preset needs both in one go: moa-bot config set"
@@ -151,12 +147,12 @@ def _in_one_go(keys: Sequence[tuple[str, ...]]) -> str:
     return ""
 
 
-def _report(file: Path, still_wrong: str) -> None:
-    if still_wrong:
-        raise ConfigError(still_wrong, hint=f"{file} is changed as you said; this was wrong in it before.")
+def _raise_remaining(file: Path, remaining: str) -> None:
+    if remaining:
+        raise ConfigError(remaining, hint=f"{file} is changed; this mistake was in it before.")
 
 
-def _again(problem: MoaError) -> bool:
+def _ask_to_edit_again(problem: MoaError) -> bool:
     print(f"moa-bot: {problem.message}", file=sys.stderr)
     try:
         answer = input("Edit again? [Y/n] ")

@@ -1,4 +1,4 @@
-"""`moa-bot demo …`: the offline service for others."""
+"""`moa-bot demo …`: the offline service, for other programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ app = new_app("The offline service with its demonstration models.")
 
 @app.callback()
 def main() -> None:
-    """Serve the demonstration models, or any behaviour, over the OpenAI API on this computer."""
+    """Serve the demonstration models, or others of your own, over the OpenAI API on this computer."""
 
 
 @app.command()

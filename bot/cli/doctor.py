@@ -1,4 +1,4 @@
-"""`moa-bot doctor`: what works, what does not, and what to do about it."""
+"""`moa-bot doctor`: checks what works, and says what to do about what does not."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.text import Text
 
 from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
@@ -20,8 +22,6 @@ from bot.settings.settings import Settings
 from bot.text.sanitise import sanitise
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from bot.onboarding.system_checks import Check
 
 _OPTIONS = (
@@ -39,11 +39,14 @@ def doctor(
     ctx: typer.Context,
     *,
     no_calls: Annotated[
-        bool, typer.Option("--no_calls", help="Do not ask the models: nothing is spent.")
+        bool, typer.Option("--no_calls", help="Do not ask the models, which costs tokens.")
     ] = False,
     given: Given,
 ) -> None:
-    """Check key, endpoints, models, terminal, store and more; says what to do. 1 if something is broken."""
+    """Check keys, services, models, terminal, store and more, and say what to do.
+
+    The exit code is 1 when something is broken.
+    """
     settings: Settings | MoaError
     try:
         settings = load_settings(given, ctx.obj)
@@ -52,11 +55,11 @@ def doctor(
     as_json = bool(given.get("json") or (ctx.obj or {}).get("json"))
     if isinstance(settings, Settings):
         as_json = settings.json
-    code = asyncio.run(_tell(settings, Streams.of_process(), calls=not no_calls, as_json=as_json))
+    code = asyncio.run(_run(settings, Streams.of_process(), calls=not no_calls, as_json=as_json))
     raise typer.Exit(int(code))
 
 
-async def _tell(settings: Settings | MoaError, streams: Streams, *, calls: bool, as_json: bool) -> ExitCode:
+async def _run(settings: Settings | MoaError, streams: Streams, *, calls: bool, as_json: bool) -> ExitCode:
     plain = isinstance(settings, Settings) and settings.plain
     console = None if as_json else _console(streams, plain=plain)
     done: list[Check] = []
@@ -72,14 +75,14 @@ async def _tell(settings: Settings | MoaError, streams: Streams, *, calls: bool,
         ]
         print_json({"fine": not wrong, "checks": checks})
     else:
-        said = f"{len(wrong)} of {len(done)} checks failed." if wrong else f"All {len(done)} checks passed."
-        print(said, file=sys.stderr)
+        summary = (
+            f"{len(wrong)} of {len(done)} checks failed." if wrong else f"All {len(done)} checks passed."
+        )
+        print(summary, file=sys.stderr)
     return ExitCode.FAILED if wrong else ExitCode.DONE
 
 
 def _console(streams: Streams, *, plain: bool) -> Console:
-    from rich.console import Console
-
     return Console(
         file=streams.stdout,
         markup=False,
@@ -91,9 +94,7 @@ def _console(streams: Streams, *, plain: bool) -> Console:
 
 
 def _show(console: Console, check: Check) -> None:
-    """Print one check: its sign, what it is about, what was found; below it what to do."""
-    from rich.text import Text
-
+    """Print one check: its sign, its name, what was found; below it what to do."""
     sign, look = {"fine": ("✓", "good"), "broken": ("✗", "bad"), "note": ("!", "busy")}[check.status]
     found = sanitise(check.found, newlines=False)
     line = Text.assemble((sign, style(look)), " ", (check.name, style("name")), "  ", found)

@@ -32,7 +32,7 @@ app = new_app("List, show, search, export and delete the conversations that are 
 
 
 class Form(StrEnum):
-    """The forms that conversations are exported in."""
+    """The formats of exported conversations."""
 
     MARKDOWN = "markdown"
     JSON = "json"
@@ -49,7 +49,7 @@ Id = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="At most so many.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="At most N.")]
 
 
 @app.command("list")
@@ -134,12 +134,10 @@ def export(
 
 @app.command("import")
 def import_(
-    *, file: Annotated[Path, typer.Argument(metavar="FILE", help="What export --format json has written.")]
+    *,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file written by export --format json.")],
 ) -> None:
-    """Take in a conversation that was exported as JSON."""
-    # Loads pydantic, which takes longer than all that the other commands do.
-    from bot.history.import_json import import_json
-
+    """Import a conversation that was exported as JSON."""
     with _store() as store:
         conversation = import_json(store, read_text(file))
     print(conversation.id)
@@ -161,7 +159,7 @@ def delete(
         ),
     ] = None,
 ) -> None:
-    """Delete one conversation, or all that are older."""
+    """Delete one conversation, or all older ones."""
     if (identifier is None) == (older_than is None):
         raise UsageError("Delete what? Give the ID of one conversation, or --older_than AGE.")
     with _store() as store:
@@ -189,7 +187,7 @@ def _find(store: Store, identifier: str | None) -> Conversation:
 
 
 def _colour() -> bool:
-    """Tell whether what is printed on stdout may be in colours."""
+    """Whether output on stdout may be in colour."""
     if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     if sys.platform != "win32":

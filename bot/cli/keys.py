@@ -1,6 +1,6 @@
-"""`moa-bot keys …`: keeps the keys of services, tells where they are, forgets them. Never shows one.
+"""`moa-bot keys …`: sets, lists and removes the keys of services. A key is never shown.
 
-A key comes from a prompt that does not echo, or from standard input; never as an argument, which
+A key comes from a prompt that does not echo, or from standard input; never from an argument, which
 every user of the computer could read in the list of processes.
 """
 
@@ -23,13 +23,13 @@ from bot.settings.endpoints import DEMO, EndpointConfig, unknown_endpoint
 from bot.settings.settings import Settings
 from bot.text.table import tab_separated, table
 
-app = new_app("Keep the keys of services, in the system keyring or a file.")
+app = new_app("Set, list and remove the keys of services, in the system keyring or a file.")
 
 _PROCESS_LIST = (
     "Others can read arguments in the list of processes. Run it without the key and paste it when asked,"
     " or pipe it in: moa-bot keys set ENDPOINT < FILE"
 )
-_SHORT = 24
+_KEY_LIKE = 24  # names as long as this may be keys
 
 Endpoint = Annotated[
     str | None,
@@ -53,16 +53,16 @@ def set_(
     endpoint: Endpoint = None,
     more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     in_file: Annotated[
-        bool, typer.Option("--file", help="Keep it in keys.toml even where there is a system keyring.")
+        bool, typer.Option("--file", help="Keep it in keys.toml even if there is a system keyring.")
     ] = False,
     given: Given,
 ) -> None:
-    """Keep a key: asked for without echo, or read from standard input."""
+    """Set a key; it is asked for without echo, or read from standard input."""
     if more:
         raise UsageError("A key is not given as an argument.", hint=_PROCESS_LIST)
     settings = _settings(given, ctx)
     config = _endpoint(settings, endpoint or settings.default_endpoint)
-    file = _file(config)
+    file = _file_of(config)
     key = _ask(config)
     saved = file.save(config.name, key, keyring=not in_file)
     if saved.note:
@@ -75,10 +75,10 @@ def set_(
 
 @app.command("list")
 def list_(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the services, and where the key of each is found. No key is shown."""
+    """List the services and where the key of each is found. No key is shown."""
     settings = load_settings({})
     rows = [_row(config) for name, config in settings.endpoints.items() if name != DEMO]
-    rows += [_Row(name, "kept", "no such endpoint any more") for name in _strays(settings)]
+    rows += [_Row(name, "kept", "no such endpoint any more") for name in _orphans(settings)]
     if as_json:
         print_json([row._asdict() for row in rows])
     elif (width := terminal_width()) is None:
@@ -92,13 +92,13 @@ def list_(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
 def remove(
     *, endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="The service.", show_default=False)]
 ) -> None:
-    """Forget a key that was kept."""
+    """Remove a key."""
     settings = load_settings({})
     config = settings.endpoints.get(endpoint)
     # A key may outlive its endpoint.
-    if config is None and endpoint not in _strays(settings):
+    if config is None and endpoint not in _orphans(settings):
         _endpoint(settings, endpoint)
-    if not _any_file(settings).remove(endpoint):
+    if not _key_file(settings).remove(endpoint):
         variable = config.key_env if config else None
         set_there = variable and os.environ.get(variable, "").strip()
         raise UsageError(
@@ -116,8 +116,8 @@ def _settings(given: Given, ctx: typer.Context) -> Settings:
 
 def _endpoint(settings: Settings, name: str) -> EndpointConfig:
     config = settings.endpoints.get(name)
-    if config is None and (len(name) >= _SHORT or not name.isprintable()):
-        # It may well be the key itself: it is not repeated.
+    if config is None and (len(name) >= _KEY_LIKE or not name.isprintable()):
+        # It may be the key itself, so it is not repeated.
         raise UsageError("The argument is no endpoint; a key is not given as one.", hint=_PROCESS_LIST)
     if config is None:
         raise unknown_endpoint(name, settings.endpoints)
@@ -126,21 +126,21 @@ def _endpoint(settings: Settings, name: str) -> EndpointConfig:
     return config
 
 
-def _file(config: EndpointConfig) -> KeyFile:
+def _file_of(config: EndpointConfig) -> KeyFile:
     if config.keys_file is None:
         raise UsageError(f"No key of {config.name} can be kept.")
     return KeyFile(config.keys_file)
 
 
-def _any_file(settings: Settings) -> KeyFile:
+def _key_file(settings: Settings) -> KeyFile:
     """Return the file of keys, which is the same for all endpoints."""
-    return _file(next(config for name, config in settings.endpoints.items() if name != DEMO))
+    return _file_of(next(config for name, config in settings.endpoints.items() if name != DEMO))
 
 
-def _strays(settings: Settings) -> list[str]:
-    """Return the endpoints that a key is kept for and that are not there any more."""
+def _orphans(settings: Settings) -> list[str]:
+    """Return the names in the file of keys that are no endpoints any more."""
     try:
-        places = _any_file(settings).places()
+        places = _key_file(settings).places()
     except KeyMissingError:
         return []
     return [name for name in places if name not in settings.endpoints and name.isprintable()]
@@ -175,7 +175,7 @@ def _ask(config: EndpointConfig) -> str:
 
 
 def _piped(descriptor: int | None) -> str:
-    """Return what is on standard input; of far too much only the beginning, which is then no key."""
+    """Return standard input; of more than a key can have, only the beginning, which is no valid key."""
     if descriptor is None:
         return ""
     pieces: list[bytes] = []

@@ -1,6 +1,6 @@
-"""`moa-bot models`: what can be reached right now, where, and which of it the mixture uses.
+"""`moa-bot models`: the models that services list now, and which of them the mixture uses.
 
-The list is the services' own; context and price that they do not tell are those of the settings.
+Context and price are those that the services list, else those of the settings.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A model in the list. `used` is "preset" for one of the mixture's, "gone" when it is not served.
+    """A model in the list. `used` is "preset" for a model of the mixture, "gone" when it is not served.
 
     `base_url` is where its service is, "" for the built-in engine.
     """
@@ -67,17 +67,17 @@ def models(
         ),
     ] = None,
     all_kinds: Annotated[
-        bool, typer.Option("--all", help="Also those that cannot chat: pictures, speech, embeddings.")
+        bool, typer.Option("--all", help="Also models that do not chat: images, speech, embeddings.")
     ] = False,
     everywhere: Annotated[
         bool,
-        typer.Option("--everywhere", help="All endpoints that can be reached, also with --endpoint."),
+        typer.Option("--everywhere", help="All endpoints that can be reached, even with --endpoint."),
     ] = False,
     given: Given,
 ) -> None:
-    """List the models of every endpoint with a key or on this computer; ✓ marks those of the mixture.
+    """List the models of every endpoint that has a key or is on this computer; ✓ marks the mixture's.
 
-    With --endpoint only that one's and the mixture's.
+    With --endpoint, only those of that endpoint and of the mixture's.
     """
     settings = load_settings(given, ctx.obj)
     lists, failed = asyncio.run(_ask(settings, everywhere=everywhere))
@@ -101,9 +101,9 @@ def models(
 
 
 async def _ask(settings: Settings, *, everywhere: bool) -> tuple[dict[str, ModelList], dict[str, Failure]]:
-    """Return the lists of all endpoints in question, and the failures of those that sent none.
+    """Return the lists of models by endpoint, and the failures of the endpoints that sent none.
 
-    KeyMissingError or TurnFailedError when it is the default endpoint that cannot be asked.
+    KeyMissingError or TurnFailedError when the default endpoint fails.
     """
     async with open_services(settings) as services:
         settings = services.settings
@@ -134,10 +134,9 @@ def _failed(name: str, failure: Failure) -> MoaError:
 
 
 async def _names(settings: Settings, *, everywhere: bool) -> list[str]:
-    """Return the endpoints to be asked: those of the mixture, and all that can be reached.
+    """Return the endpoints to ask: those of the mixture, and all that can be reached.
 
-    One that was named, or that the mixture needs, is asked whatever comes of it; but where there is
-    another, not a default endpoint that has no key.
+    A default endpoint without a key is left out when there are others, unless the user has named it.
     """
     home = settings.default_endpoint
     used = [agent.endpoint for agent in make_plan(settings).agents()]

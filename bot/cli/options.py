@@ -1,8 +1,8 @@
 """Adds the options of the table to commands, as Typer parameters.
 
-A command declares its own parameters and `given`; the decorator adds one parameter per option of
-the table and hands over those that were given as one mapping. Both spellings work because every
-name is normalised to underscores before it is looked up (`SPELLINGS`).
+A command declares its own parameters and `given`; the decorator adds a parameter for each option of
+the table, and passes those that are given as one mapping. Both spellings work because every name is
+normalised to underscores before it is looked up (`SPELLINGS`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import typer
 from typer.core import TyperCommand
 
 from bot.errors import UsageError
+from bot.settings.catalogue import load_catalogue
 from bot.settings.options import OPTIONS, Kind, Option
+from bot.settings.presets import list_presets
 from bot.settings.values import InvalidValueError, parse_text
 
 SPELLINGS: dict[str, Any] = {
@@ -26,7 +28,7 @@ SPELLINGS: dict[str, Any] = {
 """Context settings of the program: `--max-tokens` is `--max_tokens`."""
 
 Given = dict[str, Any]
-"""Options by name, those that stood on the command line."""
+"""The options that are on the command line, by name."""
 
 
 def with_options(names: Iterable[str] | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -58,7 +60,7 @@ def with_options(names: Iterable[str] | None = None) -> Callable[[Callable[..., 
 
 
 def _read(option: Option, value: Any) -> Any:
-    """Return a value in its type: from the command line it comes as text, as from the environment."""
+    """Return a value in the option's type; the command line has texts, as the environment has."""
     if option.kind not in {Kind.INT, Kind.FLOAT}:
         return list(value) if option.is_list else value
     try:
@@ -122,19 +124,15 @@ def _annotation(option: Option) -> object:
 
 
 def _completion(option: Option) -> Callable[[str], list[str]] | None:
-    """Return what the shell may complete: presets and models by name."""
+    """Return the function with which the shell completes names of presets or models."""
     if option.name == "preset":
         return _presets
     return _models if option.kind in {Kind.MODEL, Kind.MODELS} else None
 
 
 def _presets(incomplete: str) -> list[str]:
-    from bot.settings.presets import list_presets
-
     return [preset.name for preset in list_presets() if preset.name.startswith(incomplete)]
 
 
 def _models(incomplete: str) -> list[str]:
-    from bot.settings.catalogue import load_catalogue
-
     return [model for model in load_catalogue().models if incomplete.lower() in model.lower()]

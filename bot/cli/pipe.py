@@ -15,9 +15,9 @@ from bot.settings.settings import Settings
 
 
 async def pipe(settings: Settings, streams: Streams) -> ExitCode:
-    """Answer every prompt as it comes. One that fails is reported, and the rest are answered.
+    """Answer every prompt as it comes; one that fails is reported, and the rest are answered.
 
-    Returns the code of the last failure (1, or 3 for a refused key), 130 as soon as interrupted.
+    Returns the exit code of the last failure (1, or 3 for a refused key), 130 when interrupted.
     """
     log_sink = LogSink(streams.stderr) if settings.verbose else None
     async with App(settings, streams.say, log_sink) as app:
@@ -25,7 +25,7 @@ async def pipe(settings: Settings, streams: Streams) -> ExitCode:
         worst, asked = ExitCode.DONE, 0
         async for prompt in _prompts(settings, streams):
             asked += 1
-            # Attached files belong to the conversation's beginning; without turns, to every prompt.
+            # Files are attached to the first prompt; with --no_multi_turn, to every prompt.
             files = settings.file if asked == 1 or not settings.multi_turn else ()
             code = await answer(session, attach(prompt, files), app, streams, log_sink)
             if code is ExitCode.INTERRUPTED:

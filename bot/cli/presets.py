@@ -1,4 +1,4 @@
-"""`moa-bot presets`: the mixtures there are, and what is in each."""
+"""`moa-bot presets`: all presets, or one with its models and values."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def presets(
     elif name is not None:
         print_text("\n".join(_in_full(settings, shown[0])))
     else:
-        _put_table(settings, shown)
+        _print_table(settings, shown)
 
 
-def _put_table(settings: Settings, shown: tuple[Preset, ...]) -> None:
+def _print_table(settings: Settings, shown: tuple[Preset, ...]) -> None:
     columns = {
         "name": [preset.name for preset in shown],
         "": [_mark(settings, preset) for preset in shown],
@@ -61,7 +61,7 @@ def _put_table(settings: Settings, shown: tuple[Preset, ...]) -> None:
 
 
 def _mark(settings: Settings, preset: Preset) -> str:
-    """Say in a word what should be known of a preset before it is chosen."""
+    """Return "in use", "retired" or ""."""
     if preset.name == settings.preset.name:
         return "in use"
     return "retired" if _retired(settings, preset)[0] else ""

@@ -1,8 +1,8 @@
-"""Cuts piped bytes into prompts.
+"""Splits piped bytes into prompts.
 
-A line is a prompt; `\"\"\"` opens and closes one of several lines; with `null`, prompts end with NUL
-and may hold anything else. Input need not end with a line's end, and bytes that are not UTF-8
-(a character cut in half, say) become U+FFFD instead of stopping the run.
+A line is a prompt; `\"\"\"` opens and closes a prompt of several lines; with `null`, prompts end with NUL
+and may contain anything else. The last line need not end with a newline, and bytes that are not UTF-8
+(such as half a character) become U+FFFD.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ QUOTES = '"""'
 
 
 class PromptReader:
-    """Feed it bytes as they come; it yields the prompts that are complete."""
+    """Takes bytes as they come, and yields the prompts that are complete."""
 
     def __init__(self, *, null: bool = False) -> None:
         self._null = null
@@ -27,7 +27,7 @@ class PromptReader:
         yield from self._cut(self._decoder.decode(chunk))
 
     def close(self) -> Iterator[str]:
-        """Yield what the end of input completes, also an open block."""
+        """Yield the prompts that the end of input completes, including an open block."""
         yield from self._cut(self._decoder.decode(b"", final=True))
         rest = "".join(self._pieces)
         self._pieces.clear()

@@ -1,4 +1,4 @@
-"""`moa-bot eval report` and `moa-bot eval similarity`: what is made of answers that are there already."""
+"""`moa-bot eval report` and `moa-bot eval similarity`: figures of existing runs and answers."""
 
 from __future__ import annotations
 

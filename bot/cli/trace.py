@@ -51,7 +51,7 @@ def trace(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show how like each proposal a reply is, and what none of them said."""
+    """Show how similar a reply is to each proposal, and what is in none of them."""
     streams = Streams.of_process()
     given = ctx.obj if isinstance(ctx.obj, dict) else {}
     with Store.open(paths.store_file()) as store:

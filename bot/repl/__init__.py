@@ -1,10 +1,10 @@
 """The chat at the `>>>` prompt.
 
-    line (what was typed) ─► commands (/…) or a turn ─► view ─► line …
+    line_editor (what was typed) ─► a slash command, or a turn ─► view ─► line_editor …
 
-Nothing here knows how a reply comes about; that is the session's.
+How a reply comes about is the session's matter.
 """
 
-from bot.repl.chat import chat
+from bot.repl.chat import run_chat
 
-__all__ = ["chat"]
+__all__ = ["run_chat"]

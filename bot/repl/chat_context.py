@@ -1,7 +1,6 @@
-"""The room a chat takes place in: what slash commands act on.
+"""What slash commands act on: the open app, the session, what the next prompt takes along, the last turn.
 
-Holds the open program, the session, what is attached to the next prompt, and the last turn; asks,
-and shows what comes. Commands decide what is asked; nothing here reads the keyboard at the prompt.
+It asks, and shows what comes. It does not read the keyboard at the prompt.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from bot.app.turn import show, view_for
 from bot.errors import FailureKind, MoaError, UsageError
 from bot.method.mixture import CancelToken
 from bot.repl.command_syntax import is_command
-from bot.repl.layout import columns, fitted
-from bot.repl.turn_keyboard import Keyboard
+from bot.repl.layout import two_columns, wrap_text
+from bot.repl.turn_keyboard import TurnKeyboard
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,10 +31,12 @@ if TYPE_CHECKING:
     from bot.settings.settings import Settings
     from bot.store import Turn
 
+_NO_WRAPPING = 1 << 20
+
 
 @dataclass(slots=True)
-class Spent:
-    """What this window has spent: dollars as far as they are known, tokens, turns without a price."""
+class Spending:
+    """What this chat has cost: dollars as far as they are known, tokens, turns of unknown price."""
 
     dollars: float = 0.0
     tokens: int = 0
@@ -55,9 +56,10 @@ class Spent:
 class ChatContext:
     """A chat in progress.
 
-    `aside` is where the log is shown, if it is. `prompt` is what was asked last in this
-    conversation, "" when that is the end of the session's history; `result` is what came of it,
-    None when that is not known (yet). `draft` is to stand in the next line.
+    `files` are attached to the next prompt; `draft` is in the line when the next prompt is typed.
+    `prompt` is the last one of this conversation, and `result` its turn, None while that is not known;
+    `prompt` is "" when the session's history ends with the last prompt and its reply. `expanded`:
+    turns show the reference models' answers as they come.
     """
 
     app: App
@@ -68,7 +70,7 @@ class ChatContext:
     files: list[Path] = field(default_factory=list)
     prompt: str = ""
     result: TurnResult | None = None
-    spent: Spent = field(default_factory=Spent)
+    spent: Spending = field(default_factory=Spending)
     draft: str = ""
     expanded: bool = False
 
@@ -78,50 +80,55 @@ class ChatContext:
         return self.app.settings
 
     def say(self, text: str) -> None:
-        """Tell the user something that is not a reply."""
-        say(text, self.streams, self.terminal)
+        """Print something that is not a reply, on stderr."""
+        print_wrapped(text, self.streams, self.terminal)
 
     def say_list(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Tell the user a list of two columns."""
-        self.say(columns(pairs, self.terminal.width))
+        """Print a list of two columns."""
+        self.say(two_columns(pairs, self.terminal.width))
 
     def console(self) -> Console:
-        """Return a console on stdout, for what is styled or is Markdown."""
+        """Return a console on stdout, for styled text and Markdown."""
         from rich.console import Console
 
         width = self.terminal.width if self.streams.stdout_is_terminal else None
         return Console(file=self.streams.stdout, width=width, highlight=False, markup=False, emoji=False)
 
-    def tell(self, error: MoaError) -> None:
-        """Tell the user what went wrong and what can be done."""
+    def say_error(self, error: MoaError) -> None:
+        """Print what went wrong and what can be done."""
         self.say(error.message)
         for hint in error.hint.splitlines():
             self.say(f"  {hint}")
 
-    def change(self, changes: Mapping[str, object]) -> None:
-        """Change options from the next prompt on; UsageError leaves all as it was."""
+    def change_options(self, changes: Mapping[str, object]) -> None:
+        """Change options from the next prompt on; when UsageError is raised, nothing is changed."""
         self.app.change(changes)
         self.session.change_mixture(self.app.mixture(), self.settings)
 
     async def ask(self, prompt: str, *, aggregator: str | None = None) -> None:
-        """Ask, with what is attached, and show the reply; `aggregator` writes this one reply only."""
+        """Ask a prompt with the attached files, and show the reply; `aggregator` is for this reply only."""
         text = attach(prompt, self.files)
         self.files.clear()
         usual = self.session.mixture
         if aggregator is not None:
             self.session.mixture = self.app.mixture({"aggregator": aggregator})
         try:
-            await self._turn(text)
+            await self._run_turn(text)
         finally:
             if aggregator is not None:
                 self.session.mixture = usual
 
-    def offer(self, prompt: str) -> None:
-        """Put a prompt into the next line, to be changed and asked by the user."""
+    def draft_prompt(self, prompt: str) -> None:
+        """Put a prompt into the next line, where the user can change it."""
         self.draft = "/" + prompt if is_command(prompt) or prompt.startswith("//") else prompt
 
+    def take_draft(self) -> str:
+        """Return the draft, and forget it."""
+        draft, self.draft = self.draft, ""
+        return draft
+
     def last_prompt(self) -> str:
-        """Return what was asked last; UsageError when nothing was."""
+        """Return the last prompt; UsageError when there is none."""
         asked = [message.content for message in self.session.history if message.role == "user"]
         if not (self.prompt or asked):
             raise UsageError("Nothing was asked yet.")
@@ -129,7 +136,7 @@ class ChatContext:
 
     @property
     def answered(self) -> bool:
-        """Whether what was asked last has a reply, which is the end of the session's history."""
+        """Whether the last prompt has a reply, with which the session's history ends."""
         return not self.prompt or (self.result is not None and bool(self.result.reply))
 
     def last_reply(self) -> str:
@@ -140,19 +147,19 @@ class ChatContext:
         return replies[-1]
 
     def turns(self) -> Sequence[Turn]:
-        """Return the turns that are kept of this conversation, without those taken back."""
+        """Return the stored turns of this conversation, without those that were undone."""
         store, identifier = self.app.store, self.session.conversation_id
         if store is None or identifier is None:
             return ()
         return [turn for turn in store.turns(identifier) if turn.status != "undone"]
 
-    def recall(self) -> None:
-        """Take up a kept conversation where it stopped: a last prompt without a reply can be retried."""
+    def load_last_turn(self) -> None:
+        """Set the last prompt of a resumed conversation; one without a reply can be retried."""
         last = next(reversed(self.turns()), None)
         self.result = None
         self.prompt = last.prompt if last is not None and not last.reply else ""
 
-    async def _turn(self, prompt: str) -> None:
+    async def _run_turn(self, prompt: str) -> None:
         self.prompt, self.result = prompt, None
         cancel_token = CancelToken()
         view = view_for(self.settings, self.streams, self.session, keep=True)
@@ -160,7 +167,7 @@ class ChatContext:
             view.toggle_answers()
         if self.streams.stderr_is_terminal and not self.settings.quiet:
             self.say("")
-        keyboard = Keyboard(self.terminal, cancel_token, view)
+        keyboard = TurnKeyboard(self.terminal, cancel_token, view)
         with handle_signals(keyboard.interrupt, ("SIGINT",)), keyboard.listening():
             self.result = await show(
                 self.session,
@@ -169,18 +176,15 @@ class ChatContext:
                 self.app.log,
                 cancel_token,
                 log_sink=self.log_sink,
-                follow=keyboard.follow,
+                follow=keyboard.handle_event,
             )
         self.spent.add(self.result)
         if self.result.failure is not None and self.result.failure.kind is FailureKind.KEY_REFUSED:
             self.say(
-                "  `moa-bot config show` says where the key comes from; `moa-bot keys set` takes another."
+                "  `moa-bot config show` says where the key comes from; `moa-bot keys set` sets another."
             )
 
 
-def say(text: str, streams: Streams, terminal: Terminal) -> None:
-    """Write text to stderr, sanitised; on a terminal its lines are broken at words."""
-    streams.say(fitted(text, terminal.width if streams.stderr_is_terminal else _NO_LIMIT))
-
-
-_NO_LIMIT = 1 << 20
+def print_wrapped(text: str, streams: Streams, terminal: Terminal) -> None:
+    """Print text on stderr, sanitised; on a terminal its lines are wrapped at words."""
+    streams.say(wrap_text(text, terminal.width if streams.stderr_is_terminal else _NO_WRAPPING))

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
 
+from bot.render.styles import THEMES
 from bot.repl.command_syntax import quote_argument, unquote_argument
 from bot.repl.commands import COMMANDS
+from bot.settings.options import BY_NAME, OPTIONS, Kind
 
 if TYPE_CHECKING:
     from bot.repl.chat_context import ChatContext
@@ -79,8 +81,6 @@ class CommandCompleter(Completer):
 
     def _values(self, name: str, typed: str) -> Iterator[Completion]:
         """Yield what an option may be set to."""
-        from bot.settings.options import BY_NAME, Kind
-
         option = BY_NAME.get(name.lstrip("-").replace("-", "_"))
         if option is None:
             return
@@ -104,8 +104,6 @@ class CommandCompleter(Completer):
         return [(preset.name, preset.description) for preset in self._chat.settings.presets.all()]
 
     def _options(self) -> Choices:
-        from bot.settings.options import OPTIONS
-
         return [(option.name, option.help) for option in OPTIONS]
 
     def _conversations(self) -> Choices:
@@ -114,8 +112,6 @@ class CommandCompleter(Completer):
         return [(row.conversation.id, row.conversation.title) for row in rows]
 
     def _themes(self) -> Choices:
-        from bot.render.styles import THEMES
-
         return list(THEMES.items())
 
     def _exports(self) -> Choices:

@@ -1,6 +1,6 @@
-"""What the chat itself says, laid out for the window: sentences and lists of two columns.
+"""Lays out the chat's own messages for the window: wrapped text and lists of two columns.
 
-Text in, text out; nothing is written here. Replies and progress are `bot.render`'s.
+Replies and progress are laid out by `bot.render`.
 """
 
 from __future__ import annotations
@@ -8,44 +8,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from rich.cells import cell_len, set_cell_size
+
+from bot.text.sanitise import sanitise
+from bot.text.wrap import break_points
+
 MARGIN = "  "
 GAP = 2
 """Cells between two columns."""
-BESIDE = 28
-"""Cells that a second column needs at least; with fewer it goes below the first."""
+LEAST_WIDTH = 28
+"""The fewest cells of a second column; with fewer it is put below the first."""
 
 
-def fitted(text: str, width: int) -> str:
-    """Return sanitised `text` with its lines broken at words to `width` cells, each as far in as it began."""
-    from bot.text.sanitise import sanitise
-
-    return "\n".join(row for line in sanitise(text).split("\n") for row in _broken(line, width))
+def wrap_text(text: str, width: int) -> str:
+    """Return sanitised `text`, wrapped at words to `width` cells; the rows of a line keep its indentation."""
+    return "\n".join(row for line in sanitise(text).split("\n") for row in _wrap_line(line, width))
 
 
-def columns(pairs: Sequence[tuple[str, str]], width: int) -> str:
-    """Return a list of two columns: beside each other where there is room, else the second one below."""
-    from rich.cells import cell_len, set_cell_size
-
+def two_columns(pairs: Sequence[tuple[str, str]], width: int) -> str:
+    """Return a list of two columns, side by side if there is room, else the second below the first."""
     left = max((cell_len(first) for first, _ in pairs), default=0)
-    at = len(MARGIN) + left + GAP
+    column = len(MARGIN) + left + GAP
     rows: list[str] = []
     for first, second in pairs:
-        if width - at < BESIDE:
+        if width - column < LEAST_WIDTH:
             rows += [
-                *_broken(MARGIN + first, width),
-                *(_broken(2 * MARGIN + second, width) if second else []),
+                *_wrap_line(MARGIN + first, width),
+                *(_wrap_line(2 * MARGIN + second, width) if second else []),
             ]
             continue
-        lead, *more = _broken(second, width - at)
+        lead, *more = _wrap_line(second, width - column)
         rows.append((MARGIN + set_cell_size(first, left + GAP) + lead).rstrip())
-        rows += [" " * at + row for row in more]
+        rows += [" " * column + row for row in more]
     return "\n".join(rows)
 
 
-def _broken(line: str, width: int) -> list[str]:
-    from bot.text.wrap import break_points
-
+def _wrap_line(line: str, width: int) -> list[str]:
     words = line.lstrip(" ")
     margin = line[: len(line) - len(words)]
-    at = [0, *break_points(words, max(width - len(margin), 1)), len(words)]
-    return [margin + words[start:end].rstrip(" ") for start, end in pairwise(at)]
+    bounds = [0, *break_points(words, max(width - len(margin), 1)), len(words)]
+    return [margin + words[start:end].rstrip(" ") for start, end in pairwise(bounds)]

@@ -1,25 +1,30 @@
-"""Reads what the user types: one prompt at a time, of as many lines as it has."""
+"""The `>>>` prompt: reads one prompt at a time, which may have several lines."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
-from bot.repl.key_bindings import key_bindings, unquote
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application.current import create_app_session
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.completion import Completer
+from prompt_toolkit.enums import EditingMode
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.input import Input
+from prompt_toolkit.output import Output
+from prompt_toolkit.output.plain_text import PlainTextOutput
+from prompt_toolkit.styles import Style
+
+from bot.repl.key_bindings import key_bindings, strip_quotes
 from bot.settings import paths
 from bot.text.sanitise import mend
 
-if TYPE_CHECKING:
-    from prompt_toolkit.completion import Completer
-    from prompt_toolkit.formatted_text import StyleAndTextTuples
-    from prompt_toolkit.history import History
-    from prompt_toolkit.input import Input
-    from prompt_toolkit.output import Output
-
-DUMB = ("dumb", "unknown")
-"""Values of $TERM for terminals that know no codes."""
+DUMB_TERMINALS = ("dumb", "unknown")
+"""Values of $TERM for terminals that understand no escape sequences."""
 CONTINUATION = "... "
 HINT = "  Ctrl-D leaves."
 STYLE = {
@@ -30,12 +35,11 @@ STYLE = {
 }
 
 
-class Line:
+class LineEditor:
     """The `>>>` prompt.
 
-    `say` tells the user a line; `bar` returns the bottom bar; with `suggest` earlier prompts are
-    suggested while one types. `keys` and `screen` are the process's
-    own terminal unless given.
+    `say` shows the user a line; `bar` returns the bottom bar; with `suggest`, earlier prompts are
+    suggested while the user types. `terminal_in` and `terminal_out` replace the process's terminal.
     """
 
     def __init__(
@@ -46,14 +50,9 @@ class Line:
         bar: Callable[[], StyleAndTextTuples] | None = None,
         suggest: bool = True,
         vi: bool = False,
-        keys: Input | None = None,
-        screen: Output | None = None,
+        terminal_in: Input | None = None,
+        terminal_out: Output | None = None,
     ) -> None:
-        from prompt_toolkit import PromptSession
-        from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
-        from prompt_toolkit.enums import EditingMode
-        from prompt_toolkit.styles import Style
-
         self._say = say
         self._session: PromptSession[str] = PromptSession(
             history=_history(),
@@ -70,24 +69,24 @@ class Line:
             style=Style.from_dict(STYLE),
             reserve_space_for_menu=4 if completer else 0,
             tempfile_suffix=".md",
-            input=keys,
-            output=screen,
+            input=terminal_in,
+            output=terminal_out,
         )
 
     @property
-    def keys(self) -> Input:
+    def input(self) -> Input:
         """The keyboard."""
         return self._session.input
 
     @property
-    def screen(self) -> Output:
+    def output(self) -> Output:
         """The window."""
         return self._session.output
 
     async def read(self, draft: str = "") -> str | None:
-        """Return the next prompt, None at the end of input. Blank lines are passed over.
+        """Return the next prompt that is not blank, None at the end of input.
 
-        `draft` stands in the line to begin with.
+        `draft` is in the line to begin with.
         """
         while True:
             try:
@@ -100,53 +99,63 @@ class Line:
                 self._say(HINT)
                 draft = ""
                 continue
-            # Bytes that are no UTF-8 come as lone surrogates, which nothing can write.
-            text = unquote(mend(text))
+            # Bytes that are not UTF-8 come as lone surrogates, which cannot be written anywhere.
+            text = strip_quotes(mend(text))
             if text.strip():
                 return text
             draft = ""
 
 
 @contextmanager
-def without_codes(out: TextIO) -> Iterator[None]:
-    """Have prompts write plain text only while the block runs, where the terminal knows nothing else."""
-    if os.environ.get("TERM", "").lower() not in DUMB:
+def plain_output_on_dumb_terminal(out: TextIO) -> Iterator[None]:
+    """Have prompts write plain text in this block, if the terminal understands nothing else."""
+    if os.environ.get("TERM", "").lower() not in DUMB_TERMINALS:
         yield
         return
-    from prompt_toolkit.application.current import create_app_session
-    from prompt_toolkit.output.plain_text import PlainTextOutput
-
     with create_app_session(output=PlainTextOutput(out)):
         yield
 
 
+class _SharedHistory(FileHistory):
+    """The file of prompts that all windows share, read again for each prompt."""
+
+    def __init__(self, filename: str) -> None:
+        super().__init__(filename)
+        self._newest_first: list[str] = []
+
+    async def load(self) -> AsyncGenerator[str, None]:
+        """Yield the prompts, newest first, those of other windows among them."""
+        self._newest_first = list(self.load_history_strings())
+        for string in self._newest_first:
+            yield string
+
+    def get_strings(self) -> list[str]:
+        """Return the prompts, oldest first."""
+        return self._newest_first[::-1]
+
+    def append_string(self, string: str) -> None:
+        """Add a prompt."""
+        self._newest_first.insert(0, string)
+        self.store_string(string)
+
+    def load_history_strings(self) -> Iterable[str]:
+        """Return the prompts, newest first; none when the file cannot be read."""
+        try:
+            return list(super().load_history_strings())
+        except OSError:
+            return []
+
+    def store_string(self, string: str) -> None:
+        """Write a prompt to the file, if that is possible: the disk may be full."""
+        with suppress(OSError):
+            super().store_string(mend(string))
+
+
 def _history() -> History:
-    """Return the history that all windows share; one in memory where no file can be written."""
-    from prompt_toolkit.history import FileHistory, InMemoryHistory
-
-    class SharedHistory(FileHistory):
-        """Read anew for each prompt, so that what another window asked is there too."""
-
-        async def load(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - prompt_toolkit's own
-            self._loaded = False
-            async for text in super().load():
-                yield text
-
-        def load_history_strings(self) -> Iterable[str]:
-            """Return the prompts, newest first; none when the file cannot be read."""
-            try:
-                return list(super().load_history_strings())
-            except OSError:
-                return []
-
-        def store_string(self, string: str) -> None:
-            """Keep a prompt; a full disk is no reason to stop."""
-            with suppress(OSError):
-                super().store_string(mend(string))
-
+    """Return the history of all windows; one in memory when its file cannot be written."""
     file = paths.prompt_history_file()
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(file, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
-        return SharedHistory(str(file))
+        return _SharedHistory(str(file))
     return InMemoryHistory()

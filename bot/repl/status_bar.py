@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+
 from bot.method.context import estimate_tokens
 from bot.text.names import short_name
 from bot.text.numbers import compact, money
 from bot.text.sanitise import one_line
+from bot.text.wrap import cut_cells
 
 if TYPE_CHECKING:
     from prompt_toolkit.formatted_text import StyleAndTextTuples
@@ -15,47 +18,41 @@ if TYPE_CHECKING:
     from bot.repl.chat_context import ChatContext
 
 HELP = "/help"
-_BETWEEN = " · "
+_SEPARATOR = " · "
 _TITLE, _SHORTEST_TITLE = 24, 6
 _WIDE = 60
-"""Cells from which on there is always room for the way to the help."""
+"""From this width on, "/help" is always shown."""
 
 
-def bar(chat: ChatContext, width: int) -> StyleAndTextTuples:
-    """Return the bar for a window of `width` cells: what matters least is left out where it is narrow."""
-    from rich.cells import cell_len
-
-    log_sink = len(HELP) + 2 if width >= _WIDE else 0
-    shown = _BETWEEN.join(_chosen(chat, width - 2 - log_sink))
-    gap = width - 2 - cell_len(shown) - len(HELP)
+def status_bar(chat: ChatContext, width: int) -> StyleAndTextTuples:
+    """Return the bar for a window of `width` cells; in a narrow one the less important parts are left out."""
+    reserved = len(HELP) + 2 if width >= _WIDE else 0
+    text = _SEPARATOR.join(_fitting_parts(chat, width - 2 - reserved))
+    gap = width - 2 - cell_len(text) - len(HELP)
     end = " " * gap + HELP if gap > 1 else ""
-    return [("class:bottom-toolbar.text", f" {shown}{end}")]
+    return [("class:bottom-toolbar.text", f" {text}{end}")]
 
 
-def _chosen(chat: ChatContext, width: int) -> list[str]:
+def _fitting_parts(chat: ChatContext, width: int) -> list[str]:
     """Return the parts that fit into `width` cells, in the order in which they are shown."""
-    from rich.cells import cell_len
-
-    from bot.text.wrap import cut_cells
-
-    left = width + len(_BETWEEN)
-    kept: dict[int, str] = {}
-    for place, part in _by_weight(chat):
-        if place == _CONVERSATION:
-            room_left = min(_TITLE, left - len(_BETWEEN))
-            part = cut_cells(part, room_left) if room_left >= _SHORTEST_TITLE else part  # noqa: PLW2901 - the same part, cut
-        cost = cell_len(part) + len(_BETWEEN)
-        if cost <= left:
-            left -= cost
-            kept[place] = part
-    return [kept[place] for place in sorted(kept)]
+    left = width + len(_SEPARATOR)
+    fitting: dict[int, str] = {}
+    for position, part in _parts_by_priority(chat):
+        if position == _CONVERSATION:
+            longest = min(_TITLE, left - len(_SEPARATOR))
+            part = cut_cells(part, longest) if longest >= _SHORTEST_TITLE else part  # noqa: PLW2901 - the same part, cut
+        needed = cell_len(part) + len(_SEPARATOR)
+        if needed <= left:
+            left -= needed
+            fitting[position] = part
+    return [fitting[position] for position in sorted(fitting)]
 
 
 _PRESET, _MIXTURE, _FILES, _CONVERSATION, _CONTEXT, _COST = range(6)
 
 
-def _by_weight(chat: ChatContext) -> list[tuple[int, str]]:
-    """Return (place in the bar, text) of every part, the weightiest first."""
+def _parts_by_priority(chat: ChatContext) -> list[tuple[int, str]]:
+    """Return (position in the bar, text) of every part, the most important first."""
     plan, settings = chat.session.mixture.plan, chat.settings
     slots = max((len(layer) for layer in plan.layers), default=0)
     rounds = f" × {len(plan.layers)}" if len(plan.layers) > 1 else ""
@@ -70,7 +67,7 @@ def _by_weight(chat: ChatContext) -> list[tuple[int, str]]:
         (_PRESET, settings.preset.name),
         (_CONVERSATION, one_line(conversation.title) if conversation else "new conversation"),
     ]
-    return [(place, text) for place, text in parts if text]
+    return [(position, text) for position, text in parts if text]
 
 
 def _cost(chat: ChatContext) -> str:

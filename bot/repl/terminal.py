@@ -1,9 +1,9 @@
-"""The terminal as a chat holds it from beginning to end: its mode, its size, what was typed early.
+"""The terminal during a chat: its mode, its size, and what was typed before the first prompt.
 
-While no prompt is open nobody edits a line. Left alone, the terminal would then echo what is typed
-into the middle of a reply, turn Enter into Ctrl-J, and end the program at Ctrl-C. So it is held in
-a mode of ours all the time, and given back for the editor and the shell. What the keys mean is
-`keys` (at the prompt) and `keyboard` (during a turn).
+Between two prompts the terminal would echo what is typed into the middle of a reply, turn Enter into
+Ctrl-J, and end the program at Ctrl-C. So the chat keeps it in another mode all the time, and restores
+the original one for the editor and the shell. What the keys do is in `key_bindings` (at the prompt)
+and in `turn_keyboard` (during a turn).
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from select import select
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-if TYPE_CHECKING:
-    from prompt_toolkit.input import Input
-    from prompt_toolkit.output import Output
+from prompt_toolkit.input import Input
+from prompt_toolkit.input.typeahead import store_typeahead
+from prompt_toolkit.input.vt100_parser import Vt100Parser
+from prompt_toolkit.key_binding import KeyPress
+from prompt_toolkit.output import Output
+from prompt_toolkit.utils import is_dumb_terminal
 
 try:
     import termios
@@ -25,105 +29,103 @@ except ImportError:  # Windows: its console has no such modes
     termios = None  # type: ignore[assignment]  # there is no stub for "not there"
 
 Mode = list[Any]
-"""What termios calls the attributes: [iflag, oflag, cflag, lflag, …]."""
+"""The attributes of termios: [iflag, oflag, cflag, lflag, …]."""
 
 _INPUT, _LOCAL = 0, 3
 _WIDTH = 80
 
 
 class Terminal:
-    """Holds the terminal at `descriptor` as a context manager; None, or no terminal there: nothing to hold.
+    """Sets the mode of the terminal at `descriptor` for a block; does nothing if that is no terminal.
 
-    `keys` and `screen` are there once `attach` has been called.
+    `input` and `output` are set by `attach`.
     """
 
     def __init__(self, descriptor: int | None = None) -> None:
         self._descriptor = descriptor
-        self._found: Mode | None = None
-        self._early = ""
-        self.keys: Input | None = None
-        self.screen: Output | None = None
+        self._original_mode: Mode | None = None
+        self._typed_early = ""
+        self.input: Input | None = None
+        self.output: Output | None = None
 
     def __enter__(self) -> Self:
-        """Switch off echo and line editing; Ctrl-C still is a signal while the program opens."""
-        self._found = self._mode()
-        if self._found is not None:
-            self._take(_without_lines(self._found, signals=True))
-            self._early = self._queued()
+        """Switch off echo and line editing; Ctrl-C remains a signal until `attach`."""
+        self._original_mode = self._get_mode()
+        if self._original_mode is not None:
+            self._set_mode(_raw_mode(self._original_mode, signals=True))
+            self._typed_early = self._read_typed_early()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the terminal as it was found."""
-        self._take(self._found)
+        """Restore the original mode."""
+        self._set_mode(self._original_mode)
 
-    def attach(self, keys: Input, screen: Output) -> None:
-        """Be ready for prompts: Ctrl-C is a key from now on; what was typed early begins the first."""
-        self.keys, self.screen = keys, screen
-        if self._found is not None:
-            self._take(_without_lines(self._found, signals=False))
-        self._keep(self._early)
-        self._early = ""
+    def attach(self, input_: Input, output: Output) -> None:
+        """Make Ctrl-C a key like others, and begin the first prompt with what was typed before it."""
+        self.input, self.output = input_, output
+        if self._original_mode is not None:
+            self._set_mode(_raw_mode(self._original_mode, signals=False))
+        self._put_before_prompt(self._typed_early)
+        self._typed_early = ""
 
     @property
     def width(self) -> int:
         """The window's width in cells."""
-        return self.screen.get_size().columns if self.screen else _WIDTH
+        return self.output.get_size().columns if self.output else _WIDTH
 
     @property
-    def bare(self) -> bool:
-        """Whether it understands no codes, so that none may be sent."""
-        from prompt_toolkit.utils import is_dumb_terminal
-
-        return self.screen is None or is_dumb_terminal()
+    def is_dumb(self) -> bool:
+        """Whether it understands no escape sequences."""
+        return self.output is None or is_dumb_terminal()
 
     def clear(self) -> None:
         """Clear the window."""
-        if self.screen is not None and not self.bare:
-            self.screen.erase_screen()
-            self.screen.cursor_goto(0, 0)
-            self.screen.flush()
+        if self.output is not None and not self.is_dumb:
+            self.output.erase_screen()
+            self.output.cursor_goto(0, 0)
+            self.output.flush()
 
     @contextmanager
-    def pasting(self) -> Iterator[None]:
-        """Have pasted text come in one piece while the block runs, as at the prompt."""
-        if self.screen is None or self.bare:
+    def bracketed_paste(self) -> Iterator[None]:
+        """Receive pasted text in one piece while the block runs, as at the prompt."""
+        if self.output is None or self.is_dumb:
             yield
             return
-        self.screen.enable_bracketed_paste()
-        self.screen.flush()
+        self.output.enable_bracketed_paste()
+        self.output.flush()
         try:
             yield
         finally:
-            self.screen.disable_bracketed_paste()
-            self.screen.flush()
+            self.output.disable_bracketed_paste()
+            self.output.flush()
 
     @contextmanager
     def released(self) -> Iterator[None]:
-        """Give the terminal back as it was found while the block runs."""
-        held = self._mode()
-        self._take(self._found)
+        """Restore the original mode while the block runs."""
+        before = self._get_mode()
+        self._set_mode(self._original_mode)
         try:
             yield
         finally:
-            self._take(held)
+            self._set_mode(before)
 
     def suspend(self) -> None:
-        """Stop the program and its workers until the shell's `fg`; nothing without job control."""
+        """Stop the program and its workers until the shell's `fg`; does nothing without job control."""
         stop = getattr(signal, "SIGTSTP", None)
-        if stop is None or self._found is None:
+        if stop is None or self._original_mode is None:
             return
         with self.released():
-            if self.screen is not None and not self.bare:
-                self.screen.disable_bracketed_paste()
-                self.screen.flush()
+            if self.output is not None and not self.is_dumb:
+                self.output.disable_bracketed_paste()
+                self.output.flush()
             os.kill(0, stop)
-            if self.screen is not None and not self.bare:
-                self.screen.enable_bracketed_paste()
-                self.screen.flush()
+            if self.output is not None and not self.is_dumb:
+                self.output.enable_bracketed_paste()
+                self.output.flush()
 
-    def _mode(self) -> Mode | None:
+    def _get_mode(self) -> Mode | None:
         if termios is None or self._descriptor is None:
             return None
         try:
@@ -131,20 +133,18 @@ class Terminal:
         except termios.error:
             return None
 
-    def _take(self, mode: Mode | None) -> None:
+    def _set_mode(self, mode: Mode | None) -> None:
         if mode is None or self._descriptor is None:
             return
         with suppress(termios.error):  # the window is gone
             termios.tcsetattr(self._descriptor, termios.TCSANOW, mode)
 
-    def _queued(self) -> str:
-        """Return what was typed before the terminal was ours.
+    def _read_typed_early(self) -> str:
+        """Return what was typed before the mode was set.
 
-        It went through the terminal's own line editing, which made Ctrl-J of every Enter, and an
-        end of file, kept as a NUL, of Ctrl-D.
+        It has been through the terminal's line editing, which turns Enter into Ctrl-J, and Ctrl-D into
+        an end of file that is read as a NUL.
         """
-        from select import select
-
         typed = b""
         with suppress(OSError):
             while self._descriptor is not None and select([self._descriptor], [], [], 0)[0]:
@@ -154,24 +154,20 @@ class Terminal:
                     break
         return typed.decode(errors="replace").replace("\n", "\r").replace("\0", "\x04")
 
-    def _keep(self, typed: str) -> None:
-        """Have the first prompt begin with what was typed."""
-        if not typed or self.keys is None:
+    def _put_before_prompt(self, typed: str) -> None:
+        """Put what was typed into the first prompt."""
+        if not typed or self.input is None:
             return
-        from prompt_toolkit.input.typeahead import store_typeahead
-        from prompt_toolkit.input.vt100_parser import Vt100Parser
-        from prompt_toolkit.key_binding import KeyPress
-
         presses: list[KeyPress] = []
         parser = Vt100Parser(presses.append)
         parser.feed(typed)
         parser.flush()
-        store_typeahead(self.keys, presses)
+        store_typeahead(self.input, presses)
 
 
-def _without_lines(found: Mode, *, signals: bool) -> Mode:
-    """Return a mode without echo and line editing, in which Enter is not made Ctrl-J."""
-    mode = [*found[:-1], list(found[-1])]
+def _raw_mode(original: Mode, *, signals: bool) -> Mode:
+    """Return a mode without echo and line editing, in which Enter does not become Ctrl-J."""
+    mode = [*original[:-1], list(original[-1])]
     off = termios.ECHO | termios.ICANON | termios.IEXTEN | (0 if signals else termios.ISIG)
     mode[_LOCAL] &= ~off
     mode[_INPUT] &= ~(termios.ICRNL | termios.INLCR | termios.IGNCR | termios.IXON)

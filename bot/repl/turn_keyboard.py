@@ -1,4 +1,4 @@
-"""The keyboard while a turn runs: Ctrl-C, Ctrl-O, Ctrl-Z; all else is kept for the next prompt."""
+"""The keyboard while a turn runs: Ctrl-C, Ctrl-O, Ctrl-Z; other keys are kept for the next prompt."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
+from prompt_toolkit.key_binding import KeyPress
+from prompt_toolkit.keys import Keys
+
 from bot.events import AggregatorStarted, Event, Notice, RoundStarted
 
 if TYPE_CHECKING:
-    from prompt_toolkit.key_binding import KeyPress
-
     from bot.method.mixture import CancelToken
     from bot.render.view import View
     from bot.repl.terminal import Terminal
@@ -18,65 +20,61 @@ if TYPE_CHECKING:
 NOT_WAITING = "Not waiting any longer: the reply is made from what is there."
 
 
-class Keyboard:
-    """Listens during one turn. A terminal without keys (a pipe) leaves only Ctrl-C's signal."""
+class TurnKeyboard:
+    """Reads keys during one turn; without a keyboard, Ctrl-C is only a signal."""
 
     def __init__(self, terminal: Terminal, cancel_token: CancelToken, view: View) -> None:
         self._terminal, self._cancel_token, self._view = terminal, cancel_token, view
         self._typed: list[KeyPress] = []
         self._last_round = self._replying = self._over = False
 
-    def follow(self, event: Event) -> None:
-        """Learn how far the turn is: a Ctrl-C means something else once the aggregator was asked."""
+    def handle_event(self, event: Event) -> None:
+        """Note how far the turn is, because Ctrl-C does something else once the aggregator was asked."""
         if isinstance(event, RoundStarted):
             self._last_round = event.round == event.rounds
         elif isinstance(event, AggregatorStarted):
             self._replying = True
 
     def interrupt(self) -> None:
-        """Take a Ctrl-C: first stop waiting for references; then, or in the reply, stop the turn."""
+        """Handle Ctrl-C: first stop waiting for references; then, or during the reply, stop the turn."""
         if self._replying or self._cancel_token.round_cut:
             self._cancel_token.stop()
             return
         self._cancel_token.cut_round()
         if self._last_round:
-            # In a round before the last, the mixture says that it leaves out the others.
+            # In an earlier round, the mixture itself says whom it leaves out.
             self._view.handle_event(Notice(NOT_WAITING))
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Read keys while the block runs; afterwards what was typed waits for the prompt."""
-        keys = self._terminal.keys
-        if keys is None:
+        """Read keys while the block runs; other typed keys are put into the next prompt."""
+        keyboard = self._terminal.input
+        if keyboard is None:
             yield
             return
-        from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
-
-        # What was typed ahead of this turn, while the prompt before was being taken in.
-        self._take(get_typeahead(keys))
+        # What was typed after the prompt and before this turn.
+        self._handle_keys(get_typeahead(keyboard))
         try:
             with ExitStack() as stack:
-                stack.enter_context(keys.raw_mode())
-                stack.enter_context(self._terminal.pasting())
-                stack.enter_context(keys.attach(self._read))
+                stack.enter_context(keyboard.raw_mode())
+                stack.enter_context(self._terminal.bracketed_paste())
+                stack.enter_context(keyboard.attach(self._read))
                 yield
         finally:
             self._over = True
             self._read()
-            self._take(keys.flush_keys())
-            store_typeahead(keys, self._typed)
+            self._handle_keys(keyboard.flush_keys())
+            store_typeahead(keyboard, self._typed)
 
     def _read(self) -> None:
-        keys = self._terminal.keys
-        if keys is not None and not keys.closed:
-            self._take(keys.read_keys())
+        keyboard = self._terminal.input
+        if keyboard is not None and not keyboard.closed:
+            self._handle_keys(keyboard.read_keys())
 
-    def _take(self, presses: list[KeyPress]) -> None:
-        from prompt_toolkit.keys import Keys
-
+    def _handle_keys(self, presses: list[KeyPress]) -> None:
         for press in presses:
             if self._over and press.key in {Keys.ControlC, Keys.ControlO, Keys.ControlZ}:
-                continue  # meant for a turn that is over by now
+                continue  # meant for a turn that has ended
             if press.key == Keys.ControlC:
                 self.interrupt()
             elif press.key == Keys.ControlO:

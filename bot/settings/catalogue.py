@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bot.settings import paths
 from bot.settings.files import Section, read_toml
+from bot.settings.user_file import read_user_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,8 +102,6 @@ class Catalogue:
 
 def load_catalogue(environ: Mapping[str, str] = os.environ, config_file: Path | None = None) -> Catalogue:
     """Return the catalogue without the rest of the settings. ConfigError for a mistake in config.toml."""
-    from bot.settings.user_file import read_user_file
-
     return Catalogue(read_user_file(config_file or paths.config_file(environ)).models)
 
 

@@ -9,6 +9,7 @@ file is valid with it is checked when it is written (`bot.settings.edit`).
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,8 +102,6 @@ def _option(key: Key) -> Option:
 
 def _quoted(rest: str) -> tuple[str, ...]:
     """Split a name that is written as in TOML, with quotation marks; () when there are none in it."""
-    import tomllib
-
     if not {'"', "'"}.intersection(rest):
         return ()
     try:

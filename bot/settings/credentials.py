@@ -14,11 +14,15 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import tomllib
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bot.errors import ConfigError, KeyMissingError
+from bot.settings.files import replace_file
 from bot.text.numbers import duration
 
 if TYPE_CHECKING:
@@ -136,8 +140,6 @@ class KeyFile:
 
     def _read(self) -> dict[str, str | None]:
         """Return the keys in the file by endpoint; None for a key that is in the keyring."""
-        import tomllib
-
         try:
             with self.path.open("rb") as file:
                 if os.name == "posix" and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
@@ -168,8 +170,6 @@ class KeyFile:
     def _write(self, name: str, entry: dict[str, object] | None) -> None:
         import tomlkit
 
-        from bot.settings.files import replace_file
-
         try:
             document = tomlkit.parse(self.path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
@@ -185,8 +185,6 @@ class KeyFile:
 
 def _keyring() -> Any:
     """Return the package `keyring`; KeyringError when it is not installed."""
-    from importlib import import_module
-
     try:
         return import_module("keyring")
     except ImportError:
@@ -209,8 +207,6 @@ def _delete(name: str) -> None:
 
 def _delete_if_possible(name: str) -> None:
     """Delete a key that has moved to the file from the keyring, if that is possible."""
-    from contextlib import suppress
-
     with suppress(KeyringError):
         _use_keyring(lambda: _delete(name))
 

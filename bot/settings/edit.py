@@ -10,12 +10,16 @@ read either. What the values mean is the readers' matter.
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import tomlkit
 
 from bot.errors import ConfigError, UsageError
 from bot.settings.files import error_reason, replace_file, temporary_beside, toml_key
 from bot.settings.paths import HOME_VARIABLE
+from bot.settings.resolve import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,8 +60,6 @@ def change_config(file: Path, changes: Mapping[Key, object]) -> str:
 
 def read_config(file: Path) -> str:
     """Return the file's text, "" when there is none. ConfigError when it is not TOML."""
-    import tomllib
-
     try:
         text = file.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
         tomllib.loads(text)
@@ -76,8 +78,6 @@ def read_config(file: Path) -> str:
 
 def problem_with(file: Path, text: str) -> UsageError | None:
     """Return the error of reading config.toml with this text, None when there is none."""
-    from bot.settings.resolve import resolve
-
     # In the same folder, because the settings refer to files beside config.toml.
     with temporary_beside(file) as trial:
         trial.write_text(text, encoding="utf-8")
@@ -90,16 +90,10 @@ def problem_with(file: Path, text: str) -> UsageError | None:
 
 def is_set(file: Path, key: Key) -> bool:
     """Whether the file has this key."""
-    import tomllib
-
     return _holds(tomllib.loads(read_config(file)), key)
 
 
 def _changed(text: str, key: Key, value: object) -> str:
-    import tomllib
-
-    import tomlkit
-
     there = _holds(tomllib.loads(text), key)
     if not there:
         return text if value is None else _added(text, key, value)
@@ -134,10 +128,6 @@ def _remove(table: Any, key: Key) -> None:
 
 def _added(text: str, key: Key, value: object) -> str:
     """Add a value whose key is not there yet."""
-    import tomllib
-
-    import tomlkit
-
     *outer, name = key
     if isinstance(value, dict):
         lines = "".join(_line(inner, item) for inner, item in value.items())
@@ -160,8 +150,6 @@ def _added(text: str, key: Key, value: object) -> str:
 
 
 def _line(name: str, value: object) -> str:
-    import tomlkit
-
     return f"{toml_key(name)} = {tomlkit.item(value).as_string()}\n"
 
 
@@ -190,8 +178,6 @@ def _inserted(text: str, table: _Table, line: str) -> str:
 
 def _tables(text: str) -> Iterator[_Table]:
     """Yield the lines above the first table, and then each [table]."""
-    import tomllib
-
     marks: list[tuple[Key, int, int]] = [((), 0, 0)]
     for found in _HEADER.finditer(text):
         end = text.find("\n", found.start()) + 1 or len(text)

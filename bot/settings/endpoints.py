@@ -7,6 +7,7 @@ config.toml.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -129,8 +130,6 @@ def is_loopback(host: str) -> bool:
         return True
     if not (name[:1].isdigit() or ":" in name):
         return False
-    import ipaddress  # takes 5 ms of the start, which a service with a name does not need
-
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:

@@ -10,6 +10,7 @@ import os
 import re
 import stat
 import tempfile
+import tomllib
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,8 +33,6 @@ def read_toml(path: Path, *, optional: bool = False) -> dict[str, object]:
 
     ConfigError when it cannot be read or is not TOML.
     """
-    import tomllib
-
     try:
         return tomllib.loads(_text(path))
     except OSError as problem:

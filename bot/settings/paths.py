@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from platformdirs import user_config_path, user_data_path
+
 from bot.errors import MoaError
 
 if TYPE_CHECKING:
@@ -38,8 +40,6 @@ def config_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder of config.toml, aggregate.md and presets/."""
     if folder := home(environ):
         return folder
-    from platformdirs import user_config_path
-
     return user_config_path(_NAME, appauthor=False)
 
 
@@ -47,8 +47,6 @@ def data_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder of conversations, logs and the prompt's history."""
     if folder := home(environ):
         return folder
-    from platformdirs import user_data_path
-
     return user_data_path(_NAME, appauthor=False)
 
 

@@ -15,6 +15,7 @@ from bot.settings import paths
 from bot.settings.endpoints import DEMO, read_endpoints
 from bot.settings.files import Section, read_toml
 from bot.settings.preset import Preset, read_preset
+from bot.settings.user_file import read_user_file
 from bot.text.nearest import did_you_mean
 
 if TYPE_CHECKING:
@@ -78,8 +79,6 @@ def list_presets(
     environ: Mapping[str, str] = os.environ, config_file: Path | None = None
 ) -> tuple[Preset, ...]:
     """Return every preset there is, the default first. ConfigError for a mistake in one."""
-    from bot.settings.user_file import read_user_file
-
     user = read_user_file(config_file or paths.config_file(environ))
     return load_presets(user, read_endpoints(user.endpoints, environ)).all()
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bot.settings.endpoints import SHIPPED, TOGETHER, EndpointConfig, endpoint_with_key, unknown_endpoint
 from bot.settings.options import BY_NAME
+from bot.settings.presets import retired
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -154,8 +155,6 @@ class Settings:
 
     def notices(self) -> tuple[str, ...]:
         """Return what the user should know before the first prompt, in sentences."""
-        from bot.settings.presets import retired
-
         # A service at another address may still serve what Together no longer does.
         elsewhere = self.endpoints[TOGETHER].source != SHIPPED
         if elsewhere or not (self._from_preset("aggregator") or self._from_preset("reference_models")):

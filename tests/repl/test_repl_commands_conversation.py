@@ -29,11 +29,11 @@ async def test_command_help(service: Service) -> None:
         assert max(map(len, page.split("\n"))) <= 80
         assert await talk.enter("/help retry") == (
             "  /retry [AGGREGATOR]\n"
-            "    Ask the last prompt again, once with another aggregator if you name one.\n"
+            "    Ask the last prompt again, this time with AGGREGATOR if you name one.\n"
             "\n"
-            "    The earlier reply is taken back out of the conversation."
+            "    The earlier reply is removed from the conversation."
         )
-        assert await talk.enter("/? /exit") == "  /exit, /quit, /bye\n    Leave (as Ctrl-D does)."
+        assert await talk.enter("/? /exit") == "  /exit, /quit, /bye\n    Leave the chat, as Ctrl-D does."
 
 
 @pytest.mark.parametrize("name", ["exit", "quit", "bye"])
@@ -108,7 +108,7 @@ async def test_retry_after_a_failure(service: Service) -> None:
 async def test_command_undo(service: Service) -> None:
     """Prompt and reply are out of the conversation, and the prompt stands in the line again."""
     async with chatting() as talk:
-        assert await talk.enter("/undo") == "There is nothing to take back."
+        assert await talk.enter("/undo") == "There is nothing to undo."
         await talk.enter("one")
         await talk.enter("two")
         await talk.enter("/undo")
@@ -135,7 +135,7 @@ async def test_command_edit(service: Service, editor: Path) -> None:
     """What the editor saves stands in the line; it begins with the words given, else with the last prompt."""
     async with chatting() as talk:
         said = await talk.enter("/edit some words")
-        assert said == "  Enter asks it.\n>>> from the editor\n... in two lines"
+        assert said == "  Press Enter to ask it.\n>>> from the editor\n... in two lines"
         await talk.shows("... in two lines")
         assert (editor / "given").read_text() == "some words"
         await talk.keys("\r")
@@ -164,7 +164,7 @@ async def test_command_file(service: Service, tmp_path: Path) -> None:
     async with chatting(width=200) as talk:
         assert await talk.enter("/file") == "  Nothing is attached."
         said = await talk.enter(f"/file '{tmp_path}/my notes.txt'")
-        assert said == "  my notes.txt: 2 lines, about 5 tokens, goes along with the next prompt"
+        assert said == "  my notes.txt: 2 lines, about 5 tokens, attached to the next prompt"
         assert "1 attached" in await talk.bar()
         assert await talk.enter("/attach") == "  Attached: my notes.txt"
         await talk.enter("sum up")

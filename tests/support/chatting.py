@@ -24,7 +24,7 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
 from bot.errors import ExitCode
-from bot.repl import chat
+from bot.repl import run_chat
 
 
 def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -176,7 +176,7 @@ async def chatting(
         screen.locate = talk.locate
         talk.out = out
         talk.task = asyncio.ensure_future(
-            chat(
+            run_chat(
                 lambda changes: load_settings({**(given or {}), **changes}),
                 streams,
                 terminal_in=keys,

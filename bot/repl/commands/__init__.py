@@ -1,13 +1,13 @@
 """Slash commands: one decorated table, from which help, completion and the documentation are made.
 
 registry        the table, and running a command by its name
-conversation    what was said and what comes next
+conversation    start, continue, undo, attach, store and export
 mixture         who answers, and how
 replies         looking at a reply and where it came from
 """
 
 # Imported in the order of the help page: each adds its commands to the table.
-from bot.repl.commands import conversation, mixture, replies
-from bot.repl.commands.registry import COMMANDS, KEYS, Command, Quit, find, run_command
+from bot.repl.commands import conversation, mixture, replies  # noqa: F401 - imported for that
+from bot.repl.commands.registry import COMMANDS, KEYS, Quit, run_command
 
-__all__ = ["COMMANDS", "KEYS", "Command", "Quit", "conversation", "find", "mixture", "replies", "run_command"]
+__all__ = ["COMMANDS", "KEYS", "Quit", "run_command"]

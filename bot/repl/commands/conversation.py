@@ -1,4 +1,4 @@
-"""Commands about the conversation: what was said, and what comes next."""
+"""Commands about the conversation: start, continue, undo, attach, store and export."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.app.attachments import read_text
+from bot.app.editor import edit_text
 from bot.errors import StoreError, UsageError
+from bot.method.context import estimate_tokens
 from bot.repl.command_syntax import split_arguments
-from bot.repl.commands.registry import COMMANDS, KEYS, Quit, command, find
+from bot.repl.commands.registry import COMMANDS, KEYS, Quit, command, find_command
 from bot.text.numbers import plural
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 async def _help(chat: ChatContext, argument: str) -> None:
     """Show the commands and keys, or what one of them does."""
     if argument:
-        entry = find(argument.removeprefix("/"))
+        entry = find_command(argument.removeprefix("/"))
         names = ", ".join(f"/{name}" for name in entry.names)
         chat.say(f"  {names} {entry.arguments}".rstrip())
         for line in cleandoc(entry.run.__doc__ or "").splitlines():
@@ -36,13 +38,13 @@ async def _help(chat: ChatContext, argument: str) -> None:
 
 @command("exit", "quit", "bye")
 async def _exit(chat: ChatContext, argument: str) -> None:  # noqa: ARG001 - every command takes one
-    """Leave (as Ctrl-D does)."""
+    """Leave the chat, as Ctrl-D does."""
     raise Quit
 
 
 @command("new")
 async def _new(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
-    """Begin a new conversation."""
+    """Start a new conversation."""
     chat.session.clear()
     chat.result, chat.prompt = None, ""
     chat.say("  A new conversation.")
@@ -50,16 +52,16 @@ async def _new(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
 
 @command("clear")
 async def _clear(chat: ChatContext, argument: str) -> None:
-    """Begin a new conversation on a clean screen."""
+    """Start a new conversation on a clear screen."""
     chat.terminal.clear()
     await _new(chat, argument)
 
 
 @command("retry", arguments="[AGGREGATOR]", completes="models")
 async def _retry(chat: ChatContext, argument: str) -> None:
-    """Ask the last prompt again, once with another aggregator if you name one.
+    """Ask the last prompt again, this time with AGGREGATOR if you name one.
 
-    The earlier reply is taken back out of the conversation.
+    The earlier reply is removed from the conversation.
     """
     prompt = chat.last_prompt()
     if chat.answered:
@@ -69,36 +71,34 @@ async def _retry(chat: ChatContext, argument: str) -> None:
 
 @command("undo")
 async def _undo(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
-    """Take the last prompt and its reply back out of the conversation."""
+    """Remove the last prompt and its reply from the conversation."""
     prompt = chat.session.undo_turn()
     if prompt is None:
-        raise UsageError("There is nothing to take back.")
-    chat.offer(prompt)
+        raise UsageError("There is nothing to undo.")
+    chat.draft_prompt(prompt)
     chat.prompt, chat.result = "", None
-    chat.say("  Taken back; the prompt is in the line again.")
+    chat.say("  Undone; the prompt is in the line again.")
 
 
 @command("edit", arguments="[TEXT]")
 async def _edit(chat: ChatContext, argument: str) -> None:
-    """Write the next prompt in your editor, beginning with TEXT or with the last prompt."""
-    from bot.app.editor import edit_text
-
+    """Write the next prompt in your editor, starting with TEXT or the last prompt."""
     with chat.terminal.released():
         text = edit_text(argument or chat.prompt)
-    chat.offer(text.strip("\n") if text.strip() else "")
-    chat.say("  Enter asks it." if text.strip() else "  Nothing was written.")
+    chat.draft_prompt(text.strip("\n") if text.strip() else "")
+    chat.say("  Press Enter to ask it." if text.strip() else "  Nothing was written.")
 
 
 @command("file", "attach", arguments="[PATH …]", completes="files")
 async def _file(chat: ChatContext, argument: str) -> None:
-    """Attach text files to the next prompt; alone: list them; `-` takes them off."""
+    """Attach text files to the next prompt; without PATH, list them; `-` removes them."""
     if argument == "-":
         chat.files.clear()
     for name in split_arguments(argument) if argument != "-" else []:
         path = Path(name).expanduser()
         text = read_text(path)
         chat.files.append(path)
-        chat.say(f"  {path.name}: {_size(text)}, goes along with the next prompt")
+        chat.say(f"  {path.name}: {_size(text)}, attached to the next prompt")
     if not argument or argument == "-":
         names = ", ".join(path.name for path in chat.files)
         chat.say(f"  Attached: {names}" if names else "  Nothing is attached.")
@@ -118,7 +118,7 @@ async def _history(chat: ChatContext, argument: str) -> None:
 
 @command("search", arguments="WORDS")
 async def _search(chat: ChatContext, argument: str) -> None:
-    """Search all kept prompts and replies."""
+    """Search all stored prompts and replies."""
     from bot.history.terminal import search_text
 
     hits = _store(chat).search(argument)
@@ -126,19 +126,19 @@ async def _search(chat: ChatContext, argument: str) -> None:
         chat.say("  Nothing found.")
         return
     colour = chat.streams.stderr_is_terminal and not (chat.settings.plain or "NO_COLOR" in os.environ)
-    # Sanitised there already; what codes are in it are the search's own.
+    # It is sanitised already; its escape sequences are the search's own.
     chat.streams.say(search_text(hits, chat.terminal.width, colour=colour).rstrip("\n"))
 
 
 @command("resume", arguments="ID", completes="conversations")
 async def _resume(chat: ChatContext, argument: str) -> None:
-    """Go on with another conversation, and with its settings."""
+    """Continue another conversation, with its settings."""
     store = _store(chat)
     if not argument:
         raise UsageError("Which one? /history lists them; the first letters of an ID are enough.")
     chat.app.resume(store.conversation(argument))
     chat.session = chat.app.session()
-    chat.recall()
+    chat.load_last_turn()
 
 
 @command("rename", arguments="TITLE")
@@ -153,12 +153,12 @@ async def _rename(chat: ChatContext, argument: str) -> None:
 
 @command("fork")
 async def _fork(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
-    """Go on in a copy of this conversation; the original stays as it is."""
+    """Continue in a copy of this conversation; the original stays as it is."""
     store, identifier = _store(chat), _current(chat)
     original = store.conversation(identifier)
     copy = store.restore(replace(original, id=""), store.turns(identifier), store.all_calls(identifier))
     chat.session.conversation = copy
-    chat.say(f"  {copy.id} goes on from here; {original.id} stays as it is.")
+    chat.say(f"  Continuing in {copy.id}; {original.id} stays as it is.")
 
 
 @command("export", arguments="[markdown|json|jsonl|html] [FILE]", completes="exports")
@@ -166,9 +166,9 @@ async def _export(chat: ChatContext, argument: str) -> None:
     """Write this conversation to a file, or show it as Markdown."""
     from bot.history.exports import FORMATS, export_conversation, format_of
 
-    said = split_arguments(argument)
-    format_name = said.pop(0) if said and said[0] in FORMATS else ""
-    path = Path(" ".join(said)).expanduser() if said else None
+    words = split_arguments(argument)
+    format_name = words.pop(0) if words and words[0] in FORMATS else ""
+    path = Path(" ".join(words)).expanduser() if words else None
     store, identifier = _store(chat), _current(chat)
     text = export_conversation(store, store.conversation(identifier), format_name or format_of(path))
     if path is None:
@@ -178,7 +178,7 @@ async def _export(chat: ChatContext, argument: str) -> None:
 
 
 def write_file(chat: ChatContext, path: Path, text: str) -> None:
-    """Write a file that does not exist yet, and say so; UsageError when it does, or cannot be written."""
+    """Write a new file, and print its name; UsageError when it exists or cannot be written."""
     try:
         with path.open("x", encoding="utf-8", errors="replace") as file:
             file.write(text if text.endswith("\n") else text + "\n")
@@ -203,7 +203,5 @@ def _current(chat: ChatContext) -> str:
 
 
 def _size(text: str) -> str:
-    from bot.method.context import estimate_tokens
-
     lines = text.count("\n") + (not text.endswith("\n"))
     return f"{plural(lines, 'line')}, about {estimate_tokens(text):,} tokens"

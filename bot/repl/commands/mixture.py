@@ -1,11 +1,14 @@
-"""Commands about the mixture: who answers, and how. Each is an option of the command line."""
+"""Commands about the mixture. Each sets an option of the command line."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from bot.errors import UsageError
+from bot.render.styles import THEMES
 from bot.repl.commands.registry import command
+from bot.settings.options import BY_NAME
+from bot.settings.values import InvalidValueError, parse_text
 from bot.text.nearest import did_you_mean
 
 if TYPE_CHECKING:
@@ -14,10 +17,12 @@ if TYPE_CHECKING:
 
 @command("preset", arguments="[NAME]", completes="presets")
 async def _preset(chat: ChatContext, argument: str) -> None:
-    """Change to another preset; alone: list them."""
+    """Switch to another preset; without NAME, list them."""
     if argument:
-        # What was chosen by hand for the mixture before does not belong to another preset.
-        chat.change({"preset": argument, "aggregator": None, "reference_models": None, "rounds": None})
+        # Models and rounds that were set for the previous preset do not apply to another one.
+        chat.change_options(
+            {"preset": argument, "aggregator": None, "reference_models": None, "rounds": None}
+        )
         for notice in chat.settings.notices():
             chat.say(f"  {notice}")
         await _show_mixture(chat)
@@ -29,72 +34,70 @@ async def _preset(chat: ChatContext, argument: str) -> None:
 
 @command("model", "aggregator", arguments="[MODEL]", completes="models")
 async def _model(chat: ChatContext, argument: str) -> None:
-    """Choose the aggregator, the model that writes the reply; alone: name it."""
-    await _option(chat, "aggregator", argument)
+    """Set the aggregator, the model that writes the reply; without MODEL, show it."""
+    await _set_option(chat, "aggregator", argument)
 
 
 @command("references", arguments="[MODEL,MODEL*N …]", completes="models")
 async def _references(chat: ChatContext, argument: str) -> None:
-    """Choose the reference models; alone: name them."""
-    await _option(chat, "reference_models", ",".join(argument.replace(",", " ").split()))
+    """Set the reference models; without MODEL, show them."""
+    await _set_option(chat, "reference_models", ",".join(argument.replace(",", " ").split()))
 
 
 @command("rounds", arguments="[N]")
 async def _rounds(chat: ChatContext, argument: str) -> None:
-    """Choose how many rounds the reference models answer."""
-    await _option(chat, "rounds", argument)
+    """Set the number of rounds in which the reference models answer."""
+    await _set_option(chat, "rounds", argument)
 
 
 @command("temperature", arguments="[T]")
 async def _temperature(chat: ChatContext, argument: str) -> None:
-    """Choose the temperature (0 to 2)."""
-    await _option(chat, "temperature", argument)
+    """Set the temperature (0 to 2)."""
+    await _set_option(chat, "temperature", argument)
 
 
 @command("max_tokens", arguments="[N]")
 async def _max_tokens(chat: ChatContext, argument: str) -> None:
-    """Choose the longest reply, in tokens."""
-    await _option(chat, "max_tokens", argument)
+    """Set the longest reply, in tokens."""
+    await _set_option(chat, "max_tokens", argument)
 
 
 @command("system", arguments="[TEXT]")
 async def _system(chat: ChatContext, argument: str) -> None:
-    """Choose the system prompt; alone: show it; `-` takes it off."""
-    await _option(chat, "system", argument)
+    """Set the system prompt; without TEXT, show it; `-` removes it."""
+    await _set_option(chat, "system", argument)
 
 
 @command("theme", arguments="[NAME]", completes="themes")
 async def _theme(chat: ChatContext, argument: str) -> None:
-    """Choose the colours of replies; alone: list them."""
-    from bot.render.styles import THEMES
-
+    """Set the colours of replies; without NAME, list them."""
     if argument:
-        await _option(chat, "theme", argument)
+        await _set_option(chat, "theme", argument)
         return
     chat.say_list([(_marked(name, chat.settings.theme), what) for name, what in THEMES.items()])
 
 
 @command("verbose")
 async def _verbose(chat: ChatContext, argument: str) -> None:  # noqa: ARG001 - every command takes one
-    """Show the log of calls as they are made, or stop showing it."""
+    """Show the log of calls, or stop showing it."""
     on = not chat.settings.verbose
-    chat.change({"verbose": on})
+    chat.change_options({"verbose": on})
     chat.app.log.show(chat.log_sink if on else None)
     chat.say(f"  The log is {'shown' if on else 'not shown'} from now on.")
 
 
 @command("set", arguments="NAME VALUE", completes="options")
 async def _set(chat: ChatContext, argument: str) -> None:
-    """Change any option from the next prompt on; `-` as VALUE takes it back."""
+    """Set any option from the next prompt on; `-` as VALUE resets it."""
     name, _, value = argument.replace("=", " ", 1).partition(" ")
     if not name or not value.strip():
         raise UsageError("Which option, and to what? /set NAME VALUE; /show lists them.")
-    await _option(chat, name.strip().lstrip("-").replace("-", "_"), value.strip())
+    await _set_option(chat, name.strip().lstrip("-").replace("-", "_"), value.strip())
 
 
 @command("show", arguments="[NAME]", completes="options")
 async def _show(chat: ChatContext, argument: str) -> None:
-    """Show the options in force and where each was said."""
+    """Show the options in force and their sources."""
     from bot.settings.show import config_rows
 
     wanted = argument.lstrip("-").replace("-", "_")
@@ -105,28 +108,25 @@ async def _show(chat: ChatContext, argument: str) -> None:
     chat.say_list([(row.key, f"{row.value}  ({row.source})") for row in shown])
 
 
-async def _option(chat: ChatContext, name: str, value: str) -> None:
-    """Change one option, or show it when there is no value."""
-    from bot.settings.options import BY_NAME
-    from bot.settings.values import InvalidValueError, parse_text
-
+async def _set_option(chat: ChatContext, name: str, value: str) -> None:
+    """Set one option, or show it when there is no value."""
     if name not in BY_NAME:
         raise UsageError(f"There is no option {name}. {did_you_mean(name, BY_NAME)}".rstrip())
     if not value:
         await _show(chat, name)
         return
     if name in FIXED:
-        raise UsageError(f"{name} is settled when the chat begins: start moa-bot with it.")
+        raise UsageError(f"{name} cannot be changed during a chat: start moa-bot with it.")
     try:
         parsed = None if value == "-" else parse_text(BY_NAME[name], value, "\n")
     except InvalidValueError as problem:
         raise UsageError(f"{name}: {problem}") from None
-    chat.change({name: parsed})
+    chat.change_options({name: parsed})
     await _show(chat, name)
 
 
 def _marked(name: str, here: str) -> str:
-    """Return a name in a list, marked if it is the one in force."""
+    """Return a name for a list, marked if it is the one in force."""
     return f"{'▸' if name == here else ' '} {name}"
 
 
@@ -141,4 +141,4 @@ async def _show_mixture(chat: ChatContext) -> None:
 FIXED = frozenset(
     {"demo", "local", "models_dir", "save", "continue", "resume", "json", "null", "file", "num_proc", "vi"}
 )
-"""Options that a running chat cannot take back."""
+"""Options that cannot be changed during a chat."""

@@ -1,7 +1,7 @@
-"""The table of slash commands; the modules beside this one add to it.
+"""The table of slash commands; the other modules of this package add to it.
 
-A command is an async function of the chat's context and of what follows its name; the first line
-of its docstring is its help.
+A command is an async function of the chat's context and of the text after its name; the first line of
+its docstring is its help.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Quit(Exception):  # noqa: N818 - not an error: the user leaves
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A slash command: its names (the first is the one to teach), what follows, what it does.
+    """A slash command: its names (help shows the first), its arguments, what it does.
 
-    `completes` says what may be completed after it: "commands", "models", "presets", "options",
+    `completes` says what Tab completes after it: "commands", "models", "presets", "options",
     "files", "exports", "conversations", "themes" or "".
     """
 
@@ -55,7 +55,7 @@ def command(*names: str, arguments: str = "", completes: str = "") -> Callable[[
     return add
 
 
-def find(name: str) -> Command:
+def find_command(name: str) -> Command:
     """Return the command of that name (without its slash).
 
     Raises UsageError for an unknown one, naming the nearest.
@@ -73,20 +73,20 @@ def find(name: str) -> Command:
 async def run_command(chat: ChatContext, line: str) -> None:
     """Run the command of a line that begins with a slash; Quit when the user leaves."""
     name, _, argument = line[1:].strip().partition(" ")
-    await find(name).run(chat, argument.strip())
+    await find_command(name).run(chat, argument.strip())
 
 
 KEYS: tuple[tuple[str, str], ...] = (
     ('"""', "begin and end a prompt of several lines"),
     ("Alt-Enter, Ctrl-J", "a new line in the prompt"),
     ("Ctrl-X Ctrl-E", "write the prompt in your editor"),
-    ("Ctrl-R, ↑ ↓", "search earlier prompts, go through them"),
-    ("→", "take the suggestion"),
+    ("Ctrl-R, ↑ ↓", "search earlier prompts, browse them"),
+    ("→", "accept the suggestion"),
     ("Tab", "complete commands, options, models, presets, files"),
-    ("Ctrl-C", "while models think: go on with what is there; again, or in the reply: stop"),
+    ("Ctrl-C", "while models think: use the answers so far; again, or during the reply: stop"),
     ("Ctrl-O", "while models think: show their answers as they come"),
-    ("Ctrl-Z", "put moa-bot into the background"),
+    ("Ctrl-Z", "suspend moa-bot"),
     ("Ctrl-D", "leave"),
-    ("//", "begins a prompt that begins with a slash"),
+    ("//", "starts a prompt that starts with a slash"),
 )
 """Keys at the prompt, for the help page."""

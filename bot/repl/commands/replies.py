@@ -1,7 +1,8 @@
-"""Commands that look at the last reply: what each model said, where it came from, what it cost."""
+"""Commands about the last reply: what each model answered, where the reply comes from, what it cost."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from bot.repl.commands.conversation import write_file
 from bot.repl.commands.registry import command
 from bot.text.names import short_name
 from bot.text.numbers import money, plural
-from bot.text.sanitise import one_line
+from bot.text.sanitise import one_line, sanitise
 
 if TYPE_CHECKING:
     from bot.events import Call, TurnResult
@@ -28,15 +29,13 @@ async def _refs(chat: ChatContext, argument: str) -> None:
         raise UsageError("No reference model was asked for this reply.")
     rounds = len(result.rounds)
     which = parse_number(argument, rounds, "round") if argument else rounds
-    plain = chat.settings.plain or chat.terminal.bare
+    plain = chat.settings.plain or chat.terminal.is_dumb
     show_proposals(chat.console(), result.rounds[which - 1], which, rounds, plain=plain)
 
 
 @command("trace")
 async def _trace(chat: ChatContext, argument: str) -> None:  # noqa: ARG001 - every command takes one
-    """Show how like each proposal the reply is, and what none of them said."""
-    import asyncio
-
+    """Show how similar the reply is to each proposal, and what is in none of them."""
     from bot.attribution.proposals import attribute_result
     from bot.render.attribution import attribution_text
 
@@ -66,9 +65,7 @@ async def _copy(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
 
 @command("code", arguments="[N] [FILE]", completes="files")
 async def _code(chat: ChatContext, argument: str) -> None:
-    """List the reply's code blocks; with N: copy that one, or write it to FILE."""
-    from bot.text.sanitise import sanitise
-
+    """List the reply's code blocks; with N, copy one, or write it to FILE."""
     blocks = code_blocks(chat.last_reply())
     if not blocks:
         raise UsageError("There is no code in the last reply.")
@@ -105,7 +102,7 @@ async def _expand(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
 
 
 def last_result(chat: ChatContext) -> TurnResult:
-    """Return the last turn, also of a conversation that was resumed; UsageError when there is none."""
+    """Return the last turn, even of a resumed conversation; UsageError when there is none."""
     result = _find_result(chat)
     if result is None:
         raise UsageError("There is no reply yet.")
@@ -135,7 +132,7 @@ def copy_text(chat: ChatContext, text: str) -> None:
     try:
         pyperclip.copy(text)
     except pyperclip.PyperclipException:
-        if not chat.streams.stdout_is_terminal or chat.terminal.bare:
+        if not chat.streams.stdout_is_terminal or chat.terminal.is_dumb:
             raise UsageError("There is no clipboard here.") from None
         from base64 import b64encode
 
