@@ -34,9 +34,7 @@ async def test_help_in_a_narrow_window(service: Service) -> None:
     """In 40 columns what a command does stands below its name, and no word is cut in two."""
     async with chatting(width=40, height=200) as talk:
         page = await talk.enter("/help")
-        assert (
-            "  /retry [AGGREGATOR]\n    Ask the last prompt again, once with\n    another aggregator" in page
-        )
+        assert "  /retry [AGGREGATOR]\n    Ask the last prompt again, this time\n    with AGGREGATOR" in page
         assert max(map(len, page.split("\n"))) <= 40
 
 

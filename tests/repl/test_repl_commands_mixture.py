@@ -113,7 +113,7 @@ async def test_command_verbose(service: Service) -> None:
 
 @in_loop
 async def test_command_set(service: Service) -> None:
-    """Any option in either spelling, with or without a sign of equality; some are settled at the start."""
+    """Any option in either spelling, with or without a sign of equality; some cannot be changed in a chat."""
     async with chatting() as talk:
         assert await talk.enter("/set min_references 2") == "  min_references  2  (option --min_references)"
         assert "0.5" in await talk.enter("/set --temperature=0.5")
@@ -122,7 +122,7 @@ async def test_command_set(service: Service) -> None:
         assert (
             await talk.enter("/set tempratur 1") == "There is no option tempratur. Did you mean temperature?"
         )
-        assert "settled when the chat begins" in await talk.enter("/set demo on")
+        assert "demo cannot be changed during a chat" in await talk.enter("/set demo on")
         assert "/set NAME VALUE" in await talk.enter("/set rounds")
 
 
