@@ -18,6 +18,7 @@ from bot.cli.output import print_json, print_text, terminal_width
 from bot.errors import UsageError
 from bot.history.documents import document_of, list_json, search_json
 from bot.history.exports import export_conversation, format_of
+from bot.history.import_json import import_json
 from bot.history.terminal import list_text, search_text, show_text
 from bot.settings import paths
 from bot.store import Store
