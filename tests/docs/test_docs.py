@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,5 +163,7 @@ def test_every_message_in_troubleshooting_is_one_of_ours() -> None:
 
 
 if __name__ == "__main__" and "--write" in sys.argv:
-    for each in TABLES:
-        (ROOT / TABLES[each][0]).write_text(filled(each), encoding="utf-8")
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["MOA_BOT_HOME"] = home  # presets of whoever runs this are not for the docs
+        for each in TABLES:
+            (ROOT / TABLES[each][0]).write_text(filled(each), encoding="utf-8")
