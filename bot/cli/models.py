@@ -18,7 +18,7 @@ from bot.cli.options import Given, new_app, with_options
 from bot.cli.output import print_json, print_text, terminal_width
 from bot.errors import ExitCode, Failure, FailureKind, KeyMissingError, MoaError, TurnFailedError
 from bot.local.discovery import find_services
-from bot.local.hub import downloads_dir
+from bot.local.model_files import downloads_dir
 from bot.onboarding.services import open_services
 from bot.settings.endpoints import LOCAL
 from bot.settings.settings import Level

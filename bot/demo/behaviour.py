@@ -24,6 +24,7 @@ one chosen by its id. Timing: `delay` seconds to the headers, then `first_token`
 from __future__ import annotations
 
 import json
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -152,12 +153,7 @@ def load_behaviour(path: Path) -> Behaviour:
     """Read a behaviour file, TOML (`.toml`) or JSON; raises ConfigError with a message of one line."""
     try:
         text = path.read_text(encoding="utf-8")
-        if path.suffix == ".toml":
-            import tomllib
-
-            data = tomllib.loads(text)
-        else:
-            data = json.loads(text)
+        data = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:

@@ -17,6 +17,7 @@ ends it, those that change an answer add up.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from bot.demo.behaviour_schema import (
@@ -121,8 +122,6 @@ class FaultRule:
 
 def seeded_random(*parts: object) -> float:
     """Return a number in [0, 1) that depends on `parts` alone."""
-    from random import Random  # most services need no random numbers
-
     return Random(repr(parts)).random()  # noqa: S311 - not for cryptography
 
 

@@ -125,6 +125,7 @@ class DemoProcess:
         raise kind(message.get("error") or "the offline service did not start", message.get("hint", ""))
 
     def _inspect(self, method: str, path: str, value: Mapping[str, Any] | None = None) -> Any:
+        # Only tests and benchmarks inspect the service.
         from http.client import HTTPConnection
         from urllib.parse import urlsplit
 

@@ -7,6 +7,7 @@ ask for them. The instruction is the user's whole last message.
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +52,6 @@ class Recordings:
 
 
 def _parse(path: Path, where: str, source: str) -> Iterator[dict[str, Any]]:
-    import gzip
-
     try:
         with (
             gzip.open(path, "rt", encoding="utf-8")

@@ -20,8 +20,7 @@ from pathlib import Path
 from bot.errors import MoaError
 from bot.local.engine_process import EXTRA, EngineProcess, is_installed
 from bot.local.gguf_header import ModelFile, read_model
-from bot.local.hub import HubFile, download
-from bot.local.model_files import find_model_file, load_context
+from bot.local.model_files import HubFile, find_model_file, load_context
 from bot.messages import Endpoint
 
 SPARE = 256_000_000
@@ -40,7 +39,7 @@ def available_memory() -> int | None:
     None without the package psutil, which the extra `local` brings.
     """
     try:
-        import psutil
+        import psutil  # of the extra, which may not be installed
     except ModuleNotFoundError:
         return None
     left: int = psutil.virtual_memory().available
@@ -122,6 +121,8 @@ class EngineCache:
             raise MoaError(f"local:{name}: the engine is not installed.", hint=f"Install it: {EXTRA}")
         found = find_model_file(name, self._folder())
         if isinstance(found, HubFile):
+            from bot.local.hub import download  # imports httpx and the hub's client
+
             found = download(found, self._say, stopped=lambda: self._closed)
         return read_model(found)
 

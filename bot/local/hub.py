@@ -13,12 +13,14 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
+import httpx
+from huggingface_hub import hf_hub_url
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # exported lazily
+
 from bot.errors import MoaError
-from bot.settings.paths import data_dir
+from bot.local.model_files import HubFile, downloads_dir, find_downloaded
 
 STEP = 10
 """Progress is announced in steps of so many per cent."""
@@ -29,35 +31,6 @@ _MAX_REDIRECTS = 4
 _PARTIAL, _NO_SUCH_RANGE = 206, 416
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class HubFile:
-    """A file in a repository of the Hugging Face hub: "owner/repo" and the path in it."""
-
-    repo: str
-    file: str
-
-    def __str__(self) -> str:
-        """Return it as it is written after local:."""
-        return f"{self.repo}/{self.file}"
-
-
-def downloads_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder of downloaded files."""
-    return data_dir(environ) / "models"
-
-
-def find_downloaded(hub_file: HubFile, environ: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the file if it is on this computer already; the hub is not asked."""
-    own = downloads_dir(environ) / hub_file.repo / hub_file.file
-    if own.is_file():
-        return own
-    from huggingface_hub import try_to_load_from_cache
-
-    with _readable_errors(hub_file):
-        found = try_to_load_from_cache(hub_file.repo, hub_file.file)
-    return Path(found) if isinstance(found, str) else None
 
 
 def download(
@@ -85,8 +58,6 @@ class _Download:
     """The download of one file."""
 
     def __init__(self, hub_file: HubFile, say: Say, hub: str | None, stopped: Callable[[], bool]) -> None:
-        from huggingface_hub import hf_hub_url
-
         self._hub_file, self._say, self._stopped = hub_file, say, stopped
         self._url = hf_hub_url(hub_file.repo, hub_file.file, endpoint=hub)
         self._size, self._checksum = self._metadata()
@@ -94,9 +65,8 @@ class _Download:
 
     def _metadata(self) -> tuple[int, str]:
         """Return the file's size in bytes and its checksum, from the hub's headers."""
-        import httpx
-
-        headers = {**_headers(), "Accept-Encoding": "identity"}
+        # With the user's token, if there is one.
+        headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
         for _ in range(_MAX_REDIRECTS):
             answer = httpx.head(self._url, headers=headers, timeout=_TIMEOUT)
             location = answer.headers.get("location", "")
@@ -132,9 +102,7 @@ class _Download:
 
     def _append(self, part: Path, start: int) -> None:
         """Append what is missing to the part, which has `start` bytes."""
-        import httpx
-
-        headers = _headers()
+        headers = build_hf_headers()
         if start:
             headers["Range"] = f"bytes={start}-"
         with httpx.stream(
@@ -177,12 +145,6 @@ class _Download:
             raise MoaError(f"{self._hub_file}: damaged on the way: its checksum differs.", hint="Try again.")
 
 
-def _headers() -> dict[str, str]:
-    """Return the headers of the hub's own client: its name, and the user's token if there is one."""
-    headers: Mapping[str, str] = import_module("huggingface_hub.utils").build_hf_headers()
-    return dict(headers)
-
-
 class _StoppedError(Exception):
     """The download was stopped."""
 
@@ -190,8 +152,6 @@ class _StoppedError(Exception):
 @contextmanager
 def _readable_errors(hub_file: HubFile) -> Iterator[None]:
     """Turn errors into a MoaError that names the file and what to do."""
-    import httpx
-
     try:
         yield
     except httpx.HTTPStatusError as problem:
@@ -205,8 +165,6 @@ def _readable_errors(hub_file: HubFile) -> Iterator[None]:
         raise MoaError(f"{hub_file}: the download was stopped; the next one resumes it.") from None
     except OSError as problem:
         raise MoaError(f"{hub_file}: cannot be downloaded: {problem.strerror or problem}.") from None
-    except ValueError:
-        raise MoaError(f"{hub_file}: not a name that a file on the Hugging Face hub can have.") from None
 
 
 def _refused(hub_file: HubFile, status: int, code: str = "") -> MoaError:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.client.model_list import ListedModel, ModelList
+from bot.client.model_list import ModelList
 from bot.errors import Failure, FailureKind, MoaError, UsageError
 from bot.messages import CallUpdate, Endpoint, Request
 from bot.settings.endpoints import LOCAL
@@ -66,7 +66,10 @@ class LocalPool(Pool):
         """Return the models that a service lists; for `local`, the files in the models folder."""
         if endpoint.name != LOCAL:
             return await super().models(endpoint, timeout)
-        return model_list(self._folder())
+        # Nothing of local models is imported before one is named.
+        from bot.local.model_files import listed_models
+
+        return listed_models(self._folder())
 
     async def close(self) -> None:
         """End all workers and all models; returns when they have ended."""
@@ -84,18 +87,3 @@ class LocalPool(Pool):
         except MoaError as error:
             kind = FailureKind.NOT_FOUND if isinstance(error, UsageError) else FailureKind.BAD_REQUEST
             yield Failure(kind, error.message, request.model, hint=error.hint)
-
-
-def model_list(folder: Path | None) -> ModelList | Failure:
-    """Return the models in the folder, and those downloaded from the hub."""
-    from bot.local.hub import downloads_dir
-    from bot.local.model_files import list_models, load_context
-
-    downloads = downloads_dir()
-    try:
-        found = list_models(folder) if folder is not None else []
-        found += list_models(downloads) if downloads.is_dir() else []
-    except UsageError as error:
-        return Failure(FailureKind.NOT_FOUND, error.message, hint=error.hint)
-    names = {name: ListedModel(name, load_context(file)) for name, file in found}
-    return ModelList(tuple(names[name] for name in sorted(names, key=str.casefold)))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from bot.client.model_list import ListedModel
 from bot.errors import MoaError, UsageError
+from bot.local.model_files import list_models
 from bot.messages import Agent
 from bot.settings.endpoints import LOCAL, EndpointConfig
 from bot.settings.preset import Preset
@@ -130,8 +131,6 @@ def _ollama_details(tags: object) -> dict[str, tuple[str, float | None]]:
 
 @lru_cache(maxsize=16)
 def _of_folder(folder: Path) -> Preset:
-    from bot.local.model_files import list_models
-
     found = [
         InstalledModel(LOCAL, name, family_of(name), file.size / BYTES_PER_PARAMETER / 1e9)
         for name, file in list_models(folder)
@@ -147,7 +146,7 @@ def _of_folder(folder: Path) -> Preset:
 @lru_cache(maxsize=16)
 def _of_services(addresses: tuple[tuple[str, str], ...]) -> Preset:
     """Return a mixture of the models of the services at these (name, base URL)."""
-    from bot.local.discovery import find_services
+    from bot.local.discovery import find_services  # imports httpx, which a folder of models does not need
 
     endpoints = [EndpointConfig(name, url) for name, url in addresses]
     # In a thread, because settings are also made while an event loop runs.

@@ -2,18 +2,56 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from bot.errors import MoaError, UsageError
+from bot.client.model_list import ListedModel, ModelList
+from bot.errors import Failure, FailureKind, MoaError, UsageError
 from bot.local.gguf_header import ModelFile, ModelFileError, read_model
-from bot.local.hub import HubFile, find_downloaded
+from bot.settings.paths import data_dir
 
 SUFFIX = ".gguf"
 CONTEXT = 8192
 """Tokens of context that a model is loaded with, at most: memory grows with them."""
 _MIN_PARTS = 3
 _MAX_DEPTH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """A file in a repository of the Hugging Face hub: "owner/repo" and the path in it."""
+
+    repo: str
+    file: str
+
+    def __str__(self) -> str:
+        """Return it as it is written after local:."""
+        return f"{self.repo}/{self.file}"
+
+
+def downloads_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder of downloaded files."""
+    return data_dir(environ) / "models"
+
+
+def find_downloaded(hub_file: HubFile, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the file if it is on this computer already; the hub is not asked.
+
+    MoaError for a name that no file on the hub can have.
+    """
+    own = downloads_dir(environ) / hub_file.repo / hub_file.file
+    if own.is_file():
+        return own
+    from huggingface_hub import try_to_load_from_cache  # few local models are the hub's
+
+    try:
+        found = try_to_load_from_cache(hub_file.repo, hub_file.file)
+    except ValueError:
+        raise MoaError(f"{hub_file}: not a name that a file on the Hugging Face hub can have.") from None
+    return Path(found) if isinstance(found, str) else None
 
 
 def find_model_file(name: str, folder: Path | None) -> Path | HubFile:
@@ -75,3 +113,15 @@ def _context_in(path: Path) -> int:
 def load_context(file: ModelFile) -> int:
     """Return how many tokens of context a model is loaded with."""
     return min(file.context or CONTEXT, CONTEXT)
+
+
+def listed_models(folder: Path | None) -> ModelList | Failure:
+    """Return the models in the folder, and those downloaded from the hub."""
+    downloads = downloads_dir()
+    try:
+        found = list_models(folder) if folder is not None else []
+        found += list_models(downloads) if downloads.is_dir() else []
+    except UsageError as error:
+        return Failure(FailureKind.NOT_FOUND, error.message, hint=error.hint)
+    names = {name: ListedModel(name, load_context(file)) for name, file in found}
+    return ModelList(tuple(names[name] for name in sorted(names, key=str.casefold)))

@@ -1,7 +1,7 @@
 """Getting to a working mixture: the guided set-up, and the checks of `moa-bot doctor`.
 
-    guided_setup ── asks the user, saves a key, writes config.toml ──► settings for the chat
-     └── choose_models    a mixture of the models that a service lists
+    guided_setup ── needed? ──► setup_dialog asks the user, saves a key, writes config.toml
+                                 └── choose_models    a mixture of the models that a service lists
     checks ── reports what works, what does not, and what to do
      ├── system_checks    … on this computer: versions, terminal, store, log, proxies
      └── services         … at the services: keys, model lists, a call to each model

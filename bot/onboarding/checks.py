@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from bot.app.make_plan import make_plan
 from bot.errors import Failure, FailureKind, KeyMissingError, MoaError, UsageError
+from bot.local.discovery import find_services
+from bot.local.engine_process import EXTRA, is_installed
 from bot.onboarding.services import open_services
 from bot.onboarding.system_checks import (
     Check,
@@ -101,8 +103,6 @@ async def _services(settings: Settings, environ: Mapping[str, str], *, calls: bo
 
 async def _this_computer(settings: Settings) -> Check:
     """Report which services listen on this computer, used or not."""
-    from bot.local.discovery import find_services
-
     found = await find_services(settings.endpoints.values())
     if not found:
         return ok("this computer", "no model service answers")
@@ -148,8 +148,6 @@ def _endpoint(settings: Settings, name: str, answer: ModelList | Failure, agents
 
 
 def _engine(title: str) -> Check:
-    from bot.local.engine_process import EXTRA, is_installed
-
     if is_installed():
         return ok(title, "the built-in engine")
     return error(title, "the engine is not installed", EXTRA)

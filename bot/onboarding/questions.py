@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from prompt_toolkit import PromptSession
+from prompt_toolkit.history import DummyHistory
+
 from bot.text.nearest import nearest_name
 
 if TYPE_CHECKING:
@@ -24,9 +27,6 @@ class Questions:
     def __init__(
         self, streams: Streams, terminal_in: Input | None = None, terminal_out: Output | None = None
     ) -> None:
-        from prompt_toolkit import PromptSession
-        from prompt_toolkit.history import DummyHistory
-
         self.say = streams.say
         # No history, because an answer may be a key.
         self._session: PromptSession[str] = PromptSession(

@@ -11,7 +11,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bot.app.app import KnownModels
+from bot.demo.process import start_demo
 from bot.errors import Failure, FailureKind, KeyMissingError
+from bot.local.local_pool import LocalPool
 from bot.messages import Completion, Message, Request
 
 if TYPE_CHECKING:
@@ -32,8 +35,6 @@ class Services:
     """
 
     def __init__(self, settings: Settings, pool: Pool, environ: Mapping[str, str]) -> None:
-        from bot.app.app import KnownModels
-
         self.settings = settings
         self._pool = pool
         self._known = KnownModels(settings, environ)
@@ -80,15 +81,11 @@ async def open_services(
     settings: Settings, environ: Mapping[str, str] = os.environ, processes: int = 1
 ) -> AsyncIterator[Services]:
     """Start workers, and with --demo the offline service; both end with the block."""
-    from bot.local.local_pool import LocalPool
-
     async with AsyncExitStack() as stack:
         pool = LocalPool(processes, lambda: settings.models_dir)
         pool.start()
         stack.push_async_callback(pool.close)
         if settings.demo:
-            from bot.demo.process import start_demo
-
             demo = start_demo()
             stack.callback(demo.stop)
             settings = settings.with_endpoint("demo", demo.base_url)

@@ -13,7 +13,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from locale import getencoding
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -21,6 +24,7 @@ from bot import __version__
 from bot.app.make_plan import make_plan
 from bot.errors import StoreError
 from bot.settings import paths
+from bot.store import Store
 from bot.text.numbers import plural
 
 if TYPE_CHECKING:
@@ -76,8 +80,6 @@ def system_checks(streams: Streams, environ: Mapping[str, str]) -> Iterator[Chec
 
 def check_versions() -> Check:
     """Report the versions in use; a missing package is an error."""
-    from importlib.metadata import PackageNotFoundError, version
-
     parts, missing = [f"moa-bot {__version__}", f"Python {sys.version.split()[0]}"], []
     for package in _PACKAGES:
         try:
@@ -92,9 +94,6 @@ def check_versions() -> Check:
 
 def check_terminal(streams: Streams, environ: Mapping[str, str]) -> Check:
     """Report what the terminal can do, as far as the program needs it."""
-    from locale import getencoding
-    from shutil import get_terminal_size
-
     if not streams.stdout_is_terminal:
         return ok("terminal", "stdout is not a terminal: replies come as plain text")
     kind = environ.get("TERM", "") or ("Windows" if os.name == "nt" else "not set")
@@ -139,8 +138,6 @@ def _read_store(file: Path) -> tuple[str, int]:
 
     StoreError when it cannot be opened or read.
     """
-    from bot.store import Store
-
     with Store.open(file):
         pass
     try:

@@ -18,8 +18,7 @@ from tiny_models import CONTEXT, make_model
 
 from bot.errors import ExitCode, MoaError
 from bot.local import hub
-from bot.local.hub import HubFile
-from bot.local.model_files import context_length
+from bot.local.model_files import HubFile, context_length
 
 CONTENT = bytes(range(256)) * 20_000
 WANTED = HubFile("maker/some-model", "q4/file.gguf")

@@ -15,8 +15,7 @@ from tiny_models import CONTEXT, LAYERS, WIDTH, make_model
 from bot.errors import ExitCode, UsageError
 from bot.local.engine_cache import available_memory
 from bot.local.gguf_header import OVERHEAD, ModelFileError, read_model
-from bot.local.hub import HubFile
-from bot.local.model_files import context_length, find_model_file, list_models
+from bot.local.model_files import HubFile, context_length, find_model_file, list_models
 
 gguf: Any = pytest.importorskip("gguf", reason="the extra local is not installed")
 
