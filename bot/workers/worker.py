@@ -107,44 +107,35 @@ class Worker:
 
 
 class _UpdateBatcher:
-    """Sends the updates that come together as one reply.
+    """Sends the deltas that come together as one reply.
 
-    With a `delta_interval` above 0, deltas are joined and sent at most once per so many seconds: the
-    first at once, the others with the next that is due, or with the next update that is no delta.
+    With a `delta_interval` above 0, deltas are joined and sent at most once per so many seconds. Any
+    other update is sent at once, with the deltas before it.
     """
 
     def __init__(self, send: Callable[..., None], delta_interval: float) -> None:
-        self._send_updates, self._delta_interval = send, delta_interval
-        self._updates: list[CallUpdate] = []
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._next = 0.0
-        self._sending: asyncio.Handle | None = None
+        self._send, self._delta_interval = send, delta_interval
+        self._deltas: list[Delta] = []
+        self._next_time = 0.0
+        self._flushing: asyncio.Handle | None = None
 
     def add(self, update: CallUpdate) -> None:
-        """Add an update; it is sent before the event loop waits for more, or with a later one."""
+        """Add an update."""
+        if not isinstance(update, Delta):
+            self._flush(update)
+            return
+        self._deltas.append(update)
         now = monotonic()
-        if isinstance(update, Delta) and self._delta_interval:
-            self._text.append(update.text)
-            self._reasoning.append(update.reasoning)
-            due = now >= self._next
-        else:
-            self._join()
-            self._updates.append(update)
-            due = True
-        if due and self._sending is None:
-            self._next = now + self._delta_interval
-            self._sending = asyncio.get_running_loop().call_soon(self._send)
+        if self._flushing is None and now >= self._next_time:
+            self._next_time = now + self._delta_interval
+            self._flushing = asyncio.get_running_loop().call_soon(self._flush)
 
-    def _send(self) -> None:
-        self._sending = None
-        self._join()
-        updates, self._updates = self._updates, []
-        self._send_updates(*updates)
-
-    def _join(self) -> None:
-        """Make one delta of those that were held back."""
-        if self._text:
-            self._updates.append(Delta("".join(self._text), "".join(self._reasoning)))
-            self._text.clear()
-            self._reasoning.clear()
+    def _flush(self, *others: CallUpdate) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        deltas, self._deltas = self._deltas, []
+        if deltas and self._delta_interval:
+            reasoning = "".join(delta.reasoning for delta in deltas)
+            deltas = [Delta("".join(delta.text for delta in deltas), reasoning)]
+        self._send(*deltas, *others)
