@@ -130,7 +130,7 @@ def planner(chat: ParsedChat) -> str:
         *_STEPS[chat.kind],
         f"Treat {first} on its own before {second} comes in.",
         f"One concrete example of {first} is worth more than a second definition.",
-        "Read the result once as somebody who disagrees.",
+        "Read the result once as a reader who disagrees.",
         "Cut every sentence that the reader would not miss.",
     ]
     numbered = "\n".join(f"{number}. {step}" for number, step in enumerate(steps, start=1))

@@ -18,6 +18,7 @@ from bot.settings.credentials import KeyFile, clean_key
 from bot.settings.edit import change_config
 from bot.settings.endpoints import KEYS_PAGES, TOGETHER, EndpointConfig, endpoint_with_key
 from bot.settings.settings import Level, Settings
+from bot.text.numbers import plural
 
 if TYPE_CHECKING:
     from bot.app.app import Resolve
@@ -80,7 +81,9 @@ class _SetupDialog:
         ]
         for service in found:
             name, url = service.endpoint.name, service.endpoint.base_url
-            choices.append((name, f"use {name}, found at {url}, {len(service.model_list.models)} models"))
+            choices.append(
+                (name, f"use {name}, found at {url}, {plural(len(service.model_list.models), 'model')}")
+            )
         return [*choices, (_DEMO, "try it offline with demonstration models (as --demo does)")]
 
     def _choose_service(self, home: str) -> str:
@@ -90,7 +93,6 @@ class _SetupDialog:
         return self._questions.choose("Which service?", [(name, name) for name in others])
 
     def _ask_key(self, config: EndpointConfig) -> _Key:
-
         for _ in range(TRIES):
             text = self._questions.ask(f"API key for {config.name} (not shown):", secret=True)
             try:
@@ -107,12 +109,11 @@ class _SetupDialog:
             if isinstance(answer, Failure):
                 self._say(f"It could not be checked ({answer.kind}: {answer.message}); it is used anyway.")
                 return _Key(self._save_key(config, key), None)
-            self._say(f"It works: {config.name} serves {len(answer.models):,} models.")
+            self._say(f"It works: {config.name} serves {plural(len(answer.models), 'model')}.")
             return _Key(self._save_key(config, key), answer)
         raise UserCancelledError
 
     def _check(self, config: EndpointConfig, key: str) -> ModelList | Failure:
-
         self._say("Checking it …")
         endpoint = endpoint_with_key(replace(config, key=key), {})
         return asyncio.run(list_models_at(self._settings, endpoint))
@@ -137,7 +138,6 @@ class _SetupDialog:
         return None
 
     def _after_key(self, name: str, checked: _Key) -> Resolve:
-
         session = {name: checked.key} if checked.key else {}
         if name == TOGETHER:
             return self._choose_preset(session)
@@ -186,7 +186,6 @@ class _SetupDialog:
         return self._with({} if self._resolve({}).preset.name == preset else {"preset": preset})
 
     def _write(self, changes: Mapping[tuple[str, ...], object]) -> bool:
-
         try:
             change_config(self._settings.config_file, changes)
         except MoaError as error:
