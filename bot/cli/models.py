@@ -214,15 +214,15 @@ def _table(rows: list[Row], width: int, endpoints: int) -> str:
         "endpoint": [row.endpoint if endpoints > 1 else "" for row in rows],
         "kind": [row.kind for row in rows],
         "context": ["" if row.context is None else compact(row.context) for row in rows],
-        "in $": [_price(row.input_price) for row in rows],
-        "out $": [_price(row.output_price) for row in rows],
+        "in": [_price(row.input_price) for row in rows],
+        "out": [_price(row.output_price) for row in rows],
         "thinks": ["gone" if row.used == "gone" else row.reasoning or "" for row in rows],
     }
-    dispensable = ("thinks", "kind", "context", "out $", "in $", "endpoint")
+    dispensable = ("thinks", "kind", "context", "out", "in", "endpoint")
     # Half a name is no name: where even that is too wide, the window may fold the line.
     least = max((len(row.id) for row in rows), default=0) + len("✓") + 2
     columns = _without(columns, dispensable, max(width, least))
-    return table(columns, max(width, least), flexible="model", right=("context", "in $", "out $"))
+    return table(columns, max(width, least), flexible="model", right=("context", "in", "out"))
 
 
 def _without(columns: dict[str, list[str]], dispensable: tuple[str, ...], width: int) -> dict[str, list[str]]:
@@ -237,7 +237,7 @@ def _without(columns: dict[str, list[str]], dispensable: tuple[str, ...], width:
 
 
 def _price(dollars: float | None) -> str:
-    return "" if dollars is None else money(dollars).removeprefix("$")
+    return "" if dollars is None else money(dollars)
 
 
 def _footnotes(settings: Settings, rows: list[Row], lists: dict[str, ModelList]) -> None:
