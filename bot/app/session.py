@@ -7,9 +7,8 @@ that nothing typed is lost; when the store fails, the turn goes on without being
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING
 
 from bot.errors import Failure, FailureKind, StoreError
@@ -26,15 +25,12 @@ from bot.events import (
     TurnResult,
     TurnStatus,
 )
-from bot.messages import Completion, Message
+from bot.messages import Message
 from bot.method.mixture import CancelToken, Mixture
 
 if TYPE_CHECKING:
     from bot.settings.settings import Settings
     from bot.store import Conversation, Store, TurnId
-
-SAVE_DELAY = 0.005
-"""Seconds: calls that end together are written together, after the next round's requests are sent."""
 
 
 class Session:
@@ -153,79 +149,53 @@ class TurnRecorder:
         self._store = store
         self._prompt, self._system, self._settings = prompt, system, settings
         self._turn_id: TurnId | None = None
-        self._reply: list[str] = []
-        self._calls: dict[Slot, Call | None] = {}
-        """Every call of the turn, None while it is open."""
-        self._unsaved: list[Call] = []
-        self._save_timer: asyncio.TimerHandle | None = None
+        self._reply = ""
+        self._calls: dict[Slot, Call] = {}
         self._failed = False
         self._notices: list[Notice] = []
 
     def begin(self) -> None:
         """Write the prompt, in a new conversation if there is none."""
-        if self._store is not None:
-            try:
+        with self._reporting():
+            if self._store is not None:
                 self._begin(self._store)
-            except StoreError as error:
-                self._report(error)
 
     def record(self, event: Event) -> None:
         """Note what the event says, and write what it finishes."""
         match event:
             case ReplyDelta(text=text):
-                self._reply.append(text)
+                self._reply += text
             case RoundStarted(slots=slots):
-                self._calls |= dict.fromkeys(slots)
+                self._calls |= {slot: _interrupted(slot) for slot in slots}
             case AggregatorStarted(slot=slot):
-                self._calls[slot] = None
+                self._calls[slot] = _interrupted(slot)
             case CallFinished(call):
                 self._calls[call.slot] = call
-                self._unsaved.append(call)
-                if self._store is not None and self._save_timer is None:
-                    self._save_timer = asyncio.get_running_loop().call_later(SAVE_DELAY, self._save_calls)
+                with self._reporting():
+                    if self._store is not None and self._turn_id is not None and not self._failed:
+                        self._store.save_calls(self._turn_id, call)
             case TurnFinished(result):
                 self._finish(result)
 
     def interrupt(self, model: str) -> str:
         """Complete a turn whose events are no longer read; returns the part of the reply that came."""
-        reply = "".join(self._reply)
-        calls = (call or _interrupted(slot, reply) for slot, call in self._calls.items())
-        failure = None if reply else Failure(FailureKind.CANCELLED, "interrupted", model)
-        status: TurnStatus = "partial" if reply else "failed"
-        self._finish(TurnResult(status, reply, "", model, tuple(calls), failure))
-        return reply
+        failure = None if self._reply else Failure(FailureKind.CANCELLED, "interrupted", model)
+        status: TurnStatus = "partial" if self._reply else "failed"
+        self._finish(TurnResult(status, self._reply, "", model, tuple(self._calls.values()), failure))
+        return self._reply
 
     def pop_notices(self) -> list[Notice]:
         """Return what the user should know since the last time."""
         notices, self._notices = self._notices, []
         return notices
 
-    def _save_calls(self) -> None:
-        """Write the calls that have finished since the last time."""
-        if self._save_timer is not None:
-            self._save_timer.cancel()
-            self._save_timer = None
-        calls, self._unsaved = self._unsaved, []
-        if not calls or self._store is None or self._turn_id is None or self._failed:
-            return
-        try:
-            self._store.save_calls(self._turn_id, *calls)
-        except StoreError as error:
-            self._report(error)
-
     def _finish(self, result: TurnResult) -> None:
         """Complete the turn in the store, with those of its calls that are not there yet."""
-        if self._save_timer is not None:
-            self._save_timer.cancel()
-        if self._store is None:
-            return
-        try:
-            self._store.finish_turn(self._turn_id or self._begin(self._store), result)
-        except StoreError as error:
-            self._report(error)
-        else:
-            if self._failed:
-                self._notices.append(Notice("This turn is saved after all."))
+        with self._reporting():
+            if self._store is not None:
+                self._store.finish_turn(self._turn_id or self._begin(self._store), result)
+                if self._failed:
+                    self._notices.append(Notice("This turn is saved after all."))
 
     def _begin(self, store: Store) -> TurnId:
         if self.conversation is None:
@@ -233,16 +203,17 @@ class TurnRecorder:
         self._turn_id = store.begin_turn(self.conversation.id, self._prompt)
         return self._turn_id
 
-    def _report(self, error: StoreError) -> None:
-        """Tell the user, once, that the turn is not saved."""
-        if not self._failed:
-            self._notices.append(Notice(f"This turn is not saved: {error.message}"))
-        self._failed = True
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Tell the user once when the store fails inside the block."""
+        try:
+            yield
+        except StoreError as error:
+            if not self._failed:
+                self._notices.append(Notice(f"This turn is not saved: {error.message}"))
+            self._failed = True
 
 
-def _interrupted(slot: Slot, reply: str) -> Call:
-    """Return the call that was open when a turn was interrupted; what it cost is unknown."""
-    if reply and slot.role == "aggregator":
-        partial = Completion(reply, partial="interrupted", truncation_kind=FailureKind.CANCELLED)
-        return Call(slot, partial)
+def _interrupted(slot: Slot) -> Call:
+    """Return the call of a slot that a turn was interrupted in; what it cost is unknown."""
     return Call(slot, failure=Failure(FailureKind.CANCELLED, "interrupted", slot.agent.model))

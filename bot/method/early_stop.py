@@ -77,12 +77,9 @@ def decide(
         what = f"The answers of round {number} differ (likeness {found:.2f}, below {limit})"
         return Decision(stop=False, light=False, notice="" if last else f"{what}: on to round {number + 1}.")
     left = rounds - number
-    consequences = []
-    if left:
-        consequences.append(
-            f"round {rounds} is skipped" if left == 1 else f"{plural(left, 'more round')} are skipped"
-        )
+    skipped = f"round {rounds} is skipped" if left == 1 else f"{plural(left, 'more round')} are skipped"
+    effects = [] if last else [skipped]
     if may_be_light:
-        consequences.append(f"{light} writes the reply")
+        effects.append(f"{light} writes the reply")
     what = f"The answers of round {number} agree (likeness {found:.2f}, {limit} is enough)"
-    return Decision(stop=True, light=may_be_light, notice=f"{what}: {', '.join(consequences)}.")
+    return Decision(stop=True, light=may_be_light, notice=f"{what}: {', '.join(effects)}.")

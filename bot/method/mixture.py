@@ -56,7 +56,7 @@ class Mixture:
         self._models = models
         self._shown_notices: set[str] = set()
 
-    async def run(
+    def run(
         self, history: Sequence[Message], prompt: str, cancel_token: CancelToken | None = None
     ) -> AsyncGenerator[Event, None]:
         """Answer `prompt` after `history`; the last event is always `TurnFinished`.
@@ -64,10 +64,7 @@ class Mixture:
         Closing the iterator cancels every call of the turn.
         """
         turn_context = TurnContext(self.plan, self._ask, self._models, history, prompt, self._shown_notices)
-        turn = _Turn(turn_context, cancel_token or CancelToken())
-        async with aclosing(turn.events()) as events:
-            async for event in events:
-                yield event
+        return _Turn(turn_context, cancel_token or CancelToken()).events()
 
 
 class _Turn:
@@ -76,7 +73,7 @@ class _Turn:
     def __init__(self, turn_context: TurnContext, cancel_token: CancelToken) -> None:
         self._turn_context = turn_context
         self._cancel_token = cancel_token
-        self._started = get_running_loop().time()
+        self._started = 0.0
         self._calls: list[Call] = []
         self._references: list[Call] = []
         """The answered calls that the next layer reads."""
@@ -85,6 +82,7 @@ class _Turn:
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Run the turn and keep for its result what the events say."""
+        self._started = get_running_loop().time()
         async with aclosing(self._run()) as events:
             async for event in events:
                 if isinstance(event, Notice):

@@ -1,4 +1,4 @@
-"""A store that another program locks before or during a turn, and a quorum of calls that failed."""
+"""A store that another program locks before or during a turn."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fake_models import FakeAsk, FakeModels, failed, layers, make_plan, run_turn
+from fake_models import FakeAsk, FakeModels, failed, layers, make_plan
 from virtual_time import run
 
 from bot.app.session import Session
-from bot.errors import FailureKind
 from bot.events import AggregatorStarted, Event, Notice, RoundStarted, TurnFinished
 from bot.messages import Agent
 from bot.method.mixture import Mixture
-from bot.method.round_timeout import RoundTimeout
 from bot.store import Store
 
 
@@ -117,26 +115,3 @@ def test_a_lock_that_stays(store: Store, other: sqlite3.Connection) -> None:
     assert talk.conversation_id
     assert [one.prompt for one in store.turns(talk.conversation_id)] == ["two"]
     assert [message.content for message in talk.history] == ["one", "the reply", "two", "the reply"]
-
-
-@pytest.mark.parametrize(
-    "round_timeout", [RoundTimeout(quorum=0.5, grace=0.05), RoundTimeout(quorum=2, grace=0.05)]
-)
-def test_a_quorum_is_of_those_that_may_still_answer(round_timeout: RoundTimeout) -> None:
-    """Three of six fail: half of the others are two, and the last one gets the grace after them."""
-    ask = FakeAsk(
-        {
-            **{name: failed(FailureKind.BAD_REQUEST) for name in ("a", "b", "c")},
-            "f": "word " * 100,
-            "judge": "the reply",
-        },
-        hold=["f"],
-    )
-    plan = make_plan(layers("a", "b", "c", "d", "e", "f"), round_timeout=round_timeout)
-    mixture = Mixture(plan, ask, FakeModels())
-
-    _, result = run(run_turn(mixture))
-    assert (result.status, result.reply) == ("done", "the reply")
-    cut = result.rounds[0][5].completion
-    assert cut is not None
-    assert cut.truncation_kind is FailureKind.TOO_SLOW

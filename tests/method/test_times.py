@@ -220,12 +220,13 @@ def test_a_round_ends_to_the_second(
     assert max(finished) == seconds
 
 
-def test_a_quorum_is_of_the_calls_that_have_not_failed() -> None:
+@pytest.mark.parametrize("quorum", [0.5, 2])
+def test_a_quorum_is_of_the_calls_that_have_not_failed(quorum: float) -> None:
     """One of four fails: half of the other three are two, and the grace begins with the second answer."""
     down: Script = [(0.25, Failure(FailureKind.SERVICE, "HTTP 500", "a"))]
     events, result = play(
         {"a": [down], "b": [answer(1.0)], "c": [answer(2.0)], "d": [answer(5.0)], "judge": [answer(1.0)]},
-        round_timeout=RoundTimeout(quorum=0.5, grace=0.5),
+        round_timeout=RoundTimeout(quorum=quorum, grace=0.5),
     )
     assert [bool(call.answer) for call in result.rounds[0]] == [False, True, True, False]
     assert round_seconds(events) == [2.5]

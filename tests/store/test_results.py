@@ -153,8 +153,7 @@ def test_an_interrupted_turn_keeps_every_call(store: Store) -> None:
     assert all(call.answer for calls in result.rounds for call in calls)
     assert [call.slot.agent.model for call in result.attempts] == ["judge", "second"]
     assert result.aggregator
-    assert result.aggregator.completion
-    assert (result.aggregator.answer, result.aggregator.completion.partial) == ("the", "interrupted")
+    assert str(result.aggregator.failure) == "third: stopped: interrupted"
     assert [message.content for message in session.history] == ["question", "the"]
 
 
