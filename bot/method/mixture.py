@@ -145,7 +145,7 @@ class _Turn:
         """Return whether the reply is made after round `number`, and a notice about that or ""."""
         plan = self._turn_context.plan
         answered = [call for call in self._calls_of(number) if call.answer]
-        if number > 1 and len(answered) < self._needed(number):
+        if len(answered) < self._needed(number):
             count = plural(len(answered), "answer") if answered else "no answers"
             why = f"Round {number} gave {count}, too few to use"
             return True, f"{why}: the reply is made from round {number - 1}."

@@ -5,44 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.errors import StoreError, UsageError
-from bot.store.names import ID_LENGTH, clean_title, is_id, new_id
-from bot.store.rows import Conversation, Summary, conversation_from_row, sql_values, storable
+from bot.store.names import clean_title, is_id, new_id
+from bot.store.rows import Conversation, Summary, conversation_from_row, sql_value, sql_values, storable
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
 _MAX_CANDIDATES = 5  # named in the message about an ambiguous prefix
-_TRIES_PER_LENGTH = 4
 _AFTER_ALL_LETTERS = "~"  # sorts behind everything an id is made of
 
 
 def insert(
     connection: sqlite3.Connection,
     conversation: Conversation,
-    draw: Callable[[int], str] = new_id,
+    draw: Callable[[], str] = new_id,
 ) -> Conversation:
-    """Insert `conversation` under its id, or a new one where its own is "", invalid or taken.
-
-    `draw` makes an id of the given length.
-    """
-    length, tries = ID_LENGTH, 0
-    identifier = conversation.id if is_id(conversation.id) else draw(length)
-    values = sql_values(conversation)
-    while True:
-        values["id"] = identifier
-        inserted = connection.execute(
-            """
-            INSERT INTO conversations (id, created, updated, title, settings, system)
-            VALUES (:id, :created, :updated, :title, :settings, :system) ON CONFLICT (id) DO NOTHING
-            """,
-            values | {"title": clean_title(str(values["title"]))},
-        ).rowcount
-        if inserted:
-            return _by_id(connection, identifier)
-        tries += 1
-        # Longer ids once the short ones are mostly taken.
-        identifier = draw(length + tries // _TRIES_PER_LENGTH)
+    """Insert `conversation` under its id, or a new one from `draw` where its own is "", invalid or taken."""
+    identifier = conversation.id if is_id(conversation.id) else draw()
+    values = sql_values(conversation) | {"title": sql_value(clean_title(conversation.title))}
+    statement = """
+        INSERT INTO conversations (id, created, updated, title, settings, system)
+        VALUES (:id, :created, :updated, :title, :settings, :system) ON CONFLICT (id) DO NOTHING
+        """
+    while not connection.execute(statement, values | {"id": identifier}).rowcount:
+        identifier = draw()
+    return _by_id(connection, identifier)
 
 
 def resolve(connection: sqlite3.Connection, id_or_prefix: str) -> Conversation:

@@ -151,12 +151,24 @@ def test_a_later_round_that_fails_leaves_the_last_good_one() -> None:
     assert [event.used for event in events if isinstance(event, RoundFinished)] == [True, False]
 
 
+def test_a_later_round_with_just_enough_answers_is_used() -> None:
+    """As many answers as are needed make the reply, also in a later round."""
+    ask = FakeAsk({"a": ["a1", failed()], "b": ["b1", "b2"]})
+    events, result = turn(make_plan(layers("a", "b", rounds=2)), ask)
+    assert "b2" in system(ask.to("judge")[0])
+    assert "b1" not in system(ask.to("judge")[0])
+    assert [event.used for event in events if isinstance(event, RoundFinished)] == [True, True]
+    assert result.notices == ()
+
+
 def test_one_cause_for_all_is_the_news() -> None:
     """When all fail alike, the turn's failure is of that kind: a refused key ends with its own exit code."""
     refused = Failure(FailureKind.KEY_REFUSED, "Invalid API key", "a", 401)
     _, result = turn(make_plan(layers("a", "b")), FakeAsk({"a": refused, "b": refused}))
     assert result.failure
     assert result.failure.kind is FailureKind.KEY_REFUSED
+    assert result.failure.message == "all 2 reference models failed: Invalid API key"
+    assert turn(make_plan(layers("a")), FakeAsk({"a": refused}))[1].failure == refused
 
 
 def test_the_aggregator_fails() -> None:
