@@ -116,8 +116,7 @@ class ModelCall:
         text = "".join(self._text)
         enough = 1 if self.slot.role == "aggregator" else USEFUL_CHARACTERS
         if len(text.strip()) < enough:
-            failure = Failure(kind, why, self.slot.agent.model)
-            return Call(self.slot, failure=failure, cost=None if text or self._reasoning else 0.0)
+            return self._failed(Failure(kind, why, self.slot.agent.model))
         completion = Completion(
             text,
             "".join(self._reasoning),
@@ -161,7 +160,7 @@ class ModelCall:
                 self.slot.role == "aggregator" or outcome.kind is not FailureKind.CONTENT_FILTER
             ):
                 return self.cut_off(outcome.describe(), outcome.kind)
-            return Call(self.slot, failure=outcome, cost=0.0)
+            return self._failed(outcome)
         cost = self._turn_context.models.cost(agent, outcome.usage)
         if outcome.text.strip():
             return Call(self.slot, outcome, cost=cost)
@@ -175,6 +174,11 @@ class ModelCall:
         else:
             failure = Failure(FailureKind.EMPTY, "it finished without a word", agent.model)
         return Call(self.slot, outcome, failure, cost)
+
+    def _failed(self, failure: Failure) -> Call:
+        """Return the failed call; its cost is unknown once a part of an answer has come."""
+        came = any(self._text) or any(self._reasoning)
+        return Call(self.slot, failure=failure, cost=None if came else 0.0)
 
     def _seconds(self) -> float:
         """Return the seconds since the call began."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from bot.events import (
     TurnFinished,
     TurnResult,
 )
-from bot.messages import Agent, Completion, Message, Request, Usage
+from bot.messages import Agent, CallUpdate, Completion, Delta, Message, Request, Usage
 from bot.method.mixture import CancelToken, Mixture
 from bot.method.plan import Plan
 from bot.method.round_timeout import RoundTimeout
@@ -116,6 +117,57 @@ def test_out_of_tokens_while_thinking_is_called_that() -> None:
     assert "so many thoughts" not in system(ask.to("judge")[0])
 
 
+def test_an_aggregator_that_only_thinks_gives_no_reply() -> None:
+    """With nothing to fall back on the turn fails, and nothing is said about the end of a reply."""
+    thought = Completion("", "so many thoughts", Usage(5, 100), "length")
+    _, result = turn(make_plan((), min_references=0), FakeAsk({"judge": thought}))
+    assert (result.status, result.reply, result.notices) == ("failed", "", ())
+    assert result.failure
+    assert result.failure.kind is FailureKind.OUT_OF_TOKENS
+
+
+def test_a_reply_at_its_limit_says_so() -> None:
+    """A reply that ends because its tokens ran out gets a notice with their number."""
+    cut = Completion("half a sen", usage=Usage(5, 100), finish_reason="length")
+    _, result = turn(make_plan(layers("a")), FakeAsk({"judge": cut}))
+    assert (result.status, result.finish_reason) == ("done", "length")
+    assert result.notices == ("The reply ended at its limit of tokens (100): see --max_tokens.",)
+
+
+def test_what_is_asked_of_references_and_aggregator() -> None:
+    """References are collected and may be asked again after a part; the reply streams as it comes, once."""
+    ask = FakeAsk({})
+    turn(make_plan(layers("a"), max_tokens=99, reference_max_tokens=77), ask)
+    asked = [(request.delta_interval, request.retry_partial, request.max_tokens) for request in ask.requests]
+    assert asked == [(0.05, True, 77), (0.0, False, 99)]
+
+
+def test_what_a_content_filter_stopped_is_not_used() -> None:
+    """A failure is kept as it is, with its hint; of a reference that was filtered no part is used."""
+    filtered = Failure(FailureKind.CONTENT_FILTER, "stopped by the filter", "a", 400, hint="ask differently")
+
+    async def ask(request: Request) -> AsyncGenerator[CallUpdate, None]:
+        if request.model == "a":
+            yield Delta("word " * 100)
+            yield filtered
+        else:
+            yield Failure(FailureKind.SERVICE, "down", request.model, 500, hint="wait")
+
+    _, result = run(run_turn(Mixture(make_plan(layers("a", "b")), ask, FakeModels())))
+    assert [call.failure and call.failure.hint for call in result.calls] == ["ask differently", "wait"]
+    # What was streamed before the failure cost something, and nobody knows what.
+    assert [call.cost for call in result.calls] == [None, 0.0]
+
+
+@pytest.mark.parametrize(("characters", "answers"), [(199, 1), (200, 2)])
+def test_the_least_part_of_a_reference_that_is_used(characters: int, answers: int) -> None:
+    """A reference that is cut off is used from 200 characters on; white space around it does not count."""
+    plan = make_plan(layers("a", "b"), round_timeout=RoundTimeout(deadline=1))
+    ask = FakeAsk({"a": "\n" + "x" * characters + "\n"}, hold=["a"])
+    _, result = turn(plan, ask)
+    assert sum(bool(call.answer) for call in result.rounds[0]) == answers
+
+
 @pytest.mark.parametrize(("needed", "status"), [(1, "done"), (2, "done"), (3, "failed")])
 def test_the_least_number_of_references(needed: int, status: str) -> None:
     """The turn goes on with as many answers as asked for, else it fails and says why."""
@@ -205,6 +257,12 @@ def test_fallback_aggregators_in_their_order() -> None:
     ask = FakeAsk({"judge": failed(), "second": failed(FailureKind.NOT_FOUND, "gone"), "third": "the reply"})
     _, result = turn(plan, ask, FakeModels(price=1.0))
     assert (result.status, result.reply, result.model) == ("done", "the reply", "third")
+    assert [(call.slot.round, call.slot.index, call.slot.agent.model) for call in result.calls] == [
+        (1, 0, "a"),
+        (2, 0, "judge"),
+        (2, 1, "second"),
+        (2, 2, "third"),
+    ]
     assert [call.slot.agent.model for call in result.attempts] == ["judge", "second"]
     assert len(result.notices) == 2
     assert "second writes the reply instead" in result.notices[0]

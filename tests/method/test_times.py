@@ -113,6 +113,8 @@ def test_times_of_a_call_that_is_cut_off() -> None:
     assert (cut.first_token, cut.seconds, cut.partial) == (0.5, 3.0, "not waited for")
     assert round_seconds(events) == [2.0, 3.0]
     assert (result.first_token, result.seconds) == (6.0, 6.0)
+    # No round was skipped: there is nothing to say.
+    assert result.notices == ()
 
 
 def test_the_first_token_of_a_try_that_is_void_does_not_count() -> None:
@@ -127,12 +129,12 @@ def test_the_first_token_of_a_try_that_is_void_does_not_count() -> None:
 
 def test_times_of_a_reply_that_is_stopped() -> None:
     """The part of the reply has the first token of its call, and ends when it is stopped."""
-    judge: Script = [(0.25, Delta("one")), HANGS]
+    judge: Script = [(0.25, Delta("I")), HANGS]
     _, result = play({"a": [answer(1.0)], "judge": [judge]}, stop_at=2.0)
     assert result.aggregator
     part = result.aggregator.completion
     assert part
-    assert (part.text, part.first_token, part.seconds) == ("one", 0.25, 1.0)
+    assert (part.text, part.first_token, part.seconds) == ("I", 0.25, 1.0)
     assert (result.status, result.first_token, result.seconds) == ("partial", 1.25, 2.0)
 
 
