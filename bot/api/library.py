@@ -1,15 +1,14 @@
 """moa-bot as a library: a mixture that other programs ask, in their own thread or event loop.
 
-    caller (any thread, any event loop) ─► Mixture, Conversation ─► Job ═► Engine ─► Program
-                                                              (an event loop in a thread)
+    caller (any thread, any event loop) ─► Mixture, Conversation ─► Job ═► Runtime ─► App
+                                                                  (an event loop in a thread)
 
-The program's event loop runs in a thread of its own, so that one mixture can be asked from plain
-code, from a notebook whose loop runs already, and from any number of coroutines. It starts with
-the first question, and ends with `close`, when nobody holds the mixture any more, or at the
-interpreter's end.
+The app's event loop runs in a thread of its own, so that one mixture can be asked from synchronous
+code, from a notebook whose loop runs already, and from any number of coroutines. It starts with the
+first question, and ends with `close`, when the mixture is garbage, or at the interpreter's end.
 
-Options are those of the command line, with the same precedence: what is said here, then the
-environment, config.toml, the preset, the defaults. Unless `save` is said, nothing is kept.
+Options are those of the command line, with the same precedence: keywords, then the environment,
+config.toml, the preset, the defaults. Nothing is stored unless `save` is true.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class Options(TypedDict, total=False):
-    """The options of a mixture; those that are not given come from elsewhere, as at the command line."""
+    """The options of a mixture; the others are as on the command line."""
 
     reference_models: str | Sequence[str]
     aggregator: str
@@ -70,12 +69,12 @@ class Options(TypedDict, total=False):
 
 
 class Mixture:
-    """A Mixture of Agents, ready to be asked.
+    """A Mixture of Agents.
 
-    `preset` is the mixture to start from. `api_key` and `base_url` are those of the default
-    endpoint, for this mixture alone. Raises UsageError for options that make no sense, ConfigError
-    for a mistake in a settings file. Worker processes start with the first question (or with
-    `with`), and KeyMissingError comes then.
+    `preset` is the mixture to start from. `api_key` and `base_url` are those of the default endpoint,
+    for this mixture alone. Raises UsageError for wrong options, ConfigError for a mistake in a
+    settings file. Worker processes start with the first question (or with `with`), and only then
+    KeyMissingError is raised.
     """
 
     def __init__(
@@ -86,25 +85,25 @@ class Mixture:
         base_url: str | None = None,
         **options: Unpack[Options],
     ) -> None:
-        self._settings = _settle(preset, api_key, base_url, dict(options))
+        self._settings = _load_settings(preset, api_key, base_url, dict(options))
         self._plan = make_plan(self._settings)
         self._runtime = Runtime(self._settings)
         weakref.finalize(self, self._runtime.request_close).atexit = False
 
     @property
     def plan(self) -> Plan:
-        """What the mixture runs: layers, aggregator, limits."""
+        """The layers, aggregator and limits of the mixture."""
         return self._plan
 
     def ask(self, prompt: str) -> TurnResult:
-        """Ask once, without any history; returns the whole turn.
+        """Ask once, without history; returns the whole turn.
 
         Raises TurnFailedError when there is no reply. Ctrl-C cancels every call of the turn.
         """
         return self.chat().ask(prompt)
 
     async def aask(self, prompt: str) -> TurnResult:
-        """Do as `ask`, without blocking the event loop."""
+        """Like `ask`, without blocking the event loop."""
         return await self.chat().aask(prompt)
 
     def stream(self, prompt: str) -> Stream:
@@ -112,15 +111,15 @@ class Mixture:
         return self.chat().stream(prompt)
 
     def chat(self, history: Sequence[Message] = ()) -> Conversation:
-        """Begin a conversation; `history` is what was said before it."""
+        """Start a conversation; `history` are the messages before it."""
         return Conversation(self, history)
 
     def close(self) -> None:
-        """End the workers; returns when they are gone. A turn still under way is cancelled."""
+        """End the workers; returns when they have ended. A turn under way is cancelled."""
         self._runtime.close()
 
     async def aclose(self) -> None:
-        """Do as `close`, without blocking the event loop."""
+        """Like `close`, without blocking the event loop."""
         await asyncio.to_thread(self.close)
 
     def __enter__(self) -> Self:
@@ -153,48 +152,48 @@ class Conversation:
     """
 
     def __init__(self, mixture: Mixture, history: Sequence[Message] = ()) -> None:
-        # Held so that the mixture lives as long as anybody talks with it.
+        # Keeps the mixture alive as long as the conversation is used.
         self._mixture = mixture
-        self._begun = list(history)
+        self._initial = list(history)
         self._session: Session | None = None
         self._lock = asyncio.Lock()
 
     @property
     def history(self) -> tuple[Message, ...]:
-        """What was said so far: the prompts, and the replies to them."""
-        return tuple(self._begun if self._session is None else self._session.history)
+        """The messages so far: the prompts, and the replies to them."""
+        return tuple(self._initial if self._session is None else self._session.history)
 
     def ask(self, prompt: str) -> TurnResult:
-        """Ask, with what was said before; returns the whole turn. Raises TurnFailedError."""
+        """Ask with the history; returns the whole turn. Raises TurnFailedError."""
         return _reply(self._job(prompt).wait())
 
     async def aask(self, prompt: str) -> TurnResult:
-        """Do as `ask`, without blocking the event loop."""
+        """Like `ask`, without blocking the event loop."""
         job = await asyncio.to_thread(self._job, prompt)
         return _reply(await job.wait_async())
 
     def stream(self, prompt: str) -> Stream:
-        """Ask; iterate the events of the turn with `for` or `async for`."""
-        return Stream(lambda put: self._job(prompt, put))
+        """Ask with the history; iterate the events of the turn with `for` or `async for`."""
+        return Stream(lambda on_event: self._job(prompt, on_event))
 
-    def _job(self, prompt: str, put: Callable[[Event], None] | None = None) -> Job[TurnResult]:
-        """Start the turn. `put` is given every event, in the engine's thread."""
+    def _job(self, prompt: str, on_event: Callable[[Event], None] | None = None) -> Job[TurnResult]:
+        """Start the turn. `on_event` is called with every event, in the runtime's thread."""
         if not prompt.strip():
             raise UsageError("Nothing was asked: the prompt is empty.")
-        return self._mixture._runtime.start(lambda: self._turn(prompt, put))  # noqa: SLF001 - the same module
+        return self._mixture._runtime.start(lambda: self._turn(prompt, on_event))  # noqa: SLF001 - the same module
 
-    async def _turn(self, prompt: str, put: Callable[[Event], None] | None) -> TurnResult:
+    async def _turn(self, prompt: str, on_event: Callable[[Event], None] | None) -> TurnResult:
         async with self._lock:
             if self._session is None:
                 self._session = self._mixture._runtime.session()  # noqa: SLF001 - the same module
-                self._session.history[:] = self._begun
+                self._session.history[:] = self._initial
             result: TurnResult | None = None
             async with aclosing(self._session.turn(prompt)) as events:
                 async for event in events:
                     if isinstance(event, TurnFinished):
                         result = event.result
-                    if put is not None:
-                        put(event)
+                    if on_event is not None:
+                        on_event(event)
         assert result is not None  # noqa: S101 - a turn's last event is TurnFinished
         return result
 
@@ -202,25 +201,25 @@ class Conversation:
 class Stream:
     """The events of one turn (`bot.events`), `TurnFinished` the last; to be iterated once.
 
-    The question is asked when the iteration begins. Leaving it early cancels every call that is
-    still open; a turn without a reply is told by the last event, not raised.
+    The question is asked when the iteration begins. Leaving it early cancels every open call. A turn
+    without a reply raises nothing: the last event has the failure.
     """
 
     def __init__(self, start: Callable[[Callable[[Event], None]], Job[TurnResult]]) -> None:
         self._start = start
 
     def __iter__(self) -> Iterator[Event]:
-        """Iterate in plain code."""
+        """Iterate in synchronous code."""
         queue: SimpleQueue[Event | None] = SimpleQueue()
         job = self._start(queue.put)
-        job.when_over(lambda: queue.put(None))
+        job.call_when_done(lambda: queue.put(None))
         try:
             while (event := queue.get()) is not None:
                 yield event
             job.wait()
         finally:
             job.cancel()
-            job.wait_over()
+            job.wait_done()
 
     def __aiter__(self) -> AsyncIterator[Event]:
         """Iterate in a coroutine."""
@@ -235,14 +234,14 @@ class Stream:
                 loop.call_soon_threadsafe(queue.put_nowait, event)
 
         job = await asyncio.to_thread(self._start, put)
-        job.when_over(lambda: put(None))
+        job.call_when_done(lambda: put(None))
         try:
             while (event := await queue.get()) is not None:
                 yield event
             await job.wait_async()
         finally:
             job.cancel()
-            await job.wait_over_async()
+            await job.wait_done_async()
 
 
 def _reply(result: TurnResult) -> TurnResult:
@@ -251,7 +250,7 @@ def _reply(result: TurnResult) -> TurnResult:
     return result
 
 
-def _settle(
+def _load_settings(
     preset: str | None, api_key: str | None, base_url: str | None, options: dict[str, object]
 ) -> Settings:
     for name in options:

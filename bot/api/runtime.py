@@ -38,26 +38,26 @@ class Job(Generic[T]):
         self._loop = loop
         self._tasks = tasks
         self._task: asyncio.Task[T] | None = None
-        self._over: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self._future: concurrent.futures.Future[T] = concurrent.futures.Future()
         try:
             loop.call_soon_threadsafe(self._begin, work)
         except RuntimeError:
             raise _closed() from None
 
     def wait(self) -> T:
-        """Return the result, or raise what the coroutine raised. Ctrl-C cancels the job."""
+        """Return the result, or raise the coroutine's exception. Ctrl-C cancels the job."""
         try:
-            while not concurrent.futures.wait([self._over], POLL_SECONDS).done:
+            while not concurrent.futures.wait([self._future], POLL_SECONDS).done:
                 pass
         except KeyboardInterrupt:
             self.cancel()
-            self.wait_over()
+            self.wait_done()
             raise
-        return self._over.result()
+        return self._future.result()
 
     async def wait_async(self) -> T:
-        """Do as `wait`, in a coroutine; its cancellation cancels the job."""
-        waiting = asyncio.wrap_future(self._over)
+        """Like `wait`, for coroutines; cancelling the waiting coroutine cancels the job."""
+        waiting = asyncio.wrap_future(self._future)
         try:
             return await asyncio.shield(waiting)
         except asyncio.CancelledError:
@@ -67,21 +67,21 @@ class Job(Generic[T]):
             raise
 
     def cancel(self) -> None:
-        """Cancel the coroutine; does nothing once it is over."""
-        with suppress(RuntimeError):  # the loop is closed, and everything in it over
+        """Cancel the coroutine; does nothing when it has ended."""
+        with suppress(RuntimeError):  # the loop is closed, so the coroutine has ended
             self._loop.call_soon_threadsafe(self._cancel)
 
-    def when_over(self, call: Callable[[], None]) -> None:
-        """Have `call` called when the coroutine has ended, or now if it has."""
-        self._over.add_done_callback(lambda _: call())
+    def call_when_done(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when the coroutine has ended, or now if it has."""
+        self._future.add_done_callback(lambda _: callback())
 
-    def wait_over(self) -> None:
-        """Wait until the coroutine has ended, however."""
-        concurrent.futures.wait([self._over])
+    def wait_done(self) -> None:
+        """Wait until the coroutine has ended, with a result or not."""
+        concurrent.futures.wait([self._future])
 
-    async def wait_over_async(self) -> None:
+    async def wait_done_async(self) -> None:
         """Do as `wait_over`, in a coroutine."""
-        waiting = asyncio.wrap_future(self._over)
+        waiting = asyncio.wrap_future(self._future)
         await asyncio.wait({waiting})
         _retrieve_exception(waiting)
 
@@ -97,11 +97,11 @@ class Job(Generic[T]):
     def _ended(self, task: asyncio.Task[T]) -> None:
         self._tasks.discard(task)
         if task.cancelled():
-            self._over.set_exception(MoaError("The turn was cancelled."))
+            self._future.set_exception(MoaError("The turn was cancelled."))
         elif error := task.exception():
-            self._over.set_exception(error)
+            self._future.set_exception(error)
         else:
-            self._over.set_result(task.result())
+            self._future.set_result(task.result())
 
 
 class Runtime:
@@ -118,10 +118,9 @@ class Runtime:
         self._ended = False
 
     def open(self) -> asyncio.AbstractEventLoop:
-        """Start what is not started yet; returns the loop.
+        """Open the app if it is not open yet; returns the loop.
 
-        Raises UsageError after `close`, and whatever keeps the program from opening, such as
-        KeyMissingError.
+        Raises UsageError after `close`, and the errors of opening an app, such as KeyMissingError.
         """
         with self._lock:
             if self._ended:
@@ -138,7 +137,7 @@ class Runtime:
             return self._loop
 
     def start(self, work: Work[T]) -> Job[T]:
-        """Run a coroutine in the loop; `work` makes it there."""
+        """Run the coroutine that `work` returns, which is called in the loop."""
         return Job(self.open(), work, self._tasks)
 
     def session(self) -> Session:
@@ -176,7 +175,7 @@ class Runtime:
         self._stop = asyncio.Event()
         try:
             async with App(self._settings, logging.getLogger("moa_bot").warning) as app:
-                # A missing key is said before anything is asked.
+                # A missing key is an error before anything is asked.
                 app.mixture()
                 self._app = app
                 ready.set_result(asyncio.get_running_loop())

@@ -19,7 +19,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from bot.app.log import Log, Shows
+from bot.app.log import Log, LogOutput
 from bot.app.make_plan import make_plan
 from bot.app.session import Session
 from bot.client.retry import Retrier
@@ -107,7 +107,7 @@ class App:
         self,
         settings: Settings,
         say: Callable[[str], None],
-        verbose: Shows | None = None,
+        verbose: LogOutput | None = None,
         resolve: Resolve | None = None,
         *,
         start_after: float = 0.0,

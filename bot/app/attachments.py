@@ -1,4 +1,4 @@
-"""Puts text files, and what was piped in, behind the words of a prompt."""
+"""Adds text files and piped input to the words of a prompt."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 from bot.errors import UsageError
 
-LARGEST = 16 * 1024 * 1024
+MAX_BYTES = 16 * 1024 * 1024
 
 
 def read_text(path: Path) -> str:
-    """Return a text file's text; UsageError when there is none, or it is no text."""
+    """Return a text file's text; UsageError when it cannot be read, or is not text."""
     try:
-        if path.stat().st_size > LARGEST:
-            raise UsageError(f"{path}: larger than {LARGEST // 2**20} MB: no model could read it.")
+        if path.stat().st_size > MAX_BYTES:
+            raise UsageError(f"{path}: larger than {MAX_BYTES // 2**20} MB: no model could read it.")
         raw = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None

@@ -5,15 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bot.local.local_preset import find_local_preset
 from bot.settings.resolve import resolve
-
-if TYPE_CHECKING:
-    from bot.settings.endpoints import EndpointConfig
-    from bot.settings.preset import Preset
-    from bot.settings.settings import Settings
+from bot.settings.settings import Settings
 
 
 def load_settings(
@@ -22,12 +17,8 @@ def load_settings(
     environ: Mapping[str, str] = os.environ,
     config_file: Path | None = None,
 ) -> Settings:
-    """Return the settings in force; parameters and errors as those of `bot.settings.resolve.resolve`.
+    """Return the settings in force; parameters and errors are those of `bot.settings.resolve.resolve`.
 
     With --local also MoaError, when no service on this computer answers.
     """
-    return resolve(cli, outer, environ, config_file, _local_preset)
-
-
-def _local_preset(endpoints: Mapping[str, EndpointConfig], folder: Path | None) -> Preset:
-    return find_local_preset(endpoints, folder)
+    return resolve(cli, outer, environ, config_file, find_local_preset)

@@ -1,8 +1,8 @@
 """The log: one line per call in a rotating file, and on stderr with --verbose.
 
-Lines hold models, rounds, seconds, tokens and kinds of failure; never prompts, answers or keys, and
-so nothing that a service said: it may quote the prompt. loguru takes 50 ms to import, so it is
-loaded in a thread while the models think. A log that cannot be written never stops the program.
+Lines have models, rounds, seconds, tokens and kinds of failure; never prompts, answers or keys, and so
+no message of a service, which may quote the prompt. loguru takes 50 ms to import, so it is imported in
+a thread while the models think. A log that cannot be written does not stop the program.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ROTATE_AT = "5 MB"
 KEEP_FILES = 3
 
-_OUR_WORDS = frozenset(
+_OWN_MESSAGES = frozenset(
     {
         FailureKind.CONNECTION,
         FailureKind.TIMEOUT,
@@ -36,20 +36,20 @@ _OUR_WORDS = frozenset(
         FailureKind.TOO_SLOW,
     }
 )
-"""Kinds of failure whose message is not a service's."""
+"""Kinds of failure whose message is ours, not a service's."""
 
 
-class Shows(Protocol):
-    """Whatever the log can be shown on: a stream, or a place beside what a view redraws."""
+class LogOutput(Protocol):
+    """Where the log can be shown: a stream, or a `LogSink` above what a view redraws."""
 
     def write(self, text: str, /) -> object:
-        """Take a line."""
+        """Write a line."""
 
 
 class Log:
-    """Writes what happens, once `start` has loaded the writer; till then lines wait. `file` None: no file."""
+    """Writes lines once `start` has imported loguru, and keeps them until then. `file` None: no file."""
 
-    def __init__(self, file: Path | None, verbose: Shows | None = None) -> None:
+    def __init__(self, file: Path | None, verbose: LogOutput | None = None) -> None:
         self._file, self._verbose = file, verbose
         self._loader: threading.Thread | None = None
         self._logger: Logger | None = None
@@ -59,18 +59,18 @@ class Log:
         self._shown: int | None = None
 
     def start(self) -> None:
-        """Load the writer in the background; returns at once."""
+        """Import loguru in the background; returns at once."""
         if self._loader is None:
             self._loader = threading.Thread(target=self._load, daemon=True)
             self._loader.start()
 
-    def event(self, event: Event) -> None:
-        """Write the line that this event is worth, if it is worth one."""
-        if line := describe(event):
-            self.line(line)
+    def log_event(self, event: Event) -> None:
+        """Write the line of this event, if it has one."""
+        if line := log_line(event):
+            self.write_line(line)
 
-    def line(self, text: str) -> None:
-        """Write a line, or keep it until the writer is there."""
+    def write_line(self, text: str) -> None:
+        """Write a line, or keep it until loguru is imported."""
         self.start()
         with self._lock:
             if self._logger is None:
@@ -78,22 +78,22 @@ class Log:
             else:
                 self._write(self._logger, text)
 
-    def show(self, stream: Shows | None) -> None:
-        """Write to this stream as well from now on; None ends that."""
-        self._wait()
+    def show_on(self, output: LogOutput | None) -> None:
+        """Also write to `output` from now on; with None, only to the file."""
+        self._wait_until_loaded()
         if self._shown is not None and self._logger is not None:
             with suppress(ValueError):
                 self._logger.remove(self._shown)
             self._sinks.remove(self._shown)
             self._shown = None
-        if stream is not None and self._logger is not None:
-            self._add_stream(self._logger, stream)
+        if output is not None and self._logger is not None:
+            self._add_output(self._logger, output)
 
     def close(self) -> None:
-        """Write out and close the file."""
+        """Write the waiting lines and close the file."""
         if self._loader is None:
             return
-        self._wait()
+        self._wait_until_loaded()
         logger, self._logger = self._logger, None
         for sink in self._sinks:
             with suppress(OSError, ValueError):
@@ -101,7 +101,7 @@ class Log:
                     logger.remove(sink)
         self._sinks.clear()
 
-    def _wait(self) -> None:
+    def _wait_until_loaded(self) -> None:
         self.start()
         if self._loader is not None:
             self._loader.join()
@@ -112,11 +112,11 @@ class Log:
         with suppress(ValueError):
             logger.remove(0)  # loguru's own handler, which writes to stderr
         if self._file is not None:
-            # Another process may rotate the same file, a folder may be read-only: no log, then.
+            # No log if another process rotates the same file, or the folder is read-only.
             with suppress(OSError, ValueError):
                 self._add_file(logger, self._file)
         if self._verbose is not None:
-            self._add_stream(logger, self._verbose)
+            self._add_output(logger, self._verbose)
         with self._lock:
             for line in self._waiting:
                 self._write(logger, line)
@@ -140,11 +140,11 @@ class Log:
             )
         )
 
-    def _add_stream(self, logger: Logger, stream: Shows) -> None:
-        def put(line: str) -> None:
-            stream.write(line)
+    def _add_output(self, logger: Logger, output: LogOutput) -> None:
+        def write(line: str) -> None:
+            output.write(line)
 
-        self._shown = logger.add(put, format="moa-bot: {message}", catch=False, diagnose=False)
+        self._shown = logger.add(write, format="moa-bot: {message}", catch=False, diagnose=False)
         self._sinks.append(self._shown)
 
     @staticmethod
@@ -157,14 +157,14 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def describe(event: Event) -> str:
-    """Return the log's line for an event, "" for none: facts about the call, nothing that was said."""
+def log_line(event: Event) -> str:
+    """Return the line of an event, "" if it has none: facts about the call, no text of a model."""
     match event:
         case CallFinished(call):
             slot, completion, failure = call.slot, call.completion, call.failure
             parts = [f"round {slot.round}", slot.role, slot.agent.endpoint, slot.agent.model]
             if failure:
-                parts.append(f"failed: {_told(failure)}")
+                parts.append(f"failed: {_failure(failure)}")
             elif completion and completion.partial:
                 parts.append(f"partial: {completion.truncation_kind or completion.partial}")
             else:
@@ -176,9 +176,9 @@ def describe(event: Event) -> str:
             return " | ".join(parts)
         case CallRetrying(slot, failure, attempt, wait):
             where = f"round {slot.round} | {slot.role} | {slot.agent.model}"
-            return f"{where} | again after try {attempt} in {duration(wait)}: {_told(failure)}"
+            return f"{where} | again after try {attempt} in {duration(wait)}: {_failure(failure)}"
         case Notice(text):
-            # What follows a colon may be a service's own words.
+            # After a colon there may be a service's message.
             return f"notice | {text.partition(': ')[0]}"
         case TurnFinished(result):
             return f"turn {result.status} | {result.model} | {duration(result.seconds)}"
@@ -186,8 +186,8 @@ def describe(event: Event) -> str:
             return ""
 
 
-def _told(failure: Failure) -> str:
-    if failure.kind in _OUR_WORDS and failure.message:
+def _failure(failure: Failure) -> str:
+    if failure.kind in _OWN_MESSAGES and failure.message:
         return f"{failure.kind}: {failure.message}"
     return f"{failure.kind}: HTTP {failure.status}" if failure.status else str(failure.kind)
 

@@ -1,7 +1,4 @@
-"""Makes the plan that a mixture runs from the settings.
-
-Models and endpoints are known by name only here: no call is made and no key is looked up.
-"""
+"""Makes a mixture's plan from the settings. No call is made, and no key is looked up."""
 
 from __future__ import annotations
 
@@ -22,18 +19,18 @@ from bot.settings.settings import Level
 if TYPE_CHECKING:
     from bot.settings.settings import Settings
 
-IN_TURN_SECONDS = 3600.0
-"""The longest round of models that wait for one another: the last one is no straggler."""
-_NO_TEMPERATURE = 1e-4
+SEQUENTIAL_DEADLINE = 3600.0
+"""Seconds for a round whose models are asked one after another, so that the last is not a straggler."""
+_LEAST_TEMPERATURE = 1e-4
 
 
 def make_plan(settings: Settings) -> Plan:
-    """Settle what the mixture runs. UsageError when the settings do not fit together."""
+    """Return the plan. UsageError when the settings do not fit together."""
     references = settings.reference_max_tokens
     plan = Plan(
         layers=_layers(settings),
         aggregator=_aggregator(settings),
-        temperature=_cool(settings.temperature),
+        temperature=_sent_temperature(settings.temperature),
         max_tokens=settings.max_tokens,
         reference_max_tokens=settings.max_tokens if references is None else references,
         min_references=settings.min_references,
@@ -42,7 +39,7 @@ def make_plan(settings: Settings) -> Plan:
         instruction=instruction(settings, INSTRUCTION),
         system=_system(settings),
         fallbacks=tuple(
-            _settle(settings, _agent(settings, name, "fallbacks"), ("max_tokens",))
+            _complete(settings, _agent(settings, name, "fallbacks"), ("max_tokens",))
             for name in settings.fallbacks
         ),
         round_timeout=_round_timeout(settings),
@@ -56,12 +53,15 @@ def make_plan(settings: Settings) -> Plan:
 
 
 def _round_timeout(settings: Settings) -> RoundTimeout:
-    """Return when stragglers are cut off: not at all where models are asked in turn, unless it was said."""
+    """Return the deadline and quorum of a round.
+
+    Models that are asked one after another get a long deadline, unless the user has given one.
+    """
     deadline = settings.deadline
     if deadline is None and settings.quorum is None:
         asked = {agent.endpoint for layer in _layers(settings) for agent in layer}
         if any(name == LOCAL or settings.endpoints[name].quirks.parallel for name in asked):
-            deadline = IN_TURN_SECONDS
+            deadline = SEQUENTIAL_DEADLINE
     return RoundTimeout(deadline, settings.quorum, settings.grace)
 
 
@@ -74,8 +74,8 @@ def _layers(settings: Settings) -> tuple[tuple[Agent, ...], ...]:
     if not any(layers):
         return ()
     limits = ("max_tokens", "reference_max_tokens")
-    settled = [tuple(_settle(settings, agent, limits) for agent in layer) for layer in layers]
-    return tuple(settled[min(index, len(settled) - 1)] for index in range(settings.rounds))
+    completed = [tuple(_complete(settings, agent, limits) for agent in layer) for layer in layers]
+    return tuple(completed[min(index, len(completed) - 1)] for index in range(settings.rounds))
 
 
 def _aggregator(settings: Settings) -> Agent:
@@ -83,7 +83,7 @@ def _aggregator(settings: Settings) -> Agent:
         agent = settings.preset.aggregator
     else:
         agent = _agent(settings, settings.aggregator, "aggregator")
-    return _settle(settings, agent, ("max_tokens",))
+    return _complete(settings, agent, ("max_tokens",))
 
 
 def _light_aggregator(settings: Settings) -> Agent | None:
@@ -91,24 +91,24 @@ def _light_aggregator(settings: Settings) -> Agent | None:
     return (
         None
         if name is None
-        else _settle(settings, _agent(settings, name, "light_aggregator"), ("max_tokens",))
+        else _complete(settings, _agent(settings, name, "light_aggregator"), ("max_tokens",))
     )
 
 
 def _agent(settings: Settings, name: str, option: str) -> Agent:
-    """Return the agent that the user named; what the preset says of its model still holds."""
+    """Return the agent that the user named, with the preset's values for its model."""
     try:
         endpoint, model = split_endpoint(name, settings.endpoints)
     except ValueError as problem:
         raise UsageError(f"{settings.sources[option]}: expected ENDPOINT:MODEL, found {problem}") from None
     agent = settings.preset.with_model_defaults(Agent(model, endpoint))
-    return agent if agent.endpoint else replace(agent, endpoint=_home(settings, model))
+    return agent if agent.endpoint else replace(agent, endpoint=_default_endpoint(settings, model))
 
 
-def _settle(settings: Settings, agent: Agent, limits: tuple[str, ...]) -> Agent:
-    """Give an agent its endpoint, and drop what the user has said otherwise nearer than the preset."""
+def _complete(settings: Settings, agent: Agent, limits: tuple[str, ...]) -> Agent:
+    """Return the agent with its endpoint, and without values for which the user has given others."""
 
-    def said(*names: str) -> bool:
+    def given(*names: str) -> bool:
         return any(settings.sources[name].level < Level.PRESET for name in names)
 
     endpoint = agent.endpoint or settings.default_endpoint
@@ -118,26 +118,26 @@ def _settle(settings: Settings, agent: Agent, limits: tuple[str, ...]) -> Agent:
     return replace(
         agent,
         endpoint=endpoint,
-        temperature=None if own is None or said("temperature") else _cool(own),
-        max_tokens=None if said(*limits) else agent.max_tokens,
+        temperature=None if own is None or given("temperature") else _sent_temperature(own),
+        max_tokens=None if given(*limits) else agent.max_tokens,
     )
 
 
-def _home(settings: Settings, model: str) -> str:
+def _default_endpoint(settings: Settings, model: str) -> str:
     """Return the service of a model that the user named without one.
 
-    It is the default endpoint; where nobody has said which that is, a model that is known to be
-    another service's alone belongs there.
+    It is the default endpoint if the user has chosen one, else the service that the catalogue names.
     """
-    home = settings.default_endpoint
+    default = settings.default_endpoint
     if settings.sources["endpoint"].level is not Level.DEFAULTS:
-        return home
+        return default
     facts = settings.catalogue.facts(model)
-    return facts.endpoint if facts and facts.endpoint in settings.endpoints else home
+    return facts.endpoint if facts and facts.endpoint in settings.endpoints else default
 
 
-def _cool(temperature: float) -> float:
-    return 0.0 if temperature < _NO_TEMPERATURE else temperature
+def _sent_temperature(temperature: float) -> float:
+    """Return 0 for temperatures that are almost 0."""
+    return 0.0 if temperature < _LEAST_TEMPERATURE else temperature
 
 
 def instruction(settings: Settings, name: str) -> str:
@@ -170,7 +170,7 @@ def _check_enough(settings: Settings, plan: Plan) -> None:
             hint="Name some with --reference_models, or let the aggregator answer alone: --min_references 0.",
         )
     raise UsageError(
-        f"{settings.sources['min_references']}: at least {needed} references are asked for,"
+        f"{settings.sources['min_references']}: at least {needed} references are needed,"
         f" but there are only {fewest} ({source})."
     )
 

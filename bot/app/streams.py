@@ -1,8 +1,7 @@
-"""The program's three streams, and whether a person is at the other end of each.
+"""The program's three streams, and whether each is a terminal.
 
-One object carries them everywhere, so that nothing asks `sys` behind a caller's back. Input is
-read from the descriptor itself in a thread of its own: a read that blocks must never hold up
-Ctrl-C or the end of the program.
+They are passed as one object, so that tests can pass others. Input is read from the descriptor in a
+daemon thread: a read that blocks must not keep Ctrl-C or the end of the program waiting.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ async def show(
                 if follow is not None:
                     follow(event)
                 view.handle_event(event)
-                log.event(event)
+                log.log_event(event)
                 if isinstance(event, TurnFinished):
                     result = event.result
     finally:

@@ -29,7 +29,7 @@ COMMANDS = {
     "batch": "Answer a whole file or data set of prompts.",
     "demo": "The offline service with its demonstration models.",
 }
-"""What each command does, for the help page; its Typer app is `app` in the module `bot.cli.NAME`."""
+"""What each command does, for the help page; its Typer app is `typer_app` in the module `bot.cli.NAME`."""
 
 
 class LazyGroup(HelpSections, TyperGroup):
@@ -56,7 +56,7 @@ class LazyGroup(HelpSections, TyperGroup):
         """Return the command, None when there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
-        return typer.main.get_command(import_module(f"bot.cli.{cmd_name}").app)
+        return typer.main.get_command(import_module(f"bot.cli.{cmd_name}").typer_app)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's parameters
         """Write the commands and what they do, without importing them."""
@@ -74,7 +74,7 @@ class LazyGroup(HelpSections, TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-app = typer.Typer(
+typer_app = typer.Typer(
     name="moa-bot",
     cls=LazyGroup,
     context_settings=SPELLINGS,
@@ -86,7 +86,7 @@ app = typer.Typer(
 )
 
 
-@app.callback(invoke_without_command=True)
+@typer_app.callback(invoke_without_command=True)
 @with_options()
 def main(
     ctx: typer.Context,
@@ -109,7 +109,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run the program; returns its exit code. No exception leaves here."""
 
     def parse_and_run() -> int:
-        app(list(arguments), prog_name="moa-bot", standalone_mode=True)
+        typer_app(list(arguments), prog_name="moa-bot", standalone_mode=True)
         return int(ExitCode.DONE)
 
     return error_boundary(parse_and_run, arguments)

@@ -14,7 +14,7 @@ from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
 from bot.app.turn import answer
 from bot.cli.boundary import run_async
-from bot.cli.options import Given, SectionedCommand, new_app, with_options
+from bot.cli.options import Given, SectionedCommand, new_typer_app, with_options
 from bot.errors import ExitCode, UsageError
 from bot.render.log_sink import LogSink
 from bot.settings.settings import Settings
@@ -22,10 +22,10 @@ from bot.settings.settings import Settings
 SILENCE_SECONDS = 1.0
 """After this time without input, the user learns that standard input is waited for."""
 
-app = new_app()
+typer_app = new_typer_app()
 
 
-@app.command(cls=SectionedCommand)
+@typer_app.command(cls=SectionedCommand)
 @with_options()
 def ask(
     ctx: typer.Context,

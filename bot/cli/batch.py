@@ -13,12 +13,12 @@ from bot.batch.batch import Options
 from bot.batch.run import run_batch
 from bot.cli.boundary import run_async
 from bot.cli.bulk_options import MIXTURE_OPTIONS, Concurrency, MaxCost
-from bot.cli.options import Given, new_app, with_options
+from bot.cli.options import Given, new_typer_app, with_options
 
-app = new_app()
+typer_app = new_typer_app()
 
 
-@app.command()
+@typer_app.command()
 @with_options(MIXTURE_OPTIONS)
 def batch(
     ctx: typer.Context,

@@ -10,7 +10,7 @@ import typer
 
 from bot.app.editor import run_editor
 from bot.app.load_settings import load_settings
-from bot.cli.options import Given, new_app, with_options
+from bot.cli.options import Given, new_typer_app, with_options
 from bot.cli.output import print_json, print_text, terminal_width
 from bot.errors import ConfigError, MoaError, UsageError
 from bot.settings import paths
@@ -24,7 +24,7 @@ from bot.text.wrap import cut_cells
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-app = new_app("Show the settings in force and their sources, and change them.")
+typer_app = new_typer_app("Show the settings in force and their sources, and change them.")
 
 _WIDEST_VALUE = 44
 _STARTER = """\
@@ -39,7 +39,7 @@ _STARTER = """\
 """
 
 
-@app.command()
+@typer_app.command()
 @with_options()
 def show(ctx: typer.Context, *, given: Given) -> None:
     """Show every setting, its value and its source, also those given here as options."""
@@ -56,13 +56,13 @@ def show(ctx: typer.Context, *, given: Given) -> None:
     print_text("".join(f"{row.key:<{key}}  {row.value:<{value}}  {row.source}\n" for row in rows))
 
 
-@app.command()
+@typer_app.command()
 def path() -> None:
     """Print the path of the settings file, which need not exist."""
     print_text(str(paths.config_file()))
 
 
-@app.command("set")
+@typer_app.command("set")
 def set_(
     *,
     pairs: Annotated[
@@ -91,7 +91,7 @@ def set_(
     _raise_remaining(file, remaining)
 
 
-@app.command()
+@typer_app.command()
 def unset(
     *,
     names: Annotated[
@@ -114,7 +114,7 @@ def unset(
     _raise_remaining(file, remaining)
 
 
-@app.command()
+@typer_app.command()
 def edit() -> None:
     """Open config.toml in your editor ($VISUAL, $EDITOR), and check it afterwards."""
     file = paths.config_file()

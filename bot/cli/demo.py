@@ -8,18 +8,18 @@ from typing import Annotated
 
 import typer
 
-from bot.cli.options import new_app
+from bot.cli.options import new_typer_app
 from bot.demo.serve import serve as run
 
-app = new_app("The offline service with its demonstration models.")
+typer_app = new_typer_app("The offline service with its demonstration models.")
 
 
-@app.callback()
+@typer_app.callback()
 def main() -> None:
     """Serve the demonstration models, or others of your own, over the OpenAI API on this computer."""
 
 
-@app.command()
+@typer_app.command()
 def serve(
     *,
     host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
-from bot.cli.options import Given, new_app, with_options
+from bot.cli.options import Given, new_typer_app, with_options
 from bot.cli.output import print_json
 from bot.errors import ConfigError, ExitCode, MoaError
 from bot.onboarding.checks import run_checks
@@ -30,10 +30,10 @@ _OPTIONS = (
 )  # fmt: skip
 
 
-app = new_app()
+typer_app = new_typer_app()
 
 
-@app.command()
+@typer_app.command()
 @with_options(_OPTIONS)
 def doctor(
     ctx: typer.Context,

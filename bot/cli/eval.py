@@ -13,7 +13,7 @@ from bot.app.streams import Streams
 from bot.cli import reports
 from bot.cli.boundary import run_async
 from bot.cli.bulk_options import EvalGiven, with_eval_options
-from bot.cli.options import Given, new_app
+from bot.cli.options import Given, new_typer_app
 from bot.cli.output import print_json, print_text
 from bot.errors import ExitCode
 from bot.eval.benchmark import Stage
@@ -26,7 +26,7 @@ from bot.eval.sweep import SWEEPS
 from bot.eval.sweep import sweep as run_sweep
 from bot.settings.settings import Settings
 
-app = new_app("Run the paper's evaluations (AlpacaEval 2.0, MT-Bench, FLASK) and its analyses.")
+typer_app = new_typer_app("Run the paper's evaluations (AlpacaEval 2.0, MT-Bench, FLASK) and its analyses.")
 
 BENCHMARKS = {"alpaca_eval": "AlpacaEval 2.0", "mt_bench": "MT-Bench", "flask": "FLASK"}
 STAGES: dict[str, tuple[tuple[Stage, ...], str]] = {
@@ -90,21 +90,21 @@ def _score_command(benchmark: str) -> Callable[..., None]:
 
 def _add_benchmarks() -> None:
     for benchmark, title in BENCHMARKS.items():
-        group = new_app(f"{title}: generate, judge, score, or run all three.")
+        group = new_typer_app(f"{title}: generate, judge, score, or run all three.")
         for name, (stages, text) in STAGES.items():
             group.command(name, help=text)(_stage_command(benchmark, stages))
         group.command("score", help="Make the figures of recorded judgments.")(_score_command(benchmark))
-        app.add_typer(group, name=benchmark)
+        typer_app.add_typer(group, name=benchmark)
 
 
 _add_benchmarks()
-reports.register(app)
+reports.register(typer_app)
 
 
 Bench = Annotated[str, typer.Argument(metavar="BENCH", help="alpaca_eval, mt_bench or flask.")]
 
 
-@app.command()
+@typer_app.command()
 @with_eval_options("name")
 def sweep(
     ctx: typer.Context,
@@ -125,7 +125,7 @@ def sweep(
     _sweep(ctx, given, benchmark, tuple(kinds or SWEEPS), eval_given)
 
 
-@app.command()
+@typer_app.command()
 @with_eval_options("name")
 def rank(ctx: typer.Context, *, benchmark: Bench, eval_given: EvalGiven, given: Given) -> None:
     """Compare the mixture with its LLM-ranker: the same proposals, of which the aggregator picks one."""

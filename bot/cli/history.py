@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.app.attachments import read_text
-from bot.cli.options import new_app
+from bot.cli.options import new_typer_app
 from bot.cli.output import print_json, print_text, terminal_width
 from bot.errors import UsageError
 from bot.history.documents import document_of, list_json, search_json
@@ -29,7 +29,7 @@ from bot.text.sanitise import sanitise
 if TYPE_CHECKING:
     from bot.store import Conversation
 
-app = new_app("List, show, search, export and delete the conversations that are kept.")
+typer_app = new_typer_app("List, show, search, export and delete the conversations that are kept.")
 
 
 class Form(StrEnum):
@@ -53,7 +53,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="At most N.")]
 
 
-@app.command("list")
+@typer_app.command("list")
 def list_(*, limit: Limit = 30, as_json: Json = False) -> None:
     """List the latest conversations."""
     with _store() as store:
@@ -66,7 +66,7 @@ def list_(*, limit: Limit = 30, as_json: Json = False) -> None:
         print("No conversations are kept yet.", file=sys.stderr)
 
 
-@app.command()
+@typer_app.command()
 def show(
     *,
     identifier: Id = None,
@@ -86,7 +86,7 @@ def show(
         print_text(show_text(conversation, turns, calls, references=references, reasoning=reasoning))
 
 
-@app.command()
+@typer_app.command()
 def search(
     *,
     words: Annotated[
@@ -106,7 +106,7 @@ def search(
         print("Nothing found.", file=sys.stderr)
 
 
-@app.command()
+@typer_app.command()
 def export(
     *,
     identifier: Id = None,
@@ -133,7 +133,7 @@ def export(
         raise UsageError(f"{out}: {error.strerror or error}") from None
 
 
-@app.command("import")
+@typer_app.command("import")
 def import_(
     *,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file written by export --format json.")],
@@ -144,7 +144,7 @@ def import_(
     print(conversation.id)
 
 
-@app.command()
+@typer_app.command()
 def delete(
     *,
     identifier: Annotated[

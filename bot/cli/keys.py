@@ -15,7 +15,7 @@ import typer
 
 from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
-from bot.cli.options import Given, new_app, with_options
+from bot.cli.options import Given, new_typer_app, with_options
 from bot.cli.output import print_json, print_text, terminal_width
 from bot.errors import KeyMissingError, UsageError
 from bot.settings.credentials import MAX_LENGTH, KeyFile, clean_key
@@ -23,7 +23,7 @@ from bot.settings.endpoints import DEMO, EndpointConfig, unknown_endpoint
 from bot.settings.settings import Settings
 from bot.text.table import tab_separated, table
 
-app = new_app("Set, list and remove the keys of services, in the system keyring or a file.")
+typer_app = new_typer_app("Set, list and remove the keys of services, in the system keyring or a file.")
 
 _PROCESS_LIST = (
     "Others can read arguments in the list of processes. Run it without the key and paste it when asked,"
@@ -45,7 +45,7 @@ class _Row(NamedTuple):
     place: str
 
 
-@app.command("set")
+@typer_app.command("set")
 @with_options(("endpoint",))
 def set_(
     ctx: typer.Context,
@@ -73,7 +73,7 @@ def set_(
         print(f"{config.key_env} is set as well, and is used before it.", file=sys.stderr)
 
 
-@app.command("list")
+@typer_app.command("list")
 def list_(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the services and where the key of each is found. No key is shown."""
     settings = load_settings({})
@@ -88,7 +88,7 @@ def list_(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
         print_text(table(columns, width, flexible="place"))
 
 
-@app.command()
+@typer_app.command()
 def remove(
     *, endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="The service.", show_default=False)]
 ) -> None:

@@ -14,7 +14,7 @@ import typer
 
 from bot.app.load_settings import load_settings
 from bot.app.make_plan import make_plan
-from bot.cli.options import Given, new_app, with_options
+from bot.cli.options import Given, new_typer_app, with_options
 from bot.cli.output import print_json, print_text, terminal_width
 from bot.errors import ExitCode, Failure, FailureKind, KeyMissingError, MoaError, TurnFailedError
 from bot.local.discovery import find_services
@@ -52,10 +52,10 @@ class Row:
     base_url: str = ""
 
 
-app = new_app()
+typer_app = new_typer_app()
 
 
-@app.command()
+@typer_app.command()
 @with_options(_OPTIONS)
 def models(
     ctx: typer.Context,

@@ -93,7 +93,7 @@ class SectionedCommand(HelpSections, TyperCommand):
     """A command with such a help page."""
 
 
-def new_app(help_text: str | None = None) -> typer.Typer:
+def new_typer_app(help_text: str | None = None) -> typer.Typer:
     """Return the Typer app of one command, or of a group of commands, which is what `help_text` says."""
     return typer.Typer(
         help=help_text, no_args_is_help=help_text is not None, add_completion=False, rich_markup_mode=None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bot.app.load_settings import load_settings
-from bot.cli.options import new_app
+from bot.cli.options import new_typer_app
 from bot.cli.output import print_json, print_text, terminal_width
 from bot.settings.model_names import join_models
 from bot.settings.presets import retired
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from bot.settings.settings import Settings
 
 
-app = new_app()
+typer_app = new_typer_app()
 
 
-@app.command()
+@typer_app.command()
 def presets(
     *,
     name: Annotated[

@@ -18,10 +18,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RECORDED = ("recorded_answers.jsonl.gz", "recorded_answers.jsonl")
 
 
-def register(app: typer.Typer) -> None:
+def register(typer_app: typer.Typer) -> None:
     """Add the commands to the group `eval`."""
-    app.command()(report)
-    app.command()(similarity)
+    typer_app.command()(report)
+    typer_app.command()(similarity)
 
 
 def report(

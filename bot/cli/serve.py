@@ -11,7 +11,7 @@ import typer
 from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
 from bot.cli.boundary import run_async
-from bot.cli.options import Given, new_app, with_options
+from bot.cli.options import Given, new_typer_app, with_options
 from bot.errors import ExitCode, UsageError
 from bot.settings.credentials import clean_key
 from bot.settings.options import OPTIONS, Group
@@ -33,10 +33,10 @@ ACCEPTED_OPTIONS = (
 )
 
 
-app = new_app()
+typer_app = new_typer_app()
 
 
-@app.command()
+@typer_app.command()
 @with_options(ACCEPTED_OPTIONS)
 def serve(
     ctx: typer.Context,

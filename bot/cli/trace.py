@@ -10,7 +10,7 @@ import typer
 
 from bot.app.streams import Streams
 from bot.attribution.proposals import attribute_result, stored_min_references
-from bot.cli.options import new_app
+from bot.cli.options import new_typer_app
 from bot.cli.output import print_json, print_text
 from bot.errors import UsageError
 from bot.render.attribution import attribution_json, attribution_lines, attribution_text
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from bot.store import Turn
 
 
-app = new_app()
+typer_app = new_typer_app()
 
 
-@app.command()
+@typer_app.command()
 def trace(
     ctx: typer.Context,
     *,

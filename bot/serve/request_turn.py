@@ -79,7 +79,7 @@ class Turn:
         running = self._mixture.run(self._request.history, self._request.prompt, self._cancel_token)
         async with aclosing(running) as events:
             async for event in events:
-                self._log.event(event)
+                self._log.log_event(event)
                 if isinstance(event, ReplyDelta):
                     yield self._record(ReplyDelta(self._cutter.feed(event.text), event.reasoning))
                     if self._cutter.cut:

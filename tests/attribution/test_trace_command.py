@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from typer.testing import CliRunner
 
-from bot.cli.app import app
+from bot.cli.app import typer_app
 from bot.errors import StoreError, UsageError
 from bot.settings import paths
 from bot.store import Conversation, Store, StoredCall, Turn
@@ -37,7 +37,7 @@ def kept() -> str:
 
 def test_the_last_reply_is_traced(kept: str) -> None:
     """Without arguments the latest conversation's last reply is compared; a pipe gets plain fields."""
-    done = CliRunner().invoke(app, ["trace"], catch_exceptions=False)
+    done = CliRunner().invoke(typer_app, ["trace"], catch_exceptions=False)
     assert done.exit_code == 0
     assert done.stdout.splitlines()[2:] == ["", f"1\tb\t{HURT}"]
 
@@ -45,7 +45,7 @@ def test_the_last_reply_is_traced(kept: str) -> None:
 @pytest.mark.parametrize("arguments", [["trace", "--json"], ["--json", "trace"]])
 def test_a_turn_can_be_chosen(kept: str, arguments: list[str]) -> None:
     """ID and turn say which reply; --json counts on either side of the command."""
-    done = CliRunner().invoke(app, [*arguments, kept[:3], "--turn", "1"], catch_exceptions=False)
+    done = CliRunner().invoke(typer_app, [*arguments, kept[:3], "--turn", "1"], catch_exceptions=False)
     value = json.loads(done.stdout)
     assert (value["conversation_id"], value["turn"], value["model"]) == (kept, 1, "judge")
     assert [proposal["share"] for proposal in value["proposals"]] == [1, 0]
@@ -64,10 +64,10 @@ def test_what_cannot_be_traced_is_said(
 ) -> None:
     """A turn without a reply, a turn or a conversation that is not there: one sentence says which."""
     with pytest.raises(error, match=said):
-        CliRunner().invoke(app, ["trace", *arguments], catch_exceptions=False)
+        CliRunner().invoke(typer_app, ["trace", *arguments], catch_exceptions=False)
 
 
 def test_an_empty_store() -> None:
     """With no conversation kept there is nothing to trace, and it says so."""
     with pytest.raises(UsageError, match="No conversations are kept yet"):
-        CliRunner().invoke(app, ["trace"], catch_exceptions=False)
+        CliRunner().invoke(typer_app, ["trace"], catch_exceptions=False)

@@ -133,7 +133,7 @@ def test_enough_references(home: Home) -> None:
     with pytest.raises(UsageError) as caught:
         make_plan(home.resolve({"reference_models": ["a", "b"], "min_references": 3}))
     assert caught.value.message == (
-        "option --min_references: at least 3 references are asked for,"
+        "option --min_references: at least 3 references are needed,"
         " but there are only 2 (option --reference_models)."
     )
     home.config("reference_models = []")

@@ -82,7 +82,7 @@ async def _verbose(chat: ChatContext, argument: str) -> None:  # noqa: ARG001 - 
     """Show the log of calls, or stop showing it."""
     on = not chat.settings.verbose
     chat.change_options({"verbose": on})
-    chat.app.log.show(chat.log_sink if on else None)
+    chat.app.log.show_on(chat.log_sink if on else None)
     chat.say(f"  The log is {'shown' if on else 'not shown'} from now on.")
 
 
