@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> object:
-    from importlib import import_module
+    from importlib import import_module  # noqa: PLC0415 - `import bot` imports nothing else
 
     if name in {"Conversation", "Mixture"}:
         return getattr(import_module("bot.api.library"), name)

@@ -23,15 +23,15 @@ def main() -> int:
 
 def _run(arguments: list[str]) -> int:
     if arguments in (["--version"], ["-V"]):
-        from bot import __version__
+        from bot import __version__  # noqa: PLC0415 - --version imports nothing else
 
         print(f"moa-bot {__version__}")
         return 0
     if not arguments and COMPLETION not in os.environ:
-        from bot.cli.boundary import chat_or_pipe, error_boundary
+        from bot.cli.boundary import chat_or_pipe, error_boundary  # noqa: PLC0415 - a chat goes without Typer
 
         return error_boundary(lambda: chat_or_pipe({}), arguments)
-    from bot.cli.app import run
+    from bot.cli.app import run  # noqa: PLC0415 - likewise
 
     return run(arguments)
 

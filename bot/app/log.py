@@ -107,7 +107,7 @@ class Log:
             self._loader.join()
 
     def _load(self) -> None:
-        from loguru import logger
+        from loguru import logger  # noqa: PLC0415 - takes 50 ms, and is imported in a thread
 
         with suppress(ValueError):
             logger.remove(0)  # loguru's own handler, which writes to stderr

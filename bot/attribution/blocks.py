@@ -130,7 +130,7 @@ def _plain(inline: Token) -> str:
 
 @cache
 def _parser() -> MarkdownIt:
-    from markdown_it import MarkdownIt
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - its import takes long, and few need it
 
     # As for display: HTML and link definitions count as the text they are.
     parser = MarkdownIt("commonmark", {"html": False})

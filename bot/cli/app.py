@@ -43,7 +43,7 @@ class LazyGroup(HelpSections, TyperGroup):
         """
         _, rest, _ = self.make_parser(ctx).parse_args(list(args))
         if rest[:1] == ["ask"] and not ctx.resilient_parsing:
-            from bot.workers.forkserver import start_forkserver
+            from bot.workers.forkserver import start_forkserver  # noqa: PLC0415 - imports multiprocessing, for `ask` only
 
             start_forkserver()
         return super().parse_args(ctx, args)

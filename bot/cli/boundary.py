@@ -45,8 +45,8 @@ def chat_or_pipe(given: Mapping[str, Any]) -> int:
     if not streams.stdin_is_terminal:
         return _pipe(given, streams)
     settings = load_settings(given)
-    from bot.onboarding import run_guided_setup
-    from bot.repl import run_chat
+    from bot.onboarding import run_guided_setup  # noqa: PLC0415 - commands and pipes go without
+    from bot.repl import run_chat  # noqa: PLC0415 - likewise
 
     def resolve(changes: Mapping[str, Any]) -> Settings:
         return load_settings({**given, **changes})
@@ -57,12 +57,12 @@ def chat_or_pipe(given: Mapping[str, Any]) -> int:
 
 
 def _pipe(given: Mapping[str, Any], streams: Streams) -> int:
-    from bot.workers.forkserver import start_forkserver
+    from bot.workers.forkserver import start_forkserver  # noqa: PLC0415 - likewise, as most commands do
 
     # It imports the SDK while this process goes on with its own imports.
     start_forkserver()
     settings = load_settings(given)
-    from bot.cli.pipe import pipe
+    from bot.cli.pipe import pipe  # noqa: PLC0415 - imported while the fork server starts
 
     return run_async(streams, settings, lambda: pipe(settings, streams))
 

@@ -193,6 +193,6 @@ def _colour() -> bool:
         return False
     if sys.platform != "win32":
         return True
-    from rich.console import detect_legacy_windows
+    from rich.console import detect_legacy_windows  # noqa: PLC0415 - Windows only
 
     return not detect_legacy_windows()

@@ -76,9 +76,9 @@ def serve(
     key = _key(key_env)
     try:
         # The extra that these modules need may not be installed.
-        from bot.serve.limits import Limits
-        from bot.serve.server import ListenAddress
-        from bot.serve.server import serve as serve_mixture
+        from bot.serve.limits import Limits  # noqa: PLC0415 - an extra
+        from bot.serve.server import ListenAddress  # noqa: PLC0415 - an extra
+        from bot.serve.server import serve as serve_mixture  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in {"starlette", "uvicorn"}:

@@ -89,7 +89,7 @@ def _print(streams: Streams, attribution: Attribution, *, plain: bool) -> None:
     if plain:
         print_text("\n".join(attribution_lines(attribution, width)))
         return
-    from rich.console import Console
+    from rich.console import Console  # noqa: PLC0415 - output in a pipe goes without
 
     console = Console(file=streams.stdout, highlight=False, markup=False, emoji=False)
     console.print(attribution_text(attribution, width), soft_wrap=True)

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 
+from bot.text.sanitise import sanitise
+
 MAX_ENTRIES = 20_000
 """Entries of one list that are read; real lists are far shorter."""
 
@@ -75,8 +77,6 @@ def _order(model: ListedModel) -> tuple[str, str]:
 
 def _model(entry: object) -> ListedModel | None:
     # Imported late: only workers read lists, while every process imports this module.
-    from bot.text.sanitise import sanitise
-
     if not isinstance(entry, Mapping):
         return None
     name = entry.get("id") or entry.get("name")

@@ -225,8 +225,8 @@ def _text(behaviour: ModelBehaviour, body: Mapping[str, Any], chat: ParsedChat, 
             raise NotRecordedError
         return text
     # `serve` imports the models once it listens, so that it starts sooner.
-    from bot.demo.aggregator import aggregate
-    from bot.demo.models import reference_answer
+    from bot.demo.aggregator import aggregate  # noqa: PLC0415 - `serve` imports the models once it listens
+    from bot.demo.models import reference_answer  # noqa: PLC0415 - `serve` imports the models once it listens
 
     program = behaviour.program or body["model"]
     if program == DEMO_AGGREGATOR:

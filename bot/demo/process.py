@@ -126,8 +126,8 @@ class DemoProcess:
 
     def _inspect(self, method: str, path: str, value: Mapping[str, Any] | None = None) -> Any:
         # Only tests and benchmarks inspect the service.
-        from http.client import HTTPConnection
-        from urllib.parse import urlsplit
+        from http.client import HTTPConnection  # noqa: PLC0415 - a chat with real models goes without
+        from urllib.parse import urlsplit  # noqa: PLC0415 - a chat with real models goes without
 
         connection = HTTPConnection(urlsplit(self.base_url).netloc, timeout=_HTTP_TIMEOUT)
         try:

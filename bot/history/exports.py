@@ -22,7 +22,7 @@ Export = Callable[["Conversation", "Sequence[Turn]", "Sequence[StoredCall]"], st
 
 def _html(conversation: Conversation, turns: Sequence[Turn], calls: Sequence[StoredCall]) -> str:
     # It loads Jinja and a Markdown parser, which the other formats do without.
-    from bot.history.html import export_html
+    from bot.history.html import export_html  # noqa: PLC0415 - a Markdown parser and Jinja2, for this format only
 
     return export_html(conversation, turns, calls)
 

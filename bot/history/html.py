@@ -16,6 +16,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import unescapeAll
 from markupsafe import Markup
+from pygments import format as format_tokens  # type: ignore[import-untyped] # Pygments ships no types
+from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped] # Pygments ships no types
 
 from bot import __version__
 from bot.history.facts import by_round, by_turn, call_facts, mixture, notes, turn_facts
@@ -179,9 +181,6 @@ _RULES: dict[str, Any] = {
 
 def _highlighted(code: str, language: str) -> str:
     """Return code as HTML, in spans of Pygments' classes where the language is known."""
-    from pygments import format as format_tokens  # type: ignore[import-untyped] # Pygments ships no types
-    from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped] # Pygments ships no types
-
     tokens = code_tokens(code, language)
     if tokens is None:
         return escape(code)

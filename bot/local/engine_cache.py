@@ -39,7 +39,7 @@ def available_memory() -> int | None:
     None without the package psutil, which the extra `local` brings.
     """
     try:
-        import psutil  # of the extra, which may not be installed
+        import psutil  # noqa: PLC0415 - an extra
     except ModuleNotFoundError:
         return None
     left: int = psutil.virtual_memory().available
@@ -121,7 +121,7 @@ class EngineCache:
             raise MoaError(f"local:{name}: the engine is not installed.", hint=f"Install it: {EXTRA}")
         found = find_model_file(name, self._folder())
         if isinstance(found, HubFile):
-            from bot.local.hub import download  # imports httpx and the hub's client
+            from bot.local.hub import download  # noqa: PLC0415 - imports httpx
 
             found = download(found, self._say, stopped=lambda: self._closed)
         return read_model(found)

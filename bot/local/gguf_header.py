@@ -178,7 +178,7 @@ class _Reader:
 def _block_sizes() -> Mapping[int, tuple[int, int]]:
     """Return (weights per block, bytes per block) by tensor type; empty without the package `gguf`."""
     try:
-        from gguf import GGML_QUANT_SIZES  # of the extra; imports numpy
+        from gguf import GGML_QUANT_SIZES  # noqa: PLC0415 - an extra, which imports numpy
     except ModuleNotFoundError:
         return {}
     return {int(kind): sizes for kind, sizes in GGML_QUANT_SIZES.items()}

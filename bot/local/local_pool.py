@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from bot.client.model_list import ModelList
 from bot.errors import Failure, FailureKind, MoaError, UsageError
+from bot.local.model_files import listed_models
 from bot.messages import CallUpdate, Endpoint, Request
 from bot.settings.endpoints import LOCAL
 from bot.workers.pool import LIST_SECONDS, Pool
@@ -47,7 +48,7 @@ class LocalPool(Pool):
     def engines(self) -> EngineCache:
         """The engine's processes, created on first use."""
         if self._engines is None:
-            from bot.local.engine_cache import EngineCache
+            from bot.local.engine_cache import EngineCache  # noqa: PLC0415 - most mixtures have no local models
 
             self._engines = EngineCache(self._folder, self._say)
         return self._engines
@@ -67,8 +68,6 @@ class LocalPool(Pool):
         if endpoint.name != LOCAL:
             return await super().models(endpoint, timeout)
         # Nothing of local models is imported before one is named.
-        from bot.local.model_files import listed_models
-
         return listed_models(self._folder())
 
     async def close(self) -> None:

@@ -146,7 +146,7 @@ def _of_folder(folder: Path) -> Preset:
 @lru_cache(maxsize=16)
 def _of_services(addresses: tuple[tuple[str, str], ...]) -> Preset:
     """Return a mixture of the models of the services at these (name, base URL)."""
-    from bot.local.discovery import find_services  # imports httpx, which a folder of models does not need
+    from bot.local.discovery import find_services  # noqa: PLC0415 - imports httpx, which a folder of models does not need
 
     endpoints = [EndpointConfig(name, url) for name, url in addresses]
     # In a thread, because settings are also made while an event loop runs.

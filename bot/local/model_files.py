@@ -45,7 +45,7 @@ def find_downloaded(hub_file: HubFile, environ: Mapping[str, str] = os.environ) 
     own = downloads_dir(environ) / hub_file.repo / hub_file.file
     if own.is_file():
         return own
-    from huggingface_hub import try_to_load_from_cache  # few local models are the hub's
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - few local models are the hub's
 
     try:
         found = try_to_load_from_cache(hub_file.repo, hub_file.file)

@@ -19,6 +19,7 @@ from bot.method.fan_out import CancelToken, fan_out
 from bot.method.model_call import ModelCall, TurnContext
 from bot.method.prompts import ContinuationJoiner
 from bot.text.names import short_name
+from bot.text.similarity import tfidf
 
 CONTINUE_AFTER = frozenset(
     {
@@ -168,8 +169,6 @@ def medoid(calls: Sequence[Call]) -> Call:
     """Return the call whose answer is most similar to the others (by TF-IDF cosines), the first of a tie."""
     if len(calls) <= 2:  # noqa: PLR2004 - of two, neither is more similar to the other
         return calls[0]
-    from bot.text.similarity import tfidf
-
     sums = [sum(row) for row in tfidf([call.answer for call in calls])]
     return calls[sums.index(max(sums))]
 

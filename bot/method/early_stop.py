@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from bot.text.numbers import plural
+from bot.text.similarity import tfidf
 
 AGREEMENT = 0.75
 """The default threshold: answers of at least this mean similarity agree."""
@@ -49,8 +50,6 @@ def agreement(answers: Sequence[str]) -> float | None:
     """Return the mean similarity of every two answers, None for fewer than two."""
     if len(answers) < 2:  # noqa: PLR2004 - one answer has nothing to agree with
         return None
-    from bot.text.similarity import tfidf
-
     similarity = tfidf(answers)
     pairs = [similarity[first][second] for first, second in combinations(range(len(answers)), 2)]
     return sum(pairs) / len(pairs)

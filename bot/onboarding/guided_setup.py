@@ -44,8 +44,8 @@ def run_guided_setup(
     if not needs_setup(settings, streams, environ):
         return resolve
     # Imports httpx and prompt_toolkit, which most starts do not need here.
-    from bot.onboarding.questions import Questions
-    from bot.onboarding.setup_dialog import run_setup_dialog
+    from bot.onboarding.questions import Questions  # noqa: PLC0415 - most chats begin without a set-up
+    from bot.onboarding.setup_dialog import run_setup_dialog  # noqa: PLC0415 - most chats begin without a set-up
 
     return run_setup_dialog(settings, resolve, Questions(streams, terminal_in, terminal_out), environ)
 

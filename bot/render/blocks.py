@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from markdown_it import MarkdownIt
+
 from bot.render.code import code_lines
 from bot.render.inline import Inline, inline
 from bot.render.styles import style
@@ -21,7 +23,6 @@ from bot.text.wrap import break_points, cut_runs, fold_runs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from markdown_it import MarkdownIt
     from markdown_it.token import Token
     from rich.console import Console
     from rich.style import Style
@@ -83,8 +84,6 @@ def parse(text: str) -> list[Block]:
 
 @cache
 def _parser() -> MarkdownIt:
-    from markdown_it import MarkdownIt
-
     # HTML stays visible as text: a terminal cannot show it, and hiding it would hide words. So do
     # link definitions ("[1]: https://..."): models put them last, when the text that they belong to
     # has long been printed, and the address would be lost.

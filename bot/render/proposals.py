@@ -8,6 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+from rich.text import Text
+
+from bot.render.blocks import document_rows
+from bot.render.live import write_text
+from bot.render.markdown import print_markdown
 from bot.render.styles import style
 from bot.render.turn_text import failure_text
 from bot.text.names import slot_names
@@ -18,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
-    from rich.text import Text
 
     from bot.events import Call
 
@@ -50,9 +55,6 @@ def show_proposals(
 
 def show_proposal(console: Console, call: Call, name: str, *, plain: bool = False) -> None:
     """Print one answer under a rule with its model's name."""
-    from bot.render.live import write_text
-    from bot.render.markdown import print_markdown
-
     console.print(_rule(name, call, console.width))
     text = _answer_text(call)
     if plain:
@@ -64,9 +66,6 @@ def show_proposal(console: Console, call: Call, name: str, *, plain: bool = Fals
 
 def _rule(name: str, call: Call, width: int) -> Text:
     """Return the line above an answer, with its model's name."""
-    from rich.cells import cell_len
-    from rich.text import Text
-
     facts = _facts(call)
     taken = cell_len(name) + (cell_len(facts) + 8 if facts else 4)
     dashes = max(width - taken, 2)
@@ -100,10 +99,6 @@ def _answer_text(call: Call) -> str:
 
 def _rendered(console: Console, call: Call, name: str, width: int) -> list[Text]:
     """Return the rows of an answer laid out in `width` cells, and its rule above them."""
-    from rich.text import Text
-
-    from bot.render.blocks import document_rows
-
     rows = [
         Text("").join(Text(text, look or "") for text, look in row)
         for row in document_rows(_answer_text(call), width, console)
@@ -112,8 +107,6 @@ def _rendered(console: Console, call: Call, name: str, width: int) -> list[Text]
 
 
 def _print_columns(console: Console, columns: list[list[Text]], width: int) -> None:
-    from rich.text import Text
-
     for row in range(max(map(len, columns))):
         line = Text()
         for place, column in enumerate(columns):

@@ -6,6 +6,7 @@ lone surrogates, which no encoding can write, become U+FFFD.
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
@@ -129,8 +130,6 @@ class JsonView(View):
     def handle_event(self, event: Event) -> None:
         """Write a finished turn."""
         if isinstance(event, TurnFinished):
-            import json
-
             conversation_id, turn = self._conversation()
             record = turn_json(event.result, conversation_id=conversation_id, turn=turn)
             RawReply(self._out).feed(json.dumps(record, ensure_ascii=False) + "\n")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
 from bot.render.inline import inline
 from bot.render.styles import style
 from bot.text.wrap import break_points, cut_runs
@@ -49,10 +53,6 @@ def _grid(tokens: Sequence[Token]) -> list[list[Cell]]:
 
 
 def _columns(grid: list[list[Cell]], width: int, console: Console) -> list[Row]:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
     def text(cell: Cell) -> Text:
         return Text.assemble(*((run, look or "") for run, look in cell[0]), justify=cell[1], overflow="fold")
 

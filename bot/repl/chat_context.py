@@ -89,7 +89,7 @@ class ChatContext:
 
     def console(self) -> Console:
         """Return a console on stdout, for styled text and Markdown."""
-        from rich.console import Console
+        from rich.console import Console  # noqa: PLC0415 - not on the way to the prompt
 
         width = self.terminal.width if self.streams.stdout_is_terminal else None
         return Console(file=self.streams.stdout, width=width, highlight=False, markup=False, emoji=False)

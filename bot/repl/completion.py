@@ -115,6 +115,6 @@ class CommandCompleter(Completer):
         return list(THEMES.items())
 
     def _exports(self) -> Choices:
-        from bot.history.exports import FORMATS
+        from bot.history.exports import FORMATS  # noqa: PLC0415 - not on the way to the prompt
 
         return [(name, "") for name in FORMATS]

@@ -168,7 +168,7 @@ class KeyFile:
                 raise ConfigError(f'{self.path}: {shown}: expected {{ key = "…" }} or {{ keyring = true }}')
 
     def _write(self, name: str, entry: dict[str, object] | None) -> None:
-        import tomlkit
+        import tomlkit  # noqa: PLC0415 - takes 30 ms, and is for writing only
 
         try:
             document = tomlkit.parse(self.path.read_text(encoding="utf-8"))

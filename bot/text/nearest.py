@@ -12,7 +12,7 @@ _LONGEST = 60  # characters of a mistyped name that are compared
 
 def nearest_name(name: str, names: Iterable[str]) -> str:
     """Return the one of `names` that `name` was probably meant to be, "" when none is like it."""
-    from difflib import get_close_matches
+    from difflib import get_close_matches  # noqa: PLC0415 - for mistakes only
 
     return next(iter(get_close_matches(name[:_LONGEST], list(names), n=1)), "")
 

@@ -57,7 +57,7 @@ def bleu(candidate: str, reference: str, order: int = 4) -> float:
 
 def levenshtein(first: str, second: str) -> float:
     """Return 1 - edits / length of the longer text, 0 to 1; two empty texts are equal."""
-    from rapidfuzz.distance import Levenshtein
+    from rapidfuzz.distance import Levenshtein  # noqa: PLC0415 - takes long, and is for traces and evaluations only
 
     pairs = max(len(first) * len(second), 1)
     first, second = _beginnings(first, second, EDIT_LENGTH / math.sqrt(pairs))
@@ -113,6 +113,6 @@ def _beginnings(first: str, second: str, fraction: float) -> tuple[str, str]:
 
 @cache
 def _metric(order: int) -> BLEU:
-    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.bleu import BLEU  # noqa: PLC0415 - takes long, and is for traces and evaluations only
 
     return BLEU(max_ngram_order=order, effective_order=True)

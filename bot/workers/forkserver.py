@@ -25,7 +25,7 @@ def start_method() -> StartMethod:
     """Return the quickest start method of this platform that does not copy our threads and locks."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return "spawn"
-    import tempfile  # late: where there is no fork server it is not needed
+    import tempfile  # noqa: PLC0415 - spawn goes without
 
     try:
         # The fork server's socket needs a folder, which a full disk does not have.
@@ -42,7 +42,7 @@ def start_forkserver() -> None:
     """
     if start_method() != "forkserver":
         return
-    from multiprocessing import forkserver  # late: not on every platform
+    from multiprocessing import forkserver  # noqa: PLC0415 - Windows has none
 
     with starting_processes():
         multiprocessing.set_forkserver_preload(["bot.workers.preload"])

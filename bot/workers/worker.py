@@ -45,7 +45,7 @@ def main(connected: socket.socket) -> None:
 def _leave_no_core() -> None:
     """Have no core file written if this process crashes: keys and prompts are in its memory."""
     try:
-        import resource
+        import resource  # noqa: PLC0415 - Windows has none
     except ImportError:  # Windows writes none
         return
     with suppress(OSError, ValueError):
@@ -64,8 +64,7 @@ class Worker:
 
     async def serve(self) -> None:
         """Run until the parent is gone."""
-        # The main process, which never imports the SDK, imports this module as well.
-        from bot.client.provider import Provider
+        from bot.client.provider import Provider  # noqa: PLC0415 - the main process, which imports this module too, never imports the SDK
 
         self.provider = Provider()
         loop = asyncio.get_running_loop()
