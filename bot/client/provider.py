@@ -37,9 +37,13 @@ from bot.messages import CallUpdate, Endpoint, RateLimitHint, Request
 def tls_context() -> ssl.SSLContext:
     """Return the process's TLS context, made once (it takes 20-40 ms).
 
-    The certificates are the system's where SSL_CERT_FILE or SSL_CERT_DIR name them, as with httpx.
+    As with httpx, the certificates are those that SSL_CERT_FILE or SSL_CERT_DIR name, if they are set.
+    Raises OSError when those cannot be read.
     """
-    return httpx.create_ssl_context()
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise OSError(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {error}") from error
 
 
 class Provider:
@@ -52,22 +56,14 @@ class Provider:
     def __init__(
         self, *, longest: float = LONGEST_CALL, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
-        self._longest = longest
-        self._http = together.DefaultAsyncHttpxClient(
-            verify=tls_context(),
-            # Six models behind one key are six streams at once: none may wait for a connection.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=300.0),
-            timeout=httpx.Timeout(120.0, connect=CONNECT_SECONDS),
-            event_hooks={"response": [limit_body]},
-            transport=transport,
-            # No cookie is kept: nothing that came with one answer goes along with the next request.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        )
+        self._longest, self._transport = longest, transport
+        self._http: httpx.AsyncClient | None = None
         self._clients: dict[object, together.AsyncTogether] = {}
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        if self._http is not None:
+            await self._http.aclose()
 
     async def complete(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
         """Ask once for a completion; the last update is a `Completion` or a `Failure`, no exception."""
@@ -128,7 +124,9 @@ class Provider:
         return response
 
     def _client(self, endpoint: Endpoint) -> together.AsyncTogether:
-        """Return the SDK's client for this endpoint and key."""
+        """Return the SDK's client for this endpoint and key; all of them share one HTTP client."""
+        if self._http is None:
+            self._http = _http_client(self._transport)
         key = (endpoint.base_url, endpoint.key, tuple(sorted(endpoint.headers.items())))
         if key not in self._clients:
             self._clients[key] = together.AsyncTogether(
@@ -139,6 +137,19 @@ class Provider:
                 http_client=self._http,
             )
         return self._clients[key]
+
+
+def _http_client(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
+    return together.DefaultAsyncHttpxClient(
+        verify=tls_context(),
+        # Six models behind one key are six streams at once: none may wait for a connection.
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=300.0),
+        timeout=httpx.Timeout(120.0, connect=CONNECT_SECONDS),
+        event_hooks={"response": [limit_body]},
+        transport=transport,
+        # No cookie is kept: nothing that came with one answer goes along with the next request.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+    )
 
 
 _EXCEPTIONS = (together.TogetherError, httpx.HTTPError, httpx.InvalidURL, ValueError, OSError)

@@ -6,6 +6,8 @@ worker loads them by itself.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import anyio
 import h11  # noqa: F401 - imported late by httpcore
 import httpcore  # noqa: F401 - imported late by httpx
@@ -14,4 +16,5 @@ import bot.workers.worker  # noqa: F401 - what a worker runs
 from bot.client.provider import tls_context
 
 anyio.run(anyio.sleep, 0)  # loads anyio's event loop
-tls_context()
+with suppress(OSError):  # a call that needs it fails, and says why
+    tls_context()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import httpx
+import pytest
 
-from bot.client.provider import Provider
+from bot.client.provider import Provider, tls_context
+from bot.errors import Failure
 from bot.messages import Completion, Endpoint, Message, Request
 
 ANSWER = """data: {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
@@ -43,3 +45,19 @@ def test_cookies_are_not_kept() -> None:
     first, second = requests(times=2)
     assert "cookie" not in first.headers
     assert "cookie" not in second.headers
+
+
+def test_certificates_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call fails and names the environment's variables."""
+    monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file")
+    tls_context.cache_clear()
+
+    async def run() -> object:
+        endpoint = Endpoint("test", "https://service.example/v1", "a-key")
+        request = Request(endpoint, "a", (Message("user", "hello"),), 0.7, 100)
+        [last] = [update async for update in Provider().complete(request)]
+        return last
+
+    last = asyncio.run(run())
+    assert isinstance(last, Failure)
+    assert last.message.startswith("SSL_CERT_FILE or SSL_CERT_DIR cannot be used:")
