@@ -65,7 +65,7 @@ class Actor:
     """Answers blocks of rows, all rows of a block at once as far as the concurrency allows."""
 
     def __init__(self, config: ActorConfig) -> None:
-        from bot.client.provider import Provider
+        from bot.client.provider import Provider  # noqa: PLC0415 - in Ray's workers only
 
         self._config = config
         self._models = KnownModels(config.settings, {})
@@ -107,8 +107,8 @@ async def run_on_ray(batch: Batch, pending: int) -> RunResult:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     with needs_extra("ray"):
-        import ray  # type: ignore[import-untyped,unused-ignore]  # ships its own, in part
-        import ray.data  # type: ignore[import-untyped,unused-ignore]  # likewise
+        import ray  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415 - an extra
+        import ray.data  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415 - an extra
     loop, result = asyncio.get_running_loop(), RunResult()
     blocks: asyncio.Queue[Row | BaseException | None] = asyncio.Queue()
     rows = {row.index: row for row in batch.pending()}

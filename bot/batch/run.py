@@ -36,7 +36,7 @@ async def run_batch(settings: Settings, streams: Streams, options: Options) -> E
             if pending < len(rows):
                 streams.say(f"moa-bot: {len(rows) - pending:,} are answered already.")
         if options.engine == "ray" and pending:
-            from bot.batch.ray_runner import run_on_ray
+            from bot.batch.ray_runner import run_on_ray  # noqa: PLC0415 - needs an extra
 
             result = await run_on_ray(batch, pending)
         else:

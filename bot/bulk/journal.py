@@ -23,6 +23,7 @@ from typing import Any
 from bot.bulk.files import AppendLog, Row
 from bot.errors import Failure, FailureKind
 from bot.messages import Completion, Request, Usage
+from bot.settings.endpoints import is_loopback_url
 
 _PERMANENT = frozenset({FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER})
 """Failures that the same request would meet again."""
@@ -101,8 +102,6 @@ def key_of(request: Request, sample: str) -> str:
 
     A service on this computer is known by its name alone: its port may be another tomorrow.
     """
-    from bot.settings.endpoints import is_loopback_url
-
     endpoint = request.endpoint
     where = "" if is_loopback_url(endpoint.base_url) else endpoint.base_url
     messages = [[message.role, message.content] for message in request.messages]

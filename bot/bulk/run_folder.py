@@ -18,6 +18,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
+
+from bot import __version__
 from bot.bulk.files import write_json
 from bot.errors import MoaError, UsageError
 
@@ -33,8 +36,6 @@ def lock(folder: Path) -> AbstractContextManager[object]:
 
     Raises MoaError when another process holds it, or it cannot be made.
     """
-    from filelock import FileLock, Timeout
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / "lock").acquire(timeout=0)
@@ -99,8 +100,6 @@ def now() -> str:
 
 def _versions() -> dict[str, str]:
     """Return the versions of the program, of Python, and of the libraries that decide figures."""
-    from bot import __version__
-
     found = {"moa-bot": __version__, "python": platform.python_version()}
     for name in _LIBRARIES:
         try:

@@ -76,8 +76,8 @@ def analyse(
     scipy is not installed.
     """
     with needs_extra("eval"):
-        from scipy import stats  # type: ignore[import-untyped]  # it ships no types
-    import numpy as np
+        from scipy import stats  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+    import numpy as np  # noqa: PLC0415 - an extra
 
     generator = np.random.default_rng(seed)
     names = [*measures, CONTROL]
@@ -134,7 +134,7 @@ def _bleus(reply: str, proposals: Sequence[str], names: Sequence[str]) -> dict[s
 
     The counts of the highest order hold those of the lower ones, and counting is what it costs.
     """
-    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.bleu import BLEU  # noqa: PLC0415 - takes long, and is for this figure only
 
     orders = {name: int(name.removeprefix("bleu_")) for name in names}
     found: dict[str, list[float]] = {name: [] for name in names}
@@ -161,7 +161,7 @@ def _bleus(reply: str, proposals: Sequence[str], names: Sequence[str]) -> dict[s
 
 def _standardised(ranks: Floats) -> Floats | None:
     """Return ranks with mean 0 and length 1, whose product is Spearman's; None when they are all the same."""
-    import numpy as np
+    import numpy as np  # noqa: PLC0415 - an extra
 
     centred = ranks - ranks.mean()
     length = float(np.linalg.norm(centred))
@@ -169,8 +169,8 @@ def _standardised(ranks: Floats) -> Floats | None:
 
 
 def _summary(values: Sequence[float], null: Floats) -> dict[str, Any]:
-    import numpy as np
-    from scipy import stats
+    import numpy as np  # noqa: PLC0415 - an extra
+    from scipy import stats  # noqa: PLC0415 - an extra
 
     count = len(values)
     if not count:

@@ -54,8 +54,8 @@ def length_controlled(
     Raises UsageError where scikit-learn is not installed.
     """
     with needs_extra("eval"):
-        from sklearn.model_selection import GroupKFold  # type: ignore[import-untyped]  # it ships no types
-    import numpy as np
+        from sklearn.model_selection import GroupKFold  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+    import numpy as np  # noqa: PLC0415 - an extra
 
     spread = statistics.stdev([row.difference for row in rows]) if len(rows) > 1 else 0.0
     features = np.array(
@@ -83,8 +83,8 @@ def length_controlled(
 
 
 def _regression(features: Floats, wins: Floats, weights: Floats, strength: float) -> Any:
-    import numpy as np
-    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]  # it ships no types
+    import numpy as np  # noqa: PLC0415 - an extra
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
 
     model = LogisticRegression(
         C=strength, l1_ratio=1.0, solver="liblinear", fit_intercept=False, random_state=SEED
