@@ -39,7 +39,8 @@ class LineEditor:
     """The `>>>` prompt.
 
     `say` shows the user a line; `bar` returns the bottom bar; with `suggest`, earlier prompts are
-    suggested while the user types. `terminal_in` and `terminal_out` replace the process's terminal.
+    suggested while the user types. Without `save` nothing that is typed is written to the history.
+    `terminal_in` and `terminal_out` replace the process's terminal.
     """
 
     def __init__(
@@ -49,13 +50,14 @@ class LineEditor:
         completer: Completer | None = None,
         bar: Callable[[], StyleAndTextTuples] | None = None,
         suggest: bool = True,
+        save: bool = True,
         vi: bool = False,
         terminal_in: Input | None = None,
         terminal_out: Output | None = None,
     ) -> None:
         self._say = say
         self._session: PromptSession[str] = PromptSession(
-            history=_history(),
+            history=_history() if save else InMemoryHistory(),
             auto_suggest=AutoSuggestFromHistory() if suggest else None,
             completer=completer,
             complete_while_typing=False,

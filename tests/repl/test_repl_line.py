@@ -251,6 +251,18 @@ async def test_history_that_cannot_be_written(service: Service, home: Path) -> N
 
 
 @in_loop
+async def test_no_save_keeps_no_prompt(service: Service, home: Path) -> None:
+    """With --no_save the arrow keys bring a prompt back while the chat is open, and no file keeps it."""
+    async with chatting({"save": False}) as talk:
+        await talk.enter("a secret")
+        talk.type(UP)
+        await line_is(talk, "a secret")
+    assert not any(
+        "a secret" in file.read_text("utf-8", "replace") for file in home.rglob("*") if file.is_file()
+    )
+
+
+@in_loop
 async def test_history_that_is_gone_meanwhile(service: Service, home: Path) -> None:
     """A history that disappears while the chat runs costs the earlier prompts, not the chat."""
     async with chatting() as talk:
