@@ -294,7 +294,7 @@ def test_models_in_a_window(terminal: Terminal, environment: dict[str, str], wid
     with terminal("models", env=env, width=width) as window:
         assert window.end() == 0
         lines = window.raw.splitlines()
-    assert ("in $" in lines[0]) == (width == 100)
+    assert ("in" in lines[0].split()) == ("$0.5" in window.raw) == (width == 100)
     assert any(line.startswith("✓  a") for line in lines)
     assert any(line.startswith(f"✗  {long}") for line in lines)
 
