@@ -250,6 +250,11 @@ async def test_history_that_cannot_be_written(service: Service, home: Path) -> N
         await line_is(talk, "one")
 
 
+def kept_text(home: Path) -> str:
+    """Return the text of all files in the home folder."""
+    return "".join(file.read_text("utf-8", "replace") for file in home.rglob("*") if file.is_file())
+
+
 @in_loop
 async def test_no_save_keeps_no_prompt(service: Service, home: Path) -> None:
     """With --no_save the arrow keys bring a prompt back while the chat is open, and no file keeps it."""
@@ -257,9 +262,7 @@ async def test_no_save_keeps_no_prompt(service: Service, home: Path) -> None:
         await talk.enter("a secret")
         talk.type(UP)
         await line_is(talk, "a secret")
-    assert not any(
-        "a secret" in file.read_text("utf-8", "replace") for file in home.rglob("*") if file.is_file()
-    )
+    assert "a secret" not in kept_text(home)
 
 
 @in_loop
