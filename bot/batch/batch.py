@@ -19,7 +19,7 @@ from bot.bulk.cached_client import CachedClient
 from bot.bulk.concurrency import AdaptiveConcurrency
 from bot.bulk.journal import Journal
 from bot.bulk.progress import Progress
-from bot.bulk.runner import CONCURRENCY, open_app, patient, price_of
+from bot.bulk.runner import CONCURRENCY, bulk_retrier, open_app, price_of
 from bot.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ FORMS = (".jsonl", ".parquet")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says of a batch besides its mixture. None: not said."""
+    """The options of a batch besides its mixture; None: not given."""
 
     source: str
     out: Path | None = None
@@ -48,7 +48,7 @@ class Options:
     engine: str = "local"
 
     def answers_file(self) -> Path:
-        """Return where answers go: beside the prompts, or here for a data set, unless it was said."""
+        """Return where answers go: `out`, or else beside the prompts, or here for a data set."""
         if self.out is not None:
             return self.out
         path = Path(self.source)
@@ -93,7 +93,7 @@ def open_rows(options: Options) -> Rows:
 async def open_batch(
     stack: AsyncExitStack, settings: Settings, streams: Streams, options: Options, rows: Rows
 ) -> Batch:
-    """Open the folder, the program, and what was done before; makes sure that keys are there."""
+    """Open the folder, the program, and what was answered before; KeyMissingError when a key is missing."""
     out = options.answers_file()
     folder = out.with_name(f"{out.name}.run")
     stack.enter_context(run_folder.lock(folder))
@@ -106,7 +106,7 @@ async def open_batch(
     journal = Journal(folder / "calls.jsonl")
     stack.callback(journal.close)
     client = CachedClient(
-        patient(app.pool.ask, settings.rate),
+        bulk_retrier(app.pool.ask, settings.rate),
         journal,
         concurrency=AdaptiveConcurrency(options.concurrency),
         budget=Budget(price_of(app.settings), options.max_cost, journal.spent),

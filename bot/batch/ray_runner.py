@@ -32,7 +32,7 @@ from bot.bulk.cached_client import CachedClient
 from bot.bulk.concurrency import AdaptiveConcurrency
 from bot.bulk.files import Row
 from bot.bulk.journal import Journal
-from bot.bulk.runner import RunResult, patient, price_of
+from bot.bulk.runner import RunResult, bulk_retrier, price_of
 from bot.errors import MoaError, needs_extra
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Actor:
         self._models = KnownModels(config.settings, {})
         self._runner = asyncio.Runner()
         self._runner.get_loop()
-        self._ask = patient(Provider().complete, config.settings.rate)
+        self._ask = bulk_retrier(Provider().complete, config.settings.rate)
         self._concurrency = AdaptiveConcurrency(config.concurrency)
         self._spent = 0.0
 

@@ -94,8 +94,8 @@ def _load(source: str, split: str, subset: str | None) -> Any:
         more = {"delimiter": "\t"} if ".tsv" in file.suffixes else {}
         return datasets.load_dataset(kind, data_files=str(file.absolute()), split="train", **more)
     except Exception as error:  # `datasets` raises whatever its readers raise
-        said = " ".join(str(error.__cause__ or error).split())[:300]
-        raise UsageError(f"{source}: cannot be read: {said or type(error).__name__}") from error
+        reason = " ".join(str(error.__cause__ or error).split())[:300]
+        raise UsageError(f"{source}: cannot be read: {reason or type(error).__name__}") from error
 
 
 def _kind(file: Path) -> str | None:
@@ -105,15 +105,15 @@ def _kind(file: Path) -> str | None:
     return _KINDS.get(suffixes[-1]) if suffixes else None
 
 
-def _column(there: Sequence[str], wanted: str | None) -> str:
-    said = f"It has: {', '.join(there)}."
-    if wanted is not None:
-        if wanted in there:
-            return wanted
-        raise UsageError(f"--column: there is no column {wanted}.", hint=said)
-    for name in COLUMNS:
-        if name in there:
+def _column(columns: Sequence[str], wanted: str | None) -> str:
+    """Return the column of the prompts: the one wanted, or a usual one, or the only one."""
+    candidates = COLUMNS if wanted is None else (wanted,)
+    for name in candidates:
+        if name in columns:
             return name
-    if len(there) == 1:
-        return there[0]
-    raise UsageError("Which column holds the prompts? Name it with --column.", hint=said)
+    if wanted is None and len(columns) == 1:
+        return columns[0]
+    hint = f"It has: {', '.join(columns)}."
+    if wanted is None:
+        raise UsageError("Which column holds the prompts? Name it with --column.", hint=hint)
+    raise UsageError(f"--column: there is no column {wanted}.", hint=hint)

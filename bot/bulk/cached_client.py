@@ -26,7 +26,7 @@ from bot.errors import Failure, FailureKind
 from bot.messages import Ask, CallUpdate, Completion, Request, Retrying
 
 WHOLE = 3600.0
-"""Seconds between deltas: nobody watches these answers grow."""
+"""Seconds between deltas: these answers are not shown while they grow."""
 TRUNCATION_RETRIES = 2
 """How often an answer that broke off is asked for again."""
 
@@ -52,7 +52,7 @@ class CallStats:
     failures: Counter[FailureKind] = field(default_factory=Counter)
 
     def add_cost(self, cost: float | None) -> None:
-        """Add what a call cost; None: nobody knows."""
+        """Add what a call cost, None when that is unknown."""
         self.spent += cost or 0.0
         self.unpriced += cost is None
 

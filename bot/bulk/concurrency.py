@@ -1,4 +1,4 @@
-"""How many requests are under way at once: as many as wished, fewer where a service says "too many".
+"""How many requests are under way at once: as many as allowed, fewer where a service says "too many".
 
     acquire ─► the endpoint's limit ─► the limit of all ─► the request ─► release
                  ▲ halved by a 429, grows by one for each full round of successes (AIMD)

@@ -6,7 +6,7 @@
 
 A call's key is a digest of all that decides its answer: endpoint, model, messages, parameters and
 the number of the sample. What is in the journal with an answer is not asked again; nor is what the
-service refused for what it says (too long, filtered). Other failures are kept for the record, and
+service refused for its content (too long, filtered). Other failures are kept for the record, and
 asked again. Only where an answer stands is kept in memory. Nothing here makes a call.
 """
 
@@ -115,7 +115,7 @@ def digest(value: object) -> str:
 
 
 def _parameters(request: Request) -> dict[str, Any]:
-    """Return what a request says besides model and messages."""
+    """Return what a request holds besides model and messages."""
     return {
         "temperature": request.temperature,
         "max_tokens": request.max_tokens,
@@ -125,7 +125,7 @@ def _parameters(request: Request) -> dict[str, Any]:
 
 
 def _outcome(outcome: Completion | Failure) -> Row:
-    """Return an outcome as JSON, without what says nothing: journals are long enough."""
+    """Return an outcome as JSON, without empty fields."""
     name, needed = ("answer", "text") if isinstance(outcome, Completion) else ("failure", "message")
     fields = asdict(outcome).items()
     return {

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from bot.settings.settings import Settings
 
 CONCURRENCY = 32
-"""Requests under way at once, unless told otherwise."""
+"""Requests under way at once by default."""
 TRIES = 8
 LONGEST_WAIT = 120.0
-"""Seconds: nobody waits at a prompt, so a service that asks for a minute gets it."""
+"""Seconds: a service that asks for a wait of a minute gets it."""
 MOST_FAILURES = 25
 """So many failures in a row, with nothing answered in between: the service is gone."""
 REFRESH_SECONDS = 0.25
@@ -46,8 +46,8 @@ async def open_app(stack: AsyncExitStack, settings: Settings, streams: Streams) 
     return await stack.enter_async_context(App(replace(settings, save=False), streams.say, verbose))
 
 
-def patient(ask: Ask, rate: float | None) -> Retrier:
-    """Return a way to ask that waits for a service as long as nobody at a prompt would."""
+def bulk_retrier(ask: Ask, rate: float | None) -> Retrier:
+    """Return the way to ask with retries for a run that nobody waits for at a prompt."""
     return Retrier(ask, tries=TRIES, rate=rate, longest_wait=LONGEST_WAIT)
 
 

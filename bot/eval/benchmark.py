@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, TypedDict, TypeVar
 
 from bot.bulk.files import Row
-from bot.eval.official_data import Data, DataError
+from bot.eval.official_data import DataError, OfficialData
 from bot.messages import Completion, Message
 
 Stage = Literal["generate", "judge", "score"]
@@ -86,17 +86,12 @@ class Benchmark(ABC, Generic[ItemT]):
     answers_file: ClassVar[str]
     judgments_file: ClassVar[str]
 
-    def __init__(self, data: Data) -> None:
+    def __init__(self, data: OfficialData) -> None:
         self.data = data
-
-    def prepare(self, stages: Collection[Stage]) -> Mapping[str, str]:
-        """Read all data that the stages need, before money is spent; returns each file's sha256 by name."""
-        self.load(stages)
-        return dict(self.data.hashes)
 
     @abstractmethod
     def load(self, stages: Collection[Stage]) -> None:
-        """Read all data that the stages need."""
+        """Read all data that the stages need, before money is spent."""
 
     @abstractmethod
     def items(self, limit: int | None = None) -> list[ItemT]:

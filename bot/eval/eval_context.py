@@ -25,7 +25,7 @@ from bot.bulk.cached_client import CachedClient
 from bot.bulk.concurrency import AdaptiveConcurrency
 from bot.bulk.journal import Journal
 from bot.bulk.progress import Progress
-from bot.bulk.runner import CONCURRENCY, open_app, patient, price_of
+from bot.bulk.runner import CONCURRENCY, bulk_retrier, open_app, price_of
 from bot.errors import Failure, FailureKind, UsageError
 from bot.eval.benchmark import Benchmark, Item, Stage
 from bot.eval.registry import open_benchmark
@@ -45,7 +45,7 @@ _THIS_COMPUTER = "http://127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says of an evaluation besides its mixture. None: not said."""
+    """The options of an evaluation besides its mixture; None: not given."""
 
     benchmark: str
     out: Path | None = None
@@ -87,22 +87,22 @@ class EvalContext:
     progress: Progress
     manifest: dict[str, Any]
 
-    def claim_folder(self, plan: Plan) -> None:
-        """Make the folder that of this mixture. Raises UsageError when it is another's."""
+    def record_mixture(self, plan: Plan) -> None:
+        """Write the manifest of a run of this mixture. Raises UsageError when the folder is another's."""
         kept = run_folder.manifest_for(self.out, plan, self.options.benchmark)
         self.manifest.update({**kept, **self.manifest})
         run_folder.write_manifest(self.out, self.manifest)
 
     def plan_for(self, item: Item, plan: Plan) -> Plan:
-        """Return the plan for one item, with what the benchmark prescribes and the user has not said."""
+        """Return the plan for one item, with what the benchmark prescribes unless the user gave it."""
 
-        def said(option: str) -> bool:
+        def given(option: str) -> bool:
             return self.settings.sources[option].level <= Level.ENVIRONMENT
 
         plan = strict_plan(plan)
-        if item.temperature is not None and not said("temperature"):
+        if item.temperature is not None and not given("temperature"):
             plan = replace(plan, temperature=item.temperature)
-        if item.max_tokens is not None and not said("max_tokens"):
+        if item.max_tokens is not None and not given("max_tokens"):
             plan = replace(plan, max_tokens=item.max_tokens, reference_max_tokens=item.max_tokens)
         return plan
 
@@ -111,7 +111,7 @@ class EvalContext:
 async def open_evaluation(
     settings: Settings, streams: Streams, options: Options, stages: Sequence[Stage]
 ) -> AsyncIterator[EvalContext]:
-    """Open an evaluation of these stages; to make figures anew, no key is needed and nothing is asked."""
+    """Open an evaluation of these stages; to make figures anew, no key is needed and no call is made."""
     stages = tuple(stages)
     name = options.name or name_of(settings)
     out = options.out or Path("evaluations") / options.benchmark / name
@@ -120,16 +120,16 @@ async def open_evaluation(
     if stages == SCORE_ONLY and options.limit is None:
         options = replace(options, limit=kept.get("limit"))
     benchmark = open_benchmark(options.benchmark, options.data_dir, accept_altered=options.accept_altered)
-    hashes = benchmark.prepare(stages)
+    benchmark.load(stages)
     async with AsyncExitStack() as stack:
         stack.enter_context(run_folder.lock(out))
         ask: Ask
         if stages == SCORE_ONLY:
-            ask, settings = _journal_only, _as_asked(settings, kept.get("endpoints", {}))
+            ask, settings = _journal_only, _with_addresses(settings, kept.get("endpoints", {}))
             models = KnownModels(settings)
         else:
             app = await open_app(stack, settings, streams)
-            ask, settings, models = patient(app.pool.ask, settings.rate), app.settings, app.models
+            ask, settings, models = bulk_retrier(app.pool.ask, settings.rate), app.settings, app.models
         judge = _judge(settings, options, stages, kept, benchmark.default_judge)
         if "judge" in stages:
             models.endpoint(judge.endpoint)
@@ -146,7 +146,7 @@ async def open_evaluation(
         manifest = {
             "name": name,
             "judge": asdict(judge),
-            "data": dict(hashes),
+            "data": dict(benchmark.data.hashes),
             "limit": options.limit,
             "items": len(items),
             "seed": settings.seed,
@@ -187,8 +187,8 @@ def _judge(
     return Agent(model, endpoint or settings.default_endpoint)
 
 
-def _as_asked(settings: Settings, addresses: Mapping[str, str]) -> Settings:
-    """Return settings whose services are where they were when they were asked, without their keys."""
+def _with_addresses(settings: Settings, addresses: Mapping[str, str]) -> Settings:
+    """Return settings whose endpoints have the addresses that the run used, and need no keys."""
     known = {name: endpoint.base_url for name, endpoint in settings.endpoints.items()}
     for name, url in {**known, **addresses}.items():
         settings = settings.with_endpoint(name, url or _THIS_COMPUTER, key="not-used")

@@ -32,7 +32,7 @@ async def evaluate(
         plan = make_plan(context.settings)
         # To make figures anew only the judge's journal matters; the mixture is in the manifest.
         if context.stages != SCORE_ONLY:
-            context.claim_folder(plan)
+            context.record_mixture(plan)
         result, errors, summary = await run_stages(context, Variant(context.name, plan, context.out))
         if summary and not result.interrupted:
             text = json.dumps(summary, indent=2) if settings.json else text_report([summary])

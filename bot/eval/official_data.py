@@ -1,11 +1,11 @@
 """The official files of the benchmarks: found in a folder of the user's or fetched, then checked and read.
 
-    Data(folder)    looks only into the folder (offline)
-    Data()          fetches from the official places through `datasets`, which keeps what it fetched
+    OfficialData(folder)    looks only into the folder (offline)
+    OfficialData()          fetches from the official places through `datasets`, which keeps what it fetched
 
 A file is pinned by the revision in its address and, where it is known, by the sha256 of its
 unpacked content. Its format (JSON list, JSON lines, CSV, packed with gzip or not) is found from its
-content, because the same data is published under many names. What it means is the benchmarks' affair.
+content, because the same data is published under many names.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from bot.bulk.files import Row
 from bot.errors import MoaError
@@ -39,9 +40,10 @@ class MissingDataError(DataError):
 class Source:
     """One official file.
 
-    `names` are the paths, within a folder, that it is looked for under, the official one first.
+    `names` are paths within a folder that it is looked for under, the official one first; so are the
+    ends of these paths and of the address.
     `sha256` are those of its unpacked content that are known to be right; with none, the benchmark
-    checks what the file says. `hint` adds to where it can be had from.
+    checks its content. `hint` is another place to get it from.
     """
 
     key: str
@@ -51,7 +53,7 @@ class Source:
     hint: str = ""
 
 
-class Data:
+class OfficialData:
     """Where the official files come from; each is read once.
 
     `folder` may hold them at its top, or in a folder of the benchmark's name, as they are or with
@@ -75,17 +77,13 @@ class Data:
         if source.key not in self._contents:
             path = self._fetch(source) if self.folder is None else self._find(self.folder, source)
             content = read_bytes(path)
-            if self.folder is None and not _right(source, content):
+            if self.folder is None and not _is_official(source, content):
                 content = read_bytes(self._fetch(source, again=True))
-            if not _right(source, content):
-                self.doubt(source, f"{path}: not the official file (its sha256 differs)")
+            if not _is_official(source, content):
+                self.reject(source, f"{path}: not the official file (its sha256 differs)")
             self.hashes[source.key] = hashlib.sha256(content).hexdigest()
             self._contents[source.key] = content
         return self._contents[source.key]
-
-    def rows(self, source: Source) -> list[Row]:
-        """Return the file's rows. Raises DataError when it is missing, altered or unreadable."""
-        return parse_rows(self.content(source), source.names[0])
 
     def records(self, source: Source, parse: Callable[[Row], T]) -> list[T]:
         """Return what `parse` makes of each of the file's rows.
@@ -94,7 +92,7 @@ class Data:
         what it needs (KeyError, IndexError, TypeError, ValueError).
         """
         found = []
-        for number, row in enumerate(self.rows(source), 1):
+        for number, row in enumerate(parse_rows(self.content(source), source.names[0]), 1):
             try:
                 found.append(parse(row))
             except (KeyError, IndexError, TypeError, ValueError) as error:
@@ -108,22 +106,23 @@ class Data:
         except UnicodeDecodeError as error:
             raise DataError(f"{source.names[0]}: not UTF-8 text") from error
 
-    def doubt(self, source: Source, what: str) -> None:
+    def reject(self, source: Source, what: str) -> None:
         """Raise DataError because a file is not the official one, or note it where that is accepted."""
         if not self.accept_altered:
-            raise DataError(what, hint=self._where(source))
+            raise DataError(what, hint=self._where_to_get(source))
         if source.key not in self.altered:
             self.altered.append(source.key)
 
     def _find(self, folder: Path, source: Source) -> Path:
         benchmark = source.key.partition(".")[0]
-        for name in source.names:
-            base = Path(name).name
-            for place in (folder / name, folder / benchmark / name, folder / base, folder / benchmark / base):
-                for path in (place, place.with_name(f"{base}.gz")):
-                    if path.is_file():
-                        return path
-        raise MissingDataError(f"{folder}: {source.names[0]} is missing", hint=self._where(source))
+        for name in (*source.names, urlsplit(source.url).path.lstrip("/")):
+            parts = name.split("/")
+            for end in (Path(*parts[start:]) for start in range(len(parts))):
+                for place in (folder / end, folder / benchmark / end):
+                    for path in (place, place.with_name(f"{end.name}.gz")):
+                        if path.is_file():
+                            return path
+        raise MissingDataError(f"{folder}: {source.names[0]} is missing", hint=self._where_to_get(source))
 
     def _fetch(self, source: Source, *, again: bool = False) -> Path:
         import datasets  # type: ignore[import-untyped]  # noqa: PLC0415 - takes 600 ms, and is for official data only
@@ -131,7 +130,7 @@ class Data:
         config = datasets.DownloadConfig(
             cache_dir=self._cache,
             force_download=again,
-            use_etag=False,  # the address names a revision: what it says never changes
+            use_etag=False,  # the address names a revision, whose content never changes
             disable_tqdm=True,
             max_retries=3,
         )
@@ -143,16 +142,16 @@ class Data:
                 reason = type(error).__name__
             extra = "pip install 'moa-bot[eval]', or " if isinstance(error, ImportError) else ""
             raise MissingDataError(
-                f"{source.names[0]} cannot be fetched: {reason}", hint=extra + self._where(source)
+                f"{source.names[0]} cannot be fetched: {reason}", hint=extra + self._where_to_get(source)
             ) from error
 
-    def _where(self, source: Source) -> str:
+    def _where_to_get(self, source: Source) -> str:
         folder = "a folder that --data_dir names" if self.folder is None else str(self.folder)
         place = f"fetch {source.url} and put it at {source.names[0]} in {folder}"
         return f"{place}; {source.hint}" if source.hint else place
 
 
-def _right(source: Source, content: bytes) -> bool:
+def _is_official(source: Source, content: bytes) -> bool:
     return not source.sha256 or hashlib.sha256(content).hexdigest() in source.sha256
 
 
@@ -183,13 +182,14 @@ def parse_rows(content: bytes, name: str) -> list[Row]:
     if name.removesuffix(".gz").endswith(".csv"):
         return list(csv.DictReader(io.StringIO(text, newline="")))
     if text.lstrip().startswith("["):
-        rows = _json(text, name)
-        bad = next((number for number, row in enumerate(rows, 1) if not isinstance(row, dict)), None)
-        if bad is not None:
-            raise DataError(f"{name}: element {bad} is not a JSON object")
-        return list(rows)
-    lines = enumerate(text.split("\n"), 1)
-    return [_line(line, f"{name}, line {number}") for number, line in lines if line.strip()]
+        values = {f"{name}, element {n}": value for n, value in enumerate(_json(text, name), 1)}
+    else:
+        lines = {f"{name}, line {n}": line for n, line in enumerate(text.split("\n"), 1) if line.strip()}
+        values = {place: _json(line, place) for place, line in lines.items()}
+    for place, value in values.items():
+        if not isinstance(value, dict):
+            raise DataError(f"{place}: not a JSON object")
+    return list(values.values())
 
 
 def _json(text: str, name: str) -> Any:
@@ -197,10 +197,3 @@ def _json(text: str, name: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{name}: not JSON: {error}") from error
-
-
-def _line(line: str, name: str) -> Row:
-    row = _json(line, name)
-    if not isinstance(row, dict):
-        raise DataError(f"{name}: not a JSON object")
-    return row

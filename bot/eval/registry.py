@@ -10,7 +10,7 @@ from bot.eval.alpaca_eval.benchmark import AlpacaEval
 from bot.eval.benchmark import Benchmark
 from bot.eval.flask.benchmark import Flask
 from bot.eval.mt_bench.benchmark import MtBench
-from bot.eval.official_data import Data
+from bot.eval.official_data import OfficialData
 
 BENCHMARKS = {kind.name: kind for kind in (AlpacaEval, MtBench, Flask)}
 
@@ -26,4 +26,4 @@ def open_benchmark(
     """
     if name not in BENCHMARKS:
         raise UsageError(f"No benchmark is called {name!r}.", hint=f"there are {', '.join(BENCHMARKS)}")
-    return BENCHMARKS[name](Data(data_dir, accept_altered=accept_altered))
+    return BENCHMARKS[name](OfficialData(data_dir, accept_altered=accept_altered))

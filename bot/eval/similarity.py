@@ -7,7 +7,7 @@ Beside it stand two things without which it would mislead:
     null      the same with the qualities shuffled among an instruction's proposals
     length    how long a proposal is, in the place of how like the reply it is
 
-This tells of likeness, not of its cause: a longer proposal is both preferred and easier to resemble.
+This shows likeness, not its cause: a longer proposal is both preferred and easier to resemble.
 """
 
 from __future__ import annotations

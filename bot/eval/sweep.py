@@ -82,7 +82,7 @@ async def sweep(settings: Settings, streams: Streams, options: Options, kinds: S
     """Evaluate all variants one after the other, and print one table of them."""
     async with open_evaluation(settings, streams, options, ("generate", "judge", "score")) as context:
         plan = make_plan(context.settings)
-        context.claim_folder(plan)
+        context.record_mixture(plan)
         summaries: list[Summary] = []
         result, missing = RunResult(), 0
         for name, each in variants_of(plan, context.settings, kinds).items():

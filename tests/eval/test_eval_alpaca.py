@@ -17,7 +17,7 @@ from bot.bulk.files import write_rows
 from bot.eval.alpaca_eval.benchmark import AlpacaEval
 from bot.eval.alpaca_eval.data import BASELINE, PROMPT, QUESTIONS, questions
 from bot.eval.alpaca_eval.judge import messages, preference, swapped
-from bot.eval.official_data import Data, DataError, MissingDataError, read_rows
+from bot.eval.official_data import DataError, MissingDataError, OfficialData, read_rows
 from bot.eval.registry import open_benchmark
 from bot.messages import Completion, Message
 
@@ -91,7 +91,7 @@ def test_preferences_follow_from_the_recorded_log_probabilities(recorded: Path) 
 
 def test_half_of_the_official_orders_are_swapped(recorded: Path) -> None:
     """The seeded rule shows the model under test first for 406 of the 805 instructions."""
-    assert sum(swapped(each.instruction) for each in questions(Data(recorded))) == 406
+    assert sum(swapped(each.instruction) for each in questions(OfficialData(recorded))) == 406
 
 
 def test_a_part_of_the_set_is_not_comparable(recorded: Path, tmp_path: Path) -> None:
@@ -116,12 +116,12 @@ def test_rows_are_joined_by_instruction_and_not_by_position(recorded: Path) -> N
 def test_without_the_inputs_of_the_fit_only_the_raw_rate_is_told(small: Path) -> None:
     """A missing file costs the length-controlled rate, and the note says what to fetch."""
     rows = [{"instruction": f"Question {n}?", "preference": p} for n, p in enumerate((0, 2, 1.25))]
-    found = AlpacaEval(Data(small, accept_altered=True)).score(rows, expected=3)
+    found = AlpacaEval(OfficialData(small, accept_altered=True)).score(rows, expected=3)
     assert found["win_rate"] == pytest.approx(100 * (0.5 + 1 + 0.25) / 3)
     assert found["length_controlled_winrate"] is None
     assert (found["n"], found["n_expected"], found["comparable"]) == (3, 3, False)
     full = [{**row, "output_1": "a", "output_2": "bc"} for row in rows]
-    notes = AlpacaEval(Data(small, accept_altered=True)).score(full)["notes"]
+    notes = AlpacaEval(OfficialData(small, accept_altered=True)).score(full)["notes"]
     assert any("instruction_difficulty.csv" in note and "https://" in note for note in notes)
 
 
@@ -135,7 +135,7 @@ def test_too_few_rows_for_the_fit_are_no_error(small: Path) -> None:
         {"instruction": f"Question {n}?", "preference": 1.5, "output_1": "a", "output_2": "b"}
         for n in range(3)
     ]
-    found = AlpacaEval(Data(small, accept_altered=True)).score(rows)
+    found = AlpacaEval(OfficialData(small, accept_altered=True)).score(rows)
     assert (found["win_rate"], found["length_controlled_winrate"]) == (50, None)
     assert any("too few rows" in note for note in found["notes"])
     assert sum("is not the official file" in note for note in found["notes"]) == 3
@@ -144,7 +144,7 @@ def test_too_few_rows_for_the_fit_are_no_error(small: Path) -> None:
 def test_altered_questions_are_refused(small: Path) -> None:
     """Questions or baseline answers that are not the official ones are an error that says so."""
     with pytest.raises(DataError, match="not the 805 official") as caught:
-        AlpacaEval(Data(small)).score([{"instruction": "Question 0?", "preference": 1}])
+        AlpacaEval(OfficialData(small)).score([{"instruction": "Question 0?", "preference": 1}])
     assert QUESTIONS.url in caught.value.hint
 
 
@@ -152,7 +152,7 @@ def test_altered_questions_are_refused(small: Path) -> None:
 def test_what_is_no_preference_is_left_out(small: Path, value: object) -> None:
     """Only numbers from 1 to 2, and 0 for a draw, are scored; everything else is counted as left out."""
     rows = [{"instruction": "a", "preference": value}, {"instruction": "b", "preference": 2}]
-    found = AlpacaEval(Data(small, accept_altered=True)).score(rows)
+    found = AlpacaEval(OfficialData(small, accept_altered=True)).score(rows)
     assert (found["win_rate"], found["n"], found["left_out"]) == (100, 1, 1)
 
 
@@ -160,13 +160,13 @@ def test_rows_of_two_models_are_refused(small: Path) -> None:
     """A file with several models' rows has no one win rate."""
     rows = [{"instruction": n, "preference": 1, "generator_2": f"model {n}"} for n in "ab"]
     with pytest.raises(DataError, match="several values of generator_2"):
-        AlpacaEval(Data(small, accept_altered=True)).score(rows)
+        AlpacaEval(OfficialData(small, accept_altered=True)).score(rows)
 
 
 def test_a_repeated_instruction_counts_once(small: Path) -> None:
     """The last judgment of an instruction counts, and the repetition is told."""
     rows = [{"instruction": "a", "preference": 1}, {"instruction": "a", "preference": 2}]
-    found = AlpacaEval(Data(small, accept_altered=True)).score(rows)
+    found = AlpacaEval(OfficialData(small, accept_altered=True)).score(rows)
     assert (found["win_rate"], found["n"]) == (100, 1)
     assert any("1 repeated" in note for note in found["notes"])
 
@@ -210,8 +210,9 @@ def test_a_file_that_is_no_judge_prompt_is_refused() -> None:
 
 def test_from_item_to_annotation(small: Path) -> None:
     """An item's answer, judged, becomes a row of the official file, and that row is scored."""
-    bench = AlpacaEval(Data(small, accept_altered=True))
-    assert set(bench.prepare({"judge"})) == {"alpaca_eval.questions", "alpaca_eval.prompt"}
+    bench = AlpacaEval(OfficialData(small, accept_altered=True))
+    bench.load({"judge"})
+    assert set(bench.data.hashes) == {"alpaca_eval.questions", "alpaca_eval.prompt"}
     items = bench.items(2)
     assert [item.turns for item in items] == [("Question 0?",), ("Question 1?",)]
     assert bench.answer_row(items[0], ("Mine",), "moa") == {
@@ -237,7 +238,7 @@ def test_from_item_to_annotation(small: Path) -> None:
 
 def test_a_judge_that_names_neither_is_no_score(small: Path) -> None:
     """Without the tokens, or without log probabilities at all, there is no score but a reason."""
-    bench = AlpacaEval(Data(small, accept_altered=True))
+    bench = AlpacaEval(OfficialData(small, accept_altered=True))
     (request,) = bench.judge_requests(bench.items(1)[0], ("Mine",), "moa")
     neither = bench.judgment(request, Completion("?", top_logprobs=(("?", 0.0),)), "judge")
     nothing = bench.judgment(request, Completion("m"), "judge")
@@ -250,9 +251,9 @@ def test_a_judge_that_names_neither_is_no_score(small: Path) -> None:
 def test_the_judge_prompt_is_needed_before_judging(recorded: Path) -> None:
     """Judging without the official prompt fails at once, with its address and place."""
     bench = open_benchmark("alpaca_eval", recorded)
-    assert bench.prepare({"generate", "score"})
+    bench.load({"generate", "score"})
     with pytest.raises(MissingDataError, match=r"alpaca_eval_clf\.txt is missing") as caught:
-        bench.prepare({"judge"})
+        bench.load({"judge"})
     assert "https://" in caught.value.hint
 
 
@@ -281,7 +282,7 @@ def test_the_official_code_agrees(recorded: Path, tmp_path: Path) -> None:
     """alpaca_eval's own code, where it is installed, gives the same figures and the same prompts."""
     if importlib.util.find_spec("alpaca_eval") is None:
         pytest.skip("alpaca_eval is not installed")
-    index = {each.instruction: int(each.id) for each in questions(Data(recorded))}
+    index = {each.instruction: int(each.id) for each in questions(OfficialData(recorded))}
     rows: list[dict[str, Any]] = [
         {**row, "index": index[row["instruction"]], "top_logprobs": None}
         for row in read_rows(judged(recorded, "claude-2"))

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from bot.bulk.files import write_rows
 from bot.errors import UsageError, needs_extra
 from bot.eval.benchmark import figure, fill
-from bot.eval.official_data import Data, DataError, MissingDataError, Source, read_rows
+from bot.eval.official_data import DataError, MissingDataError, OfficialData, Source, read_rows
 from bot.eval.registry import BENCHMARKS, open_benchmark
 
 ROWS: list[dict[str, object]] = [{"a": 1, "text": "ä\u2028\n\x00"}, {"a": None, "text": "\ud800"}]
@@ -114,15 +114,15 @@ def test_a_file_is_found_in_the_folder(tmp_path: Path, place: str) -> None:
     path = tmp_path / place
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(CONTENT) if place.endswith(".gz") else CONTENT)
-    data = Data(tmp_path)
-    assert data.rows(SOURCE) == [{"id": 1}, {"id": 2}]
+    data = OfficialData(tmp_path)
+    assert data.records(SOURCE, dict) == [{"id": 1}, {"id": 2}]
     assert data.hashes == {SOURCE.key: SOURCE.sha256[0]}
 
 
 def test_a_missing_file_says_what_to_fetch(tmp_path: Path) -> None:
     """The error names the address to fetch the file from and the place to put it."""
     with pytest.raises(MissingDataError, match=r"thing\.jsonl is missing") as caught:
-        Data(tmp_path).content(SOURCE)
+        OfficialData(tmp_path).content(SOURCE)
     assert SOURCE.url in caught.value.hint
     assert f"deep/inside/thing.jsonl in {tmp_path}" in caught.value.hint
 
@@ -131,10 +131,10 @@ def test_an_altered_file_is_refused_unless_accepted(tmp_path: Path) -> None:
     """A file with another sha256 is an error, or is noted where the caller accepts such files."""
     (tmp_path / "other.jsonl").write_bytes(CONTENT + b'{"id": 3}\n')
     with pytest.raises(DataError, match="not the official file") as caught:
-        Data(tmp_path).content(SOURCE)
+        OfficialData(tmp_path).content(SOURCE)
     assert SOURCE.url in caught.value.hint
-    accepting = Data(tmp_path, accept_altered=True)
-    assert len(accepting.rows(SOURCE)) == 3
+    accepting = OfficialData(tmp_path, accept_altered=True)
+    assert len(accepting.records(SOURCE, dict)) == 3
     assert accepting.altered == [SOURCE.key]
 
 
@@ -145,7 +145,7 @@ def test_a_fetched_file_is_checked_and_kept(tmp_path: Path, web: tuple[str, Path
     (folder / "thing.jsonl").write_bytes(CONTENT)
     source = Source(SOURCE.key, f"{address}/thing.jsonl", SOURCE.names, SOURCE.sha256)
     for _ in range(2):
-        assert Data(cache=tmp_path / "cache").content(source) == CONTENT
+        assert OfficialData(cache=tmp_path / "cache").content(source) == CONTENT
     assert asked == ["/thing.jsonl"]
 
 
@@ -158,11 +158,11 @@ def test_a_fetched_file_that_is_altered_is_fetched_anew_and_refused(
     source = Source(SOURCE.key, f"{address}/thing.jsonl", SOURCE.names, SOURCE.sha256)
     (folder / "thing.jsonl").write_bytes(b"{}")
     with pytest.raises(DataError, match="not the official file") as caught:
-        Data(cache=tmp_path / "cache").content(source)
+        OfficialData(cache=tmp_path / "cache").content(source)
     assert "--data_dir" in caught.value.hint
     assert len(asked) == 2
     (folder / "thing.jsonl").write_bytes(CONTENT)
-    assert Data(cache=tmp_path / "cache").content(source) == CONTENT
+    assert OfficialData(cache=tmp_path / "cache").content(source) == CONTENT
 
 
 @pytest.mark.parametrize("url", ["file:///no/such/thing.jsonl", "http://127.0.0.1:9/thing.jsonl"])
@@ -170,7 +170,7 @@ def test_what_cannot_be_fetched_says_what_to_do(tmp_path: Path, url: str) -> Non
     """No network, or no file there, is an error that says where to put the file instead."""
     source = Source(SOURCE.key, url, SOURCE.names)
     with pytest.raises(MissingDataError, match="cannot be fetched") as caught:
-        Data(cache=tmp_path).content(source)
+        OfficialData(cache=tmp_path).content(source)
     assert url in caught.value.hint
 
 

@@ -14,7 +14,7 @@ from bot.bulk.files import write_rows
 from bot.eval.flask import data as official
 from bot.eval.flask.benchmark import Flask
 from bot.eval.flask.judge import messages, read_scores, skill_key
-from bot.eval.official_data import Data, DataError, read_rows
+from bot.eval.official_data import DataError, OfficialData, read_rows
 from bot.eval.registry import open_benchmark
 from bot.messages import Completion
 
@@ -26,15 +26,15 @@ REVIEW = (
 
 
 @pytest.fixture
-def empty(tmp_path: Path) -> Data:
+def empty(tmp_path: Path) -> OfficialData:
     folder = tmp_path / "empty"
     folder.mkdir()
-    return Data(folder)
+    return OfficialData(folder)
 
 
 def test_the_review_prompt_is_the_official_one(recorded: Path) -> None:
     """Every item's prompt is the official template with skills, ground truth and answer in place."""
-    data = Data(recorded)
+    data = OfficialData(recorded)
     prompt, skills = official.review_prompt(data), official.skills(data)
     raw = {row["Skill"]: row for row in read_rows(recorded / "flask" / "skillset_description.json")}
     template = read_rows(recorded / "flask" / "prompt.jsonl")[1]
@@ -58,7 +58,7 @@ def test_the_review_prompt_is_the_official_one(recorded: Path) -> None:
 
 def test_the_items_are_the_official_ones(recorded: Path) -> None:
     """1,740 items of three skills (a few of two), ten domains, five difficulties, two items without one."""
-    items = official.instructions(Data(recorded / "flask"))
+    items = official.instructions(OfficialData(recorded / "flask"))
     keys = {skill_key(name.lower()) for item in items for name in item.skills}
     assert keys == set(official.SKILL_KEYS)
     assert {len(item.skills) for item in items} == {2, 3}
@@ -112,14 +112,14 @@ def review(idx: int, scores: str, **more: object) -> Row:
 
 def test_figures_by_skill_domain_and_difficulty(recorded: Path) -> None:
     """Each mean is over the scores that are not N/A, joined to the official items by idx."""
-    items = {int(item.id): item for item in official.instructions(Data(recorded))}
+    items = {int(item.id): item for item in official.instructions(OfficialData(recorded))}
     rows = [
         review(1, "{'Readability': 5, 'Logical Correctness': 4, 'Conciseness': 'N/A'}"),
         review(2, "{'Commonsense Understanding': 1, 'Readability': 2, 'Comprehension': 3}", domain=["Math"]),
         review(3, "I would not say."),
         review(1706, "{'Readability': 4}"),
     ]
-    found = Flask(Data(recorded)).score(rows, expected=4)
+    found = Flask(OfficialData(recorded)).score(rows, expected=4)
     assert (found["n"], found["n_expected"], found["unparsable"], found["not_applicable"]) == (3, 4, 1, 1)
     assert found["incomplete"] == 1
     assert found["skill"]["readability"]["score"] == pytest.approx(11 / 3)
@@ -135,7 +135,7 @@ def test_figures_by_skill_domain_and_difficulty(recorded: Path) -> None:
     assert found["hard"] is None
 
 
-def test_a_review_file_is_enough_by_itself(empty: Data, tmp_path: Path) -> None:
+def test_a_review_file_is_enough_by_itself(empty: OfficialData, tmp_path: Path) -> None:
     """Without the official items, domain and difficulty come from the rows, old names included."""
     rows = [
         review(1, "{'Readability': 5}", domain=["Math", "-1"], difficulty="expert level knowledge"),
@@ -167,11 +167,11 @@ def test_flask_hard_is_scored_where_its_file_is(recorded: Path, tmp_path: Path) 
     ]
     write_rows(tmp_path / "flask_hard_evaluation.jsonl", renumbered)
     rows = [review(134, "{'Insightfulness': 2}"), review(1, "{'Readability': 5}")]
-    found = Flask(Data(tmp_path)).score(rows)["hard"]
+    found = Flask(OfficialData(tmp_path)).score(rows)["hard"]
     assert (found["score"], found["items"], found["items_expected"]) == (2, 1, 2)
 
 
-def test_a_repeated_item_counts_once(empty: Data) -> None:
+def test_a_repeated_item_counts_once(empty: OfficialData) -> None:
     """The last review of an item counts, and the repetition is told."""
     found = Flask(empty).score([review(1, "{'Readability': 1}"), review(1, "{'Readability': 5}")])
     assert (found["score"], found["n"]) == (5, 1)
@@ -179,7 +179,7 @@ def test_a_repeated_item_counts_once(empty: Data) -> None:
 
 
 @pytest.mark.parametrize("row", [{"review": "x"}, {"idx": 1}, {"idx": "one", "review": "x"}])
-def test_rows_that_are_no_reviews_are_refused(empty: Data, row: Row) -> None:
+def test_rows_that_are_no_reviews_are_refused(empty: OfficialData, row: Row) -> None:
     """A row without its item, or without anything to read, is an error that names the row."""
     with pytest.raises(DataError, match="row 1 is no FLASK review"):
         Flask(empty).score([row])
@@ -188,7 +188,8 @@ def test_rows_that_are_no_reviews_are_refused(empty: Data, row: Row) -> None:
 def test_from_item_to_review(recorded: Path, tmp_path: Path) -> None:
     """Every item of FLASK goes through a made-up judge; its unreadable reviews are counted."""
     bench = open_benchmark("flask", recorded)
-    assert set(bench.prepare({"generate", "judge"})) == {"flask.items", "flask.prompts", "flask.skills"}
+    bench.load({"generate", "judge"})
+    assert set(bench.data.hashes) == {"flask.items", "flask.prompts", "flask.skills"}
     rows = []
     for item in bench.items(60):
         (request,) = bench.judge_requests(item, ("Mine",), "moa")

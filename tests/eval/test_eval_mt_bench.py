@@ -14,7 +14,7 @@ from bot.eval.mt_bench import data as official
 from bot.eval.mt_bench.benchmark import MtBench
 from bot.eval.mt_bench.judge import messages, prompt_name, read_score
 from bot.eval.mt_bench.score import score
-from bot.eval.official_data import Data, DataError, read_rows
+from bot.eval.official_data import DataError, OfficialData, read_rows
 from bot.eval.registry import open_benchmark
 from bot.messages import Completion
 
@@ -41,7 +41,7 @@ def second_answer(prompt: str, question: str) -> str:
 
 def test_every_recorded_judge_prompt_is_rebuilt(recorded: Path, judged: list[Row]) -> None:
     """320 of 320 prompts are rebuilt byte for byte from question, answers and reference."""
-    data = Data(recorded / "mt_bench")
+    data = OfficialData(recorded / "mt_bench")
     questions = {int(each.id): each for each in official.questions(data)}
     prompts, references = official.prompts(data), official.references(data)
     firsts = {
@@ -86,7 +86,7 @@ def test_recorded_averages_are_the_published_ones(recorded: Path) -> None:
 
 def test_categories_of_ids_are_the_official_ones(recorded: Path) -> None:
     """A question's category follows from its id, so that scoring needs no other file."""
-    for question in official.questions(Data(recorded)):
+    for question in official.questions(OfficialData(recorded)):
         assert official.category(int(question.id)) == question.category
     assert official.category(80) is None
     assert official.category(161) is None
@@ -155,11 +155,8 @@ def test_items_have_the_temperatures_of_their_categories(recorded: Path) -> None
 def test_from_item_to_judgment(recorded: Path, tmp_path: Path) -> None:
     """Two answers become two questions to the judge, whose rows the score reads as they are written."""
     bench = open_benchmark("mt_bench", recorded)
-    assert set(bench.prepare({"generate", "judge", "score"})) == {
-        "mt_bench.questions",
-        "mt_bench.references",
-        "mt_bench.prompts",
-    }
+    bench.load({"generate", "judge", "score"})
+    assert set(bench.data.hashes) == {"mt_bench.questions", "mt_bench.references", "mt_bench.prompts"}
     rows = []
     for item in bench.items():
         answer = bench.answer_row(item, ("One {answer}", "Two"), "moa")
@@ -198,9 +195,9 @@ def test_an_altered_prompt_is_refused_or_told(recorded: Path, tmp_path: Path) ->
     prompts = read_rows(recorded / "mt_bench" / "judge_prompts.jsonl")
     write_rows(tmp_path / "judge_prompts.jsonl", [{**each, "system_prompt": "Be kind."} for each in prompts])
     with pytest.raises(DataError, match="not the official file"):
-        MtBench(Data(tmp_path)).prepare({"judge"})
-    bench = MtBench(Data(tmp_path, accept_altered=True))
-    bench.prepare({"judge"})
+        MtBench(OfficialData(tmp_path)).load({"judge"})
+    bench = MtBench(OfficialData(tmp_path, accept_altered=True))
+    bench.load({"judge"})
     found = bench.score([row(81, 1, "[[2]]")])["moa"]
     assert any("mt_bench.prompts is not the official file" in note for note in found["notes"])
     assert json.dumps(found)

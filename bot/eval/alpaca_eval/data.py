@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bot.eval.benchmark import Item
-from bot.eval.official_data import Data, Source
+from bot.eval.official_data import OfficialData, Source
 
 _HUB = (
     "https://huggingface.co/datasets/tatsu-lab/alpaca_eval/resolve/17853a40d13d6685f232795138d844a92b4089c6/"
@@ -34,12 +34,7 @@ PROMPT = Source(
     "alpaca_eval.prompt",
     "https://raw.githubusercontent.com/tatsu-lab/alpaca_eval/1020da21d069684a5d21756c3d78873df4b7e8bc/"
     f"src/alpaca_eval/{_PROMPT}",
-    (
-        _PROMPT,
-        f"src/alpaca_eval/{_PROMPT}",
-        f"alpaca_eval/{_PROMPT}",
-        "alpaca_eval_clf_gpt4_turbo/alpaca_eval_clf.txt",
-    ),
+    (_PROMPT,),
     ("784227e6dc2832fc08c43d2c8ea3a308e7523780187a1aaad2f85e30bac85f62",),
     "the package alpaca_eval 0.6.6 holds it too",
 )
@@ -94,7 +89,7 @@ class Gamed:
     difficulty: float
 
 
-def questions(data: Data) -> list[Question]:
+def questions(data: OfficialData) -> list[Question]:
     """Return the official instructions in their order. Raises DataError."""
     rows = data.records(
         QUESTIONS,
@@ -111,11 +106,11 @@ def questions(data: Data) -> list[Question]:
         for index, (_, instruction, dataset, baseline) in enumerate(rows)
     ]
     if _digest([each.instruction, each.baseline] for each in found) != _QUESTIONS_DIGEST:
-        data.doubt(QUESTIONS, f"{QUESTIONS.names[0]}: not the {COUNT} official instructions and answers")
+        data.reject(QUESTIONS, f"{QUESTIONS.names[0]}: not the {COUNT} official instructions and answers")
     return found
 
 
-def difficulties(data: Data) -> dict[int, float]:
+def difficulties(data: OfficialData) -> dict[int, float]:
     """Return each instruction's difficulty by its index. Raises DataError."""
     # Written by pandas, the column of the index has no name.
     pairs = data.records(
@@ -124,11 +119,11 @@ def difficulties(data: Data) -> dict[int, float]:
     )
     found = dict(pairs)
     if _digest([str(index), f"{found[index]:.6f}"] for index in sorted(found)) != _DIFFICULTY_DIGEST:
-        data.doubt(DIFFICULTY, f"{DIFFICULTY.names[0]}: not the official difficulties")
+        data.reject(DIFFICULTY, f"{DIFFICULTY.names[0]}: not the official difficulties")
     return found
 
 
-def gamed(data: Data) -> list[Gamed]:
+def gamed(data: OfficialData) -> list[Gamed]:
     """Return the judgments of the two gamed baselines. Raises DataError."""
     found = data.records(
         GAMED,
@@ -140,7 +135,7 @@ def gamed(data: Data) -> list[Gamed]:
         ),
     )
     if len(found) != 2 * COUNT:
-        data.doubt(GAMED, f"{GAMED.names[0]}: {len(found)} rows instead of {2 * COUNT}")
+        data.reject(GAMED, f"{GAMED.names[0]}: {len(found)} rows instead of {2 * COUNT}")
     return found
 
 

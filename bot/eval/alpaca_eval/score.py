@@ -14,12 +14,12 @@ from bot.bulk.files import Row
 from bot.eval.alpaca_eval.data import COUNT, Question, difficulties, gamed, questions
 from bot.eval.alpaca_eval.length_control import FOLDS, JudgedAnswer, length_controlled
 from bot.eval.benchmark import Figure, figure, figures_by_name, latest_rows, not_comparable
-from bot.eval.official_data import Data, DataError, MissingDataError
+from bot.eval.official_data import DataError, MissingDataError, OfficialData
 
 OFFICIAL_ANNOTATOR = "weighted_alpaca_eval_gpt4_turbo"
 
 
-def score(rows: Iterable[Row], data: Data, expected: int | None = None) -> dict[str, Any]:
+def score(rows: Iterable[Row], data: OfficialData, expected: int | None = None) -> dict[str, Any]:
     """Return win rates in per cent with standard errors, and whether the result is comparable.
 
     `length_controlled_winrate` is None, with a note, where the fit's inputs are missing. Raises
@@ -72,7 +72,7 @@ def score(rows: Iterable[Row], data: Data, expected: int | None = None) -> dict[
 
 
 def _length_controlled(
-    rows: Mapping[str, Row], wins: Mapping[str, float], data: Data, notes: list[str]
+    rows: Mapping[str, Row], wins: Mapping[str, float], data: OfficialData, notes: list[str]
 ) -> tuple[dict[str, Question], dict[str, float]]:
     """Return the official questions and the probabilities to win at equal length, by instruction.
 

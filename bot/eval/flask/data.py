@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.bulk.files import Row
 from bot.eval.benchmark import Item
-from bot.eval.official_data import Data, DataError, MissingDataError, Source
+from bot.eval.official_data import DataError, MissingDataError, OfficialData, Source
 
 _REPOSITORY = "https://raw.githubusercontent.com/kaistAI/FLASK/3b4e22bc34aa9dc15ea0c51be3cbf5f3c8b1b5e5/"
 
@@ -102,7 +102,7 @@ class ReviewPrompt:
     defaults: Mapping[str, str]
 
 
-def instructions(data: Data, source: Source = ITEMS) -> list[Instruction]:
+def instructions(data: OfficialData, source: Source = ITEMS) -> list[Instruction]:
     """Return the items in their order. Raises DataError."""
     # Older official files call the same columns by other names.
     return data.records(
@@ -119,7 +119,7 @@ def instructions(data: Data, source: Source = ITEMS) -> list[Instruction]:
     )
 
 
-def hard(data: Data, items: Iterable[Instruction]) -> frozenset[int] | None:
+def hard(data: OfficialData, items: Iterable[Instruction]) -> frozenset[int] | None:
     """Return the ids of the FLASK-Hard items, None where their file cannot be had. Raises DataError.
 
     That file numbers its items by itself, so they are joined by what is asked.
@@ -130,11 +130,11 @@ def hard(data: Data, items: Iterable[Instruction]) -> frozenset[int] | None:
         return None
     ids = frozenset(int(each.id) for each in items if each.turns[0].strip() in found)
     if len(ids) < len(found):
-        data.doubt(HARD, f"{HARD.names[0]}: {len(found) - len(ids)} items are none of FLASK's")
+        data.reject(HARD, f"{HARD.names[0]}: {len(found) - len(ids)} items are none of FLASK's")
     return ids
 
 
-def skills(data: Data) -> Mapping[str, Skill]:
+def skills(data: OfficialData) -> Mapping[str, Skill]:
     """Return the skills by name. Raises DataError."""
     found = data.records(
         SKILLS,
@@ -145,7 +145,7 @@ def skills(data: Data) -> Mapping[str, Skill]:
     return {skill.name: skill for skill in found}
 
 
-def review_prompt(data: Data) -> ReviewPrompt:
+def review_prompt(data: OfficialData) -> ReviewPrompt:
     """Return the official review prompt. Raises DataError."""
     found = data.records(
         PROMPTS,

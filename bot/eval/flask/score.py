@@ -14,10 +14,10 @@ from bot.eval.benchmark import Figure, figure, figures_by_name, latest_rows, not
 from bot.eval.flask import data as official
 from bot.eval.flask.data import COUNT, DIFFICULTIES, SKILL_KEYS, Instruction
 from bot.eval.flask.judge import Scores, known_scores, read_scores
-from bot.eval.official_data import Data, MissingDataError
+from bot.eval.official_data import MissingDataError, OfficialData
 
 
-def score(rows: Iterable[Row], data: Data, expected: int | None = None) -> dict[str, Any]:
+def score(rows: Iterable[Row], data: OfficialData, expected: int | None = None) -> dict[str, Any]:
     """Return means of scores from 1 to 5 with standard errors, and how many reviews were unreadable.
 
     Scores are read from the reviews anew where a row has one. The mean of a skill is over its scores
@@ -80,7 +80,7 @@ def _scores(row: Row) -> Scores | None:
     return known_scores(row["score"]) or None if isinstance(row.get("score"), dict) else None
 
 
-def _items(data: Data, notes: list[str]) -> Mapping[int, Instruction]:
+def _items(data: OfficialData, notes: list[str]) -> Mapping[int, Instruction]:
     try:
         return {int(each.id): each for each in official.instructions(data)}
     except MissingDataError as error:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bot.eval.benchmark import Item
-from bot.eval.official_data import Data, Source
+from bot.eval.official_data import OfficialData, Source
 
 _REPOSITORY = (
     "https://raw.githubusercontent.com/lm-sys/FastChat/0e6d3e4beaab66f4d3f93db72541a4abab8af28d/"
@@ -16,24 +16,19 @@ _REPOSITORY = (
 QUESTIONS = Source(
     "mt_bench.questions",
     _REPOSITORY + "mt_bench/question.jsonl",
-    ("mt_bench/question.jsonl", "fastchat/llm_judge/data/mt_bench/question.jsonl"),
+    ("mt_bench/question.jsonl",),
     ("119565adbab82227089cefdb44c8d7e2cf04dc0a0ec233634c82e7d4e2a944f7",),
 )
 REFERENCES = Source(
     "mt_bench.references",
     _REPOSITORY + "mt_bench/reference_answer/gpt-4.jsonl",
-    (
-        "mt_bench/reference_answer/gpt-4.jsonl",
-        "reference_answer/gpt-4.jsonl",
-        "mt_bench/reference_answer-gpt-4.jsonl",
-        "fastchat/llm_judge/data/mt_bench/reference_answer/gpt-4.jsonl",
-    ),
+    ("mt_bench/reference_answer/gpt-4.jsonl", "mt_bench/reference_answer-gpt-4.jsonl"),
     ("f957a5bc977badb66885ec970e6cd08527845780313f0995764260e5777b9b3f",),
 )
 PROMPTS = Source(
     "mt_bench.prompts",
     _REPOSITORY + "judge_prompts.jsonl",
-    ("judge_prompts.jsonl", "fastchat/llm_judge/data/judge_prompts.jsonl"),
+    ("judge_prompts.jsonl",),
     ("fd283293406d024f44c174b094ef48031d0687a4682fd3a56b29b138f80281b6",),
 )
 
@@ -89,7 +84,7 @@ def category(question_id: int) -> str | None:
     return CATEGORIES[place] if 0 <= place < len(CATEGORIES) else None
 
 
-def questions(data: Data) -> list[Question]:
+def questions(data: OfficialData) -> list[Question]:
     """Return the questions in their order. Raises DataError."""
     return data.records(
         QUESTIONS,
@@ -103,14 +98,14 @@ def questions(data: Data) -> list[Question]:
     )
 
 
-def references(data: Data) -> Mapping[int, tuple[str, ...]]:
+def references(data: OfficialData) -> Mapping[int, tuple[str, ...]]:
     """Return GPT-4's answers to both turns by question id, where there are any. Raises DataError."""
     return dict(
         data.records(REFERENCES, lambda row: (int(row["question_id"]), tuple(row["choices"][0]["turns"])))
     )
 
 
-def prompts(data: Data) -> Mapping[str, Prompt]:
+def prompts(data: OfficialData) -> Mapping[str, Prompt]:
     """Return the judge prompts by name. Raises DataError."""
     found = data.records(
         PROMPTS, lambda row: Prompt(row["name"], row["system_prompt"], row["prompt_template"])
