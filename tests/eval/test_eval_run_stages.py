@@ -238,7 +238,7 @@ def test_rate_limits_slow_a_run_down_and_fail_nothing(
 ) -> None:
     """A service that takes two at once is sent fewer, and every item is answered in the end."""
     service.set_behaviour(
-        {"models": {"a": {"reply": "x"}, "b": {"reply": "y", "delay": 0.02}}, "max_concurrent": 4}
+        {"models": {"a": {"reply": "x", "delay": 0.2}, "b": {"reply": "y"}}, "max_concurrent": 4}
     )
     done = moa("eval", "mt_bench", "generate", "--data_dir", str(recorded), "--limit", "10", "-r", "a",
                "-a", "b", "--concurrency", "16", "--out", str(tmp_path / "out"), env=environment)  # fmt: skip
