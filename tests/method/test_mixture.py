@@ -233,7 +233,9 @@ def test_the_aggregator_fails() -> None:
             "judge": failed(),
         }
     )
-    events, result = turn(make_plan(layers("a", "b", "c")), ask)
+    events, result = turn(make_plan(layers("a", "b", "c")), ask, FakeModels(price=1.0))
+    # The proposal's tokens count once.
+    assert (result.usage, result.cost) == (Usage(30, 12, 0), 12.0)
     assert result.status == "partial"
     assert result.reply in {"cats purr when content", "cats purr when they are content"}
     assert result.model in {"a", "b"}
@@ -241,6 +243,15 @@ def test_the_aggregator_fails() -> None:
     assert "HTTP 500" in result.notices[0]
     assert f"the answer of {result.model}" in result.notices[1]
     assert "".join(event.text for event in events if isinstance(event, ReplyDelta)) == result.reply
+
+
+def test_the_proposal_that_is_most_like_the_others() -> None:
+    """It need not be the first; where there is only one, no likeness is claimed."""
+    proposals = {"a": "no idea", "b": "cats purr when content", "c": "cats purr when content too"}
+    _, result = turn(make_plan(layers("a", "b", "c")), FakeAsk({**proposals, "judge": failed()}))
+    assert result.model in {"b", "c"}
+    _, result = turn(make_plan(layers("a")), FakeAsk({**proposals, "judge": failed()}))
+    assert result.notices[1] == "No aggregator answered. This is the answer of a."
 
 
 def test_the_aggregator_fails_and_there_is_nothing_else() -> None:
