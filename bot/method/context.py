@@ -121,7 +121,7 @@ def fit(
             dropped += 1
 
     shortened, count = list(answers), 0
-    if dropped == len(history) and sum(sizes) > available:
+    if sum(sizes) > available:
         cap = max(even_cap(sizes, available), MIN_REFERENCE)
         shortened = [shorten(answer, cap) for answer in answers]
         count = sum(before != after for before, after in zip(answers, shortened, strict=True))

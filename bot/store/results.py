@@ -18,10 +18,9 @@ def turn_result(turn: Turn, calls: Iterable[StoredCall]) -> TurnResult:
     What the store does not hold is left at its default: an agent's own settings, a failure's
     HTTP status, hint and limits, and why a completion was cut off other than in words.
     """
-    failed = not turn.reply and turn.status not in {"done", "partial"}
-    status: TurnStatus = "failed" if failed else "partial" if turn.status == "partial" else "done"
+    other: TurnStatus = "done" if turn.reply else "failed"
     return TurnResult(
-        status=status,
+        status=turn.status if turn.status in {"done", "partial"} else other,
         reply=turn.reply,
         reasoning=turn.reasoning,
         model=turn.model,

@@ -113,7 +113,7 @@ def test_a_history_fits_to_the_token() -> None:
     exact = PROMPT_TOKENS + 500 + 2 * PAIR_TOKENS
     assert fit_exactly(exact, history=PAIR * 2).whole
     fitted = fit_exactly(exact - 1, history=PAIR * 2)
-    assert (fitted.dropped, fitted.max_tokens, len(fitted.messages)) == (2, 500, 3)
+    assert (fitted.dropped, fitted.max_tokens, len(fitted.messages), fitted.whole) == (2, 500, 3, False)
     assert fit_exactly(exact - PAIR_TOKENS, history=PAIR * 2).dropped == 2
     assert fit_exactly(exact - PAIR_TOKENS - 1, history=PAIR * 2).dropped == 4
 
@@ -134,16 +134,18 @@ def test_the_answer_is_left_what_remains_to_the_token() -> None:
     """A prompt that leaves less than max_tokens leaves the answer the rest, and 256 tokens at least."""
     for left, allowed in ((501, 500), (500, 500), (499, 499), (257, 257), (256, 256), (255, 256), (0, 256)):
         fitted = fit_exactly(PROMPT_TOKENS + left)
-        assert (fitted.max_tokens, fitted.tightened) == (allowed, allowed < 500)
+        assert (fitted.max_tokens, fitted.tightened, fitted.whole) == (allowed, allowed < 500, allowed == 500)
 
 
-@pytest.mark.parametrize(("share", "characters"), [(1, 42), (63, 42), (64, 42), (65, 43)])
-def test_references_are_never_cut_below_64_tokens(share: int, characters: int) -> None:
-    """Where their even share would be less, they get 64 tokens, their mark included."""
+@pytest.mark.parametrize(
+    ("share", "characters", "max_tokens"), [(1, 42, 402), (63, 42, 500), (64, 42, 500), (65, 43, 500)]
+)
+def test_references_are_never_cut_below_64_tokens(share: int, characters: int, max_tokens: int) -> None:
+    """Where their share would be less, they get 64 tokens, mark included, and the answer gets the rest."""
     fitted = fit_exactly(PROMPT_TOKENS + 500 + 90 + 2 * share, TWO)
     shown = [line for line in fitted.messages[0].content.splitlines() if line[:1] in {CJK, "語"}]
     assert [len(line) for line in shown] == [9, characters, characters]
-    assert fitted.shortened == 2
+    assert (fitted.shortened, fitted.max_tokens, fitted.whole) == (2, max_tokens, False)
 
 
 def test_shorten_cuts_to_the_token() -> None:
