@@ -2,66 +2,197 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import platform
+import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import count
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from running import end
+from hypothesis import HealthCheck, settings
+from running import Tag, end
+from services import start_service
+from virtual_time import VirtualTimeLoop
+
+from bot.demo.process import DemoProcess
 
 if TYPE_CHECKING:
     from pty_window import PtyWindow
 
-TAG = "MOA_BOT_TEST_RUN"
+STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.spawn", "os.system"}
+"""Audit events of starting a process; multiprocessing has none, see `_only_if_slow`."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the suite the same whoever starts it."""
+    # Hundreds of programs are started: without kept bytecode each would compile the package anew.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    # No test sees the settings, keys and conversations of whoever runs it.
+    for name in list(os.environ):
+        own = name.startswith("MOA_BOT_") and not name.startswith("MOA_BOT_TEST_")
+        if own or name.endswith("_API_KEY") or name in {"TOGETHER_BASE_URL", "NO_COLOR"}:
+            del os.environ[name]
+    # How long an example takes says nothing on a busy machine.
+    settings.register_profile(
+        "suite",
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    )
+    settings.register_profile("quick", settings.get_profile("suite"), max_examples=20)
+    settings.load_profile("quick" if config.option.markexpr == "not slow" else "suite")
+    # The SDK's headers name the processor, for which Python asks the program `uname` once in a process.
+    platform.processor()
+    # In a background job signals may be ignored, which children would inherit; handlers they do not.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)  # nohup: ignored here, but not by children
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Spread a run of all folders over the cores; a part of them runs in this process."""
+    return min(os.cpu_count() or 1, 8) if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start a process through a fixture."""
+    for item in items:
+        if "processes" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
+
+
+_homes = count()
+_fast: list[str] = []
+"""The test without the mark `slow` that runs at present."""
+
+
+def _refuse(what: str) -> None:
+    if _fast:
+        pytest.fail(f"{_fast[0]} is not marked `slow`, and {what}")
+
+
+sys.addaudithook(lambda event, _: _refuse(f"starts a process ({event})") if event in STARTS else None)
+
+
+@contextmanager
+def _only_if_slow(item: pytest.Item) -> Iterator[None]:
+    """Let a test without the mark `slow` neither start a process nor sleep."""
+    if item.get_closest_marker("slow"):
+        yield
+        return
+    sleep = asyncio.sleep
+
+    async def slept(delay: float, result: Any = None) -> Any:
+        await sleep(delay)
+        # One that is cancelled was only a limit.
+        if delay > 0 and not isinstance(asyncio.get_running_loop(), VirtualTimeLoop):
+            _refuse(f"sleeps {delay} s")
+        return result
+
+    def started(*_: object) -> None:
+        _refuse("starts a process of multiprocessing")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio, "sleep", slept)
+        patch.setattr(time, "sleep", lambda seconds: _refuse(f"sleeps {seconds} s"))
+        patch.setattr(BaseProcess, "start", started)
+        _fast.append(item.name)
+        try:
+            yield
+        finally:
+            _fast.clear()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Guard the test's fixtures."""
+    with _only_if_slow(item):
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Guard the test itself."""
+    with _only_if_slow(item):
+        yield
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test sees or touches the settings, keys and conversations of whoever runs it."""
-    for name in list(os.environ):
-        if (
-            name.startswith("MOA_BOT_")
-            or name.endswith("_API_KEY")
-            or name in {"TOGETHER_BASE_URL", "NO_COLOR"}
-        ):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("MOA_BOT_HOME", str(tmp_path / "home"))
+def _own_home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each test has a home of its own, and every process that it has started is gone at its end."""
+    if "tmp_path" in request.fixturenames:
+        home = request.getfixturevalue("tmp_path") / "home"
+    else:  # making a folder takes longer than many a test
+        home = tmp_path_factory.getbasetemp() / f"home-{next(_homes)}"
+    os.environ["MOA_BOT_HOME"] = str(home)
+    if request.node.get_closest_marker("slow") is None:
+        yield
+        return
+    if "_offline" in request.fixturenames:
+        request.getfixturevalue("_offline")
+    before = set(psutil.Process().children(recursive=True))
+    yield
+    started = set(psutil.Process().children(recursive=True)) - before
+    _, left = psutil.wait_procs([process for process in started if not _lasting(process)], timeout=10)
+    assert not left, "processes survived the test"
+
+
+def _lasting(process: psutil.Process) -> bool:
+    """Whether multiprocessing keeps the process until the interpreter ends."""
+    with suppress(psutil.Error):
+        line = " ".join(process.cmdline())
+        return process.ppid() == os.getpid() and (
+            "forkserver import main" in line or "resource_tracker" in line
+        )
+    return False
+
+
+@pytest.fixture(scope="session")
+def processes() -> None:
+    """Asked for by every fixture that starts a process; the tests that need it are marked `slow`."""
 
 
 @pytest.fixture
-def tagged() -> Iterator[dict[str, str]]:
-    """An environment whose processes can be recognised; at the end of the test none may be left."""
-    tag = uuid.uuid4().hex
-    yield {**os.environ, TAG: tag, "PYTHONUNBUFFERED": "1"}
-    assert not survivors(tag), "processes survived the test"
+def tag(processes: None) -> Iterator[Tag]:
+    """A mark on every process of a test; at the end of the test none may be left that carries it."""
+    mark = Tag()
+    yield mark
+    assert mark.none_left(), "processes survived the test"
 
 
-def survivors(tag: str, seconds: float = 5.0) -> list[str]:
-    """Return the command lines of processes that carry the tag and do not end within `seconds`."""
-    until = time.monotonic() + seconds
-    while True:
-        left = [process for process in psutil.process_iter(["pid"]) if _carries(process, tag)]
-        if not left:
-            return []
-        if time.monotonic() > until:
-            lines = [" ".join(process.cmdline()) for process in left]
-            for process in left:
-                process.kill()
-            return lines
-        time.sleep(0.05)
+@pytest.fixture
+def tagged(tag: Tag) -> dict[str, str]:
+    """An environment whose processes can be recognised."""
+    return {**os.environ, tag.name: tag.value, "PYTHONUNBUFFERED": "1"}
 
 
-def _carries(process: psutil.Process, tag: str) -> bool:
-    try:
-        return process.pid != os.getpid() and process.environ().get(TAG) == tag
-    except psutil.Error:
-        return False
+@pytest.fixture(scope="session")
+def _offline(processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoProcess]:
+    with start_service(tmp_path_factory.mktemp("service"), {}) as running:
+        yield running
+
+
+@pytest.fixture
+def offline(_offline: DemoProcess) -> Callable[[Mapping[str, Any]], DemoProcess]:
+    """Give the offline service, which all tests share, a behaviour; it remembers no request of before."""
+
+    def programmed(behaviour: Mapping[str, Any]) -> DemoProcess:
+        _offline.set_behaviour(behaviour)
+        _offline.clear_requests()
+        return _offline
+
+    return programmed
 
 
 Moa = Callable[..., "subprocess.CompletedProcess[str]"]

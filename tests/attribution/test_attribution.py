@@ -9,7 +9,7 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.attribution import passages
@@ -127,6 +127,7 @@ def test_japanese_blocks_are_found() -> None:
     assert [match.proposal for match in found.blocks[0].matches] == [0]
 
 
+@pytest.mark.slow
 def test_64_proposals() -> None:
     """64 equal proposals share the reply evenly, in little time."""
     started = time.process_time()
@@ -135,6 +136,7 @@ def test_64_proposals() -> None:
     assert time.process_time() - started < 5
 
 
+@pytest.mark.slow
 def test_a_very_long_reply_is_bounded() -> None:
     """A reply of 10,000 lines takes seconds, and each of its lines is still found."""
     lines = [f"Number {number} times {number * 7919 % 9973} makes some result" for number in range(10_000)]
@@ -176,7 +178,6 @@ def test_a_cut_off_search_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
 TEXT = st.text(alphabet="abc .\n-猫。`|#", max_size=80)
 
 
-@settings(deadline=None)
 @given(TEXT, st.lists(TEXT, max_size=5))
 def test_any_texts_can_be_traced(reply: str, texts: list[str]) -> None:
     """Whatever the texts, all figures lie between 0 and 1, shares add up, and the same comes out twice."""
@@ -190,6 +191,7 @@ def test_any_texts_can_be_traced(reply: str, texts: list[str]) -> None:
     assert attribute(reply, proposals) == found
 
 
+@pytest.mark.slow
 def test_recorded_replies_are_near_their_own_question_only(recorded: Path) -> None:
     """Recorded replies share many blocks with answers to their instruction, next to none with others'."""
     with gzip.open(recorded / "alpaca_eval" / "recorded_answers.jsonl.gz", "rt", encoding="utf-8") as lines:

@@ -6,14 +6,13 @@ import csv
 import json
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_models import layers, make_plan
-from services import start_service
+from running import until
 
 from bot.batch.estimate import estimate
 from bot.batch.rows import PromptRow, Rows
@@ -26,9 +25,8 @@ PROMPTS = [f"question {number}" for number in range(12)]
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[DemoProcess]:
-    with start_service(tmp_path, {"models": {"a": {"reply": "from a"}, "judge": {"echo": True}}}) as running:
-        yield running
+def service(offline: Callable[..., DemoProcess]) -> DemoProcess:
+    return offline({"models": {"a": {"reply": "from a"}, "judge": {"echo": True}}})
 
 
 @pytest.fixture
@@ -87,15 +85,10 @@ def test_killed_and_resumed(
         return calls.read_text().count('"answer":') if calls.exists() else 0
 
     process = start(arguments, env=environment, stdin=subprocess.DEVNULL)
-    end = time.monotonic() + 20
-    while answered() < 8:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: answered() >= 8)
     process.send_signal(signal.SIGKILL)
     process.wait(10)
-    while service.connections()["open"]:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: not service.connections()["open"])
     before = answered()
     service.clear_requests()
     done = moa(*arguments, env=environment)
@@ -219,6 +212,7 @@ def test_mistakes_are_said(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_rows_of_conversations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of prompts is a conversation of several turns; the row's digest is of what it asks."""
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))

@@ -37,7 +37,7 @@ def cached_client(journal: Journal, ask: FakeAsk, *, most: int = 8, cap: float |
 
 async def asked(ask: FakeAsk) -> None:
     """Return once the first request is there."""
-    while not ask.requests:  # noqa: ASYNC110 - the fake has no event for it
+    while not ask.requests:
         await asyncio.sleep(0)
 
 
@@ -162,7 +162,7 @@ async def test_concurrency_shrinks_at_refusals_and_grows_again(tmp_path: Path) -
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
         if request.seed == 0:
             yield Retrying(failed(FailureKind.RATE_LIMITED, "429"), 1, 0.0)
         await asyncio.sleep(0)

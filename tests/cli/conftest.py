@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from services import start_service
 
 from bot.demo.process import DemoProcess
 
@@ -16,11 +14,10 @@ KEY = "very-secret-key-4711"
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[DemoProcess]:
+def service(offline: Callable[..., DemoProcess]) -> DemoProcess:
     """Models a and b, and judge; the key is insisted on."""
     says = {"a": {"reply": "from a"}, "b": {"reply": "from b"}, "judge": {"reply": "the reply"}}
-    with start_service(tmp_path, {"models": says, "require_key": KEY}) as running:
-        yield running
+    return offline({"models": says, "require_key": KEY})
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from running import until
 
 from bot.demo.process import DemoProcess
 
@@ -20,13 +21,6 @@ STAGES: dict[str, dict[str, Any]] = {
     "while the reply streams": {"a": {}, "b": {}, "judge": SLOW},
 }
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("way", ["ask", "pipe"])
@@ -48,7 +42,7 @@ def test_interrupted(
     process.stdin.write(b"" if way == "ask" else b"why?\nand then?\n")
     process.stdin.close()
     asked = 3 if "reply" in stage or "aggregator" in stage else 2
-    wait_for(lambda: len(service.requests()) >= asked)
+    until(lambda: len(service.requests()) >= asked)
     if stage == "while the reply streams":
         assert process.stdout
         assert process.stdout.read(5) == b"word "

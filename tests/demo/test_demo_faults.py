@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead, RemoteDisconnected
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from running import until
 
 from bot.demo.fault_rules import KIND_KEYS
 from bot.demo.process import DemoProcess, start_demo
@@ -26,7 +26,7 @@ BOTH = pytest.mark.parametrize("stream", [False, True])
 
 
 @pytest.fixture(scope="module")
-def demo() -> Iterator[DemoProcess]:
+def demo(processes: None) -> Iterator[DemoProcess]:
     """One service for all tests of this module; it has to end."""
     with start_demo(inspect=True) as demo:
         yield demo
@@ -156,15 +156,7 @@ def test_stall(demo: DemoProcess, *, stream: bool) -> None:
         client.connection.timeout = 0.2
         with pytest.raises(TimeoutError):
             client.ask(stream=stream)
-    wait_until(lambda: demo.requests()[0]["cancelled"])
-
-
-def wait_until(holds: Any, seconds: float = 5) -> None:
-    """Wait for a condition, with a bound."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.005)
+    until(lambda: demo.requests()[0]["cancelled"])
 
 
 @BOTH
@@ -251,7 +243,7 @@ def test_stall_after(demo: DemoProcess, *, stream: bool) -> None:
         assert (b" two" if stream else b"one two") in content
         assert b"three" not in content
         response.close()
-    wait_until(lambda: demo.requests()[0]["cancelled"])
+    until(lambda: demo.requests()[0]["cancelled"])
 
 
 def test_garbage(demo: DemoProcess) -> None:
@@ -387,7 +379,7 @@ def test_repeat(demo: DemoProcess, *, stream: bool) -> None:
         while said < 2000:
             said += response.read1().count(b" ja")
         response.close()
-    wait_until(lambda: demo.requests()[0]["cancelled"])
+    until(lambda: demo.requests()[0]["cancelled"])
 
 
 @BOTH
@@ -432,8 +424,8 @@ def test_a_client_that_does_not_read_is_waited_for(demo: DemoProcess) -> None:
         with socket.create_connection((host, int(port)), timeout=10) as silent:
             head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(content)}\r\n\r\n"
             silent.sendall(head.encode() + content)
-            wait_until(lambda: len(demo.requests()) == 1)
+            until(lambda: len(demo.requests()) == 1)
             before = psutil.Process(demo.pid).memory_info().rss
             assert [client.status() for _ in range(50)] == [200] * 50
             assert psutil.Process(demo.pid).memory_info().rss - before < 20_000_000
-        wait_until(lambda: demo.requests()[0]["cancelled"])
+        until(lambda: demo.requests()[0]["cancelled"])

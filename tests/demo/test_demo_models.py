@@ -175,6 +175,7 @@ def test_what_is_not_a_sum(prompt: str) -> None:
     assert exact_facts(prompt) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["(" * 5000, "1" * 5000, "1 + " * 2000, "1 " * 3000, " - 1" * 2000, "how many " * 900]
 )

@@ -11,16 +11,19 @@ import time
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from running import until
 
 import bot
 from bot.demo.process import DemoProcess, start_demo
 from bot.demo.service import DemoService
 from bot.errors import ConfigError, ExitCode, MoaError
+
+pytestmark = pytest.mark.slow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,15 +50,6 @@ def gone(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
-
-
-def wait_until(holds: Any, seconds: float = 5) -> float:
-    """Wait for a condition, with a bound; return how long it took."""
-    start = time.monotonic()
-    while not holds():
-        assert time.monotonic() < start + seconds, "it did not come true in time"
-        time.sleep(0.01)
-    return time.monotonic() - start
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +94,7 @@ def test_it_stops_in_the_middle_of_answers(tmp_path: Path) -> None:
         connection = HTTPConnection(urlsplit(demo.url).netloc, timeout=5)
         body = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
         connection.request("POST", "/v1/chat/completions", json.dumps(body))
-        wait_until(lambda: len(demo.requests()) == 1)
+        until(lambda: len(demo.requests()) == 1)
         start = time.monotonic()
         demo.stop()
         assert time.monotonic() - start < 1.5
@@ -141,7 +135,7 @@ def test_it_ignores_ctrl_c_and_ends_on_sigterm() -> None:
         os.kill(demo.pid, signal.SIGINT)
         assert healthy(demo.url)
         os.kill(demo.pid, signal.SIGTERM)
-        wait_until(lambda: gone(demo.pid), 2)
+        until(lambda: gone(demo.pid), 2)
     assert not psutil.pid_exists(demo.pid)
 
 
@@ -200,7 +194,7 @@ def test_it_ends_when_its_parent_dies(how: signal.Signals) -> None:
         assert healthy(url)
         parent.send_signal(how)
         parent.wait(5)
-        wait_until(lambda: gone(int(pid)), 2)
+        until(lambda: gone(int(pid)), 2)
 
 
 @POSIX
@@ -212,11 +206,11 @@ def test_it_ends_although_others_hold_its_pipe() -> None:
         try:
             parent.kill()
             parent.wait(5)
-            wait_until(lambda: gone(pid), 2)
+            until(lambda: gone(pid), 2)
             assert not gone(forked.pid)
         finally:
             forked.kill()
-        wait_until(lambda: gone(forked.pid))
+        until(lambda: gone(forked.pid))
 
 
 @POSIX

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from running import until
 
 from bot.demo import DEMO_AGGREGATOR, DEMO_CONTEXT, DEMO_REFERENCES
 from bot.demo.process import DemoProcess, start_demo
@@ -25,7 +26,7 @@ CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[DemoProcess]:
+def running(processes: None) -> Iterator[DemoProcess]:
     """One service for all tests of this module; it has to end."""
     with start_demo(inspect=True) as demo:
         yield demo
@@ -440,20 +441,12 @@ def test_too_many_at_once_are_refused(demo: DemoProcess, connection: HTTPConnect
     demo.set_behaviour({"models": {"m": model}, **({} if own else limit)})
     other = HTTPConnection(urlsplit(demo.url).netloc, timeout=10)
     other.request("POST", CHAT, chat_body())
-    wait_until(lambda: len(demo.requests()) == 1)
+    until(lambda: len(demo.requests()) == 1)
     status, answer = ask(connection)
     assert (status, answer["error"]["type"]) == (429, "rate_limit_error")
     other.close()
-    wait_until(lambda: demo.requests()[0]["cancelled"])
+    until(lambda: demo.requests()[0]["cancelled"])
     assert ask(connection)[0] == 200
-
-
-def wait_until(holds: Any, seconds: float = 5) -> None:
-    """Wait for a condition, with a bound."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.005)
 
 
 def test_a_context_is_enforced(demo: DemoProcess, connection: HTTPConnection) -> None:
@@ -483,7 +476,7 @@ def test_requests_are_remembered(demo: DemoProcess, connection: HTTPConnection) 
     assert (second["finished"], second["cancelled"]) == (True, False)
     assert demo.connections() == {"opened": opened + 1, "open": 1}
     connection.close()
-    wait_until(lambda: demo.connections()["open"] == 0)
+    until(lambda: demo.connections()["open"] == 0)
     demo.clear_requests()
     assert demo.requests() == []
 
@@ -498,7 +491,7 @@ def test_a_disconnect_is_noticed(demo: DemoProcess, connection: HTTPConnection) 
     assert (record["finished"], record["cancelled"], record["ended"]) == (False, False, None)
     response.close()
     connection.close()
-    wait_until(lambda: demo.requests()[0]["cancelled"])
+    until(lambda: demo.requests()[0]["cancelled"])
     assert demo.requests()[0]["finished"] is False
 
 

@@ -38,6 +38,7 @@ def test_a_message_costs_four_tokens_more() -> None:
     assert count_prompt(["one two", "three"]) == 3 + 2 * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [" " * 1_000_000, "word " * 200_000, "." * 1_000_000, "x" * 1_000_000])
 def test_a_megabyte_is_cut_in_linear_time(text: str) -> None:
     """No text makes the rule slow: a megabyte takes well under a second."""

@@ -63,6 +63,7 @@ def small(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_recorded_win_rates_are_the_published_ones(recorded: Path, model: str) -> None:
     """Raw win rates equal the leaderboard's to 1e-6, length-controlled ones to within 0.15."""
@@ -104,6 +105,7 @@ def test_a_part_of_the_set_is_not_comparable(recorded: Path, tmp_path: Path) -> 
     assert 0 < found["length_controlled_winrate"] < 100
 
 
+@pytest.mark.slow
 def test_rows_are_joined_by_instruction_and_not_by_position(recorded: Path) -> None:
     """The same rows in another order give the same figures."""
     rows = read_rows(judged(recorded, "claude-2"))

@@ -6,8 +6,7 @@ import json
 import re
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from recorded_runs import (
     alpaca_data,
     mt_behaviour,
 )
-from services import start_service
+from running import until
 
 from bot.demo.process import DemoProcess
 
@@ -30,9 +29,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[DemoProcess]:
-    with start_service(tmp_path, {"models": {}}) as running:
-        yield running
+def service(offline: Callable[..., DemoProcess]) -> DemoProcess:
+    return offline({"models": {}})
 
 
 @pytest.fixture
@@ -44,13 +42,6 @@ def answered(journal: Path) -> int:
     """How many calls the journal holds an answer to, counted apart from the program's own reading."""
     lines = journal.read_bytes().splitlines() if journal.exists() else []
     return sum(line.endswith(b"}") and b'"answer":' in line for line in lines)
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
 
 
 def slowed(behaviour: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -70,11 +61,11 @@ def killed_twice(
     """Run, kill in each stage, resume; returns the figures. What was answered is not asked again."""
     for journal, some in (("generate.jsonl", calls[0] // 3), ("judge.jsonl", calls[1] // 3)):
         process = start(arguments, env=environment, stdin=subprocess.DEVNULL)
-        wait_for(lambda file=out / journal, some=some: answered(file) >= some)
+        until(lambda file=out / journal, some=some: answered(file) >= some)
         process.send_signal(signal.SIGKILL)
         process.wait(10)
         # What its workers had been told to ask is theirs to end with.
-        wait_for(lambda: service.connections()["open"] == 0)
+        until(lambda: service.connections()["open"] == 0)
     before = answered(out / "generate.jsonl"), answered(out / "judge.jsonl")
     assert before[0] == calls[0]
     assert calls[1] // 3 <= before[1] < calls[1]
@@ -262,7 +253,7 @@ def test_ctrl_c_ends_cleanly(
     arguments = ["eval", "mt_bench", "generate", "--data_dir", str(recorded), "-r", "a", "-a", "b",
                  "--concurrency", "4", "--out", str(out)]  # fmt: skip
     process = start(arguments, env=environment, stdin=subprocess.DEVNULL)
-    wait_for(lambda: answered(out / "generate.jsonl") >= 8)
+    until(lambda: answered(out / "generate.jsonl") >= 8)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=10)
     assert process.returncode == 130

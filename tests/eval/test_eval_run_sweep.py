@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fake_models import layers
-from services import start_service
 
 from bot.app.load_settings import load_settings
 from bot.bulk.answering import active_parameters
@@ -37,15 +36,14 @@ def plan(*models: str, rounds: int = 1) -> Plan:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[DemoProcess]:
+def service(offline: Callable[..., DemoProcess]) -> DemoProcess:
     says = {
         "a-7b": {"reply": "answer a"},
         "b-7b": {"reply": "answer b"},
         "judge-72b": {"replies": ["2"]},
         "grader": {"reply": "Good. [[8]]"},
     }
-    with start_service(tmp_path, {"models": says}) as running:
-        yield running
+    return offline({"models": says})
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ def made(count: int, *, copies: bool) -> list[Instance]:
 PUBLISHED = {"bleu_3": 0.380, "bleu_4": 0.379, "bleu_5": 0.363, "levenshtein": 0.126, "tfidf": 0.329}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)  # 4,025 pairs of long texts; ten seconds where nothing else runs
 def test_recorded_figures_of_together_moa(recorded: Path) -> None:
     """The recorded answers give the known correlations to within 0.005, and a null of about zero."""
@@ -46,6 +47,7 @@ def test_recorded_figures_of_together_moa(recorded: Path) -> None:
     assert found["control"]["length"]["mean"] == pytest.approx(0.145, abs=0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "texts", [("a b c d e", "a b c x e"), ("", "a"), ("十二 個", "十 二"), ("a", "a " * 60_000)]
 )

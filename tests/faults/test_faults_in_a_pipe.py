@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty import ALL, PLACES, Cell, Kept, Tag, cells, check_kept, expected, kept, variables
+from faulty import ALL, PLACES, Cell, Kept, cells, check_kept, expected, kept, variables
+from running import Tag
 from services import start_service
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("in_a_pipe")]
 
 
 @dataclass

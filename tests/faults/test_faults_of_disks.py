@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from faulty import Tag
-from services import models, start_service
+from running import Tag
+from services import models
+
+from bot.demo.process import DemoProcess
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="limits and devices of POSIX")
 
@@ -22,16 +24,14 @@ runpy.run_module("bot", run_name="__main__")
 
 
 @pytest.fixture
-def environment(tag: Tag, tmp_path: Path) -> Iterator[dict[str, str]]:
-    says = models(a={"reply": "from a"}, judge={"reply": "the reply"})
-    with start_service(tmp_path, says) as service:
-        yield tag.environment(
-            tmp_path / "home",
-            TOGETHER_BASE_URL=service.base_url,
-            TOGETHER_API_KEY="the-key",
-            MOA_BOT_REFERENCE_MODELS="a",
-            MOA_BOT_AGGREGATOR="judge",
-        )
+def environment(offline: Callable[..., DemoProcess], tag: Tag, tmp_path: Path) -> dict[str, str]:
+    return tag.environment(
+        tmp_path / "home",
+        TOGETHER_BASE_URL=offline(models(a={"reply": "from a"}, judge={"reply": "the reply"})).base_url,
+        TOGETHER_API_KEY="the-key",
+        MOA_BOT_REFERENCE_MODELS="a",
+        MOA_BOT_AGGREGATOR="judge",
+    )
 
 
 def run(environment: dict[str, str], *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from services import start_service
 
 from bot.client.model_list import ListedModel, ModelList
 from bot.client.suggest import ModelSuggester
+from bot.demo.process import DemoProcess
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Completion, Endpoint, Message, Request
 from bot.text.nearest import nearest_model
@@ -48,12 +47,13 @@ async def unknown(asked: Request) -> AsyncGenerator[CallUpdate, None]:
 class Lists:
     """A way to list models that counts how often it is used."""
 
-    def __init__(self, said: ModelList | Failure, delay: float = 0.0) -> None:
-        self.said, self.delay, self.asked = said, delay, 0
+    def __init__(self, said: ModelList | Failure, *, hold: bool = False) -> None:
+        self.said, self.hold, self.asked = said, hold, 0
+        self.release = asyncio.Event()
 
     async def __call__(self, endpoint: Endpoint) -> ModelList | Failure:
         self.asked += 1
-        await asyncio.sleep(self.delay)
+        await (self.release.wait() if self.hold else asyncio.sleep(0))
         return self.said
 
 
@@ -66,7 +66,7 @@ async def last(ask: ModelSuggester, asked: Request) -> CallUpdate:
 
 def test_all_seats_share_one_list() -> None:
     """However many models are unknown, a service is asked for its list once; another has one of its own."""
-    lists = Lists(LISTED, 0.05)
+    lists = Lists(LISTED)
 
     async def run() -> list[CallUpdate]:
         ask = ModelSuggester(unknown, lists)
@@ -82,8 +82,9 @@ def test_all_seats_share_one_list() -> None:
     assert lists.asked == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "lists", [Lists(Failure(FailureKind.NOT_FOUND, "")), Lists(ModelList(())), Lists(LISTED, 60)]
+    "lists", [Lists(Failure(FailureKind.NOT_FOUND, "")), Lists(ModelList(())), Lists(LISTED, hold=True)]
 )
 def test_no_list_no_hint_and_no_waiting(lists: Lists) -> None:
     """A list that is refused, empty or slow leaves the failure as it was, soon."""
@@ -96,14 +97,16 @@ def test_no_list_no_hint_and_no_waiting(lists: Lists) -> None:
 
 def test_a_caller_that_leaves_does_not_take_the_list_along() -> None:
     """One call that is cut off while it waits for the list does not cost the others theirs."""
-    lists = Lists(LISTED, 0.2)
+    lists = Lists(LISTED, hold=True)
 
     async def run() -> CallUpdate:
         ask = ModelSuggester(unknown, lists)
         first = asyncio.ensure_future(last(ask, request("gpt-oss-20")))
         second = asyncio.ensure_future(last(ask, request("glm-5")))
-        await asyncio.sleep(0.05)
+        while not lists.asked:
+            await asyncio.sleep(0)
         first.cancel()
+        lists.release.set()
         return await second
 
     got = asyncio.run(run())
@@ -123,14 +126,14 @@ def test_all_else_passes_through() -> None:
     assert lists.asked == 0
 
 
-def test_the_whole_way(moa: Callable[..., Any], tmp_path: Path) -> None:
+def test_the_whole_way(moa: Callable[..., Any], offline: Callable[..., DemoProcess]) -> None:
     """A mistyped model is named on stderr with the one that was meant, and the reply comes without it."""
     says = {name: {"reply": f"from {name}"} for name in NAMES}
-    with start_service(tmp_path, {"models": says, "demo_models": False, "bare_list": True}) as service:
-        done = moa(
-            *("ask", "why?", "-r", "openai/gpt-oss-12b,zai-org/GLM-5.2", "-a", "openai/gpt-oss-20b"),
-            env={"TOGETHER_BASE_URL": service.base_url, "TOGETHER_API_KEY": "the-key"},
-        )
+    service = offline({"models": says, "demo_models": False, "bare_list": True})
+    done = moa(
+        *("ask", "why?", "-r", "openai/gpt-oss-12b,zai-org/GLM-5.2", "-a", "openai/gpt-oss-20b"),
+        env={"TOGETHER_BASE_URL": service.base_url, "TOGETHER_API_KEY": "the-key"},
+    )
     assert (done.returncode, done.stdout) == (0, "from openai/gpt-oss-20b\n")
     assert "no such model" in done.stderr
     assert "the nearest that together has is openai/gpt-oss-120b" in done.stderr

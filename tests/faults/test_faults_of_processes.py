@@ -14,13 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
-from faulty import Tag
-from running import end
-from services import models, start_service
+from running import Tag, end, until, workers
+from services import models
 
 from bot.demo.process import DemoProcess
 
@@ -32,9 +29,8 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[DemoProcess]:
-    with start_service(tmp_path, models(a={}, judge={})) as running:
-        yield running
+def service(offline: Callable[..., DemoProcess]) -> DemoProcess:
+    return offline(models(a={}, judge={}))
 
 
 @pytest.fixture
@@ -47,14 +43,6 @@ def environment(service: DemoProcess, tag: Tag, tmp_path: Path) -> dict[str, str
         MOA_BOT_AGGREGATOR="judge",
         TERM="xterm-256color",
     )
-
-
-def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-    return found
 
 
 @pytest.fixture
@@ -75,16 +63,6 @@ def started(environment: dict[str, str]) -> Iterator[Start]:
 
     yield start
     end(running)
-
-
-def workers(main: int) -> list[psutil.Process]:
-    """The worker processes of a program: the children of its fork server."""
-    found = []
-    for child in psutil.Process(main).children():
-        with suppress(psutil.Error):
-            if "forkserver" in " ".join(child.cmdline()):
-                found += child.children()
-    return found
 
 
 def test_killed_workers_cost_no_reply(service: DemoProcess, started: Start) -> None:

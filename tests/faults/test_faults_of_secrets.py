@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from faulty import Tag
+from running import Tag, until
 from services import models, start_service
 
 from bot.demo.process import DemoProcess
@@ -26,10 +26,9 @@ Bot = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[DemoProcess]:
+def service(offline: Callable[..., DemoProcess]) -> DemoProcess:
     says = {"a": {"reply": "from a"}, "b": {"reply": "from b"}, "judge": {"reply": "the reply"}}
-    with start_service(tmp_path, {"models": says, "demo_models": False}) as running:
-        yield running
+    return offline({"models": says, "demo_models": False})
 
 
 @pytest.fixture
@@ -109,10 +108,7 @@ def test_no_key_in_the_process_list(
         env=environment,
     )
     try:
-        end = time.monotonic() + 20
-        while len(service.requests()) < 2:
-            assert time.monotonic() < end, "waited in vain"
-            time.sleep(0.02)
+        until(lambda: len(service.requests()) >= 2)
         lines = [" ".join(one.cmdline()) for one in tag.processes()]
         assert len(lines) >= 2
         assert not [line for line in lines if KEY in line]
@@ -193,6 +189,7 @@ def test_a_command_that_gives_no_key(
     assert service.requests() == []
 
 
+@pytest.mark.slow
 def test_a_command_that_is_none() -> None:
     """A program that is not there is told as that, by its name alone."""
     with pytest.raises(KeyMissingError, match=r"no-such-vault cannot be started") as caught:
@@ -200,6 +197,7 @@ def test_a_command_that_is_none() -> None:
     assert KEY not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_command_that_never_ends() -> None:
     """It is ended when its time is over, and so is the waiting."""
     started = time.monotonic()

@@ -108,6 +108,7 @@ def test_a_body_without_end_is_read_to_the_ceiling(body: str) -> None:
     assert f"more than {MAX_BODY_BYTES // 2**20} MB came" in last.message
 
 
+@pytest.mark.slow
 def test_keep_alives_without_end() -> None:
     """A stream that never says a word, and never falls silent either, is given up when its time is over."""
     last = failure(endless(HEAD, b": still here\n\n", 0.02), longest=0.5)
@@ -115,6 +116,7 @@ def test_keep_alives_without_end() -> None:
     assert "not over" in last.message
 
 
+@pytest.mark.slow
 def test_what_had_come_before_the_keep_alives_is_kept() -> None:
     """An answer that stops in the middle and is only kept alive from there is a part of one."""
     last = ask(endless(HEAD + chunk("half an"), b":\n\n", 0.02), longest=0.5)[-1]

@@ -12,12 +12,13 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
-from faulty import FAULTS, PLACES, REPLY, Cell, Kept, Tag, check_kept, expected, kept, variables
+from faulty import FAULTS, PLACES, REPLY, Cell, Kept, check_kept, expected, kept, variables
+from running import Tag
 from services import start_service
 
 from bot.demo.process import DemoProcess
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("one_shot")]
 AT_ONCE = 4
 
 

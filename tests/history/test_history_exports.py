@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.errors import UsageError
@@ -119,7 +119,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(max_examples=100)
 @given(history=histories())
 def test_export_and_import_lose_nothing(
     store: Store, history: tuple[Conversation, tuple[Turn, ...], tuple[StoredCall, ...]]

@@ -286,7 +286,8 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=150)
 @given(text=st.lists(PIECES | st.text(max_size=4), max_size=25).map("".join))
 @example("")
 def test_any_text_is_harmless(text: str) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-import time
-from collections.abc import Callable
 from contextlib import aclosing, closing
 from typing import Any
 
 import pytest
+from running import until
 
 import bot
 from bot import Mixture
@@ -23,13 +22,6 @@ from bot.settings.options import OPTIONS, Group
 
 PAIR: Any = {"reference_models": ["a", "b"], "aggregator": "judge", "num_proc": 1}
 SLOW = {"reply": "word " * 400, "tokens_per_second": 40}
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 def test_the_public_surface() -> None:
@@ -116,7 +108,7 @@ def test_a_stream_left_early(service: DemoProcess) -> None:
         chat = moa.chat()
         with closing(iter(chat.stream("why?"))) as events:  # type: ignore[type-var]  # it is a generator
             next(event for event in events if isinstance(event, ReplyDelta) and event.text)
-        wait_for(lambda: service.requests()[-1]["cancelled"], 1)
+        until(lambda: service.requests()[-1]["cancelled"], 1)
         assert chat.history[-1].content.startswith("word")
 
         async def leave() -> None:
@@ -126,7 +118,7 @@ def test_a_stream_left_early(service: DemoProcess) -> None:
                         break
 
         asyncio.run(leave())
-        wait_for(lambda: service.requests()[-1]["cancelled"], 1)
+        until(lambda: service.requests()[-1]["cancelled"], 1)
         service.set_behaviour({"models": {"a": {}, "b": {}, "judge": {"reply": "soon"}}})
         assert moa.ask("why?").reply == "soon"
 
@@ -138,12 +130,12 @@ def test_a_question_cancelled(service: DemoProcess) -> None:
     async def work() -> None:
         async with Mixture(**PAIR) as moa:
             asking = asyncio.create_task(moa.aask("why?"))
-            await asyncio.to_thread(wait_for, lambda: len(service.requests()) == 2)
+            await asyncio.to_thread(until, lambda: len(service.requests()) == 2)
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking
             await asyncio.to_thread(
-                wait_for, lambda: all(request["cancelled"] for request in service.requests()), 1
+                until, lambda: all(request["cancelled"] for request in service.requests()), 1
             )
 
     asyncio.run(work())
@@ -200,7 +192,7 @@ def test_closing_ends_what_is_under_way(service: DemoProcess) -> None:
 
     asking = threading.Thread(target=ask)
     asking.start()
-    wait_for(lambda: len(service.requests()) == 2)
+    until(lambda: len(service.requests()) == 2)
     moa.close()
     moa.close()
     asking.join(10)
@@ -215,6 +207,7 @@ def test_a_forgotten_mixture_ends(service: DemoProcess) -> None:
     gc.collect()
 
 
+@pytest.mark.slow
 def test_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """demo=True needs no service and no key."""
     with Mixture(demo=True, num_proc=1) as moa:

@@ -26,6 +26,8 @@ from bot.local.gguf_header import read_model
 from bot.local.local_pool import LocalPool
 from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, Request
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("xllamacpp", reason="the engine (extra local) is not installed")
 
 

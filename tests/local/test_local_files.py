@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import CONTEXT, LAYERS, WIDTH, make_model
 
@@ -112,7 +112,7 @@ def test_files_of_other_kinds(tmp_path: Path) -> None:
         read_model(tmp_path / "absent.gguf")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(st.integers(4, 2000), st.binary(min_size=1, max_size=8))
 def test_damaged_headers(tiny: Path, tmp_path: Path, place: int, noise: bytes) -> None:
     """Any header is read, or is an error of one line."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from services import start_service
 
 from bot.demo.process import DemoProcess
 from bot.demo.references import parse_references
@@ -17,14 +16,13 @@ Body = dict[str, Any]
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[DemoProcess]:
+def service(offline: Callable[..., DemoProcess]) -> DemoProcess:
     """Models m1 to m3 and judge; each reply tells who said it and for the how many-th time."""
     replies = {
         name: {"replies": [f"{name} says {number}" for number in range(1, 9)]}
         for name in ("m1", "m2", "m3", "judge")
     }
-    with start_service(tmp_path, {"models": replies, "require_key": "the-key"}) as running:
-        yield running
+    return offline({"models": replies, "require_key": "the-key"})
 
 
 @pytest.fixture

@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-from services import start_service
 
 from bot.demo.process import DemoProcess
 from bot.local import discovery
@@ -40,10 +38,9 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[DemoProcess]:
+def service(offline: Callable[..., DemoProcess]) -> DemoProcess:
     """Models a, b, judge and painter; the key is required."""
-    with start_service(tmp_path, {"models": MODELS, "require_key": KEY, "demo_models": False}) as running:
-        yield running
+    return offline({"models": MODELS, "require_key": KEY, "demo_models": False})
 
 
 @pytest.fixture
@@ -138,17 +135,3 @@ def here(
     yield run
     for number, handler in handlers.items():
         signal.signal(number, handler)
-
-
-@pytest.fixture
-def no_workers() -> Iterator[Callable[[], None]]:
-    """Afterwards no worker process of this process may be left."""
-
-    def check() -> None:
-        own = psutil.Process().children()
-        servers = [process for process in own if "forkserver" in " ".join(process.cmdline())]
-        forked = [process for server in servers for process in server.children()]
-        assert not forked + [process for process in own if "spawn_main" in " ".join(process.cmdline())]
-
-    yield check
-    check()

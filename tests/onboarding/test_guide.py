@@ -83,9 +83,8 @@ class Person:
 
 
 @pytest.fixture
-def person(away: str, home: Path, no_workers: Callable[[], None]) -> Person:
+def person(away: str, home: Path) -> Person:
     """A user without a key, with the test's service in place of Together."""
-    del no_workers
     return Person({"TOGETHER_BASE_URL": away}, home)
 
 

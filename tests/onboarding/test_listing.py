@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from running import until
 
 from bot.client.model_list import ListedModel, ModelList, read_model_list
 from bot.demo.process import DemoProcess
@@ -103,20 +103,13 @@ def test_any_answer_can_be_read(answer: object) -> None:
         assert all(price is None or price >= 0 for price in (model.input_price, model.output_price))
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-
-
 def listed(endpoint: Endpoint, before: Callable[[Pool], None] | None = None) -> ModelList | Failure:
     async def run() -> ModelList | Failure:
         pool = Pool(1)
         try:
             asking = asyncio.ensure_future(pool.models(endpoint, 5))
             if before:
-                await asyncio.to_thread(wait_for, lambda: pool.pids)
+                await asyncio.to_thread(until, lambda: pool.pids)
                 before(pool)
             return await asyncio.wait_for(asking, 30)
         finally:
@@ -126,9 +119,7 @@ def listed(endpoint: Endpoint, before: Callable[[Pool], None] | None = None) -> 
 
 
 @pytest.mark.parametrize("form", [{"bare_list": True}, {"bare_list": False}])
-def test_models_through_the_pool(
-    service: DemoProcess, no_workers: Callable[[], None], form: dict[str, bool]
-) -> None:
+def test_models_through_the_pool(service: DemoProcess, form: dict[str, bool]) -> None:
     """A list comes back from a worker, whichever form the service sends it in."""
     service.set_behaviour({"models": MODELS, "require_key": KEY, **form, "demo_models": False})
     model_list = listed(Endpoint("test", service.base_url, KEY))
@@ -136,7 +127,6 @@ def test_models_through_the_pool(
     assert [model.id for model in model_list.models] == ["a", "b", "judge", "painter"]
     assert model_list.models[0] == ListedModel("a", 8192, 0.5, 2.0)
     assert [model.chats for model in model_list.models] == [True, True, True, False]
-    del no_workers
 
 
 @pytest.mark.parametrize(
@@ -146,18 +136,15 @@ def test_models_through_the_pool(
         ("/nowhere", KEY, FailureKind.NOT_FOUND),
     ],
 )
-def test_refusals(
-    service: DemoProcess, no_workers: Callable[[], None], path: str, key: str, kind: FailureKind
-) -> None:
+def test_refusals(service: DemoProcess, path: str, key: str, kind: FailureKind) -> None:
     """A refusal is a value that names the reason, without the key."""
     failure = listed(Endpoint("test", service.base_url + path, key))
     assert isinstance(failure, Failure)
     assert failure.kind is kind
     assert key not in str(failure)
-    del no_workers
 
 
-def test_no_key_follows_a_redirect(service: DemoProcess, no_workers: Callable[[], None]) -> None:
+def test_no_key_follows_a_redirect(service: DemoProcess) -> None:
     """A redirect to another service is refused, because the key is not for that one."""
     asked: list[str] = []
 
@@ -180,19 +167,18 @@ def test_no_key_follows_a_redirect(service: DemoProcess, no_workers: Callable[[]
     assert asked == ["/v1/models"]
     assert isinstance(failure, Failure)
     assert failure.status == 307
-    del no_workers
 
 
-def test_nobody_listens(no_workers: Callable[[], None]) -> None:
+@pytest.mark.slow
+def test_nobody_listens() -> None:
     """A failed connection is a value too."""
     failure = listed(Endpoint("test", "http://127.0.0.1:9/v1", KEY))
     assert isinstance(failure, Failure)
     assert failure.kind is FailureKind.CONNECTION
-    del no_workers
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
-def test_a_worker_that_dies_is_replaced(service: DemoProcess, no_workers: Callable[[], None]) -> None:
+def test_a_worker_that_dies_is_replaced(service: DemoProcess) -> None:
     """The list is asked for again in a new worker."""
 
     def kill(pool: Pool) -> None:
@@ -200,7 +186,6 @@ def test_a_worker_that_dies_is_replaced(service: DemoProcess, no_workers: Callab
 
     model_list = listed(Endpoint("test", service.base_url, KEY), kill)
     assert isinstance(model_list, ModelList)
-    del no_workers
 
 
 def test_services_on_this_computer(service: DemoProcess, tmp_path: Path) -> None:

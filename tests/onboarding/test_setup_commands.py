@@ -159,6 +159,7 @@ def editor(folder: Path, *texts: str) -> str:
     return f'"{sys.executable}" "{script}"'
 
 
+@pytest.mark.slow
 def test_config_edit(here: Moa, home: Path, tmp_path: Path) -> None:
     """The editor opens the file, and a mistake in it is reported afterwards; $VISUAL wins over $EDITOR."""
     env = {"VISUAL": editor(tmp_path, "rounds = 3\n", "rounds = 99\n"), "EDITOR": "false"}
@@ -169,6 +170,7 @@ def test_config_edit(here: Moa, home: Path, tmp_path: Path) -> None:
     assert "rounds" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "code"), [("no-such-editor-here", 2), ('"', 2), (f'"{sys.executable}" -c 1/0', 1)]
 )

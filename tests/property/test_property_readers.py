@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,8 @@ from bot.errors import ConfigError, Failure, KeyMissingError
 from bot.messages import Endpoint, Message, Request
 from bot.settings.credentials import KeyFile
 from bot.settings.key_command import split_command
+
+pytestmark = pytest.mark.slow
 
 KEY = "tgp_v1_secret-0815"
 REQUEST = Request(Endpoint("e", "http://one/v1", KEY), "m", (Message("user", "hi"),), 0.7, 10)
@@ -47,7 +50,7 @@ HEADERS = st.dictionaries(
     | st.sampled_from(["0", "1", "nan", "inf", "-1", "1m2s", "1e999", "Wed, 21 Oct 2015"]),
     max_size=4,
 )
-bounded = settings(deadline=None, max_examples=200)
+bounded = settings(max_examples=200)
 
 
 @bounded
@@ -102,7 +105,7 @@ def test_any_behaviour_is_one_or_a_line(data: Any) -> None:
     assert said.startswith("there: ")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.binary(max_size=120) | JSON.map(lambda value: f"own = {json.dumps(value)}".encode()))
 def test_any_file_of_keys_is_read_or_refused_without_its_text(content: bytes) -> None:
     """keys.toml gives keys or an error that names the file and quotes nothing of it."""

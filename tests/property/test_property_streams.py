@@ -6,12 +6,15 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.client.completion import CompletionBuilder
 from bot.client.response_stream import GarbledError, read_chunks
 from bot.messages import Completion, Delta, Endpoint, Message, Request
+
+pytestmark = pytest.mark.slow
 
 REQUEST = Request(Endpoint("e", "http://one/v1"), "m", (Message("user", "hi"),), 0.7, 100_000)
 WORDS = st.lists(
@@ -61,7 +64,7 @@ def cut(whole: bytes, places: Sequence[int]) -> list[bytes]:
     return [whole[start:stop] for start, stop in zip([0, *at], [*at, len(whole)], strict=True)]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     words=WORDS,
     end=ENDS,
@@ -87,7 +90,7 @@ def test_any_split_gives_the_same_answer(
         assert thinking == ""
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(WORDS, st.lists(st.integers(0, 10_000), max_size=4), st.binary(max_size=30))
 def test_any_bytes_in_between_give_an_answer_or_one_failure(
     words: list[str], places: list[int], junk: bytes

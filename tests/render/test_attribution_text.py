@@ -167,6 +167,7 @@ def test_json_holds_everything() -> None:
     assert value["notes"] == [CAVEAT]
 
 
+@pytest.mark.slow
 def test_importing_it_is_cheap() -> None:
     """Importing the package loads none of the libraries that it uses."""
     script = (

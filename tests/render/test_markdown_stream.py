@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from rich.markdown import Markdown
@@ -123,6 +123,7 @@ def at_once(text: str, console: Console) -> list[str]:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(80, 24), (40, 24), (200, 50), (30, 6)])
 @pytest.mark.parametrize("cut", [1, 3, 11, 10_000])
 def test_all_kinds_of_blocks(make_screen: MakeScreen, size: tuple[int, int], cut: int) -> None:
@@ -133,7 +134,8 @@ def test_all_kinds_of_blocks(make_screen: MakeScreen, size: tuple[int, int], cut
     screen.assert_in_order()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(max_examples=40)
 @given(text=DOCUMENTS, cuts=CUTS, size=SIZES)
 def test_any_text(make_screen: MakeScreen, text: str, cuts: list[int], size: tuple[int, int]) -> None:
     """The same for texts that no one would write."""
@@ -170,6 +172,7 @@ def recorded_answers() -> list[str]:
     return sorted(set(answers), key=lambda answer: len(kinds.findall(answer)), reverse=True)[:10]
 
 
+@pytest.mark.slow
 def test_recorded_answers(make_screen: MakeScreen) -> None:
     """What models really wrote ends on the screen as if printed at once."""
     for answer in recorded_answers():
@@ -189,7 +192,7 @@ HOSTILE = [
 ]
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50)
 @given(parts=st.lists(st.sampled_from(HOSTILE), max_size=20), cuts=CUTS)
 def test_hostile_text(make_screen: MakeScreen, parts: list[str], cuts: list[int]) -> None:
     """Whatever a model writes, only visible text and our own colours reach the terminal."""
@@ -232,6 +235,7 @@ def test_rows_that_are_done_are_not_written_twice(make_screen: MakeScreen) -> No
     assert len(screen.written) < 3 * len(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("opening", "line"),
     [
@@ -284,6 +288,7 @@ def test_a_wide_table_becomes_lines(make_screen: MakeScreen) -> None:
     assert screen.rows() == ["a: 1", "b: 2", "c: 3", "d: 4", "e: five and more words", "here"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("widths", [(40, 80), (80, 40), (80, 50, 100, 30, 80)])
 def test_a_window_resized_while_it_streams(make_screen: MakeScreen, widths: tuple[int, ...]) -> None:
     """Nothing is printed twice and nothing new is lost, whatever the window's width becomes."""

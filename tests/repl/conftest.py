@@ -1,18 +1,16 @@
-"""A service with two reference models and a judge, shared by the tests of a module; the chat against it."""
+"""A service with two reference models and a judge; the chat against it."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 from chat_service import SAYS, Service
-from services import start_service
 
 from bot.demo.process import DemoProcess
 from bot.workers.forkserver import start_forkserver
@@ -21,17 +19,18 @@ if TYPE_CHECKING:
     from pty_window import PtyWindow
 
 
-@pytest.fixture(scope="module")
-def _process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoProcess]:
-    with start_service(tmp_path_factory.mktemp("service"), {"models": SAYS}) as process:
-        yield process
+@pytest.fixture
+def process(offline: Callable[..., DemoProcess]) -> DemoProcess:
+    """The offline service; its models are a, b and judge."""
+    start_forkserver()  # one for all chats of this process, with its imports done
+    return offline({"models": SAYS})
 
 
 @pytest.fixture
-def environment(_process: DemoProcess) -> dict[str, str]:
+def environment(process: DemoProcess) -> dict[str, str]:
     """Where the service is, and its mixture."""
     return {
-        "TOGETHER_BASE_URL": _process.base_url,
+        "TOGETHER_BASE_URL": process.base_url,
         "TOGETHER_API_KEY": "a-secret-key",
         "MOA_BOT_REFERENCE_MODELS": "a,b",
         "MOA_BOT_AGGREGATOR": "judge",
@@ -43,16 +42,13 @@ def environment(_process: DemoProcess) -> dict[str, str]:
 
 
 @pytest.fixture
-def service(_process: DemoProcess, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Service:
+def service(process: DemoProcess, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Service:
     """The service, which this process's own settings point to as well; nothing was asked yet."""
     for name in ("TMUX", "TERM_PROGRAM", "VTE_VERSION", "WT_SESSION", "KONSOLE_VERSION", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    found = Service(_process)
-    found.says()
-    _process.clear_requests()
-    return found
+    return Service(process)
 
 
 @pytest.fixture
@@ -78,22 +74,6 @@ def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("VISUAL", "")
     monkeypatch.setenv("EDITOR", f"{json.dumps(sys.executable)} {json.dumps(str(script))}")
     return tmp_path
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _fork_server() -> None:
-    """One fork server for all chats of this process, with its imports done."""
-    start_forkserver()
-
-
-@pytest.fixture(autouse=True)
-def _no_process_left(_process: DemoProcess) -> Iterator[None]:
-    """Every process that a test has started is gone at its end."""
-    before = set(psutil.Process().children(recursive=True))
-    yield
-    started = set(psutil.Process().children(recursive=True)) - before
-    _, left = psutil.wait_procs(started, timeout=5)
-    assert not left, "processes survived the test"
 
 
 @pytest.fixture

@@ -6,13 +6,11 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fake_models import FakeAsk
-from services import start_service
 
 from bot.app.load_settings import load_settings
 from bot.app.log import Log
@@ -31,10 +29,9 @@ SAYS = {
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[DemoProcess]:
+def service(offline: Callable[..., DemoProcess]) -> DemoProcess:
     """Models a, b and judge, behind a key."""
-    with start_service(tmp_path, {"models": SAYS, "require_key": UPSTREAM_KEY}) as running:
-        yield running
+    return offline({"models": SAYS, "require_key": UPSTREAM_KEY})
 
 
 @dataclass

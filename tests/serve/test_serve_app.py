@@ -264,7 +264,7 @@ def test_too_many_at_once(make: Make) -> None:
     async def look() -> None:
         waiting = [asyncio.create_task(post(app)) for _ in range(2)]
         async with asyncio.timeout(5):
-            while len(app.ask.to("judge")) < 2:  # noqa: ASYNC110 - the fake has no event for it
+            while len(app.ask.to("judge")) < 2:
                 await asyncio.sleep(0)
         refused = await post(app)
         assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_requests")

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import openai
 import pytest
 import together
 
@@ -20,7 +19,15 @@ ASKED: list[Any] = [{"role": "user", "content": "why?"}]
 Serve = Callable[..., Any]
 
 
-def test_the_openai_package(serve: Serve, service: DemoProcess) -> None:
+@pytest.fixture
+def openai() -> Any:
+    """The package, which takes a second to import: not when tests are collected."""
+    import openai
+
+    return openai
+
+
+def test_the_openai_package(openai: Any, serve: Serve, service: DemoProcess) -> None:
     """Models, whole answers, streams with usage, history and `moa` options: equal text either way."""
     with openai.OpenAI(base_url=serve().url, api_key="unused", max_retries=0) as client:
         assert [model.id for model in client.models.list()][:2] == ["moa", "default"]
@@ -62,7 +69,7 @@ def test_the_openai_package(serve: Serve, service: DemoProcess) -> None:
         assert [message["content"] for message in last[1:]] == ["why?", REPLY, "really?"]
 
 
-def test_errors_as_the_openai_package_knows_them(serve: Serve, service: DemoProcess) -> None:
+def test_errors_as_the_openai_package_knows_them(openai: Any, serve: Serve, service: DemoProcess) -> None:
     """An unknown model, a wrong field and a failing model become its exceptions, without a key in them."""
     with openai.OpenAI(base_url=serve().url, api_key="unused", max_retries=0) as client:
         with pytest.raises(openai.NotFoundError) as unknown:
@@ -125,12 +132,12 @@ def test_the_llm_command(serve: Serve, service: DemoProcess, tmp_path: Path, tag
     assert last["temperature"] == 0.5
 
 
-def test_fifty_clients_at_once(serve: Serve, service: DemoProcess) -> None:
+def test_fifty_clients_at_once(openai: Any, serve: Serve, service: DemoProcess) -> None:
     """All get their own answer, through one pool of workers."""
     service.set_behaviour({"models": {"a": {}, "b": {}, "judge": {"echo": True, "delay": 0.3}}})
     serving = serve()
 
-    async def one(client: openai.AsyncOpenAI, number: int) -> tuple[int, str]:
+    async def one(client: Any, number: int) -> tuple[int, str]:
         asked: list[Any] = [{"role": "user", "content": f"question number {number}."}]
         if number % 2:
             answer = await client.chat.completions.create(model="moa", messages=asked)

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from running import until
 
 from bot.demo.process import DemoProcess
 
@@ -25,15 +26,8 @@ Serve = Callable[..., Any]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals of this kind")
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
-
-
 def asked(service: DemoProcess, count: int) -> None:
-    wait_for(lambda: len(service.requests()) >= count)
+    until(lambda: len(service.requests()) >= count)
 
 
 @pytest.mark.parametrize("stage", ["references", "reply"])
@@ -55,7 +49,7 @@ def test_a_disconnect_cancels_calls(serve: Serve, service: DemoProcess, stage: s
             while b"word" not in came:
                 came += client.recv(4096)
         left = time.monotonic()
-        wait_for(lambda: all(request["ended"] is not None for request in service.requests()), 5)
+        until(lambda: all(request["ended"] is not None for request in service.requests()), 5)
         assert time.monotonic() - left < 1.0
         cancelled = [request["body"]["model"] for request in service.requests() if request["cancelled"]]
         assert sorted(cancelled) == (["judge"] if in_time else ["a", "b"])
@@ -131,7 +125,7 @@ def test_a_stop_cuts_what_takes_too_long(serve: Serve, service: DemoProcess, how
     began = time.monotonic()
     serving.process.send_signal(signal.SIGTERM)
     if how == "twice":
-        wait_for(lambda: not listening(serving))
+        until(lambda: not listening(serving))
         serving.process.send_signal(signal.SIGTERM)
     assert serving.process.wait(10) == 0
     assert time.monotonic() - began < 4
@@ -201,7 +195,7 @@ def test_beyond_loopback_with_a_key(serve: Serve) -> None:
     assert key not in " ".join(psutil.Process(serving.process.pid).cmdline())
     serving.process.terminate()
     serving.process.wait(10)
-    wait_for(lambda: any("turn done" in line for line in serving.said), 5)
+    until(lambda: any("turn done" in line for line in serving.said), 5)
     assert key not in "".join(serving.said)
 
 

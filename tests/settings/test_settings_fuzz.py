@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
@@ -18,6 +19,8 @@ from bot.errors import ConfigError, MoaError, UsageError
 from bot.settings.options import FILE_OPTIONS, OPTIONS, PRESET_OPTIONS
 from bot.settings.resolve import resolve
 from bot.settings.show import config_json, config_rows
+
+pytestmark = pytest.mark.slow
 
 _TEXTS = st.text(max_size=12) | st.sampled_from(
     ["together", "a,b*2", "openai:x", "ollama:", "off", "default"]

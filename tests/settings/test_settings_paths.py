@@ -60,6 +60,7 @@ def test_shipped_settings_wherever_they_are(tmp_path: Path) -> None:
         assert paths.shipped_file("x.toml", package) == folder / "x.toml"
 
 
+@pytest.mark.slow
 def test_settings_import_nothing_heavy() -> None:
     """On the way to the prompt, settings load none of the slow libraries."""
     code = (

@@ -14,6 +14,8 @@ import pytest
 
 from bot.store import Store
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

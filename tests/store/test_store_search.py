@@ -103,7 +103,7 @@ def test_an_empty_query_is_wrong_usage(store: Store, query: str) -> None:
         store.search(query)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(st.characters(exclude_categories=()), max_size=40), st.booleans())
 def test_any_query_is_harmless(tmp_path_factory: pytest.TempPathFactory, query: str, full_text: bool) -> None:  # noqa: FBT001 -- hypothesis gives arguments by position or name alike
     """Any text at all can be searched for, or is refused as empty."""
@@ -189,6 +189,7 @@ def test_reading_needs_one_query_and_an_index(tmp_path: Path, name: str) -> None
     assert not walks, plan
 
 
+@pytest.mark.slow
 def test_10_000_turns_are_there_for_all_ways_of_reading(tmp_path: Path) -> None:
     """A history of 10,000 turns is opened, listed, searched and resumed without touching most of it."""
     moment = now()

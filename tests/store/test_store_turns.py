@@ -386,7 +386,7 @@ def test_surrogates(store: Store) -> None:
     assert len(store.search("a\udc80b")) == 1
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     prompt=st.text(),
     tokens=st.integers(-(2**70), 2**70),

@@ -6,16 +6,11 @@ program then says, keeps and returns is compared with what `expected` says of th
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from bot.errors import FailureKind
 
@@ -262,45 +257,3 @@ def check_kept(cell: Cell, record: Kept) -> None:
             assert call["text"]
         else:
             assert (call["status"], call["error_kind"]) == ("failed", fault.kind)
-
-
-@dataclass
-class Tag:
-    """A mark in the environment by which the processes of a run are known."""
-
-    name: str = "MOA_BOT_TEST_RUN"
-    value: str = field(default_factory=lambda: uuid.uuid4().hex)
-
-    def environment(self, home: Path, **more: str) -> dict[str, str]:
-        """An environment with the mark, a home of its own, and nothing of whoever runs the tests."""
-        own = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("MOA_BOT_", "TOGETHER_")) and not name.endswith("_API_KEY")
-        }
-        return {**own, self.name: self.value, "MOA_BOT_HOME": str(home), "PYTHONUNBUFFERED": "1", **more}
-
-    def processes(self) -> list[psutil.Process]:
-        """All that carry the mark, but this one."""
-        return [process for process in psutil.process_iter() if self._carries(process)]
-
-    def none_left(self, seconds: float = 5.0) -> bool:
-        """Whether all of them end within so many seconds; those that do not are killed."""
-        end = time.monotonic() + seconds
-        while left := self.processes():
-            if time.monotonic() > end:
-                for process in left:
-                    process.kill()
-                return False
-            time.sleep(0.05)
-        return True
-
-    def _carries(self, process: psutil.Process) -> bool:
-        try:
-            return (
-                process.pid != os.getpid()
-                and process.status() != psutil.STATUS_ZOMBIE
-                and process.environ().get(self.name) == self.value
-            )
-        except psutil.Error:
-            return False

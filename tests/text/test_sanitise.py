@@ -107,6 +107,7 @@ def test_mend_makes_any_text_writable() -> None:
     assert mend("a\x1b[m\ud83d\ude00\ude00\ud83d") == "a\x1b[m😀\ufffd\ufffd"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize("unit", ["\x1b]8;;", "\x1b[", "\x1b]" + "a" * 510, "\r", "\x9b3", "plain "])
 def test_a_megabyte_takes_linear_time(unit: str) -> None:

@@ -105,6 +105,7 @@ def test_every_measure_is_between_0_and_1(one: str, other: str) -> None:
     assert levenshtein(one, other) == levenshtein(other, one)
 
 
+@pytest.mark.slow
 def test_very_long_texts_are_bounded() -> None:
     """Two texts of a million characters take seconds, not minutes, and a text stays like itself."""
     text = " ".join(f"word{number * 7919 % 4001}" for number in range(120_000))
@@ -114,6 +115,7 @@ def test_very_long_texts_are_bounded() -> None:
     assert time.process_time() - started < 5
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # 12,000 BLEU scores
 def test_the_published_correlations_are_met(recorded: Path) -> None:
     """On recorded answers likeness to Together-MoA ranks five proposers as the published analysis says."""

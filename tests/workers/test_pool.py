@@ -6,13 +6,14 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from services import models, start_service
+from running import until_async, workers
+from services import models
 
 from bot.client.retry import Retrier
 from bot.demo.process import DemoProcess
@@ -20,13 +21,14 @@ from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, Request, Retrying, Usage
 from bot.workers.pool import Pool, StartMethod
 
+pytestmark = pytest.mark.slow
+
 KEY = "secret-key-of-this-test"
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[DemoProcess]:
-    with start_service(tmp_path, models(a={"reply": "one two three"})) as running:
-        yield running
+def service(offline: Callable[..., DemoProcess]) -> DemoProcess:
+    return offline(models(a={"reply": "one two three"}))
 
 
 @pytest.fixture(params=["forkserver", "spawn"])
@@ -54,14 +56,6 @@ def with_pool(
     return result
 
 
-def workers() -> list[psutil.Process]:
-    """The worker processes of this process: what the fork server has forked, or what was spawned."""
-    own = psutil.Process().children()
-    servers = [process for process in own if "forkserver" in " ".join(process.cmdline())]
-    forked = [process for server in servers for process in server.children()]
-    return forked + [process for process in own if "spawn_main" in " ".join(process.cmdline())]
-
-
 def request(service: DemoProcess, model: str = "a", **more: Any) -> Request:
     endpoint = Endpoint("test", service.base_url, more.pop("key", KEY))
     return Request(endpoint, model, (Message("user", "hello"),), 0.7, 100, **more)
@@ -69,13 +63,6 @@ def request(service: DemoProcess, model: str = "a", **more: Any) -> Request:
 
 async def updates(calls: AsyncGenerator[CallUpdate, None]) -> list[CallUpdate]:
     return [update async for update in calls]
-
-
-async def until(condition: Callable[[], Any], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        await asyncio.sleep(0.01)
 
 
 def test_streams_an_answer(service: DemoProcess, method: StartMethod) -> None:
@@ -109,13 +96,14 @@ def test_one_process_holds_many_calls_at_once(service: DemoProcess) -> None:
 
 def test_connections_are_kept(service: DemoProcess) -> None:
     """Round after round, no new connection is made."""
+    before = service.connections()["opened"]
 
     async def scenario(pool: Pool) -> None:
         for _ in range(5):
             await updates(Retrier(pool.ask)(request(service)))
 
     with_pool(scenario)
-    assert service.connections()["opened"] == 1
+    assert service.connections()["opened"] == before + 1
 
 
 def test_closing_the_iterator_cancels_the_call(service: DemoProcess) -> None:
@@ -127,7 +115,7 @@ def test_closing_the_iterator_cancels_the_call(service: DemoProcess) -> None:
         async for _ in calls:
             break
         await calls.aclose()
-        await until(lambda: service.requests()[0]["cancelled"])
+        await until_async(lambda: service.requests()[0]["cancelled"])
 
     with_pool(scenario)
 
@@ -138,7 +126,7 @@ def test_a_killed_worker_is_replaced_and_its_call_asked_again(service: DemoProce
 
     async def scenario(pool: Pool) -> tuple[list[CallUpdate], list[int], list[int]]:
         asking = asyncio.ensure_future(updates(Retrier(pool.ask)(request(service))))
-        await until(service.requests)
+        await until_async(service.requests)
         before = pool.pids
         os.kill(before[0], signal.SIGKILL)
         return await asking, before, pool.pids
@@ -160,7 +148,7 @@ def test_a_call_is_asked_again_only_once(service: DemoProcess) -> None:
     async def scenario(pool: Pool) -> list[CallUpdate]:
         asking = asyncio.ensure_future(updates(Retrier(pool.ask)(request(service))))
         for times in (1, 2):
-            await until(lambda times=times: len(service.requests()) == times)
+            await until_async(lambda times=times: len(service.requests()) == times)
             os.kill(pool.pids[0], signal.SIGKILL)
         return await asking
 
@@ -175,7 +163,7 @@ def test_all_workers_killed(service: DemoProcess) -> None:
 
     async def scenario(pool: Pool) -> list[list[CallUpdate]]:
         asking = [asyncio.ensure_future(updates(Retrier(pool.ask)(request(service)))) for _ in range(4)]
-        await until(lambda: len(service.requests()) == 4)
+        await until_async(lambda: len(service.requests()) == 4)
         for pid in pool.pids:
             os.kill(pid, signal.SIGKILL)
         return await asyncio.gather(*asking)
@@ -189,7 +177,7 @@ def test_a_frozen_worker_is_replaced(service: DemoProcess) -> None:
 
     async def scenario(pool: Pool) -> tuple[list[CallUpdate], int]:
         asking = asyncio.ensure_future(updates(Retrier(pool.ask)(request(service))))
-        await until(service.requests)
+        await until_async(service.requests)
         frozen = pool.pids[0]
         os.kill(frozen, signal.SIGSTOP)
         return await asking, frozen
@@ -247,7 +235,7 @@ def test_the_workers_end_when_the_parent_is_killed(
         assert len(family) >= 2, line
         parent.kill()
         await parent.wait()
-        await until(
+        await until_async(
             lambda: not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE], 2
         )
 

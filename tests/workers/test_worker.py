@@ -6,13 +6,12 @@ import asyncio
 import pickle
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-from services import models, start_service
+from services import models
 
 from bot.demo.process import DemoProcess
 from bot.messages import Completion, Delta, Endpoint, Message, Request
@@ -41,9 +40,8 @@ class Parent:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[DemoProcess]:
-    with start_service(tmp_path, models(a={"reply": "one two three"}, slow={"delay": 30})) as running:
-        yield running
+def service(offline: Callable[..., DemoProcess]) -> DemoProcess:
+    return offline(models(a={"reply": "one two three"}, slow={"delay": 30}))
 
 
 @pytest.fixture

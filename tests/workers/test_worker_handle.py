@@ -7,11 +7,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-from services import models, start_service
+from services import models
 
 from bot.demo.process import DemoProcess
 from bot.messages import Completion, Endpoint, Message, Request
@@ -21,9 +20,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no process can 
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[DemoProcess]:
-    with start_service(tmp_path, models(a={"reply": "one two"})) as running:
-        yield running
+def service(offline: Callable[..., DemoProcess]) -> DemoProcess:
+    return offline(models(a={"reply": "one two"}))
 
 
 def test_a_stopped_worker_does_not_block_the_event_loop(service: DemoProcess) -> None:
