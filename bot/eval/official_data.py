@@ -20,7 +20,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from bot.bulk.files import Row
 from bot.errors import MoaError
@@ -38,26 +37,32 @@ class MissingDataError(DataError):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One official file.
+    """One official file: its path `name` in a repository.
 
-    `names` are paths within a folder that it is looked for under, the official one first; so are the
-    ends of these paths and of the address.
     `sha256` are those of its unpacked content that are known to be right; with none, the benchmark
-    checks its content. `hint` is another place to get it from.
+    checks its content. `others` are further names that it is found under in a folder, `hint` is
+    another place to get it from.
     """
 
     key: str
-    url: str
-    names: tuple[str, ...]
+    repository: str
+    name: str
     sha256: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
     hint: str = ""
+
+    @property
+    def url(self) -> str:
+        """The address of the file."""
+        return self.repository + self.name
 
 
 class OfficialData:
     """Where the official files come from; each is read once.
 
-    `folder` may hold them at its top, or in a folder of the benchmark's name, as they are or with
-    `.gz`. `cache` is where fetched files are kept, None: where `datasets` keeps its own.
+    `folder`, or a folder in it of the benchmark's name, holds them under their path in the repository
+    or the end of it, as they are or with `.gz`. `cache` is where fetched files are kept, None: where
+    `datasets` keeps its own.
     """
 
     def __init__(
@@ -92,11 +97,11 @@ class OfficialData:
         what it needs (KeyError, IndexError, TypeError, ValueError).
         """
         found = []
-        for number, row in enumerate(parse_rows(self.content(source), source.names[0]), 1):
+        for number, row in enumerate(parse_rows(self.content(source), source.name), 1):
             try:
                 found.append(parse(row))
             except (KeyError, IndexError, TypeError, ValueError) as error:
-                raise DataError(f"{source.names[0]}: row {number} cannot be read: {error!r}") from error
+                raise DataError(f"{source.name}: row {number} cannot be read: {error!r}") from error
         return found
 
     def text(self, source: Source) -> str:
@@ -104,7 +109,7 @@ class OfficialData:
         try:
             return self.content(source).decode()
         except UnicodeDecodeError as error:
-            raise DataError(f"{source.names[0]}: not UTF-8 text") from error
+            raise DataError(f"{source.name}: not UTF-8 text") from error
 
     def reject(self, source: Source, what: str) -> None:
         """Raise DataError because a file is not the official one, or note it where that is accepted."""
@@ -115,14 +120,14 @@ class OfficialData:
 
     def _find(self, folder: Path, source: Source) -> Path:
         benchmark = source.key.partition(".")[0]
-        for name in (*source.names, urlsplit(source.url).path.lstrip("/")):
+        for name in (source.name, *source.others):
             parts = name.split("/")
             for end in (Path(*parts[start:]) for start in range(len(parts))):
                 for place in (folder / end, folder / benchmark / end):
                     for path in (place, place.with_name(f"{end.name}.gz")):
                         if path.is_file():
                             return path
-        raise MissingDataError(f"{folder}: {source.names[0]} is missing", hint=self._where_to_get(source))
+        raise MissingDataError(f"{folder}: {source.name} is missing", hint=self._where_to_get(source))
 
     def _fetch(self, source: Source, *, again: bool = False) -> Path:
         import datasets  # type: ignore[import-untyped]  # noqa: PLC0415 - takes 600 ms, and is for official data only
@@ -142,12 +147,12 @@ class OfficialData:
                 reason = type(error).__name__
             extra = "pip install 'moa-bot[eval]', or " if isinstance(error, ImportError) else ""
             raise MissingDataError(
-                f"{source.names[0]} cannot be fetched: {reason}", hint=extra + self._where_to_get(source)
+                f"{source.name} cannot be fetched: {reason}", hint=extra + self._where_to_get(source)
             ) from error
 
     def _where_to_get(self, source: Source) -> str:
         folder = "a folder that --data_dir names" if self.folder is None else str(self.folder)
-        place = f"fetch {source.url} and put it at {source.names[0]} in {folder}"
+        place = f"fetch {source.url} and put it at {source.name} in {folder}"
         return f"{place}; {source.hint}" if source.hint else place
 
 

@@ -57,7 +57,7 @@ def small(tmp_path: Path) -> Path:
         ],
     )
     (tmp_path / "alpaca_eval_clf.txt").write_text(TEMPLATE)
-    path = tmp_path / PROMPT.names[0]
+    path = tmp_path / PROMPT.name
     path.parent.mkdir(parents=True)
     path.write_text(TEMPLATE)
     return tmp_path

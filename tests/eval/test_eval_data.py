@@ -27,9 +27,10 @@ ROWS: list[dict[str, object]] = [{"a": 1, "text": "ä\u2028\n\x00"}, {"a": None,
 CONTENT = b'{"id": 1}\n{"id": 2}\n'
 SOURCE = Source(
     "alpaca_eval.thing",
-    "http://127.0.0.1:9/thing.jsonl",
-    ("deep/inside/thing.jsonl", "other.jsonl"),
+    "http://127.0.0.1:9/",
+    "deep/inside/thing.jsonl",
     (hashlib.sha256(CONTENT).hexdigest(),),
+    others=("other.jsonl",),
 )
 
 
@@ -143,7 +144,7 @@ def test_a_fetched_file_is_checked_and_kept(tmp_path: Path, web: tuple[str, Path
     pytest.importorskip("aiohttp")
     address, folder, asked = web
     (folder / "thing.jsonl").write_bytes(CONTENT)
-    source = Source(SOURCE.key, f"{address}/thing.jsonl", SOURCE.names, SOURCE.sha256)
+    source = Source(SOURCE.key, f"{address}/", "thing.jsonl", SOURCE.sha256)
     for _ in range(2):
         assert OfficialData(cache=tmp_path / "cache").content(source) == CONTENT
     assert asked == ["/thing.jsonl"]
@@ -155,7 +156,7 @@ def test_a_fetched_file_that_is_altered_is_fetched_anew_and_refused(
     """A broken copy in the cache mends itself; what stays altered is an error with a hint."""
     pytest.importorskip("aiohttp")
     address, folder, asked = web
-    source = Source(SOURCE.key, f"{address}/thing.jsonl", SOURCE.names, SOURCE.sha256)
+    source = Source(SOURCE.key, f"{address}/", "thing.jsonl", SOURCE.sha256)
     (folder / "thing.jsonl").write_bytes(b"{}")
     with pytest.raises(DataError, match="not the official file") as caught:
         OfficialData(cache=tmp_path / "cache").content(source)
@@ -165,13 +166,13 @@ def test_a_fetched_file_that_is_altered_is_fetched_anew_and_refused(
     assert OfficialData(cache=tmp_path / "cache").content(source) == CONTENT
 
 
-@pytest.mark.parametrize("url", ["file:///no/such/thing.jsonl", "http://127.0.0.1:9/thing.jsonl"])
-def test_what_cannot_be_fetched_says_what_to_do(tmp_path: Path, url: str) -> None:
+@pytest.mark.parametrize("repository", ["file:///no/such/", "http://127.0.0.1:9/"])
+def test_what_cannot_be_fetched_says_what_to_do(tmp_path: Path, repository: str) -> None:
     """No network, or no file there, is an error that says where to put the file instead."""
-    source = Source(SOURCE.key, url, SOURCE.names)
+    source = Source(SOURCE.key, repository, "thing.jsonl")
     with pytest.raises(MissingDataError, match="cannot be fetched") as caught:
         OfficialData(cache=tmp_path).content(source)
-    assert url in caught.value.hint
+    assert source.url in caught.value.hint
 
 
 def test_benchmarks_open_by_name(tmp_path: Path) -> None:

@@ -16,27 +16,24 @@ from bot.eval.official_data import OfficialData, Source
 _HUB = (
     "https://huggingface.co/datasets/tatsu-lab/alpaca_eval/resolve/17853a40d13d6685f232795138d844a92b4089c6/"
 )
-_PROMPT = "evaluators_configs/alpaca_eval_clf_gpt4_turbo/alpaca_eval_clf.txt"
+_REPOSITORY = (
+    "https://raw.githubusercontent.com/tatsu-lab/alpaca_eval/1020da21d069684a5d21756c3d78873df4b7e8bc/"
+)
 
 BASELINE = "gpt4_1106_preview"
 COUNT = 805
 
 QUESTIONS = Source(
-    "alpaca_eval.questions",
-    _HUB + "alpaca_eval_gpt4_baseline.json",
-    ("alpaca_eval_gpt4_baseline.json", "recorded_answers.jsonl"),
+    "alpaca_eval.questions", _HUB, "alpaca_eval_gpt4_baseline.json", others=("recorded_answers.jsonl",)
 )
-DIFFICULTY = Source(
-    "alpaca_eval.difficulty", _HUB + "instruction_difficulty.csv", ("instruction_difficulty.csv",)
-)
-GAMED = Source("alpaca_eval.gamed", _HUB + "df_gamed.csv", ("df_gamed.csv", "df_gamed_surrogate.csv"))
+DIFFICULTY = Source("alpaca_eval.difficulty", _HUB, "instruction_difficulty.csv")
+GAMED = Source("alpaca_eval.gamed", _HUB, "df_gamed.csv", others=("df_gamed_surrogate.csv",))
 PROMPT = Source(
     "alpaca_eval.prompt",
-    "https://raw.githubusercontent.com/tatsu-lab/alpaca_eval/1020da21d069684a5d21756c3d78873df4b7e8bc/"
-    f"src/alpaca_eval/{_PROMPT}",
-    (_PROMPT,),
+    _REPOSITORY,
+    "src/alpaca_eval/evaluators_configs/alpaca_eval_clf_gpt4_turbo/alpaca_eval_clf.txt",
     ("784227e6dc2832fc08c43d2c8ea3a308e7523780187a1aaad2f85e30bac85f62",),
-    "the package alpaca_eval 0.6.6 holds it too",
+    hint="the package alpaca_eval 0.6.6 holds it too",
 )
 
 _QUESTIONS_DIGEST = "8acb64a0e258c0896b46c2a15c084e192ba9372e5e5ff61584db7702b320f889"
@@ -80,8 +77,11 @@ class Question(Item):
 
 
 @dataclass(frozen=True, slots=True)
-class Gamed:
-    """A judgment of a baseline that plays to its length: `preference` in 0 … 1, `length` as d/std(d)."""
+class Comparison:
+    """A judged answer as the fit sees it: its instruction's index and difficulty, y in 0 … 1, and d/std(d).
+
+    d is the length of the baseline's answer less that of the judged one, in characters.
+    """
 
     index: int
     preference: float
@@ -106,7 +106,7 @@ def questions(data: OfficialData) -> list[Question]:
         for index, (_, instruction, dataset, baseline) in enumerate(rows)
     ]
     if _digest([each.instruction, each.baseline] for each in found) != _QUESTIONS_DIGEST:
-        data.reject(QUESTIONS, f"{QUESTIONS.names[0]}: not the {COUNT} official instructions and answers")
+        data.reject(QUESTIONS, f"{QUESTIONS.name}: not the {COUNT} official instructions and answers")
     return found
 
 
@@ -119,15 +119,15 @@ def difficulties(data: OfficialData) -> dict[int, float]:
     )
     found = dict(pairs)
     if _digest([str(index), f"{found[index]:.6f}"] for index in sorted(found)) != _DIFFICULTY_DIGEST:
-        data.reject(DIFFICULTY, f"{DIFFICULTY.names[0]}: not the official difficulties")
+        data.reject(DIFFICULTY, f"{DIFFICULTY.name}: not the official difficulties")
     return found
 
 
-def gamed(data: OfficialData) -> list[Gamed]:
-    """Return the judgments of the two gamed baselines. Raises DataError."""
+def gamed(data: OfficialData) -> list[Comparison]:
+    """Return the judgments of two baselines that play to their length. Raises DataError."""
     found = data.records(
         GAMED,
-        lambda row: Gamed(
+        lambda row: Comparison(
             index=int(row["index"]),
             preference=float(row["preference"]),
             length=float(row["std_delta_len"]),
@@ -135,7 +135,7 @@ def gamed(data: OfficialData) -> list[Gamed]:
         ),
     )
     if len(found) != 2 * COUNT:
-        data.reject(GAMED, f"{GAMED.names[0]}: {len(found)} rows instead of {2 * COUNT}")
+        data.reject(GAMED, f"{GAMED.name}: {len(found)} rows instead of {2 * COUNT}")
     return found
 
 

@@ -13,13 +13,11 @@ pairs without its metadata routing.
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bot.errors import needs_extra
-from bot.eval.alpaca_eval.data import Gamed
+from bot.eval.alpaca_eval.data import Comparison
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,21 +32,7 @@ FOLDS = 5
 SEED = 123
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedAnswer:
-    """A judged answer: its instruction's index, y in 0 … 1, and d = baseline's length - its own.
-
-    Lengths are in characters.
-    """
-
-    index: int
-    preference: float
-    difference: int
-
-
-def length_controlled(
-    rows: Sequence[JudgedAnswer], difficulty: Mapping[int, float], gamed: Sequence[Gamed]
-) -> list[float]:
+def length_controlled(rows: Sequence[Comparison], gamed: Sequence[Comparison]) -> list[float]:
     """Return each row's probability to win at equal length, 0 … 1.
 
     Raises UsageError where scikit-learn is not installed.
@@ -57,12 +41,11 @@ def length_controlled(
         from sklearn.model_selection import GroupKFold  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
     import numpy as np  # noqa: PLC0415 - an extra
 
-    spread = statistics.stdev([row.difference for row in rows]) if len(rows) > 1 else 0.0
+    both = [*rows, *gamed]
     features = np.array(
-        [[math.tanh(row.difference / spread) if spread else 0, difficulty[row.index], 1] for row in rows]
+        [[math.tanh(row.length), row.difficulty, 1] for row in rows]
         + [[math.tanh(row.length), row.difficulty, 0] for row in gamed]
     )
-    both: list[JudgedAnswer | Gamed] = [*rows, *gamed]
     wins = np.array([row.preference for row in both])
     weights = np.array([1.0] * len(rows) + [GAMED_WEIGHT] * len(gamed))
     groups = [row.index for row in both]
@@ -79,7 +62,7 @@ def length_controlled(
         losses.append(np.mean(of_folds))
     best = _regression(features, wins, weights, strengths[int(np.argmin(losses))])
     _, gamma, theta = best.coef_[0].tolist()
-    return [_sigmoid(theta + gamma * difficulty[row.index]) for row in rows]
+    return [_sigmoid(theta + gamma * row.difficulty) for row in rows]
 
 
 def _regression(features: Floats, wins: Floats, weights: Floats, strength: float) -> Any:

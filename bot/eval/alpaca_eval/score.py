@@ -7,12 +7,13 @@ Rows are those of the official `annotations.json`; only `instruction`, `preferen
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bot.bulk.files import Row
-from bot.eval.alpaca_eval.data import COUNT, Question, difficulties, gamed, questions
-from bot.eval.alpaca_eval.length_control import FOLDS, JudgedAnswer, length_controlled
+from bot.eval.alpaca_eval.data import COUNT, Comparison, Question, difficulties, gamed, questions
+from bot.eval.alpaca_eval.length_control import FOLDS, length_controlled
 from bot.eval.benchmark import Figure, figure, figures_by_name, latest_rows, not_comparable
 from bot.eval.official_data import DataError, MissingDataError, OfficialData
 
@@ -82,28 +83,29 @@ def _length_controlled(
     known: dict[str, Question] = {}
     try:
         known = {each.instruction: each for each in questions(data)}
-        judged = {
-            name: JudgedAnswer(
-                int(known[name].id), win, len(rows[name]["output_1"]) - len(rows[name]["output_2"])
-            )
-            for name, win in wins.items()
+        differences = {
+            name: len(rows[name]["output_1"]) - len(rows[name]["output_2"])
+            for name in wins
             if name in known and all(isinstance(rows[name].get(key), str) for key in ("output_1", "output_2"))
         }
-        if len(judged) < len(wins):
-            notes.append(f"{len(wins) - len(judged)} rows are not of the official set, or lack an output")
-        if not judged:
+        if strange := len(wins) - len(differences):
+            notes.append(f"{strange} rows are not of the official set, or lack an output")
+        if not differences:
             return known, {}
         difficulty, of_gamed = difficulties(data), gamed(data)
     except MissingDataError as error:
         notes.append(f"no length-controlled win rate: {error.message} ({error.hint})")
         return known, {}
-    judged = {name: each for name, each in judged.items() if each.index in difficulty}
-    groups = {each.index for each in judged.values()} | {each.index for each in of_gamed}
-    if not judged or len(groups) < FOLDS:
+    indexes = {name: int(known[name].id) for name in differences if int(known[name].id) in difficulty}
+    if not indexes or len({*indexes.values(), *(each.index for each in of_gamed)}) < FOLDS:
         notes.append("no length-controlled win rate: there are too few rows for the fit")
         return known, {}
-    rates = length_controlled(list(judged.values()), difficulty, of_gamed)
-    return known, dict(zip(judged, rates, strict=True))
+    spread = statistics.stdev(differences[name] for name in indexes) if len(indexes) > 1 else 0.0
+    judged = [
+        Comparison(index, wins[name], differences[name] / spread if spread else 0.0, difficulty[index])
+        for name, index in indexes.items()
+    ]
+    return known, dict(zip(indexes, length_controlled(judged, of_gamed), strict=True))
 
 
 def _instruction(row: Row) -> str:

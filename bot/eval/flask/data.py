@@ -14,29 +14,25 @@ _REPOSITORY = "https://raw.githubusercontent.com/kaistAI/FLASK/3b4e22bc34aa9dc15
 
 ITEMS = Source(
     "flask.items",
-    _REPOSITORY + "evaluation_set/flask_evaluation.jsonl",
-    ("evaluation_set/flask_evaluation.jsonl",),
+    _REPOSITORY,
+    "evaluation_set/flask_evaluation.jsonl",
     (
         "791950bf1f159b048eba8fee205eba606926c25467a9a31e6f9b6affc2e3e13d",
         # The same items with the columns that are needed, and no others.
         "4a70942f5e99ebbdc03def0575779f5bd97daf2d1ae1dfa227e1bcbdd3bba052",
     ),
 )
-HARD = Source(
-    "flask.hard",
-    _REPOSITORY + "evaluation_set/flask_hard_evaluation.jsonl",
-    ("evaluation_set/flask_hard_evaluation.jsonl",),
-)
+HARD = Source("flask.hard", _REPOSITORY, "evaluation_set/flask_hard_evaluation.jsonl")
 PROMPTS = Source(
     "flask.prompts",
-    _REPOSITORY + "gpt_review/src/prompt.jsonl",
-    ("gpt_review/src/prompt.jsonl",),
+    _REPOSITORY,
+    "gpt_review/src/prompt.jsonl",
     ("64836bb1eb6940e7ddbbbf0ea66265191bfd49476036ca15fc2660bbfa326134",),
 )
 SKILLS = Source(
     "flask.skills",
-    _REPOSITORY + "metadata_annotation/skillset/src/skillset_description.json",
-    ("metadata_annotation/skillset/src/skillset_description.json",),
+    _REPOSITORY,
+    "metadata_annotation/skillset/src/skillset_description.json",
     ("78f03c29f5a6510b76b8a765cb539c302d69898b7e4d7c68372c9cc2427e595e",),
 )
 
@@ -130,7 +126,7 @@ def hard(data: OfficialData, items: Iterable[Instruction]) -> frozenset[int] | N
         return None
     ids = frozenset(int(each.id) for each in items if each.turns[0].strip() in found)
     if len(ids) < len(found):
-        data.reject(HARD, f"{HARD.names[0]}: {len(found) - len(ids)} items are none of FLASK's")
+        data.reject(HARD, f"{HARD.name}: {len(found) - len(ids)} items are none of FLASK's")
     return ids
 
 
@@ -157,7 +153,7 @@ def review_prompt(data: OfficialData) -> ReviewPrompt:
     for prompt in found:
         if prompt:
             return prompt
-    raise DataError(f"{PROMPTS.names[0]}: no prompt with the id {PROMPT_ID}")
+    raise DataError(f"{PROMPTS.name}: no prompt with the id {PROMPT_ID}")
 
 
 def domains(row: Row) -> tuple[str, ...] | None:

@@ -99,6 +99,6 @@ def _described(name: str, skills: Mapping[str, Skill]) -> str:
     # The official tool takes the first skill whose name contains the label.
     skill = next((skill for full, skill in skills.items() if name in full), None)
     if skill is None:
-        raise DataError(f"{SKILLS.names[0]}: no description of the skill {name}")
+        raise DataError(f"{SKILLS.name}: no description of the skill {name}")
     rubric = "".join(f"\nScore {score}: {meaning}" for score, meaning in enumerate(skill.rubric, 1))
     return f"\n{skill.name}: {skill.criteria}{rubric}\n\n"

@@ -8,27 +8,26 @@ from dataclasses import dataclass
 from bot.eval.benchmark import Item
 from bot.eval.official_data import OfficialData, Source
 
-_REPOSITORY = (
-    "https://raw.githubusercontent.com/lm-sys/FastChat/0e6d3e4beaab66f4d3f93db72541a4abab8af28d/"
-    "fastchat/llm_judge/data/"
-)
+_REPOSITORY = "https://raw.githubusercontent.com/lm-sys/FastChat/0e6d3e4beaab66f4d3f93db72541a4abab8af28d/"
+_FOLDER = "fastchat/llm_judge/data/"
 
 QUESTIONS = Source(
     "mt_bench.questions",
-    _REPOSITORY + "mt_bench/question.jsonl",
-    ("mt_bench/question.jsonl",),
+    _REPOSITORY,
+    _FOLDER + "mt_bench/question.jsonl",
     ("119565adbab82227089cefdb44c8d7e2cf04dc0a0ec233634c82e7d4e2a944f7",),
 )
 REFERENCES = Source(
     "mt_bench.references",
-    _REPOSITORY + "mt_bench/reference_answer/gpt-4.jsonl",
-    ("mt_bench/reference_answer/gpt-4.jsonl", "mt_bench/reference_answer-gpt-4.jsonl"),
+    _REPOSITORY,
+    _FOLDER + "mt_bench/reference_answer/gpt-4.jsonl",
     ("f957a5bc977badb66885ec970e6cd08527845780313f0995764260e5777b9b3f",),
+    others=("reference_answer-gpt-4.jsonl",),
 )
 PROMPTS = Source(
     "mt_bench.prompts",
-    _REPOSITORY + "judge_prompts.jsonl",
-    ("judge_prompts.jsonl",),
+    _REPOSITORY,
+    _FOLDER + "judge_prompts.jsonl",
     ("fd283293406d024f44c174b094ef48031d0687a4682fd3a56b29b138f80281b6",),
 )
 

@@ -33,7 +33,7 @@ def messages(
     """Return the judge's messages about one turn; the second shows both turns. Raises DataError."""
     name = prompt_name(question.category, turn)
     if name not in prompts:
-        raise DataError(f"{PROMPTS.names[0]}: no prompt is called {name}")
+        raise DataError(f"{PROMPTS.name}: no prompt is called {name}")
     values = {"question": question.turns[0], "answer": answers[0]}
     for number in range(turn):
         values[f"question_{number + 1}"] = question.turns[number]
@@ -41,7 +41,7 @@ def messages(
     if question.category in WITH_REFERENCE:
         known = references.get(int(question.id), ())
         if len(known) < turn:
-            raise DataError(f"{REFERENCES.names[0]}: no reference answer to question {question.id}")
+            raise DataError(f"{REFERENCES.name}: no reference answer to question {question.id}")
         for number in range(turn):
             values[f"ref_answer_{number + 1}"] = known[number]
     prompt = prompts[name]
