@@ -48,32 +48,42 @@ def slowed(behaviour: dict[str, Any], seconds: float) -> dict[str, Any]:
     return {"models": {name: {**says, "delay": seconds} for name, says in behaviour["models"].items()}}
 
 
+@pytest.fixture
+def evaluate(moa: Run, environment: dict[str, str], recorded: Path, tmp_path: Path) -> Run:
+    """Runs a command of the group `eval` over the recorded data, into a folder called `out`."""
+
+    def run(*arguments: str, out: str = "out") -> subprocess.CompletedProcess[str]:
+        places = ("--data_dir", str(recorded), "--out", str(tmp_path / out))
+        return moa("eval", *arguments, *places, env=environment)
+
+    return run
+
+
+@pytest.fixture
 def killed_twice(
-    arguments: list[str],
-    *,
-    start: Callable[..., subprocess.Popen[bytes]],
-    moa: Run,
-    service: DemoProcess,
-    environment: dict[str, str],
-    out: Path,
-    calls: tuple[int, int],
-) -> dict[str, Any]:
-    """Run, kill in each stage, resume; returns the figures. What was answered is not asked again."""
-    for journal, some in (("generate.jsonl", calls[0] // 3), ("judge.jsonl", calls[1] // 3)):
-        process = start(arguments, env=environment, stdin=subprocess.DEVNULL)
-        until(lambda file=out / journal, some=some: answered(file) >= some)
-        process.send_signal(signal.SIGKILL)
-        process.wait(10)
-        # What its workers had been told to ask is theirs to end with.
-        until(lambda: service.connections()["open"] == 0)
-    before = answered(out / "generate.jsonl"), answered(out / "judge.jsonl")
-    assert before[0] == calls[0]
-    assert calls[1] // 3 <= before[1] < calls[1]
-    service.clear_requests()
-    done = moa(*arguments, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert len(service.requests()) == sum(calls) - sum(before)
-    return read(done.stdout)
+    start: Callable[..., subprocess.Popen[bytes]], moa: Run, service: DemoProcess, environment: dict[str, str]
+) -> Callable[..., dict[str, Any]]:
+    """Runs, kills in each stage, resumes; returns the figures. What was answered is not asked again."""
+
+    def run(arguments: list[str], out: Path, calls: tuple[int, int]) -> dict[str, Any]:
+        arguments = [*arguments, "--out", str(out)]
+        for journal, some in (("generate.jsonl", calls[0] // 3), ("judge.jsonl", calls[1] // 3)):
+            process = start(arguments, env=environment, stdin=subprocess.DEVNULL)
+            until(lambda file=out / journal, some=some: answered(file) >= some)
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
+            # What its workers had been told to ask is theirs to end with.
+            until(lambda: service.connections()["open"] == 0)
+        before = answered(out / "generate.jsonl"), answered(out / "judge.jsonl")
+        assert before[0] == calls[0]
+        assert calls[1] // 3 <= before[1] < calls[1]
+        service.clear_requests()
+        done = moa(*arguments, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert len(service.requests()) == sum(calls) - sum(before)
+        return read(done.stdout)
+
+    return run
 
 
 def read(text: str) -> dict[str, Any]:
@@ -91,10 +101,10 @@ def test_alpaca_eval_killed_twice(
     *,
     recorded: Path,
     tmp_path: Path,
-    start: Callable[..., subprocess.Popen[bytes]],
     moa: Run,
     service: DemoProcess,
     environment: dict[str, str],
+    killed_twice: Callable[..., dict[str, Any]],
 ) -> None:
     """Killed in both stages and resumed, AlpacaEval gives the figures of a run that nobody disturbed."""
     data = alpaca_data(recorded, tmp_path)
@@ -111,15 +121,7 @@ def test_alpaca_eval_killed_twice(
 
     service.set_behaviour(slowed(behaviour, 0.03))
     out = tmp_path / "killed"
-    figures = killed_twice(
-        [*common, "--out", str(out)],
-        start=start,
-        moa=moa,
-        service=service,
-        environment=environment,
-        out=out,
-        calls=(3 * LIMIT, LIMIT),
-    )
+    figures = killed_twice(common, out, (3 * LIMIT, LIMIT))
     assert without_times(figures) == without_times(undisturbed)
     for name in ("annotations.json", "model_outputs.json"):
         assert json.loads((out / name).read_text()) == json.loads((tmp_path / "calm" / name).read_text())
@@ -135,36 +137,19 @@ def test_alpaca_eval_killed_twice(
 
 @pytest.mark.timeout(240)
 def test_mt_bench_killed_twice(
-    *,
-    recorded: Path,
-    tmp_path: Path,
-    start: Callable[..., subprocess.Popen[bytes]],
-    moa: Run,
-    service: DemoProcess,
-    environment: dict[str, str],
+    recorded: Path, tmp_path: Path, service: DemoProcess, killed_twice: Callable[..., dict[str, Any]]
 ) -> None:
     """The same of MT-Bench, whole: both turns of a conversation, and the published score at its end."""
     service.set_behaviour(slowed(mt_behaviour(recorded, tmp_path), 0.01))
-    out = tmp_path / "killed"
-    arguments = ["eval", "mt_bench", "run", "--data_dir", str(recorded), "--json", "--out", str(out)]
+    arguments = ["eval", "mt_bench", "run", "--data_dir", str(recorded), "--json"]
     arguments += ["-r", "reference", "-a", MT_MODEL, "--judge", f"together:{JUDGE}", "--max_tokens", "9000"]
-    summary = killed_twice(
-        arguments,
-        start=start,
-        moa=moa,
-        service=service,
-        environment=environment,
-        out=out,
-        calls=(320, 160),
-    )
+    summary = killed_twice(arguments, tmp_path / "killed", (320, 160))
     [figures] = summary["figures"].values()
     assert (summary["n"], summary["n_expected"], summary["unparsable"]) == (160, 160, 0)
     assert figures["score"] == pytest.approx(7.12, abs=0.005)
 
 
-def test_flask_with_a_made_up_judge(
-    recorded: Path, tmp_path: Path, moa: Run, service: DemoProcess, environment: dict[str, str]
-) -> None:
+def test_flask_with_a_made_up_judge(evaluate: Run, service: DemoProcess) -> None:
     """Reviews that cannot be read are counted, figures are made of the others, and the run fails."""
     good = 'Fine.\n{"Completeness": 4, "Factuality": 5, "Logical Correctness": 3, "Readability": "N/A"}'
     service.set_behaviour(
@@ -176,20 +161,18 @@ def test_flask_with_a_made_up_judge(
             }
         }
     )
-    arguments = ["eval", "flask", "run", "--data_dir", str(recorded), "--limit", "12", "--json", "-r", "a",
-                 "-a", "judge", "--judge", "together:reviewer", "--out", str(tmp_path / "out")]  # fmt: skip
-    done = moa(*arguments, env=environment)
+    arguments = ["flask", "run", "--limit", "12", "--json", "-r", "a", "-a", "judge"]
+    arguments += ["--judge", "together:reviewer"]
+    done = evaluate(*arguments)
     summary = json.loads(done.stdout)
     assert (summary["n"], summary["unparsable"], summary["n_expected"]) == (8, 4, 12)
     assert summary["figures"]["score"] == pytest.approx(4.0)
     assert done.returncode == 1
     assert "--max_errors 0" in done.stderr
-    assert moa(*arguments, "--max_errors", "4", env=environment).returncode == 0
+    assert evaluate(*arguments, "--max_errors", "4").returncode == 0
 
 
-def test_a_failure_is_never_a_score(
-    recorded: Path, tmp_path: Path, moa: Run, service: DemoProcess, environment: dict[str, str]
-) -> None:
+def test_a_failure_is_never_a_score(evaluate: Run, service: DemoProcess) -> None:
     """Items without an answer are left out, counted, and asked again by the next run."""
     behaviour = {
         "a": {"reply": "a proposal"},
@@ -197,42 +180,36 @@ def test_a_failure_is_never_a_score(
         "reviewer": {"reply": "Good. [[9]]"},
     }
     service.set_behaviour({"models": behaviour})
-    arguments = ["eval", "mt_bench", "run", "--data_dir", str(recorded), "--limit", "4", "--json", "-r", "a",
-                 "-a", "judge", "--judge", "together:reviewer", "--out", str(tmp_path / "out")]  # fmt: skip
-    done = moa(*arguments, env=environment)
+    arguments = ["mt_bench", "run", "--limit", "4", "--json", "-r", "a", "-a", "judge"]
+    arguments += ["--judge", "together:reviewer"]
+    done = evaluate(*arguments)
     summary = json.loads(done.stdout)
     assert (summary["unanswered"], summary["n"], summary["n_expected"]) == (1, 6, 8)
     assert done.returncode == 1
     service.set_behaviour({"models": behaviour | {"judge": {"reply": "x"}}})
     service.clear_requests()
-    again = moa(*arguments, env=environment)
+    again = evaluate(*arguments)
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["n"] == 8
     # Of the item that failed: its first aggregator again, its second turn, and its two judgments.
     assert len(service.requests()) == 1 + 2 + 2
 
 
-def test_a_refused_key_ends_the_run(
-    recorded: Path, tmp_path: Path, moa: Run, service: DemoProcess, environment: dict[str, str]
-) -> None:
+def test_a_refused_key_ends_the_run(evaluate: Run, service: DemoProcess) -> None:
     """What no further request can change stops the run at once, with its own exit code."""
     service.set_behaviour({"models": {"a": {"reply": "x"}, "b": {"reply": "y"}}, "require_key": "another"})
-    done = moa("eval", "mt_bench", "generate", "--data_dir", str(recorded), "-r", "a", "-a", "b",
-               "--concurrency", "2", "--out", str(tmp_path / "out"), env=environment)  # fmt: skip
+    done = evaluate("mt_bench", "generate", "-r", "a", "-a", "b", "--concurrency", "2")
     assert done.returncode == 3
     assert "Traceback" not in done.stderr
     assert len(service.requests()) < 40
 
 
-def test_rate_limits_slow_a_run_down_and_fail_nothing(
-    recorded: Path, tmp_path: Path, moa: Run, service: DemoProcess, environment: dict[str, str]
-) -> None:
+def test_rate_limits_slow_a_run_down_and_fail_nothing(evaluate: Run, service: DemoProcess) -> None:
     """A service that takes two at once is sent fewer, and every item is answered in the end."""
     service.set_behaviour(
         {"models": {"a": {"reply": "x", "delay": 0.2}, "b": {"reply": "y"}}, "max_concurrent": 4}
     )
-    done = moa("eval", "mt_bench", "generate", "--data_dir", str(recorded), "--limit", "10", "-r", "a",
-               "-a", "b", "--concurrency", "16", "--out", str(tmp_path / "out"), env=environment)  # fmt: skip
+    done = evaluate("mt_bench", "generate", "--limit", "10", "-r", "a", "-a", "b", "--concurrency", "16")
     assert done.returncode == 0, done.stderr
     assert "10 of 10" in done.stderr
     assert re.search(r"\d+ retries", done.stderr)
@@ -243,7 +220,6 @@ def test_ctrl_c_ends_cleanly(
     recorded: Path,
     tmp_path: Path,
     start: Callable[..., subprocess.Popen[bytes]],
-    moa: Run,
     service: DemoProcess,
     environment: dict[str, str],
 ) -> None:
@@ -262,35 +238,30 @@ def test_ctrl_c_ends_cleanly(
     assert (out / "results.jsonl").exists()
 
 
-def test_a_folder_belongs_to_one_mixture(
-    recorded: Path, tmp_path: Path, moa: Run, service: DemoProcess, environment: dict[str, str]
-) -> None:
+def test_a_folder_belongs_to_one_mixture(evaluate: Run, service: DemoProcess, tmp_path: Path) -> None:
     """Another mixture in the same folder is refused, with what is different, before anything is asked."""
     service.set_behaviour({"models": {"a": {"reply": "x"}, "b": {"reply": "y"}}})
-    arguments = ["eval", "mt_bench", "generate", "--data_dir", str(recorded), "--limit", "1", "-r", "a",
-                 "-a", "b", "--out", str(tmp_path / "out")]  # fmt: skip
-    assert moa(*arguments, env=environment).returncode == 0
+    arguments = ["mt_bench", "generate", "--limit", "1", "-r", "a", "-a", "b"]
+    assert evaluate(*arguments).returncode == 0
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["mixture"]["aggregator"]["model"] == "b"
     assert manifest["data"]
     assert manifest["versions"]["moa-bot"]
     service.clear_requests()
-    refused = moa(*arguments, "--temperature", "0.1", env=environment)
+    refused = evaluate(*arguments, "--temperature", "0.1")
     assert refused.returncode == 2
     assert "temperature" in refused.stderr
     assert not service.requests()
 
 
-def test_the_benchmark_prescribes_what_the_user_has_not_said(
-    recorded: Path, tmp_path: Path, moa: Run, service: DemoProcess, environment: dict[str, str]
-) -> None:
+def test_the_benchmark_prescribes_what_the_user_has_not_said(evaluate: Run, service: DemoProcess) -> None:
     """MT-Bench's temperature and length hold for its answers, unless the command line says otherwise."""
     service.set_behaviour({"models": {"a": {"reply": "x"}, "b": {"reply": "y"}}})
-    arguments = ["eval", "mt_bench", "generate", "--data_dir", str(recorded), "-r", "a", "-a", "b"]
-    moa(*arguments, "--out", str(tmp_path / "one"), env=environment)
+    arguments = ["mt_bench", "generate", "-r", "a", "-a", "b"]
+    evaluate(*arguments, out="one")
     bodies = [request["body"] for request in service.requests()]
     assert {body["temperature"] for body in bodies} == {0.0, 0.1, 0.7}
     assert {body["max_tokens"] for body in bodies} == {1024}
     service.clear_requests()
-    moa(*arguments, "--limit", "1", "--temperature", "0.3", "--out", str(tmp_path / "two"), env=environment)
+    evaluate(*arguments, "--limit", "1", "--temperature", "0.3", out="two")
     assert {request["body"]["temperature"] for request in service.requests()} == {0.3}
