@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
-from running import Tag, end
+from running import Tag, end, slowness
 from services import start_service
 from virtual_time import VirtualTimeLoop
 
@@ -145,6 +145,8 @@ def _own_home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     yield
     started = set(psutil.Process().children(recursive=True)) - before
     _, left = psutil.wait_procs([process for process in started if not _lasting(process)], timeout=10)
+    if left:
+        _, left = psutil.wait_procs(left, timeout=10 * slowness())
     assert not left, "processes survived the test"
 
 

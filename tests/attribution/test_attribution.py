@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from running import in_time
 
 from bot.attribution import passages
 from bot.attribution.attribution import attribute
@@ -133,7 +134,7 @@ def test_64_proposals() -> None:
     started = time.process_time()
     found = attribute(REPLY * 5, [(f"m{number}", REPLY) for number in range(64)])
     assert [proposal.share for proposal in found.proposals] == pytest.approx([1 / 64] * 64)
-    assert time.process_time() - started < 5
+    assert in_time(time.process_time() - started, 5)
 
 
 @pytest.mark.slow
@@ -144,7 +145,7 @@ def test_a_very_long_reply_is_bounded() -> None:
     found = attribute(
         "\n".join(lines), [("first", "\n".join(lines[:5000])), ("second", "\n".join(lines[5000:]))]
     )
-    assert time.process_time() - started < 30
+    assert in_time(time.process_time() - started, 30)
     assert len(found.blocks) == 10_000
     assert [proposal.share for proposal in found.proposals] == pytest.approx([0.5, 0.5], abs=0.02)
 

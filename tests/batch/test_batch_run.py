@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from fake_models import layers, make_plan
-from running import until
+from running import LIMIT, until
 
 from bot.batch.estimate import estimate
 from bot.batch.rows import PromptRow, Rows
@@ -87,7 +87,7 @@ def test_killed_and_resumed(
     process = start(arguments, env=environment, stdin=subprocess.DEVNULL)
     until(lambda: answered() >= 8)
     process.send_signal(signal.SIGKILL)
-    process.wait(10)
+    process.wait(LIMIT)
     until(lambda: not service.connections()["open"])
     before = answered()
     service.clear_requests()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from fake_models import FakeAsk, failed
 from looped import looped
+from running import LIMIT
 
 from bot.bulk.budget import Budget, BudgetSpentError
 from bot.bulk.cached_client import CachedClient
@@ -81,7 +82,7 @@ async def test_two_that_ask_the_same_share_one_request(tmp_path: Path) -> None:
     with closing(Journal(tmp_path / "calls")) as journal:
         client = cached_client(journal, ask)
         both = [asyncio.create_task(client.complete(REQUEST, place)) for place in (0, 1)]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT):
             await asked(ask)
             ask.release.set()
             first, second = await asyncio.gather(*both)
@@ -96,7 +97,7 @@ async def test_who_waits_asks_itself_when_the_first_is_cancelled(tmp_path: Path)
     with closing(Journal(tmp_path / "calls")) as journal:
         client = cached_client(journal, ask)
         first = asyncio.create_task(client.complete(REQUEST, 0))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT):
             await asked(ask)
             second = asyncio.create_task(client.complete(REQUEST, 1))
             await asyncio.sleep(0)

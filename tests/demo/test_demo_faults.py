@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from running import until
+from running import LIMIT, until
 
 from bot.demo.fault_rules import KIND_KEYS
 from bot.demo.process import DemoProcess, start_demo
@@ -39,7 +39,7 @@ class Client:
     def __init__(self, demo: DemoProcess, *rules: dict[str, Any], **model: Any) -> None:
         demo.set_behaviour({"models": {"m": {"reply": REPLY, "failures": list(rules), **model}}})
         demo.clear_requests()
-        self.connection = HTTPConnection(urlsplit(demo.url).netloc, timeout=10)
+        self.connection = HTTPConnection(urlsplit(demo.url).netloc, timeout=LIMIT)
 
     def __enter__(self) -> Self:
         return self
@@ -421,7 +421,7 @@ def test_a_client_that_does_not_read_is_waited_for(demo: DemoProcess) -> None:
         body = {"model": "m", "messages": [{"role": "user", "content": "endless"}], "stream": True}
         host, port = urlsplit(demo.url).netloc.split(":")
         content = json.dumps(body).encode()
-        with socket.create_connection((host, int(port)), timeout=10) as silent:
+        with socket.create_connection((host, int(port)), timeout=LIMIT) as silent:
             head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(content)}\r\n\r\n"
             silent.sendall(head.encode() + content)
             until(lambda: len(demo.requests()) == 1)

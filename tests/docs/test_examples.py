@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running import LIMIT
 
 from bot.demo.process import DemoProcess
 from bot.settings.resolve import resolve
@@ -39,7 +40,7 @@ def run(command: list[str], environment: dict[str, str], stdin: str = "") -> str
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=40,
+        timeout=LIMIT,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

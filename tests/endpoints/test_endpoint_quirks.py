@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running import LIMIT
 from services import start_service
 
 from bot.app.load_settings import load_settings
@@ -181,13 +182,13 @@ def test_no_more_calls_than_the_service_takes(parallel: int | None, most: int) -
         service.failures = [Failure(FailureKind.SERVICE, "HTTP 500", retry_after=0.0)]
         ask = Retrier(service)
         calls = [asyncio.create_task(last_of(ask, request(parallel=parallel))) for _ in range(6)]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT):
             await service.crowded.wait()
         service.continue_reply.set()
         assert {type(update) for update in await asyncio.gather(*calls)} == {Completion}
         assert (service.most, service.asked) == (most, 7)
 
-    asyncio.run(asyncio.wait_for(run(), 10))
+    asyncio.run(asyncio.wait_for(run(), LIMIT))
 
 
 def test_a_call_that_is_cut_off_makes_room() -> None:
@@ -204,7 +205,7 @@ def test_a_call_that_is_cut_off_makes_room() -> None:
         service.continue_reply.set()
         assert isinstance(await second, Completion)
 
-    asyncio.run(asyncio.wait_for(run(), 10))
+    asyncio.run(asyncio.wait_for(run(), LIMIT))
 
 
 def test_an_endpoints_own_rate_wins() -> None:

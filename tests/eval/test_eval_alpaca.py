@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running import LIMIT
 
 from bot.bulk.files import write_rows
 from bot.eval.alpaca_eval.benchmark import AlpacaEval
@@ -295,7 +296,7 @@ def test_the_official_code_agrees(recorded: Path, tmp_path: Path) -> None:
         [sys.executable, "-W", "ignore", "-c", _OFFICIAL, str(gamed), str(tmp_path / "annotations.json")],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=LIMIT,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -20,11 +20,11 @@ from recorded_runs import (
     alpaca_data,
     mt_behaviour,
 )
-from running import until
+from running import LIMIT, slowness, until
 
 from bot.demo.process import DemoProcess
 
-LIMIT = 24
+QUESTIONS = 24
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -71,7 +71,7 @@ def killed_twice(
             process = start(arguments, env=environment, stdin=subprocess.DEVNULL)
             until(lambda file=out / journal, some=some: answered(file) >= some)
             process.send_signal(signal.SIGKILL)
-            process.wait(10)
+            process.wait(LIMIT)
             # What its workers had been told to ask is theirs to end with.
             until(lambda: service.connections()["open"] == 0)
         before = answered(out / "generate.jsonl"), answered(out / "judge.jsonl")
@@ -112,16 +112,16 @@ def test_alpaca_eval_killed_twice(
     service.set_behaviour(behaviour)
     common = ["eval", "alpaca_eval", "run", "--data_dir", str(data), "--accept_altered", "--json"]
     common += ["-r", ",".join(REFERENCES), "-a", UNDER_TEST, "--judge", f"together:{JUDGE}"]
-    common += ["--max_tokens", "100000", "--limit", str(LIMIT), "--concurrency", "6"]
+    common += ["--max_tokens", "100000", "--limit", str(QUESTIONS), "--concurrency", "6"]
     calm = moa(*common, "--out", str(tmp_path / "calm"), env=environment)
     assert calm.returncode == 0, calm.stderr
     undisturbed = read(calm.stdout)
-    assert (undisturbed["n"], undisturbed["n_expected"]) == (LIMIT, LIMIT)
+    assert (undisturbed["n"], undisturbed["n_expected"]) == (QUESTIONS, QUESTIONS)
     assert undisturbed["figures"]["comparable"] is False
 
     service.set_behaviour(slowed(behaviour, 0.03))
     out = tmp_path / "killed"
-    figures = killed_twice(common, out, (3 * LIMIT, LIMIT))
+    figures = killed_twice(common, out, (3 * QUESTIONS, QUESTIONS))
     assert without_times(figures) == without_times(undisturbed)
     for name in ("annotations.json", "model_outputs.json"):
         assert json.loads((out / name).read_text()) == json.loads((tmp_path / "calm" / name).read_text())
@@ -231,7 +231,7 @@ def test_ctrl_c_ends_cleanly(
     process = start(arguments, env=environment, stdin=subprocess.DEVNULL)
     until(lambda: answered(out / "generate.jsonl") >= 8)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=10)
+    _, stderr = process.communicate(timeout=10 * slowness())
     assert process.returncode == 130
     assert b"The same command goes on" in stderr
     assert b"Traceback" not in stderr

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from chatting import chatting
 from faulty import ALL, ANSWERS, PLACES, REPLY, Cell, Kept, cells, check_kept, expected, kept, options
+from running import in_time
 from services import start_service
 
 from bot.demo.process import DemoProcess
@@ -95,7 +96,7 @@ def test_what_comes_of_a_fault_in_a_chat(runs: dict[str, Run], cell: Cell) -> No
     if cell.place in {"one", "second"} and fault.kind and not fault.torn:
         assert f"alpha left out: {fault.kind}" in words
     assert "Traceback" not in words
-    assert came.seconds < cell.bound + 2
+    assert in_time(came.seconds, cell.bound + 2)
     check_kept(cell, came.kept)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from running import Tag
+from running import LIMIT, Tag
 from services import models
 
 from bot.demo.process import DemoProcess
@@ -41,7 +41,7 @@ def run(environment: dict[str, str], *command: str, stdin: str = "") -> subproce
         env=environment,
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=LIMIT,
         check=False,
     )
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from running import Tag, end, until, workers
+from running import LIMIT, Tag, end, until, wait, workers
 from services import models
 
 from bot.demo.process import DemoProcess
@@ -75,7 +75,7 @@ def test_killed_workers_cost_no_reply(service: DemoProcess, started: Start) -> N
     until(service.requests)
     for worker in workers(process.pid):
         worker.kill()
-    out, error = process.communicate(timeout=30)
+    out, error = process.communicate(timeout=LIMIT)
     assert (process.returncode, out) == (0, "the reply\n")
     assert "Traceback" not in error
     assert [request["body"]["model"] for request in service.requests()] == ["a", "a", "judge"]
@@ -94,7 +94,7 @@ def test_a_worker_killed_under_the_reply(service: DemoProcess, started: Start) -
     for worker in workers(process.pid):
         worker.kill()
     assert begun + process.stdout.read() == f"{text}\n"
-    assert process.wait(10) == 0
+    assert wait(process, 10) == 0
     assert process.stderr
     assert "It was asked for the rest" in process.stderr.read()
 
@@ -122,7 +122,7 @@ def test_nothing_outlives_a_killed_program(
     if stage == "between turns" and not arguments:
         until(lambda: any(r["body"]["model"] == "judge" for r in service.requests()))
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=LIMIT)
     assert tag.none_left(2.0)
 
 
@@ -187,7 +187,7 @@ def test_killed_at_any_instant(service: DemoProcess, environment: dict[str, str]
         time.sleep(chance.uniform(0.0, 0.4 if number % 2 else 1.0))
         process.send_signal(signal.SIGKILL)
         with suppress(BrokenPipeError):  # what was not read of standard input
-            out, _ = process.communicate(timeout=10)
+            out, _ = process.communicate(timeout=LIMIT)
         lines = [line for line in (first + out).splitlines() if line.endswith("}")]
         assert all(json.loads(line)["reply"] == "the reply is here" for line in lines)
         seen += prompts[: len(lines)]
@@ -203,7 +203,7 @@ def test_killed_at_any_instant(service: DemoProcess, environment: dict[str, str]
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=30,
+        timeout=LIMIT,
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "the reply is here\n")
@@ -219,7 +219,7 @@ def test_programs_side_by_side(service: DemoProcess, environment: dict[str, str]
         process.stdin.close()
         process.stdin = None
     for process in running:
-        out, error = process.communicate(timeout=40)
+        out, error = process.communicate(timeout=LIMIT)
         assert (process.returncode, out, error) == (0, "the reply\n" * 10, "")
     kept = rows(environment)
     assert len(kept) == 40

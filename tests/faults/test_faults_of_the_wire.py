@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from running import LIMIT
 
 from bot.client.body_limit import MAX_BODY_BYTES
 from bot.client.provider import Provider
@@ -48,7 +49,7 @@ def ask(answer: Serve, *, longest: float = 60.0, max_tokens: int = 2**24) -> lis
     async def run() -> list[CallUpdate]:
         provider = Provider(longest=longest)
         try:
-            async with serving(answer) as (url, _), asyncio.timeout(20):
+            async with serving(answer) as (url, _), asyncio.timeout(LIMIT):
                 request = Request(
                     Endpoint("e", url, "k"), "m", (Message("user", "hi"),), 0.7, max_tokens, timeout=5
                 )

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 
 import pytest
 from faulty import FAULTS, PLACES, REPLY, Cell, Kept, check_kept, expected, kept, variables
-from running import Tag
+from running import LIMIT, Tag, in_time
 from services import start_service
 
 from bot.demo.process import DemoProcess
@@ -69,7 +69,7 @@ def _ask(cell: Cell, home: Path, free: SimpleQueue[DemoProcess]) -> Came:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT,
         env=environment,
         check=False,
     )
@@ -92,6 +92,6 @@ def test_what_comes_of_a_fault_in_one_question(came: dict[str, Came], cell: Cell
         assert cell.place == "after" or fault.kind or fault.torn or error == ""
     assert "Traceback" not in error
     assert what.done.returncode == want.code
-    assert what.seconds < cell.bound + 6
+    assert in_time(what.seconds, cell.bound + 6)
     assert not what.survived
     check_kept(cell, what.kept)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from running import LIMIT
 
 from bot.demo.process import DemoProcess
 
@@ -39,7 +40,7 @@ def run_script(tagged: dict[str, str], tmp_path: Path) -> Callable[..., subproce
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=40,
+            timeout=LIMIT,
             check=False,
         )
 

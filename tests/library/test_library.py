@@ -9,7 +9,7 @@ from contextlib import aclosing, closing
 from typing import Any
 
 import pytest
-from running import until
+from running import LIMIT, until
 
 import bot
 from bot import Mixture
@@ -195,7 +195,7 @@ def test_closing_ends_what_is_under_way(service: DemoProcess) -> None:
     until(lambda: len(service.requests()) == 2)
     moa.close()
     moa.close()
-    asking.join(10)
+    asking.join(LIMIT)
     assert "cancelled" in str(said[0])
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+from running import LIMIT, slowness
 from tiny_models import CONTEXT, make_model
 
 from bot.client.retry import Retrier
@@ -76,7 +77,7 @@ def with_engines(
         engines = EngineCache(lambda: folder, lambda _: None, available)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engines.close)
-            return await asyncio.wait_for(work(engines), 40)
+            return await asyncio.wait_for(work(engines), LIMIT)
 
     return asyncio.run(run())
 
@@ -85,7 +86,7 @@ def with_pool(folder: Path, work: Callable[[LocalPool], Awaitable[Any]]) -> Any:
     async def run() -> Any:
         pool = LocalPool(1, lambda: folder)
         try:
-            return await asyncio.wait_for(work(pool), 40)
+            return await asyncio.wait_for(work(pool), LIMIT)
         finally:
             await pool.close()
 
@@ -199,7 +200,7 @@ def test_a_model_whose_process_died_is_loaded_again(folder: Path) -> None:
         await updates(pool, request("qwen-tiny"))
         [pid] = pool.engines.pids
         psutil.Process(pid).kill()
-        psutil.Process(pid).wait(5)
+        psutil.Process(pid).wait(5 * slowness())
         assert isinstance((await updates(pool, request("qwen-tiny")))[-1], Completion)
         assert pool.engines.pids != [pid]
 

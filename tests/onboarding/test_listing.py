@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from running import until
+from running import LIMIT, until
 
 from bot.client.model_list import ListedModel, ModelList, read_model_list
 from bot.demo.process import DemoProcess
@@ -111,7 +111,7 @@ def listed(endpoint: Endpoint, before: Callable[[Pool], None] | None = None) -> 
             if before:
                 await asyncio.to_thread(until, lambda: pool.pids)
                 before(pool)
-            return await asyncio.wait_for(asking, 30)
+            return await asyncio.wait_for(asking, LIMIT)
         finally:
             await pool.close()
 

@@ -10,6 +10,7 @@ import sys
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from running import LIMIT
 
 from bot.attribution.attribution import Attribution, attribute
 from bot.render.attribution import CAVEAT, NO_PROPOSALS, attribution_json, attribution_lines, attribution_text
@@ -175,6 +176,6 @@ def test_importing_it_is_cheap() -> None:
         "print({'rich', 'markdown_it', 'sacrebleu', 'rapidfuzz', 'numpy'} & set(sys.modules))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=LIMIT, check=True
     )
     assert done.stdout.strip() == "set()"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from running import wait
 
 pytest.importorskip("pty", reason="pseudo-terminals are POSIX only")
 
@@ -158,7 +159,7 @@ def test_a_window_that_is_closed(window: Open, service: Service, home: Path) -> 
         talk.type("why?\r")
         talk.shows("word word word")
         talk.close()
-        assert talk.process.wait(10) is not None
+        assert wait(talk.process, 10) is not None
     assert turns(home)[0][:2] == ("why?", "partial")
 
 

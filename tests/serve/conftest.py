@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from fake_models import FakeAsk
+from running import LIMIT
 
 from bot.app.load_settings import load_settings
 from bot.app.log import Log
@@ -43,7 +44,7 @@ class Serving:
     said: list[str]
 
     def post(self, body: Mapping[str, Any], **more: Any) -> httpx.Response:
-        return httpx.post(f"{self.url}/chat/completions", json=dict(body), timeout=30, **more)
+        return httpx.post(f"{self.url}/chat/completions", json=dict(body), timeout=LIMIT, **more)
 
 
 @pytest.fixture
@@ -73,9 +74,9 @@ def serve(
     yield run
     for process in processes:
         process.terminate()
-        process.wait(20)
+        process.wait(LIMIT)
     for reader in readers:
-        reader.join(10)
+        reader.join(LIMIT)
 
 
 class App:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fake_models import failed
+from running import LIMIT
 
 from bot.errors import FailureKind
 from bot.messages import Completion, Usage
@@ -263,7 +264,7 @@ def test_too_many_at_once(make: Make) -> None:
 
     async def look() -> None:
         waiting = [asyncio.create_task(post(app)) for _ in range(2)]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT):
             while len(app.ask.to("judge")) < 2:
                 await asyncio.sleep(0)
         refused = await post(app)

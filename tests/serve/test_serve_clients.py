@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import together
+from running import LIMIT
 
 from bot.demo.process import DemoProcess
 
@@ -120,7 +121,12 @@ def test_the_llm_command(serve: Serve, service: DemoProcess, tmp_path: Path, tag
     def llm(*arguments: str) -> str:
         command = [sys.executable, "-m", "llm", *arguments]
         done = subprocess.run(
-            command, env=environment, capture_output=True, stdin=subprocess.DEVNULL, timeout=40, check=False
+            command,
+            env=environment,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=LIMIT,
+            check=False,
         )
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout.decode().strip()

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from running import LIMIT
+
 from bot.cli.serve import PORT, serve
 from bot.serve.request_schema import MoaOptions
 
@@ -35,6 +37,6 @@ def test_its_example_runs(serve: Callable[..., Any], tagged: dict[str, str]) -> 
     [example] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     text = example.replace(f"http://127.0.0.1:{PORT}/v1", serve().url)
     done = subprocess.run(
-        [sys.executable, "-c", text], env=tagged, capture_output=True, text=True, timeout=40, check=False
+        [sys.executable, "-c", text], env=tagged, capture_output=True, text=True, timeout=LIMIT, check=False
     )
     assert (done.stdout, done.stderr) == ("the reply, in seven words or so\n", "")

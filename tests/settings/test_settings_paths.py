@@ -9,6 +9,7 @@ from pathlib import Path
 
 import platformdirs
 import pytest
+from running import LIMIT
 
 import bot
 from bot.errors import MoaError
@@ -77,7 +78,7 @@ def test_settings_import_nothing_heavy() -> None:
         cwd=Path(bot.__file__).parent.parent,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=LIMIT,
         check=True,
     )
     assert done.stdout.strip() == "[]"

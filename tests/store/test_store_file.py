@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from running import LIMIT
 
 from bot.errors import StoreError
 from bot.store import Store
@@ -263,6 +264,6 @@ def test_threads_take_turns(path: Path) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(LIMIT)
         assert not failures
         assert [turn.number for turn in store.turns(conversation.id)] == list(range(1, 81))

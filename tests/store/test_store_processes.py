@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from running import LIMIT
 
 from bot.store import Store
 
@@ -101,7 +102,7 @@ def go(children: list[subprocess.Popen[str]]) -> list[str]:
         assert child.stdin is not None
         child.stdin.write("go\n")
         child.stdin.flush()
-    return [f"{child.communicate(timeout=50)[0].strip()} {child.returncode}" for child in children]
+    return [f"{child.communicate(timeout=LIMIT)[0].strip()} {child.returncode}" for child in children]
 
 
 def test_ten_processes_write_at_once(tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_what_was_begun_survives_kill(tmp_path: Path, times: int) -> None:
             assert child.stdout is not None
             assert child.stdout.readline() == "begun\n"
             child.kill()
-            child.wait(10)
+            child.wait(LIMIT)
     with Store.open(path) as store:
         rows = store.list_conversations()
         assert len(rows) == times

@@ -15,11 +15,12 @@ from time import monotonic
 from typing import Any, cast
 from unittest.mock import patch
 
-from emulator import PATIENCE, Emulator
+from emulator import Emulator
 from prompt_toolkit.application.current import AppSession, create_app_session, get_app_session
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output.vt100 import Vt100_Output
+from running import LIMIT
 
 from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
@@ -106,7 +107,7 @@ class Chat:
 
     async def until(self, condition: Callable[[], Any], what: str = "") -> None:
         """Wait until the condition holds; the test fails with the screen if it does not come to that."""
-        end = monotonic() + PATIENCE
+        end = monotonic() + LIMIT
         while not condition():
             if monotonic() > end:
                 raise AssertionError(f"waited in vain{f' for {what}' if what else ''}:\n{self.text}")
@@ -149,7 +150,7 @@ class Chat:
     async def end(self) -> ExitCode:
         """Wait for the end; returns the exit code."""
         assert self.task is not None
-        return await asyncio.wait_for(asyncio.shield(self.task), PATIENCE)
+        return await asyncio.wait_for(asyncio.shield(self.task), LIMIT)
 
 
 @asynccontextmanager

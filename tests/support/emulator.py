@@ -6,9 +6,6 @@ import re
 
 import pyte
 
-PATIENCE = 15.0
-"""Seconds that a condition may take at most, on a machine that is busy with other things."""
-
 
 class Emulator:
     """A terminal's screen with its past: what was written, as rows of text."""

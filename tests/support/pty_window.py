@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any, Self
 
-from emulator import PATIENCE, Emulator
+from emulator import Emulator
+from running import LIMIT
 
 _WHERE = "\x1b[6n"
 
@@ -77,7 +78,7 @@ class PtyWindow:
         """Type, and wait for nothing."""
         data = keys.encode()
         while data:
-            select.select([], [self.master], [], PATIENCE)
+            select.select([], [self.master], [], LIMIT)
             sent = os.write(self.master, data[:1000])
             data = data[sent:]
             self.pump(0)
@@ -103,7 +104,7 @@ class PtyWindow:
         """Wait until the condition holds; returns how many seconds it took."""
         began = monotonic()
         while not condition():
-            if monotonic() - began > PATIENCE:
+            if monotonic() - began > LIMIT:
                 raise AssertionError(f"waited in vain{f' for {what}' if what else ''}:\n{self.text}")
             self.pump()
         return monotonic() - began

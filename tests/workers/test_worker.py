@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from running import LIMIT
 from services import models
 
 from bot.demo.process import DemoProcess
@@ -69,7 +70,7 @@ def _worker() -> Iterator[Parent]:
         yield parent
     finally:
         parent.close()  # that alone ends it
-        thread.join(10)
+        thread.join(LIMIT)
     assert not thread.is_alive()
 
 
