@@ -177,8 +177,11 @@ def _ending(call: Call) -> str:
     """Return how an aggregator that did not finish its reply ended, as a sentence."""
     name = _name(call.slot.agent)
     if call.failure is not None:
-        return f"{name} failed: {replace(call.failure, model='')}."
-    return f"The reply of {name} broke off: {call.completion.partial if call.completion else ''}."
+        ending = f"{name} failed: {replace(call.failure, model='')}"
+    else:
+        ending = f"The reply of {name} broke off: {call.completion.partial if call.completion else ''}"
+    # A service's own words may end in a full stop.
+    return f"{ending.rstrip('.')}."
 
 
 def _name(agent: Agent) -> str:
