@@ -243,7 +243,7 @@ class App:
                 return Store.open(file, timeout=LOCK_SECONDS)
             except StoreDamagedError as error:
                 moved = move_damaged_file(file)
-                self.say(f"Set aside as {moved.name}: {error.message}. A new one is begun.")
+                self.say(f"{error.message}. It was renamed to {moved.name}, and a new one was created.")
                 return Store.open(file, timeout=LOCK_SECONDS)
         except StoreError as error:
             if self.settings.continue_ or self.settings.resume:

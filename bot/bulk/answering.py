@@ -115,7 +115,7 @@ def _add_turn(answer: ItemAnswer, result: TurnResult) -> ItemAnswer:
     usage, work = result.usage, _tflops(layers)
     failure = ""
     if result.status != "done":
-        failure = str(result.failure or Failure(FailureKind.CUT, "the reply is not whole", result.model))
+        failure = str(result.failure or Failure(FailureKind.CUT, "the reply is incomplete", result.model))
     return replace(
         answer,
         turns=answer.turns if failure else (*answer.turns, result.reply),

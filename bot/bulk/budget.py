@@ -19,7 +19,7 @@ Price = Callable[[Request, Usage], float | None]
 
 
 class BudgetSpentError(MoaError):
-    """What is left of the budget is too little for the next request."""
+    """The remaining budget does not cover the next request."""
 
 
 class Budget:

@@ -114,7 +114,7 @@ class AppendLog:
             offset += len(line)
 
     def close(self) -> None:
-        """Have the disk keep what was written, and close; a second call does nothing."""
+        """Flush what was written to disk, and close; a second call does nothing."""
         if not self._writer.closed:
             with suppress(OSError):  # in memory, or a file system without fsync
                 os.fsync(self._writer.fileno())

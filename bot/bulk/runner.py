@@ -73,7 +73,7 @@ class RunResult:
         return not self.interrupted and self.error is None
 
     def exit_code(self, errors: int, max_errors: int) -> ExitCode:
-        """Return the exit code of a run with so many errors where so many are allowed."""
+        """Return the exit code of a run with `errors` failed items, of which `max_errors` are allowed."""
         if self.interrupted:
             return ExitCode.INTERRUPTED
         if self.error is not None:
@@ -81,7 +81,7 @@ class RunResult:
         return ExitCode.FAILED if errors > max_errors else ExitCode.DONE
 
     def say_end(self, say: Callable[[str], None], missing: str, stats: CallStats) -> None:
-        """Say why a run is not whole; `missing` is what it lacks, "" when it lacks nothing."""
+        """Report why a run is incomplete; `missing` is what it lacks, "" when it lacks nothing."""
         again = "The same command goes on from here."
         rest = f"{missing}. {again}" if missing else again
         if self.error is not None:

@@ -139,8 +139,12 @@ def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file written by export --format json.")],
 ) -> None:
     """Import a conversation that was exported as JSON."""
+    text = read_text(file)
     with _store() as store:
-        conversation = import_json(store, read_text(file))
+        try:
+            conversation = import_json(store, text)
+        except UsageError as error:
+            raise UsageError(f"{file}: {error.message}", error.hint) from None
     print(conversation.id)
 
 
@@ -162,7 +166,7 @@ def delete(
 ) -> None:
     """Delete one conversation, or all older ones."""
     if (identifier is None) == (older_than is None):
-        raise UsageError("Delete what? Give the ID of one conversation, or --older_than AGE.")
+        raise UsageError("Give either the ID of a conversation to delete, or --older_than AGE.")
     with _store() as store:
         if identifier is not None:
             conversation = store.delete(identifier)

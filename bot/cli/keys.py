@@ -78,7 +78,7 @@ def list_(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
     """List the services and where the key of each is found. No key is shown."""
     settings = load_settings({})
     rows = [_row(config) for name, config in settings.endpoints.items() if name != DEMO]
-    rows += [_Row(name, "kept", "no such endpoint any more") for name in _orphans(settings)]
+    rows += [_Row(name, "kept", "no longer an endpoint") for name in _orphans(settings)]
     if as_json:
         print_json([row._asdict() for row in rows])
     elif (width := terminal_width()) is None:
@@ -105,7 +105,7 @@ def remove(
             f"No key of {endpoint} is kept.",
             hint=f"It comes from the environment: {variable}." if set_there else "",
         )
-    print(f"The key of {endpoint} is forgotten.", file=sys.stderr)
+    print(f"The key for {endpoint} was removed.", file=sys.stderr)
     if config and (place := config.key_source(os.environ)):
         print(f"There still is one: {place}.", file=sys.stderr)
 
@@ -138,7 +138,7 @@ def _key_file(settings: Settings) -> KeyFile:
 
 
 def _orphans(settings: Settings) -> list[str]:
-    """Return the names in the file of keys that are no endpoints any more."""
+    """Return the names in the file of keys that are no longer endpoints."""
     try:
         places = _key_file(settings).places()
     except KeyMissingError:

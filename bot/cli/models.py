@@ -241,7 +241,7 @@ def _price(dollars: float | None) -> str:
 
 
 def _footnotes(settings: Settings, rows: list[Row], lists: dict[str, ModelList]) -> None:
-    """Say on stderr what the marks mean, and above all what is gone."""
+    """Explain the marks on stderr, and name the models that are gone."""
     gone = [row for row in rows if row.used == "gone"]
     mixture = f"preset {settings.preset.name}"
     for row in gone:

@@ -89,7 +89,7 @@ def similarity(
     if as_json:
         print_json(figures)
         return
-    head = ["likeness", "mean", "± se", "shuffled", "n"]
+    head = ["similarity", "mean", "± se", "shuffled", "n"]
     rows = [
         [
             name,

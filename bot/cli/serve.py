@@ -75,7 +75,6 @@ def serve(
     streams = Streams.of_process()
     key = _key(key_env)
     try:
-        # The extra that these modules need may not be installed.
         from bot.serve.limits import Limits  # noqa: PLC0415 - an extra
         from bot.serve.server import ListenAddress  # noqa: PLC0415 - an extra
         from bot.serve.server import serve as serve_mixture  # noqa: PLC0415 - an extra

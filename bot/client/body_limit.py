@@ -29,7 +29,9 @@ class _LimitedStream(httpx.AsyncByteStream):
         async for piece in self._body:
             size += len(piece)
             if size > MAX_BODY_BYTES:
-                raise TooLargeError(f"more than {MAX_BODY_BYTES // 2**20} MB came; the rest was not read")
+                raise TooLargeError(
+                    f"more than {MAX_BODY_BYTES // 2**20} MB received; the rest was discarded"
+                )
             yield piece
 
     async def aclose(self) -> None:

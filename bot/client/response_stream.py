@@ -141,7 +141,7 @@ async def read_chunks(
                 return
             yield _json_object(event)
         if size > MAX_BODY_BYTES:
-            raise GarbledError(f"more than {MAX_BODY_BYTES // 2**20} MB came; the rest was not read")
+            raise GarbledError(f"more than {MAX_BODY_BYTES // 2**20} MB received; the rest was discarded")
         if reason := answer.over_limit(max_tokens):
             raise EndlessError(reason)
     for event in reader.close():

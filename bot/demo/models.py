@@ -150,7 +150,7 @@ def telegraph(chat: ParsedChat) -> str:
 
 
 def counter(chat: ParsedChat) -> str:
-    """Say exact things: sums, letters, words, dates."""
+    """State exact facts: sums, letters, words, dates."""
     facts = exact_facts(chat.prompt)
     lines = ["## What can be computed", f"- {size_of(chat.prompt)}"]
     lines += [f"- {fact}" for fact in facts]

@@ -179,7 +179,7 @@ class Figure(TypedDict):
 
 
 def figure(groups: Iterable[Sequence[float]]) -> Figure:
-    """Return the plain mean of all scores; its standard error allows for likeness within a group.
+    """Return the plain mean of all scores; its standard error allows for similarity within a group.
 
     A group is what belongs together: the turns of a question, the skills of an answer. With one
     score in each the error is the usual one, standard deviation over the square root of n.

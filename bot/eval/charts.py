@@ -74,7 +74,7 @@ def _planes(summaries: Sequence[Summary]) -> Iterator[tuple[str, str, str, str, 
 
 
 def _skills(runs: Sequence[Summary]) -> Skills:
-    """Return the runs of FLASK that have skills enough for a radar."""
+    """Return the runs of FLASK that have enough skills for a radar chart."""
     found = {
         run["name"]: {name: each["score"] for name, each in (figures_of(run).get("skill") or {}).items()}
         for run in runs

@@ -93,7 +93,7 @@ def main_figure(summary: Summary) -> float | None:
 
 
 def text_report(summaries: Sequence[Summary]) -> str:
-    """Return all runs as text, a table a benchmark, with what has to be said about them."""
+    """Return all runs as text, one table per benchmark, with notes."""
     parts = []
     for _, layout, runs in by_benchmark(summaries):
         parts.append(f"{layout.title}\n\n{align(_table(layout, runs))}")

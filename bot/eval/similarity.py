@@ -7,7 +7,7 @@ Beside it stand two things without which it would mislead:
     null      the same with the qualities shuffled among an instruction's proposals
     length    how long a proposal is, in the place of how like the reply it is
 
-This shows likeness, not its cause: a longer proposal is both preferred and easier to resemble.
+This shows similarity, not its cause: a longer proposal is both preferred and easier to resemble.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Instance:
 
 
 def measure(instance: Instance, names: Sequence[str]) -> dict[str, list[float]]:
-    """Return by measure each proposal's likeness to the reply, 0 to 1; for `length` its characters."""
+    """Return by measure each proposal's similarity to the reply, 0 to 1; for `length` its characters."""
     reply, proposals = instance.reply, instance.proposals
     found = _bleus(reply, proposals, [name for name in names if name.startswith("bleu_")])
     if "levenshtein" in names:
@@ -190,5 +190,5 @@ def _notes(rows: Mapping[str, Mapping[str, Any]], measures: Sequence[str]) -> li
     means = [rows[name]["mean"] for name in measures if rows[name]["mean"] is not None]
     if length is None or not means or max(means) > length:
         return []
-    note = f"The proposals' length alone ({length:.3f}) goes with preference as well as any likeness does: "
-    return [note + "the likeness shows no more than that."]
+    note = f"The proposals' length alone ({length:.3f}) goes with preference as well as any similarity does: "
+    return [note + "the similarity shows no more than that."]

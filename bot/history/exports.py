@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from bot.errors import UsageError
 from bot.history.documents import export_json, export_jsonl
 from bot.history.markdown import export_markdown
 
@@ -46,8 +47,14 @@ _FORMAT_OF_SUFFIX = {
 
 
 def format_of(path: Path | None) -> str:
-    """Return the format that a file's suffix asks for, Markdown for any other and without a file."""
-    return _FORMAT_OF_SUFFIX.get(path.suffix.lower() if path else "", "markdown")
+    """Return the format of a file's suffix, Markdown without one; UsageError for an unknown suffix."""
+    suffix = path.suffix.lower() if path else ""
+    if suffix and suffix not in _FORMAT_OF_SUFFIX:
+        raise UsageError(
+            f"{path}: no format has the ending {suffix}; there are {', '.join(_FORMAT_OF_SUFFIX)}.",
+            hint=f"Or name the format: {', '.join(FORMATS)}.",
+        )
+    return _FORMAT_OF_SUFFIX.get(suffix, "markdown")
 
 
 def export_conversation(store: Store, conversation: Conversation, format_name: str) -> str:

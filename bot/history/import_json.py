@@ -82,7 +82,9 @@ def import_json(store: Store, document: str | dict[str, Any]) -> Conversation:
     """
     parsed = _parsed(document) if isinstance(document, str) else document
     if not isinstance(parsed, dict) or parsed.get("format") != FORMAT:
-        raise UsageError("this is no exported conversation", "`moa-bot history export` writes them as JSON")
+        raise UsageError(
+            "this is not an exported conversation", "`moa-bot history export` writes them as JSON"
+        )
     if parsed.get("version") != VERSION:
         raise UsageError(
             f"this export is of version {_shown(parsed.get('version'))}, not {VERSION}", "update moa-bot"
@@ -106,7 +108,7 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"this is no JSON: {error}", "`moa-bot history export` writes it") from error
+        raise UsageError(f"this is not JSON: {error}", "`moa-bot history export` writes it") from error
 
 
 def _values(row: type, checked: Any) -> dict[str, Any]:

@@ -156,10 +156,10 @@ class Aggregation:
         )
         slot = Slot(self._number, index, chosen.slot.agent, "aggregator")
         self.call = Call(slot, completion, cost=0.0)
-        alike = ", the one most like the others" if len(self._references) > 1 else ""
+        alike = ", which is the most similar to the others" if len(self._references) > 1 else ""
         return [
             Notice(_ending(failed)),
-            Notice(f"No aggregator answered. This is the answer of {name}{alike}."),
+            Notice(f"No aggregator answered. The reply is the answer of {name}{alike}."),
             ReplyDelta(chosen.answer),
             CallFinished(self.call),
         ]

@@ -73,12 +73,12 @@ def decide(
         return None
     limit = f"{early_stop.agreement:.2f}"
     if found < early_stop.agreement:
-        what = f"The answers of round {number} differ (likeness {found:.2f}, below {limit})"
+        what = f"The answers of round {number} differ (similarity {found:.2f}, below {limit})"
         return Decision(stop=False, light=False, notice="" if last else f"{what}: on to round {number + 1}.")
     left = rounds - number
     skipped = f"round {rounds} is skipped" if left == 1 else f"{plural(left, 'more round')} are skipped"
     effects = [] if last else [skipped]
     if may_be_light:
         effects.append(f"{light} writes the reply")
-    what = f"The answers of round {number} agree (likeness {found:.2f}, {limit} is enough)"
+    what = f"The answers of round {number} agree (similarity {found:.2f}, {limit} is enough)"
     return Decision(stop=True, light=may_be_light, notice=f"{what}: {', '.join(effects)}.")

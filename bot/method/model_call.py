@@ -112,7 +112,7 @@ class ModelCall:
         yield CallFinished(self._finished(outcome))
 
     def cut_off(self, why: str, kind: FailureKind = FailureKind.CANCELLED) -> Call:
-        """Return the call as it stands: an answer with what has come, a failure where that is too little."""
+        """Return the call as it stands: an answer with the text so far, or a failure if that is too short."""
         text = "".join(self._text)
         enough = 1 if self.slot.role == "aggregator" else USEFUL_CHARACTERS
         if len(text.strip()) < enough:

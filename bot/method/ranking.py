@@ -57,7 +57,7 @@ class Ranking:
             self._chosen = medoid(self._references)
             yield Notice(
                 f"{call.slot.agent.model} named no answer: "
-                f"the reply is that of {self._chosen.slot.agent.model}, the one most like the others."
+                f"the reply is the answer of {self._chosen.slot.agent.model}, the most similar to the others."
             )
         yield ReplyDelta(self._chosen.answer)
 

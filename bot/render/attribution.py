@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from bot.attribution.attribution import AttributedBlock, Attribution, Match, Proposal
 
 CAVEAT = (
-    "Likeness of words, not proof: models say the same without having read each other, "
-    "and a paraphrase can look like nobody's."
+    "Similar wording is not proof: models can say the same without having read each other, "
+    "and a paraphrase may match no proposal."
 )
 NO_PROPOSAL = "nobody: the aggregator's own"
 NO_PROPOSALS = "No model was asked before the aggregator: the whole reply is its own."
@@ -113,7 +113,7 @@ def _rows(attribution: Attribution, width: int) -> Iterator[list[Run]]:
             yield []
             yield from _fitted(_agreement(attribution, width), width)
         yield []
-        own = f"{attribution.own:.0%} of the reply is near to none of them." if attribution.blocks else ""
+        own = f"{attribution.own:.0%} of the reply is similar to none of them." if attribution.blocks else ""
         sentences = [own, CAVEAT]
     else:
         sentences = [NO_PROPOSALS]
@@ -158,7 +158,7 @@ def _table(attribution: Attribution, width: int) -> Iterator[list[Run]]:
         bar = 0
         left = max(1, min(left, width - taken))
     room = left + (len(_GAP) + bar if bar else 0)
-    head = _INDENT + fit_cells("likeness to the reply" if bar else "likeness", room)
+    head = _INDENT + fit_cells("similarity to the reply" if bar else "similarity", room)
     yield [(head + "".join(_GAP + name.rjust(size) for name, (_, size) in columns.items()), "dim")]
     for index in order:
         proposal = attribution.proposals[index]

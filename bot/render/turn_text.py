@@ -52,7 +52,7 @@ def round_summary(event: RoundFinished) -> tuple[str, list[str]]:
 
 
 def turn_summary(result: TurnResult, width: int = 1000) -> list[str]:
-    """Return the line under a reply: models, times, tokens, cost, and what was not as it should be.
+    """Return the line under a reply: models, times, tokens, cost, and any problems.
 
     It is broken between its parts where it is longer than `width` cells.
     """

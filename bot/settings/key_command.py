@@ -43,7 +43,7 @@ def key_from(command: tuple[str, ...], name: str, seconds: float = SECONDS) -> s
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it is no command"
+        why = getattr(error, "strerror", None) or "it is not a valid command"
         raise _failed(name, command, f"cannot be started: {why}") from None
     try:
         printed, _ = process.communicate(timeout=seconds)

@@ -55,7 +55,7 @@ OPTIONS: tuple[Option, ...] = (
            help="As --early_stop; if the first round agrees, the light aggregator writes the reply."),
     Option("agreement", Kind.FLOAT, Group.MIXTURE, metavar="X", default=0.75, minimum=0, maximum=1,
            in_preset=True,
-           help="The likeness from which answers agree: 0 no word in common, 1 the same words."),
+           help="The similarity at which answers agree: 0 is no word in common, 1 the same words."),
     Option("light_aggregator", Kind.MODEL, Group.MIXTURE, metavar="MODEL", in_preset=True,
            help="A quick, cheap aggregator for --adaptive."),
     Option("multi_turn", Kind.BOOL, Group.CONVERSATION, negative="no_multi_turn",

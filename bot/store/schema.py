@@ -16,7 +16,7 @@ APPLICATION_ID = 0x4D6F4142
 """Marks the program's files ("MoAB"), to tell them from other programs' databases."""
 
 
-def begin(connection: sqlite3.Connection) -> None:
+def create_tables(connection: sqlite3.Connection) -> None:
     """Version 1: conversations, their turns, the turns' calls.
 
     In every table the long texts come last: SQLite reads the columns before them without reading
@@ -62,6 +62,10 @@ def begin(connection: sqlite3.Connection) -> None:
     )
     # Counts and sums of a list of conversations are read from this index alone.
     connection.execute("CREATE INDEX turns_cost ON turns (conversation, cost)")
+    _create_calls(connection)
+
+
+def _create_calls(connection: sqlite3.Connection) -> None:
     connection.execute(
         """
         CREATE TABLE calls (
@@ -96,4 +100,4 @@ def rename_seat_to_slot(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE calls RENAME COLUMN seat TO slot")
 
 
-MIGRATIONS: tuple[Migration, ...] = (begin, rename_seat_to_slot)
+MIGRATIONS: tuple[Migration, ...] = (create_tables, rename_seat_to_slot)

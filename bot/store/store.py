@@ -44,7 +44,7 @@ class Store:
 
     @classmethod
     def open(cls, path: Path, *, timeout: float = TIMEOUT, full_text: bool = True) -> Self:
-        """Open the store; file (0600) and folder (0700) are made where there are none.
+        """Open the store; file (0600) and folder (0700) are created if missing.
 
         `timeout` is how many seconds to wait for another program's write. `full_text=False` does
         without FTS5, as an SQLite that lacks it. Raises StoreError, with nothing written, for a

@@ -125,7 +125,7 @@ def mark_undone(connection: sqlite3.Connection, conversation: str) -> None:
 
 
 def count(connection: sqlite3.Connection, conversation: str) -> int:
-    """Return how many turns a conversation has, of whatever status."""
+    """Return how many turns a conversation has, whatever their status."""
     found = connection.execute(
         "SELECT count(*) FROM turns WHERE conversation = ?", (conversation,)
     ).fetchone()

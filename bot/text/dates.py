@@ -32,7 +32,9 @@ def parse_age(text: str, now: datetime | None = None) -> datetime:
             else datetime.fromisoformat(wanted.upper()).astimezone(UTC)
         )
     except (ValueError, OverflowError, OSError) as error:
-        raise UsageError(f'"{text}" is no age or date', 'write "12h", "30d", "8w" or "2026-01-31"') from error
+        raise UsageError(
+            f'"{text}" is neither an age nor a date', 'write "12h", "30d", "8w" or "2026-01-31"'
+        ) from error
     if moment > now:
         # Everything is older than a date in the future, which nobody means by one.
         raise UsageError(f'"{text}" lies in the future', 'write "12h", "30d", "8w" or "2026-01-31"')

@@ -291,6 +291,15 @@ def test_history_commands(bot: Bot, tmp_path: Path) -> None:
     out = tmp_path / "one.json"
     assert bot("history", "export", made, "--format", "json", "-o", str(out)).returncode == 0
     assert "the reply" in bot("history", "export", made, "--format", "markdown").stdout
+    wrong = bot("history", "export", made, "-o", str(tmp_path / "x.xyz"))
+    assert wrong.returncode == 2
+    assert "markdown, json, jsonl, html" in " ".join(wrong.stderr.split())
+    assert not (tmp_path / "x.xyz").exists()
+    (tmp_path / "bad.json").write_text("{}")
+    assert (
+        "bad.json: this is not an exported conv"
+        in bot("history", "import", str(tmp_path / "bad.json")).stderr
+    )
     assert bot("history", "delete", made).returncode == 0
     assert bot("history", "show", made).returncode != 0
     back = bot("history", "import", str(out)).stdout.strip()

@@ -89,8 +89,8 @@ def test_what_cannot_be_ranked_is_not_counted() -> None:
     assert analyse([], ["tfidf"])["measures"]["tfidf"]["mean"] is None
 
 
-def test_a_likeness_no_better_than_length_is_told() -> None:
-    """Where length alone goes with preference as well as the likeness does, a note says so."""
+def test_a_similarity_no_better_than_length_is_noted() -> None:
+    """Where length alone goes with preference as well as the similarity does, a note says so."""
     instances = [Instance("x" * 9, ("x" * 9, "x" * 5, "x"), (3.0, 2.0, 1.0))] * 3
     (note,) = analyse(instances, ["levenshtein"])["notes"]
     assert "length alone" in note
@@ -98,7 +98,7 @@ def test_a_likeness_no_better_than_length_is_told() -> None:
 
 
 def test_each_measure_has_one_value_a_proposal() -> None:
-    """Likeness is 1 for the reply itself and less for others; length is in characters."""
+    """Similarity is 1 for the reply itself and less for others; length is in characters."""
     reply = "one two three four five six"
     instance = Instance(reply, (reply, "one two three", "nothing"), (1.0, 2.0, 3.0))
     found = measure(instance, [*MEASURES, "length"])

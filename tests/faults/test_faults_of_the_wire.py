@@ -106,7 +106,7 @@ def test_a_body_without_end_is_read_to_the_ceiling(body: str) -> None:
     """However a response is declared, 8 MB of it are read, and then it is told as too large."""
     last = failure(endless(BODIES[body]))
     assert last.kind is FailureKind.GARBLED
-    assert f"more than {MAX_BODY_BYTES // 2**20} MB came" in last.message
+    assert f"more than {MAX_BODY_BYTES // 2**20} MB received" in last.message
 
 
 @pytest.mark.slow

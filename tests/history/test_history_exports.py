@@ -248,7 +248,7 @@ def first_call(document: dict[str, Any]) -> dict[str, Any]:
 
 
 WRONG: dict[str, Callable[[dict[str, Any]], object]] = {
-    "no exported conversation": lambda document: document.pop("format"),
+    "not an exported conversation": lambda document: document.pop("format"),
     "version 2, not 1": lambda document: document.update(version=2),
     "the document of the export has no title": lambda document: document.pop("title"),
     "the document: created must be a time": lambda document: document.update(created="soon"),
@@ -295,6 +295,6 @@ def test_a_wrong_document_is_refused(store: Store, said: str) -> None:
 @pytest.mark.parametrize("text", ["", "no json", "[]", "null", "[" * 100_000, "1" * 5000, '"\\ud800"'])
 def test_no_document_at_all(store: Store, text: str) -> None:
     """Anything that is not an exported conversation is refused as such."""
-    with pytest.raises(UsageError, match=r"no JSON|no exported conversation"):
+    with pytest.raises(UsageError, match=r"not JSON|not an exported conversation"):
         import_json(store, text)
     assert store.latest() is None

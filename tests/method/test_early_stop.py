@@ -24,7 +24,7 @@ def models(texts: list[str]) -> dict[str, str]:
     return dict(zip("abc", texts, strict=True))
 
 
-def test_agreement_is_the_mean_likeness_of_pairs() -> None:
+def test_agreement_is_the_mean_similarity_of_pairs() -> None:
     """1 for the same words, 0 for none in common, nothing for a single answer."""
     assert agreement(SAME) == pytest.approx(1.0)
     assert agreement(["cats purr", "dogs bark"]) == 0
@@ -40,7 +40,7 @@ def test_early_stop_skips_later_rounds() -> None:
     result = run(plan, ask)
     assert len(result.rounds) == 1
     assert len(ask.requests) == 4
-    assert "agree (likeness 1.00, 0.75 is enough): 2 more rounds are skipped" in result.notices[0]
+    assert "agree (similarity 1.00, 0.75 is enough): 2 more rounds are skipped" in result.notices[0]
 
 
 def test_where_answers_differ_all_rounds_are_asked() -> None:

@@ -246,12 +246,12 @@ def test_the_aggregator_fails() -> None:
 
 
 def test_the_proposal_that_is_most_like_the_others() -> None:
-    """It need not be the first; where there is only one, no likeness is claimed."""
+    """It need not be the first; where there is only one, no similarity is claimed."""
     proposals = {"a": "no idea", "b": "cats purr when content", "c": "cats purr when content too"}
     _, result = turn(make_plan(layers("a", "b", "c")), FakeAsk({**proposals, "judge": failed()}))
     assert result.model in {"b", "c"}
     _, result = turn(make_plan(layers("a")), FakeAsk({**proposals, "judge": failed()}))
-    assert result.notices[1] == "No aggregator answered. This is the answer of a."
+    assert result.notices[1] == "No aggregator answered. The reply is the answer of a."
 
 
 def test_the_aggregator_fails_and_there_is_nothing_else() -> None:

@@ -34,12 +34,12 @@ EVIL = attribute(f"{HOSTILE}\n\n```\n{HOSTILE}\n{HOSTILE}\n```", [(HOSTILE, HOST
 
 
 def test_a_window_of_80_cells() -> None:
-    """Bars of likeness, the most alike first; blocks and who says the same; who agrees; what it is worth."""
+    """Bars of similarity, the highest first; blocks and who says the same; who agrees; what it is worth."""
     assert attribution_lines(TRACE, 80) == EXPECTED
 
 
 EXPECTED = [
-    "  likeness to the reply                      BLEU  edit  tf-idf  share",
+    "  similarity to the reply                    BLEU  edit  tf-idf  share",
     "  DeepSeek-V4-Pro  ████████████████▎          .68   .68     .72    50%",
     "  GLM-5.2          ██████▍                    .27   .29     .54    16%",
     "  gpt-oss-120b     ████▋                      .19   .12     .32     4%",
@@ -55,9 +55,9 @@ EXPECTED = [
     "  2  GLM-5.2          .69    ·  .12",
     "  3  gpt-oss-120b     .47  .12    ·",
     "",
-    "  30% of the reply is near to none of them.",
-    "  Likeness of words, not proof: models say the same without having read each",
-    "  other, and a paraphrase can look like nobody's.",
+    "  30% of the reply is similar to none of them.",
+    "  Similar wording is not proof: models can say the same without having read each",
+    "  other, and a paraphrase may match no proposal.",
 ]
 
 

@@ -201,6 +201,8 @@ async def test_command_history(service: Service) -> None:
         assert first.endswith("and dogs?")
         assert second.endswith("why do cats purr?")
         assert len((await talk.enter("/history 1")).split("\n")) == 2
+        for wrong in ("0", "-1", "all"):
+            assert "at least 1" in await talk.enter(f"/history {wrong}")
 
 
 @in_loop
@@ -278,3 +280,8 @@ async def test_command_export(service: Service, tmp_path: Path) -> None:
         assert "exists already" in await talk.enter(f"/export {tmp_path / 'a.md'}")
         await talk.enter(f"/export json {tmp_path / 'as told'}")
         assert json.loads((tmp_path / "as told").read_text())
+        await talk.enter(f"/export {tmp_path / 'bare'}")
+        assert (tmp_path / "bare").read_text().startswith("# why?")
+        for wrong in ("pdf", "pdf a.md", tmp_path / "a.xyz"):
+            assert "markdown, json, jsonl, html" in await talk.enter(f"/export {wrong}")
+        assert not (tmp_path / "a.xyz").exists()

@@ -42,7 +42,7 @@ async def test_command_trace(service: Service) -> None:
         assert await talk.enter("/trace") == "There is no reply yet."
         await talk.enter("why?")
         shown = await talk.enter("/trace")
-        assert "likeness to the reply" in shown
+        assert "similarity to the reply" in shown
         assert "not proof" in shown
 
 

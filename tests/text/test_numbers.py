@@ -115,7 +115,7 @@ def test_ages(text: str, age: timedelta) -> None:
     ],
 )
 def test_nonsense_is_no_age(text: str) -> None:
-    """What is no age or date, or lies in the future, is refused with examples."""
+    """What is neither an age nor a date, or lies in the future, is refused with examples."""
     with pytest.raises(UsageError) as refused:
         parse_age(text, WHEN)
     assert '"30d"' in refused.value.hint

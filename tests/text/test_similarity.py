@@ -1,4 +1,4 @@
-"""The measures of likeness: what they give, that they are the published ones, and that they stay cheap."""
+"""The measures of similarity: what they give, that they are the published ones, and that they stay cheap."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_very_long_texts_are_bounded() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # 12,000 BLEU scores
 def test_the_published_correlations_are_met(recorded: Path) -> None:
-    """On recorded answers likeness to Together-MoA ranks five proposers as the published analysis says."""
+    """On recorded answers similarity to Together-MoA ranks five proposers as the published analysis says."""
     with gzip.open(recorded / "alpaca_eval" / "recorded_answers.jsonl.gz", "rt", encoding="utf-8") as lines:
         answers = [json.loads(line)["outputs"] for line in lines]
     found: dict[str, list[float]] = {}

@@ -109,7 +109,9 @@ async def _history(chat: ChatContext, argument: str) -> None:
     """List the latest conversations."""
     from bot.history.terminal import list_text
 
-    limit = int(argument[:9]) if argument.isdecimal() else 15
+    limit = int(argument[:9]) if argument.isdecimal() else 0 if argument else 15
+    if limit < 1:
+        raise UsageError("N must be a whole number, at least 1: /history N")
     rows = _store(chat).list_conversations(limit)
     chat.say(
         list_text(rows, chat.terminal.width).rstrip("\n") if rows else "  No conversations are kept yet."
@@ -170,6 +172,11 @@ async def _export(chat: ChatContext, argument: str) -> None:
     format_name = words.pop(0) if words and words[0] in FORMATS else ""
     path = Path(" ".join(words)).expanduser() if words else None
     store, identifier = _store(chat), _current(chat)
+    if not format_name and words and Path(words[0]).name == words[0] and not Path(words[0]).suffix:
+        raise UsageError(
+            f"There is no format {words[0]}: use {', '.join(FORMATS)}.",
+            hint=f"A file of this name is written with /export markdown {words[0]}",
+        )
     text = export_conversation(store, store.conversation(identifier), format_name or format_of(path))
     if path is None:
         chat.say(text.rstrip("\n"))

@@ -91,7 +91,7 @@ async def _set(chat: ChatContext, argument: str) -> None:
     """Set any option from the next prompt on; `-` as VALUE resets it."""
     name, _, value = argument.replace("=", " ", 1).partition(" ")
     if not name or not value.strip():
-        raise UsageError("Which option, and to what? /set NAME VALUE; /show lists them.")
+        raise UsageError("Give an option and a value: /set NAME VALUE; /show lists the options.")
     await _set_option(chat, name.strip().lstrip("-").replace("-", "_"), value.strip())
 
 
