@@ -16,7 +16,7 @@ from bot.demo.exact import exact_facts, size_of
 from bot.demo.statements import NOT_A_MODEL, Statement, merge_statements, split_statements
 from bot.text.numbers import plural
 
-Program = Callable[[ParsedChat], str]
+AnswerFunction = Callable[[ParsedChat], str]
 
 _MAX_LENGTH: Final = 240
 
@@ -167,7 +167,7 @@ def counter(chat: ParsedChat) -> str:
     return lines[0] + "\n\n" + "\n".join(lines[1:])
 
 
-REFERENCE_PROGRAMS: Final[dict[str, Program]] = {
+REFERENCE_PROGRAMS: Final[dict[str, AnswerFunction]] = {
     "demo/outliner": outliner,
     "demo/reader": reader,
     "demo/sceptic": sceptic,
