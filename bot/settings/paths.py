@@ -10,8 +10,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platformdirs import user_config_path, user_data_path
-
 from bot.errors import MoaError
 
 if TYPE_CHECKING:
@@ -40,6 +38,8 @@ def config_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder of config.toml, aggregate.md and presets/."""
     if folder := home(environ):
         return folder
+    from platformdirs import user_config_path  # noqa: PLC0415 - with MOA_BOT_HOME the start goes without it
+
     return user_config_path(_NAME, appauthor=False)
 
 
@@ -47,6 +47,8 @@ def data_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder of conversations, logs and the prompt's history."""
     if folder := home(environ):
         return folder
+    from platformdirs import user_data_path  # noqa: PLC0415 - with MOA_BOT_HOME the start goes without it
+
     return user_data_path(_NAME, appauthor=False)
 
 

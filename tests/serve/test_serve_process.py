@@ -33,8 +33,8 @@ def asked(service: DemoProcess, count: int) -> None:
 @pytest.mark.parametrize("stage", ["references", "reply"])
 def test_a_disconnect_cancels_calls(serve: Serve, service: DemoProcess, stage: str) -> None:
     """Within a second all open calls of the request are cancelled at the models' service."""
-    in_time = stage == "reply"
-    first = {} if in_time else STALLED
+    reply_begins = stage == "reply"
+    first = {} if reply_begins else STALLED
     service.set_behaviour({"models": {"a": first, "b": first, "judge": SLOW}})
     url = httpx.URL(serve().url)
     for stream in (True, False):
@@ -44,15 +44,15 @@ def test_a_disconnect_cancels_calls(serve: Serve, service: DemoProcess, stage: s
         head += ["Content-Type: application/json", f"Content-Length: {len(body)}", "", ""]
         with socket.create_connection((url.host, url.port or 0), timeout=LIMIT) as client:
             client.sendall("\r\n".join(head).encode() + body)
-            asked(service, 3 if in_time else 2)
-            came = b"" if stream and in_time else b"word"
+            asked(service, 3 if reply_begins else 2)
+            came = b"" if stream and reply_begins else b"word"
             while b"word" not in came:
                 came += client.recv(4096)
         left = time.monotonic()
         until(lambda: all(request["ended"] is not None for request in service.requests()), 5)
         assert in_time(time.monotonic() - left, 1.0)
         cancelled = [request["body"]["model"] for request in service.requests() if request["cancelled"]]
-        assert sorted(cancelled) == (["judge"] if in_time else ["a", "b"])
+        assert sorted(cancelled) == (["judge"] if reply_begins else ["a", "b"])
 
 
 def test_a_silent_stream_is_kept_alive(serve: Serve, service: DemoProcess) -> None:
