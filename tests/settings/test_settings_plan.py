@@ -233,6 +233,22 @@ def test_what_a_stored_conversation_remembers(home: Home) -> None:
     assert (kept["preset"], kept["seed"], kept["rounds"]) == ("default", 4, 1)
 
 
+def test_a_stored_conversation_remembers_fallbacks_and_waits(home: Home) -> None:
+    """What is resumed has the fallbacks, the limits of a round and the early end it had before."""
+    given = {
+        "fallbacks": ["c"],
+        "quorum": 2.0,
+        "deadline": 9.0,
+        "grace": 1.0,
+        "early_stop": True,
+        "adaptive": True,
+        "agreement": 0.5,
+        "light_aggregator": "d",
+    }
+    kept = home.resolve(given).stored_options()
+    assert {name: kept[name] for name in given} == given
+
+
 def test_the_plan_cannot_be_changed(home: Home) -> None:
     """A plan is one value for a whole turn."""
     plan = make_plan(home.resolve())
