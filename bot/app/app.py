@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Self
 
 from bot.app.log import Log, LogOutput
 from bot.app.make_plan import make_plan
+from bot.app.resume import Resolve, conversation_to_resume, resumed_options
 from bot.app.session import Session
 from bot.client.retry import Retrier
 from bot.client.suggest import ModelSuggester
@@ -33,7 +34,6 @@ from bot.method.mixture import Mixture
 from bot.settings import paths
 from bot.settings.catalogue import reasoning_fields
 from bot.settings.endpoints import LOCAL, is_loopback_url
-from bot.settings.settings import Level
 from bot.store import Store
 from bot.store.database import move_damaged_file
 from bot.text.numbers import plural
@@ -90,9 +90,6 @@ class KnownModels:
 
 LOCK_SECONDS = 2.0
 """How long to wait for another program's write to the store: the user waits for an answer."""
-
-Resolve = Callable[[Mapping[str, object]], "Settings"]
-"""Returns the settings with some options changed, as if they were on the command line."""
 
 
 class App:
@@ -192,10 +189,11 @@ class App:
 
     def resume(self, conversation: Conversation) -> None:
         """Continue a stored conversation, with its options where the user has not given others."""
-        self.resumed = conversation
         if self._resolve is not None:
             self._changed = {}
-            self._set_settings(self._resolve_with(resumed_options(conversation, self._resolve_with({}))))
+            self._changed = resumed_options(conversation, self._resolve_with)
+            self._set_settings(self._resolve_with({}))
+        self.resumed = conversation
         turns = self.store.count_turns(conversation.id) if self.store else 0
         self.say(f"Resumed {conversation.id}: {conversation.title} ({plural(turns, 'turn')})")
 
@@ -213,15 +211,9 @@ class App:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self.settings
-        if not settings.demo:
-            # A missing key is an error before anything is started.
-            for agent in self.plan.agents():
-                self.models.endpoint(agent.endpoint)
-        self.pool = LocalPool(settings.processes(), lambda: self.settings.models_dir, self.say)
-        asyncio.get_running_loop().call_later(self._start_after, self.pool.start)
-        self.ask = Retrier(ModelSuggester(self.pool.ask, self.pool.models), rate=settings.rate)
-        stack.push_async_callback(self.pool.close)
-        stack.callback(self.log.close)
+        resuming = settings.continue_ or settings.resume
+        if not settings.demo and not resuming:
+            self._check_keys()
         if settings.demo:
             demo = start_demo()
             stack.callback(demo.stop)
@@ -231,9 +223,21 @@ class App:
             self.store = self._open_store()
         if self.store is not None:
             stack.callback(self.store.close)
-        if settings.continue_ or settings.resume:
+        if resuming:
+            # The conversation brings its own models: which keys are needed is known only then.
             self._resume()
+            self._check_keys()
+        self.pool = LocalPool(self.settings.processes(), lambda: self.settings.models_dir, self.say)
+        asyncio.get_running_loop().call_later(self._start_after, self.pool.start)
+        self.ask = Retrier(ModelSuggester(self.pool.ask, self.pool.models), rate=settings.rate)
+        stack.push_async_callback(self.pool.close)
+        stack.callback(self.log.close)
         await self.pool.prepare(self.plan)
+
+    def _check_keys(self) -> None:
+        """Raise KeyMissingError when a key is missing, before any worker is started."""
+        for agent in self.plan.agents():
+            self.models.endpoint(agent.endpoint)
 
     def _open_store(self) -> Store | None:
         """Open the store; None when it cannot be used, and the conversation goes on without it."""
@@ -254,24 +258,4 @@ class App:
     def _resume(self) -> None:
         if self.store is None:
             raise UsageError("--no_save excludes --continue and --resume: nothing is kept to continue.")
-        wanted = self.settings.resume
-        conversation = self.store.conversation(wanted) if wanted else self.store.latest()
-        if conversation is None:
-            raise UsageError("There is no conversation to continue yet.")
-        self.resume(conversation)
-
-
-def resumed_options(conversation: Conversation, base: Settings) -> dict[str, object]:
-    """Return the options that a stored conversation had, where this run gives no others.
-
-    Options on the command line and in the environment win over the stored ones.
-    """
-    kept = {name: value for name, value in conversation.settings.items() if name in base.sources}
-    if kept.get("preset") not in base.presets.names() or kept.get("preset") == "demo":
-        kept.pop("preset", None)
-    near = {Level.COMMAND, Level.OUTER, Level.ENVIRONMENT}
-    return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in kept.items()
-        if base.sources[name].level not in near and value is not None
-    }
+        self.resume(conversation_to_resume(self.store, self.settings))

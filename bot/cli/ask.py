@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -11,6 +11,7 @@ import typer
 from bot.app.app import App
 from bot.app.attachments import attach
 from bot.app.load_settings import load_settings
+from bot.app.resume import Resolve
 from bot.app.streams import Streams
 from bot.app.turn import answer
 from bot.cli.boundary import run_async
@@ -41,13 +42,20 @@ def ask(
     """Ask one question; what is piped in or attached goes along with it."""
     settings = load_settings(given, ctx.obj)
     streams = Streams.of_process()
-    raise typer.Exit(run_async(streams, settings, lambda: ask_once(settings, streams, words or [])))
+
+    def resolve(changes: Mapping[str, object]) -> Settings:
+        return load_settings({**given, **changes}, ctx.obj)
+
+    raise typer.Exit(run_async(streams, settings, lambda: ask_once(settings, streams, words or [], resolve)))
 
 
-async def ask_once(settings: Settings, streams: Streams, words: Sequence[str]) -> ExitCode:
-    """Ask one prompt: the words, standard input and the attached files."""
+async def ask_once(settings: Settings, streams: Streams, words: Sequence[str], resolve: Resolve) -> ExitCode:
+    """Ask one prompt: the words, standard input and the attached files.
+
+    `settings` are what `resolve({})` returns.
+    """
     log_sink = LogSink(streams.stderr) if settings.verbose else None
-    async with App(settings, streams.say, log_sink) as app:
+    async with App(settings, streams.say, log_sink, resolve) as app:
         session = app.session()
         prompt = await _prompt(settings, streams, list(words))
         return await answer(session, prompt, app, streams, log_sink)

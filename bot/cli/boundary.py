@@ -42,29 +42,31 @@ def error_boundary(work: Callable[[], int], arguments: Sequence[str]) -> int:
 def chat_or_pipe(given: Mapping[str, Any]) -> int:
     """Chat on a terminal, or answer what is piped in; returns the exit code."""
     streams = Streams.of_process()
-    if not streams.stdin_is_terminal:
-        return _pipe(given, streams)
-    settings = load_settings(given)
-    from bot.onboarding import run_guided_setup  # noqa: PLC0415 - commands and pipes go without
-    from bot.repl import run_chat  # noqa: PLC0415 - likewise
 
     def resolve(changes: Mapping[str, Any]) -> Settings:
         return load_settings({**given, **changes})
 
-    resolve_with_key = run_guided_setup(settings, resolve, streams)
+    if not streams.stdin_is_terminal:
+        return _pipe(resolve, streams)
+    settings = resolve({})
+    from bot.app.resume import settings_to_resume  # noqa: PLC0415 - as the next two
+    from bot.onboarding import run_guided_setup  # noqa: PLC0415 - commands and pipes go without
+    from bot.repl import run_chat  # noqa: PLC0415 - likewise
+
+    resolve_with_key = run_guided_setup(settings_to_resume(settings, resolve), resolve, streams)
     known = settings if resolve_with_key is resolve else None
     return run_async(streams, settings, lambda: run_chat(resolve_with_key, streams, known))
 
 
-def _pipe(given: Mapping[str, Any], streams: Streams) -> int:
+def _pipe(resolve: Callable[[Mapping[str, Any]], Settings], streams: Streams) -> int:
     from bot.workers.forkserver import start_forkserver  # noqa: PLC0415 - likewise, as most commands do
 
     # It imports the SDK while this process goes on with its own imports.
     start_forkserver()
-    settings = load_settings(given)
+    settings = resolve({})
     from bot.cli.pipe import pipe  # noqa: PLC0415 - imported while the fork server starts
 
-    return run_async(streams, settings, lambda: pipe(settings, streams))
+    return run_async(streams, settings, lambda: pipe(settings, streams, resolve))
 
 
 def run_async(streams: Streams, settings: Settings, work: Callable[[], Coroutine[Any, Any, ExitCode]]) -> int:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 
 from bot.app.app import App
 from bot.app.attachments import attach
+from bot.app.resume import Resolve
 from bot.app.streams import Streams
 from bot.app.turn import answer
 from bot.cli.prompt_reader import PromptReader
@@ -14,19 +15,20 @@ from bot.render.log_sink import LogSink
 from bot.settings.settings import Settings
 
 
-async def pipe(settings: Settings, streams: Streams) -> ExitCode:
+async def pipe(settings: Settings, streams: Streams, resolve: Resolve) -> ExitCode:
     """Answer every prompt as it comes; one that fails is reported, and the rest are answered.
 
+    `settings` are what `resolve({})` returns.
     Returns the exit code of the last failure (1, or 3 for a refused key), 130 when interrupted.
     """
     log_sink = LogSink(streams.stderr) if settings.verbose else None
-    async with App(settings, streams.say, log_sink) as app:
+    async with App(settings, streams.say, log_sink, resolve) as app:
         session = app.session()
         worst, asked = ExitCode.DONE, 0
         async for prompt in _prompts(settings, streams):
             asked += 1
             # Files are attached to the first prompt; with --no_multi_turn, to every prompt.
-            files = settings.file if asked == 1 or not settings.multi_turn else ()
+            files = settings.file if asked == 1 or not session.multi_turn else ()
             code = await answer(session, attach(prompt, files), app, streams, log_sink)
             if code is ExitCode.INTERRUPTED:
                 return code

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.input import Input
     from prompt_toolkit.output import Output
 
-    from bot.app.app import Resolve
+    from bot.app.resume import Resolve
     from bot.app.streams import Streams
     from bot.settings.settings import Settings
 

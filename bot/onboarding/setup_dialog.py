@@ -21,7 +21,7 @@ from bot.settings.settings import Level, Settings
 from bot.text.numbers import plural
 
 if TYPE_CHECKING:
-    from bot.app.app import Resolve
+    from bot.app.resume import Resolve
 
 TRIES = 3
 _OTHER, _DEMO, _LOCAL = "another service", "demo", "local"

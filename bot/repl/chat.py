@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from bot import __version__
-from bot.app.app import App, Resolve
+from bot.app.app import App
+from bot.app.resume import Resolve
 from bot.app.signals import handle_signals
 from bot.errors import ExitCode, MoaError
 from bot.render.log_sink import LogSink

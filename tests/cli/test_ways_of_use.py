@@ -17,6 +17,8 @@ from bot.demo.process import DemoProcess
 
 KEY = "very-secret-key-4711"
 Bot = Callable[..., "subprocess.CompletedProcess[str]"]
+Moa = Bot
+"""Runs the program without the service's environment."""
 
 
 def prompts(service: DemoProcess) -> list[str]:
@@ -268,6 +270,29 @@ def test_continue_and_resume(bot: Bot, service: DemoProcess) -> None:
         "what is it?",
         "and now?",
     ]
+
+
+def test_a_resumed_conversation_keeps_its_mixture(moa: Moa) -> None:
+    """ask and a pipe use the stored rounds and models; options given now win."""
+    options = ["--rounds", "2", "-r", "demo/reader"]
+    assert moa("--demo", *options, "ask", "one").returncode == 0
+    asked = json.loads(moa("--demo", "ask", "-c", "two", "--json").stdout)
+    piped = json.loads(moa("--demo", "-c", "--json", stdin="three\n").stdout)
+    for reply in (asked, piped):
+        assert [[call["model"] for call in calls] for calls in reply["references"]] == [["demo/reader"]] * 2
+    given = json.loads(moa("--demo", "ask", "-c", "--rounds", "1", "four", "--json").stdout)
+    assert [[call["model"] for call in calls] for calls in given["references"]] == [["demo/reader"]]
+
+
+def test_a_resumed_conversation_needs_only_its_own_keys(moa: Moa, service: DemoProcess) -> None:
+    """A conversation at a service that needs no key goes on without a key for the default service."""
+    config = f'[endpoints.here]\nbase_url = "{service.base_url}"\nheaders.authorization = "Bearer {KEY}"\n'
+    home = Path(moa("config", "path").stdout.strip())
+    home.parent.mkdir(exist_ok=True)
+    home.write_text(config, encoding="utf-8")
+    assert moa("ask", "-r", "here:a", "-a", "here:judge", "one").returncode == 0
+    done = moa("ask", "-c", "two")
+    assert (done.returncode, done.stdout) == (0, "the reply\n")
 
 
 def test_no_save_keeps_nothing(bot: Bot, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ import pytest
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from bot.app.app import Resolve
 from bot.app.load_settings import load_settings
 from bot.app.make_plan import make_plan
+from bot.app.resume import Resolve
 from bot.app.streams import Streams
 from bot.demo.process import DemoProcess
 from bot.errors import KeyMissingError

@@ -1,0 +1,73 @@
+"""The options with which a stored conversation is continued."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from bot.errors import MoaError, UsageError
+from bot.settings import paths
+from bot.settings.endpoints import DEMO
+from bot.settings.options import BY_NAME, Group
+from bot.settings.settings import Level
+from bot.store import Store
+
+if TYPE_CHECKING:
+    from bot.settings.settings import Settings
+    from bot.store import Conversation
+
+Resolve = Callable[[Mapping[str, object]], "Settings"]
+"""Returns the settings with some options changed, as if they were on the command line."""
+
+_NEAR = (Level.COMMAND, Level.OUTER, Level.ENVIRONMENT)
+
+
+def conversation_to_resume(store: Store, settings: Settings) -> Conversation:
+    """Return the conversation that --continue or --resume names. UsageError when there is none."""
+    conversation = store.conversation(settings.resume) if settings.resume else store.latest()
+    if conversation is None:
+        raise UsageError("There is no conversation to continue yet.")
+    return conversation
+
+
+def resumed_options(conversation: Conversation, resolve: Resolve) -> dict[str, object]:
+    """Return the options that a stored conversation had, where this run gives no others.
+
+    Options on the command line and in the environment win over the stored ones; another preset given
+    there, or --demo, wins over the whole stored mixture. What the preset gives anyway is left out, so
+    that a preset's layers and its models' own values stay.
+    """
+    base = resolve({})
+    stored = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in conversation.settings.items()
+        if name in base.sources and value is not None
+    }
+    preset = stored.pop("preset", None)
+    given = base.sources["preset"].level in _NEAR
+    if (given and preset != base.preset.name) or (stored.get("endpoint") == DEMO and not base.demo):
+        stored = {name: value for name, value in stored.items() if BY_NAME[name].group is Group.CONVERSATION}
+    elif not given and preset != DEMO and preset in base.presets.names():
+        base = resolve({"preset": preset})
+    options: dict[str, object] = {}
+    if base.sources["preset"].level in _NEAR and not given:
+        options["preset"] = preset
+    for name, value in stored.items():
+        level = base.sources[name].level
+        if level not in _NEAR and not (level is Level.PRESET and base.value(name) == value):
+            options[name] = value
+    return options
+
+
+def settings_to_resume(settings: Settings, resolve: Resolve) -> Settings:
+    """Return the settings as --continue or --resume will change them, before anything is opened.
+
+    They are returned unchanged when that fails: the error is reported when the conversation is opened.
+    """
+    if not settings.save or not (settings.continue_ or settings.resume):
+        return settings
+    try:
+        with Store.open(paths.store_file()) as store:
+            return resolve(resumed_options(conversation_to_resume(store, settings), resolve))
+    except MoaError:
+        return settings
