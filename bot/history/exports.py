@@ -39,6 +39,7 @@ FORMATS: dict[str, Export] = {
 _FORMAT_OF_SUFFIX = {
     ".md": "markdown",
     ".markdown": "markdown",
+    ".txt": "markdown",
     ".json": "json",
     ".jsonl": "jsonl",
     ".html": "html",
