@@ -110,7 +110,7 @@ class _Markdown(MarkdownIt):
 
     def validateLink(self, url: str) -> bool:  # noqa: N802 - the name that MarkdownIt calls
         """Tell whether an address may become a link; it stays text otherwise."""
-        return bool(_SAFE_LINK.match(url))
+        return _is_safe(url)
 
 
 @cache
@@ -134,8 +134,12 @@ def _fit_in(state: Any) -> None:
             token.attrSet("dir", "auto")
         inside = False
         for child in token.children or ():
-            inside = child.type == "link_open" or (inside and child.type != "link_close")
-            child.meta["in a link"] = inside
+            if child.type == "link_open":
+                # Markdown allows a link without an address: `[]()`.
+                inside = _is_safe(str(child.attrGet("href")))
+            if child.type.startswith("link_") and not inside:
+                child.tag, child.attrs = "span", {}
+            child.meta["in a link"] = inside = inside and child.type != "link_close"
 
 
 # The rules below have the parameters of markdown-it's own: renderer, tokens, index, options, environment.
@@ -152,7 +156,8 @@ def _inline_code_rule(_renderer: Any, tokens: Sequence[Token], index: int, *_: o
 
 
 def _link_rule(_renderer: Any, tokens: Sequence[Token], index: int, *_: object) -> str:
-    return _link(str(tokens[index].attrGet("href")))
+    token = tokens[index]
+    return _link(str(token.attrGet("href"))) if token.tag == "a" else "<span>"
 
 
 def _image_rule(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
@@ -160,7 +165,12 @@ def _image_rule(renderer: Any, tokens: Sequence[Token], index: int, options: Any
     token = tokens[index]
     alternative = renderer.renderInlineAsText(token.children, options, env)
     text = escape(f"[picture: {alternative}]" if alternative else "[picture]")
-    return text if token.meta["in a link"] else f"{_link(str(token.attrGet('src')))}{text}</a>"
+    address = str(token.attrGet("src"))
+    return text if token.meta["in a link"] or not _is_safe(address) else f"{_link(address)}{text}</a>"
+
+
+def _is_safe(address: str) -> bool:
+    return _SAFE_LINK.match(address) is not None
 
 
 def _link(address: str) -> str:

@@ -290,6 +290,7 @@ PIECES = st.sampled_from(
 @settings(max_examples=150)
 @given(text=st.lists(PIECES | st.text(max_size=4), max_size=25).map("".join))
 @example("")
+@example("[]()")
 def test_any_text_is_harmless(text: str) -> None:
     """No combination of markup, in any field, gives an element or attribute that is not allowed."""
     Reader(everywhere(text))
