@@ -19,6 +19,11 @@ def main() -> int:
     except KeyboardInterrupt:
         # Ctrl-C while the program was still importing itself.
         return 130
+    except RuntimeError as error:
+        # Python 3.11 wraps whatever interrupts the making of a class, such as a dataclass.
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            return 130
+        raise
 
 
 def _run(arguments: list[str]) -> int:

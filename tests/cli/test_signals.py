@@ -69,8 +69,10 @@ def test_interrupted_while_starting(
     process = start(["ask", "why?"], env=environment, stdin=subprocess.DEVNULL)
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
-    assert wait(process, 10) in {130, -signal.SIGINT}
+    code = wait(process, 10)
     assert process.stderr
     error = process.stderr.read()
-    if delay > 0.05:  # earlier, it is Python itself that is starting
-        assert b"Traceback" not in error
+    if b"Traceback" in error:  # Python itself was still starting, on a busy machine for longer
+        assert b"/bot/" not in error
+    else:
+        assert code in {130, -signal.SIGINT}
