@@ -36,6 +36,9 @@ def error_boundary(work: Callable[[], int], arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return int(ExitCode.INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the boundary: whatever is left is a bug of ours
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            # Python 3.11 wraps what interrupts the making of a class, such as a dataclass.
+            return int(ExitCode.INTERRUPTED)
         return _report_bug(error, arguments)
 
 
