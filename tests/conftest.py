@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import platform
 import signal
@@ -28,12 +29,15 @@ from bot.demo.process import DemoProcess
 if TYPE_CHECKING:
     from pty_window import PtyWindow
 
-STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.spawn", "os.system"}
-"""Audit events of starting a process; multiprocessing has none, see `_only_if_slow`."""
+# Not an audit hook: it would be called for every import and attribute that CPython reports.
+STARTS = [(subprocess.Popen, "__init__"), (BaseProcess, "start")] + [
+    (os, name) for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system") if hasattr(os, name)
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the suite the same whoever starts it."""
+    _refuse_processes_and_sleep()
     # Hundreds of programs are started: without kept bytecode each would compile the package anew.
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -48,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )
-    settings.register_profile("quick", settings.get_profile("suite"), max_examples=20)
+    settings.register_profile("quick", settings.get_profile("suite"), max_examples=10, database=None)
     settings.load_profile("quick" if config.option.markexpr == "not slow" else "suite")
     # The SDK's headers name the processor, for which Python asks the program `uname` once in a process.
     platform.processor()
@@ -82,17 +86,25 @@ def _refuse(what: str) -> None:
         pytest.fail(f"{_fast[0]} is not marked `slow`, and {what}")
 
 
-sys.addaudithook(lambda event, _: _refuse(f"starts a process ({event})") if event in STARTS else None)
+def _refuse_processes_and_sleep() -> None:
+    """Let no test without the mark `slow` start a process or sleep."""
 
+    def before(owner: Any, name: str, what: str) -> None:
+        call = getattr(owner, name)
 
-@contextmanager
-def _only_if_slow(item: pytest.Item) -> Iterator[None]:
-    """Let a test without the mark `slow` neither start a process nor sleep."""
-    if item.get_closest_marker("slow"):
-        yield
-        return
+        @functools.wraps(call)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            _refuse(what)
+            return call(*args, **kwargs)
+
+        setattr(owner, name, checked)
+
+    for owner, name in STARTS:
+        before(owner, name, f"starts a process ({name})")
+    before(time, "sleep", "sleeps")
     sleep = asyncio.sleep
 
+    @functools.wraps(sleep)
     async def slept(delay: float, result: Any = None) -> Any:
         await sleep(delay)
         # One that is cancelled was only a limit.
@@ -100,18 +112,18 @@ def _only_if_slow(item: pytest.Item) -> Iterator[None]:
             _refuse(f"sleeps {delay} s")
         return result
 
-    def started(*_: object) -> None:
-        _refuse("starts a process of multiprocessing")
+    asyncio.sleep = slept
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asyncio, "sleep", slept)
-        patch.setattr(time, "sleep", lambda seconds: _refuse(f"sleeps {seconds} s"))
-        patch.setattr(BaseProcess, "start", started)
+
+@contextmanager
+def _only_if_slow(item: pytest.Item) -> Iterator[None]:
+    """Name the test as one that must neither start a process nor sleep, unless it is marked `slow`."""
+    if not item.get_closest_marker("slow"):
         _fast.append(item.name)
-        try:
-            yield
-        finally:
-            _fast.clear()
+    try:
+        yield
+    finally:
+        _fast.clear()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -150,6 +150,7 @@ def test_a_very_long_reply_is_bounded() -> None:
     assert [proposal.share for proposal in found.proposals] == pytest.approx([0.5, 0.5], abs=0.02)
 
 
+@pytest.mark.slow
 def test_what_is_not_compared_is_said() -> None:
     """Texts beyond the bound are cut, and the trace says so."""
     paragraph = f"```\n{PURR * 20}\n```\n\n"

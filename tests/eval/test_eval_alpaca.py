@@ -96,6 +96,7 @@ def test_half_of_the_official_orders_are_swapped(recorded: Path) -> None:
     assert sum(swapped(each.instruction) for each in questions(OfficialData(recorded))) == 406
 
 
+@pytest.mark.slow
 def test_a_part_of_the_set_is_not_comparable(recorded: Path, tmp_path: Path) -> None:
     """Fewer than 805 judged rows are scored, counted, and not called comparable."""
     rows = read_rows(judged(recorded, "claude-2"))
@@ -251,6 +252,7 @@ def test_a_judge_that_names_neither_is_no_score(small: Path) -> None:
     assert any("the judge is judge" in note for note in bench.score([neither.row])["notes"])
 
 
+@pytest.mark.slow
 def test_the_judge_prompt_is_needed_before_judging(recorded: Path) -> None:
     """Judging without the official prompt fails at once, with its address and place."""
     bench = open_benchmark("alpaca_eval", recorded)

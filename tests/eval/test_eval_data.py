@@ -139,6 +139,7 @@ def test_an_altered_file_is_refused_unless_accepted(tmp_path: Path) -> None:
     assert accepting.altered == [SOURCE.key]
 
 
+@pytest.mark.slow
 def test_a_fetched_file_is_checked_and_kept(tmp_path: Path, web: tuple[str, Path, list[str]]) -> None:
     """A file is fetched over HTTP once, is checked, and comes from the cache the next time."""
     pytest.importorskip("aiohttp")
@@ -150,6 +151,7 @@ def test_a_fetched_file_is_checked_and_kept(tmp_path: Path, web: tuple[str, Path
     assert asked == ["/thing.jsonl"]
 
 
+@pytest.mark.slow
 def test_a_fetched_file_that_is_altered_is_fetched_anew_and_refused(
     tmp_path: Path, web: tuple[str, Path, list[str]]
 ) -> None:
@@ -166,6 +168,7 @@ def test_a_fetched_file_that_is_altered_is_fetched_anew_and_refused(
     assert OfficialData(cache=tmp_path / "cache").content(source) == CONTENT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repository", ["file:///no/such/", "http://127.0.0.1:9/"])
 def test_what_cannot_be_fetched_says_what_to_do(tmp_path: Path, repository: str) -> None:
     """No network, or no file there, is an error that says where to put the file instead."""

@@ -121,6 +121,7 @@ def test_a_sweep_and_its_report(
     assert {file.suffix for file in pictures.iterdir()} == {".png", ".svg"}
 
 
+@pytest.mark.slow
 def test_charts_in_the_terminal() -> None:
     """Points and their front, and FLASK's skills, are drawn as text."""
     pytest.importorskip("plotext")

@@ -57,6 +57,7 @@ def test_bleu_of_all_orders_at_once_is_that_of_each(texts: tuple[str, str]) -> N
     assert found == {f"bleu_{order}": [pytest.approx(bleu(*texts, order))] for order in (3, 4, 5)}
 
 
+@pytest.mark.slow
 def test_a_copied_reply_is_found_and_chance_is_not() -> None:
     """Replies that copy the best proposal stand far above the null, unrelated ones within it."""
     for copies in (True, False):
@@ -65,6 +66,7 @@ def test_a_copied_reply_is_found_and_chance_is_not() -> None:
             assert above > 4 if copies else above < 4
 
 
+@pytest.mark.slow
 def test_the_null_is_repeatable_and_its_seed_matters() -> None:
     """The same seed gives the same null; another seed another one, and the same figure."""
     instances = made(10, copies=False)
@@ -74,6 +76,7 @@ def test_the_null_is_repeatable_and_its_seed_matters() -> None:
     assert first["measures"]["tfidf"]["mean"] == other["measures"]["tfidf"]["mean"]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_ranked_is_not_counted() -> None:
     """One proposal, equally good ones and equally near ones have no correlation, and are not n."""
     instances = [
@@ -89,6 +92,7 @@ def test_what_cannot_be_ranked_is_not_counted() -> None:
     assert analyse([], ["tfidf"])["measures"]["tfidf"]["mean"] is None
 
 
+@pytest.mark.slow
 def test_a_similarity_no_better_than_length_is_noted() -> None:
     """Where length alone goes with preference as well as the similarity does, a note says so."""
     instances = [Instance("x" * 9, ("x" * 9, "x" * 5, "x"), (3.0, 2.0, 1.0))] * 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 import pyte
 
@@ -14,6 +15,9 @@ class Emulator:
         self.screen = pyte.HistoryScreen(width, height, history=20000, ratio=0.5)
         self.fresh = set(self.screen.mode)
         self._stream = pyte.Stream(self.screen)
+        self._past: list[str] = []
+        self._past_of: tuple[int, object] = (width, None)
+        """The width and the first row that `_past` was read with."""
 
     def feed(self, text: str) -> None:
         # Emulators other than this one know that nothing is to be shown of these.
@@ -24,8 +28,14 @@ class Emulator:
 
     def rows(self) -> list[str]:
         """All rows, scrolled away or visible, without blanks at their ends and without empty rows below."""
-        past = ["".join(row[x].data for x in range(self.screen.columns)) for row in self.screen.history.top]
-        rows = [row.rstrip() for row in [*past, *self.screen.display]]
+        # Rows that have scrolled away never change, so each is read once: long sessions are looked at often.
+        top, columns = self.screen.history.top, self.screen.columns
+        read_with = (columns, top[0] if top else None)
+        if columns != self._past_of[0] or read_with[1] is not self._past_of[1]:
+            self._past, self._past_of = [], read_with
+        for row in islice(top, len(self._past), None):
+            self._past.append("".join(row[x].data for x in range(columns)).rstrip())
+        rows = [*self._past, *(row.rstrip() for row in self.screen.display)]
         while rows and not rows[-1]:
             rows.pop()
         return rows

@@ -76,6 +76,7 @@ def test_scripts_without_spaces_are_compared_by_character() -> None:
     assert bleu(one, "東京天気予報明日") < 0.1
 
 
+@pytest.mark.slow
 def test_tfidf_is_scikit_learns() -> None:
     """The cosines are those of scikit-learn's TfidfVectorizer with its default settings."""
     sklearn = pytest.importorskip("sklearn.feature_extraction.text")
