@@ -14,6 +14,7 @@ from typing import Any
 from bot.errors import Failure
 from bot.messages import Completion, Delta, Usage
 from bot.text.numbers import duration
+from bot.text.repetition import RepetitionDetector
 
 LONGEST_CALL = 1800.0
 """Seconds after which an answer that is still streaming is cut off: some models never stop."""
@@ -37,6 +38,7 @@ class CompletionBuilder:
         self._reasoning: list[str] = []
         self._first_token: float | None = None
         self._characters = 0
+        self._text_repetition, self._thinking_repetition = RepetitionDetector(), RepetitionDetector()
         self._top_logprobs: TopLogprobs = ()
         self.usage = Usage()
         self.finish_reason: str | None = None
@@ -71,11 +73,21 @@ class CompletionBuilder:
 
     def over_limit(self, max_tokens: int) -> str:
         """Return why the answer has to be cut off, "" while it is within its limits."""
+        if self.repetition:
+            return self.repetition
+        if self._thinking_repetition.end is not None:
+            return f"its thinking repeats itself from character {self._thinking_repetition.end:,} on"
         if self._characters > max_tokens * CHARACTERS_PER_TOKEN + SPARE_CHARACTERS:
             return f"{self._characters:,} characters came, more than {max_tokens:,} tokens can be"
         if self._clock() - self._started > self._longest:
             return f"it was not over after {duration(self._longest)}"
         return ""
+
+    @property
+    def repetition(self) -> str:
+        """Where the text began to repeat itself without end, "" when it does not."""
+        end = self._text_repetition.end
+        return "" if end is None else f"it repeats itself from character {end:,} on"
 
     @property
     def finished(self) -> bool:
@@ -88,8 +100,11 @@ class CompletionBuilder:
         return bool(self._text)
 
     def completion(self, truncated_by: Failure | None = None) -> Completion:
-        """Return the answer so far; `truncated_by` is what cut it off."""
-        text = "".join(self._text)
+        """Return the answer so far; `truncated_by` is what cut it off.
+
+        A text that repeats itself ends with the first of the repeated units.
+        """
+        text = "".join(self._text)[: self._text_repetition.end]
         reasoning = "".join(self._reasoning)
         if not reasoning:
             text, reasoning = split_thinking(text)
@@ -113,8 +128,10 @@ class CompletionBuilder:
         self._characters += len(text) + len(thinking)
         if text:
             self._text.append(text)
+            self._text_repetition.feed(text)
         if thinking:
             self._reasoning.append(thinking)
+            self._thinking_repetition.feed(thinking)
         return Delta(text, thinking)
 
 

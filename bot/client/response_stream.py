@@ -115,6 +115,8 @@ async def read_response(
     if failure is None and answer.finish_reason == "content_filter":
         message = "the service's filter ended the answer"
         failure = error_mapping.request_failure(request, FailureKind.CONTENT_FILTER, message)
+    if failure is None and answer.repetition:
+        failure = error_mapping.request_failure(request, FailureKind.ENDLESS, answer.repetition)
     if failure is None:
         yield answer.completion()
         await _drain(body)

@@ -151,8 +151,8 @@ DURING_ANSWER: Final[dict[str, Callable[[AnswerWriter, FaultRule], Awaitable[boo
 
 
 def _blocks(size: int) -> Iterator[str]:
-    line = "x" * 79 + "\n"
-    block = (line * (_BLOCK // len(line) + 1))[:_BLOCK]
+    # Numbered lines: an answer that repeats itself is another fault.
+    block = "".join(f"{number:04}{'x' * 75}\n" for number in range(_BLOCK // 80 + 1))[:_BLOCK]
     for start in range(0, size, _BLOCK):
         yield block[: size - start]
 

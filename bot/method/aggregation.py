@@ -34,6 +34,8 @@ CONTINUE_AFTER = frozenset(
     }
 )
 """Failures that break a reply off for reasons outside the reply: the rest can be asked for."""
+NEW_REPLY = "\n\n"
+"""Separates a reply from a streamed text that is none: one that repeats itself from its beginning on."""
 
 
 class Aggregation:
@@ -66,6 +68,8 @@ class Aggregation:
         for index, agent in enumerate(candidates):
             if self.call is not None:
                 yield Notice(f"{_ending(self.call)} {_name(agent)} writes the reply instead.")
+                if self._is_discarded(self.call):
+                    yield ReplyDelta(NEW_REPLY)
             slot = Slot(self._number, index, agent, "aggregator")
             yield AggregatorStarted(slot, len(self._references))
             async with aclosing(self._ask_for_reply(slot)) as events:
@@ -118,9 +122,21 @@ class Aggregation:
                         if rest := joiner.close():
                             self._reply += rest
                             yield ReplyDelta(rest)
+                        if finished.completion and finished.completion.truncation_kind is FailureKind.ENDLESS:
+                            self._reply = self._without_repetition(before, finished)
                         self.call = self._joined(self.call, finished) if before and self.call else finished
                     case _:
                         yield event
+
+    def _is_discarded(self, call: Call) -> bool:
+        """Return whether the text that the call streamed is not part of the reply."""
+        return call.failure is not None and call.failure.kind is FailureKind.ENDLESS and not self._reply
+
+    def _without_repetition(self, before: str, finished: Call) -> str:
+        """Return the reply up to where `finished` repeats itself; "" when too little of it is left."""
+        joiner = ContinuationJoiner(before)
+        text = "" if finished.failure or finished.completion is None else finished.completion.text
+        return before + joiner.feed(text) + joiner.close()
 
     def _joined(self, beginning: Call, rest: Call) -> Call:
         """Return the two calls that wrote the reply as one.
@@ -160,6 +176,7 @@ class Aggregation:
         return [
             Notice(_ending(failed)),
             Notice(f"No aggregator answered. The reply is the answer of {name}{alike}."),
+            *([ReplyDelta(NEW_REPLY)] if self._is_discarded(failed) else []),
             ReplyDelta(chosen.answer),
             CallFinished(self.call),
         ]

@@ -28,7 +28,8 @@ SECOND_BUDGET = 0.75
 """Share of the context length that is aimed at once the estimate has proved too low."""
 CHARACTERS_PER_TOKEN = 4
 USEFUL_CHARACTERS = 200
-"""A reference cut off before this much text is not worth showing to another model."""
+"""A reference cut off before this much text is not worth showing to another model; nor is a text of any
+model that repeats itself from before there on."""
 DELTA_INTERVAL = 0.05
 """Seconds: proposals are watched, not read, as they stream; 20 updates a second are enough."""
 MIN_TEMPERATURE = 1e-4
@@ -162,6 +163,9 @@ class ModelCall:
                 return self.cut_off(outcome.describe(), outcome.kind)
             return self._failed(outcome)
         cost = self._turn_context.models.cost(agent, outcome.usage)
+        if outcome.truncation_kind is FailureKind.ENDLESS and len(outcome.text.strip()) < USEFUL_CHARACTERS:
+            message = outcome.partial.removeprefix(f"{FailureKind.ENDLESS}: ")
+            return Call(self.slot, outcome, Failure(FailureKind.ENDLESS, message, agent.model), cost)
         if outcome.text.strip():
             return Call(self.slot, outcome, cost=cost)
         if outcome.finish_reason == "length":

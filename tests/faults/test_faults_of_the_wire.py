@@ -86,8 +86,8 @@ def endless(head: bytes, block: bytes = BLOCK, pause: float = 0.0) -> Serve:
     return answer
 
 
-def chunk(text: str | None, finish: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
+def chunk(text: str | None, finish: str | None = None, field: str = "content") -> bytes:
+    choice = {"index": 0, "delta": {field: text}, "finish_reason": finish}
     return b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
 
 
@@ -198,3 +198,39 @@ def test_a_list_of_models_is_not_fetched_from_elsewhere() -> None:
     said, asked = asyncio.run(run())
     assert isinstance(said, Failure)
     assert asked == 0
+
+
+def whole(text: str) -> bytes:
+    body = json.dumps({"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}).encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    return head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+LOOP = "Is there anything else? " * 200
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        (
+            endless(HEAD + chunk("It is 4. "), chunk("Is there anything else? ")),
+            "It is 4. Is there anything else?",
+        ),
+        (sends(HEAD + chunk(f"It is 4. {LOOP}"), b"data: [DONE]\n\n"), "It is 4. Is there anything else?"),
+        (sends(whole(f"It is 4. {LOOP}")), "It is 4. Is there anything else?"),
+    ],
+)
+def test_a_text_that_repeats_itself(answer: Serve, kept: str) -> None:
+    """Streamed without end or come as a whole, it is kept up to the first repetition and marked."""
+    last = ask(answer)[-1]
+    assert isinstance(last, Completion)
+    assert last.text.rstrip() == "It is 4. Is there anything else?"
+    assert last.truncation_kind is FailureKind.ENDLESS
+    assert last.partial.startswith("endless answer: it repeats itself from character 3")
+
+
+def test_thinking_that_repeats_itself() -> None:
+    """There is no answer, and the failure says why."""
+    last = failure(endless(HEAD, chunk("Wait. ", field="reasoning")))
+    assert last.kind is FailureKind.ENDLESS
+    assert last.message.startswith("its thinking repeats itself")

@@ -304,6 +304,46 @@ def test_a_reply_that_keeps_breaking_off_stays_partial() -> None:
     assert len(ask.to("judge")) == 2
 
 
+def looping(kept: str) -> Completion:
+    """The completion of an answer that was cut off because it repeats itself after `kept`."""
+    return Completion(kept, partial="endless answer: it repeats itself", truncation_kind=FailureKind.ENDLESS)
+
+
+LONG = "A useful beginning of an answer. " * 7
+
+
+def test_a_reference_that_repeats_itself() -> None:
+    """Its text up to the first repetition counts when it is long enough, and nothing of it otherwise."""
+    ask = FakeAsk({"a": looping(LONG), "b": looping("Too short.")})
+    _, result = turn(make_plan(layers("a", "b", "c")), ask)
+    a, b, c = result.rounds[0]
+    assert (a.answer, c.answer) == (LONG, "answer of c")
+    assert b.failure
+    assert (b.failure.kind, b.failure.message) == (FailureKind.ENDLESS, "it repeats itself")
+    assert (result.status, result.reply) == ("done", "answer of judge")
+
+
+def test_an_aggregator_that_repeats_itself() -> None:
+    """Its text up to the first repetition is the reply when it is long enough; else a fallback writes it."""
+    _, result = turn(make_plan(layers("a"), fallbacks=(Agent("second"),)), FakeAsk({"judge": looping(LONG)}))
+    assert (result.status, result.reply, result.model) == ("partial", LONG, "judge")
+    ask = FakeAsk({"judge": looping("no "), "second": looping("no, no "), "a": "the proposal"})
+    plan = make_plan(layers("a"), fallbacks=(Agent("second"), Agent("third")))
+    _, result = turn(plan, ask)
+    assert (result.status, result.reply, result.model) == ("done", "answer of third", "third")
+    assert "judge failed: endless answer: it repeats itself. second writes the reply" in result.notices[0]
+    _, result = turn(make_plan(layers("a")), ask)
+    assert (result.status, result.reply) == ("partial", "the proposal")
+
+
+def test_the_rest_of_a_reply_repeats_itself() -> None:
+    """The reply then ends before the repetition."""
+    broken = "The quick brown fox " * 20
+    ask = FakeAsk({"judge": [CutAfter(broken), looping("jumps over the lazy dog. " + LONG)]})
+    _, result = turn(make_plan(layers("a")), ask)
+    assert (result.status, result.reply) == ("partial", broken + "jumps over the lazy dog. " + LONG)
+
+
 def test_a_straggler_is_cut_off_at_the_deadline() -> None:
     """When the round's time is over, open calls are cut off, and a part that is long enough is used."""
     plan = make_plan(layers("a", "b", "c"), round_timeout=RoundTimeout(deadline=0.2))

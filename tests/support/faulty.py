@@ -174,7 +174,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("comments", {"kind": "comments"}),
     Fault("split", {"kind": "split", "size": 1}),
     Fault("huge", {"kind": "huge", "bytes": 50_000_000}, K.ENDLESS, "characters came", torn=True),
-    Fault("repeat", {"kind": "repeat"}, K.ENDLESS, "characters came", torn=True),
+    Fault("repeat", {"kind": "repeat"}, K.ENDLESS, "repeats itself"),
     Fault("cut-late", {"kind": "cut"}, K.CUT, late=True, torn=True),
     Fault("reset-late", {"kind": "cut", "reset": True}, K.CUT, late=True, torn=True),
     Fault("cut-late-once", {"kind": "cut", "times": 1}, late=True, torn=True),
