@@ -191,6 +191,7 @@ class TurnResult:
             _total([usage.prompt_tokens for usage in usages]),
             _total([usage.completion_tokens for usage in usages]),
             _total([usage.reasoning_tokens for usage in usages]),
+            _total([usage.cached_tokens for usage in usages]),
         )
 
     @property

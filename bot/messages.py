@@ -27,11 +27,16 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call as the service reported them; None where it did not say."""
+    """Tokens of one call as the service reported them; None where it did not say.
+
+    `cached_tokens` are those of the prompt tokens that the service had in its cache, `reasoning_tokens`
+    those of the completion tokens that were thinking.
+    """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
 
     @property
     def total_tokens(self) -> int | None:

@@ -16,6 +16,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -23,16 +24,17 @@ from bot.app.log import Log, LogOutput
 from bot.app.make_plan import make_plan
 from bot.app.resume import Resolve, conversation_to_resume, resumed_options
 from bot.app.session import Session
+from bot.client.model_list import ModelList
 from bot.client.retry import Retrier
 from bot.client.suggest import ModelSuggester
 from bot.demo.process import start_demo
-from bot.errors import StoreDamagedError, StoreError, UsageError
+from bot.errors import Failure, StoreDamagedError, StoreError, UsageError
 from bot.local.local_pool import LocalPool
 from bot.local.model_files import context_length
 from bot.messages import Agent, Ask, Endpoint, Usage
 from bot.method.mixture import Mixture
 from bot.settings import paths
-from bot.settings.catalogue import reasoning_fields
+from bot.settings.catalogue import Prices, reasoning_fields
 from bot.settings.endpoints import LOCAL, is_loopback_url
 from bot.store import Store
 from bot.store.database import move_damaged_file
@@ -45,12 +47,21 @@ if TYPE_CHECKING:
 
 
 class KnownModels:
-    """What the settings know of endpoints and models, in the form the mixture asks for it."""
+    """What the settings know of endpoints and models, in the form the mixture asks for it.
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str] = os.environ) -> None:
+    `listed` are the prices that services listed, by endpoint and model.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str] = os.environ,
+        listed: dict[tuple[str, str], Prices] | None = None,
+    ) -> None:
         self._settings, self._environ = settings, environ
         self._endpoints: dict[str, Endpoint] = {}
         self._learned: dict[tuple[str, str], int] = {}
+        self.listed = {} if listed is None else listed
 
     def endpoint(self, name: str) -> Endpoint:
         """Return the service of that name; KeyMissingError when its key is missing."""
@@ -85,7 +96,17 @@ class KnownModels:
         """Return US dollars, None when price or tokens are unknown; a local model is free."""
         if agent.endpoint == LOCAL:
             return 0.0
-        return self._settings.catalogue.cost(agent.model, usage, agent.endpoint)
+        known = self._settings.catalogue.prices(agent.model, agent.endpoint)
+        listed = self.listed.get((agent.endpoint, agent.model))
+        if listed is not None and known.cached_input is None:
+            known = listed if known.cost(usage) is None else replace(known, cached_input=listed.cached_input)
+        return known.cost(usage)
+
+    def learn_prices(self, endpoint: str, model_list: ModelList) -> None:
+        """Remember what a service's list says of prices, for models whose price is not configured."""
+        for model in model_list.models:
+            prices = Prices(model.input_price, model.output_price, model.cached_input_price)
+            self.listed[endpoint, model.id] = prices
 
 
 LOCK_SECONDS = 2.0
@@ -161,7 +182,7 @@ class App:
         Looks up every key now, so that a missing one is an error before the prompt is sent.
         """
         settings = self._resolve_with(changes) if changes else self.settings
-        models = KnownModels(settings) if changes else self.models
+        models = KnownModels(settings, listed=self.models.listed) if changes else self.models
         plan = make_plan(settings) if changes else self.plan
         for agent in plan.agents():
             self._warn_of_plain_http(models.endpoint(agent.endpoint))
@@ -206,7 +227,7 @@ class App:
 
     def _set_settings(self, settings: Settings) -> None:
         self.settings = settings
-        self.models = KnownModels(settings)
+        self.models = KnownModels(settings, listed=self.models.listed)
         self._plan = None
 
     async def _open(self, stack: AsyncExitStack) -> None:
@@ -229,10 +250,17 @@ class App:
             self._check_keys()
         self.pool = LocalPool(self.settings.processes(), lambda: self.settings.models_dir, self.say)
         asyncio.get_running_loop().call_later(self._start_after, self.pool.start)
-        self.ask = Retrier(ModelSuggester(self.pool.ask, self.pool.models), rate=settings.rate)
+        self.ask = Retrier(ModelSuggester(self.pool.ask, self._list_models), rate=settings.rate)
         stack.push_async_callback(self.pool.close)
         stack.callback(self.log.close)
         await self.pool.prepare(self.plan)
+
+    async def _list_models(self, endpoint: Endpoint) -> ModelList | Failure:
+        """Return the models of a service; what its list says of prices is used from then on."""
+        answer = await self.pool.models(endpoint)
+        if isinstance(answer, ModelList):
+            self.models.learn_prices(endpoint.name, answer)
+        return answer
 
     def _check_keys(self) -> None:
         """Raise KeyMissingError when a key is missing, before any worker is started."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from bot.client.usage import read_usage
 from bot.errors import Failure
 from bot.messages import Completion, Delta, Usage
 from bot.text.numbers import duration
@@ -46,8 +47,7 @@ class CompletionBuilder:
 
     def add_chunk(self, chunk: dict[str, object]) -> Delta | None:
         """Add one chunk (or one whole completion); return the text or thinking in it, if there is any."""
-        if isinstance(usage := chunk.get("usage"), dict):
-            self.usage = _usage(usage)
+        self.usage = read_usage(chunk, self.usage)
         choices = chunk.get("choices")
         if not (isinstance(choices, list) and choices and isinstance(choices[0], dict)):
             return None
@@ -133,19 +133,6 @@ class CompletionBuilder:
             self._reasoning.append(thinking)
             self._thinking_repetition.feed(thinking)
         return Delta(text, thinking)
-
-
-def _usage(usage: dict[str, object]) -> Usage:
-    def tokens(value: object) -> int | None:
-        return value if isinstance(value, int) and value >= 0 else None
-
-    details = usage.get("completion_tokens_details")
-    reasoning = (
-        details.get("reasoning_tokens") if isinstance(details, dict) else usage.get("reasoning_tokens")
-    )
-    return Usage(
-        tokens(usage.get("prompt_tokens")), tokens(usage.get("completion_tokens")), tokens(reasoning)
-    )
 
 
 class ThinkSplitter:

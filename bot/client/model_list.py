@@ -33,7 +33,8 @@ _LONGEST = 200
 class ListedModel:
     """One model as its service lists it; None and "" where the service does not say.
 
-    `context` in tokens, prices in US dollars per million tokens, `kind` such as "chat" or "image".
+    `context` in tokens, prices in US dollars per million tokens (`cached_input_price` for prompt tokens
+    that the service had in its cache), `kind` such as "chat" or "image".
     """
 
     id: str
@@ -41,6 +42,7 @@ class ListedModel:
     input_price: float | None = None
     output_price: float | None = None
     kind: str = ""
+    cached_input_price: float | None = None
 
     @property
     def chats(self) -> bool:
@@ -93,6 +95,7 @@ def _model(entry: object) -> ListedModel | None:
         _price(prices, "input", "prompt", "input_tokens"),
         _price(prices, "output", "completion", "output_tokens"),
         sanitise(kind, newlines=False)[:_LONGEST].casefold() if isinstance(kind, str) else "",
+        _price(prices, "cached_input", "input_cache_read", "cache_read_input_tokens"),
     )
 
 

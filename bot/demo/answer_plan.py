@@ -81,6 +81,7 @@ class AnswerPlan:
     finish: str | None = "stop"
     usage: bool = True
     usage_chunk: bool = False
+    cached_tokens: int | None = None
     endless: bool = False
     untimed: bool = False
     timestamped: bool = False
@@ -107,6 +108,9 @@ class AnswerPlan:
             "completion_tokens": completion_tokens,
             "total_tokens": self.prompt_tokens + completion_tokens,
         }
+        if self.cached_tokens is not None:
+            cached = min(self.cached_tokens, self.prompt_tokens)
+            usage["prompt_tokens_details"] = {"cached_tokens": cached}
         if self.reasoning_tokens:
             usage["completion_tokens_details"] = {"reasoning_tokens": self.reasoning_tokens}
         return usage
@@ -191,6 +195,7 @@ def plan_answer(
         finish=finish,
         usage=behaviour.usage and options.get("include_usage", True) is not False,
         usage_chunk=behaviour.usage_chunk,
+        cached_tokens=behaviour.cached_tokens,
         top_logprobs=behaviour.top_logprobs.get(chat.prompt) if body.get("logprobs") else None,
     )
 

@@ -89,6 +89,7 @@ _MODEL: Final[dict[str, ValueType]] = {
     "reasoning_field": one_of("reasoning", "reasoning_content", "think"),
     "usage": FLAG,
     "usage_chunk": FLAG,
+    "cached_tokens": COUNT,
     "headers": HEADERS,
     "facts": TABLE,
     "failures": TABLES,
@@ -103,7 +104,8 @@ class ModelBehaviour:
     `recorded` is {instruction: reply}, `top_logprobs` {instruction: {token: log probability}} of the
     reply's first token. A field in `reject_fields` is answered with a 400; `facts` are further fields
     of the model's entry in the models list, `headers` further headers of every answer. With
-    `usage_chunk`, usage comes in a chunk of its own.
+    `usage_chunk`, usage comes in a chunk of its own; `cached_tokens` of the prompt tokens are said to
+    come from a cache.
     """
 
     require_key: str | None = None
@@ -126,6 +128,7 @@ class ModelBehaviour:
     reasoning_field: str = "reasoning"
     usage: bool = True
     usage_chunk: bool = False
+    cached_tokens: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     failures: tuple[FaultRule, ...] = ()

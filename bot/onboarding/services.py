@@ -48,7 +48,10 @@ class Services:
 
     async def list_models_at(self, endpoint: Endpoint) -> ModelList | Failure:
         """Return the models of an endpoint whose key is known."""
-        return await self._pool.models(endpoint, min(LIST_TIMEOUT, self.settings.timeout))
+        answer = await self._pool.models(endpoint, min(LIST_TIMEOUT, self.settings.timeout))
+        if not isinstance(answer, Failure):
+            self._known.learn_prices(endpoint.name, answer)
+        return answer
 
     async def call(self, agent: Agent) -> Completion | Failure:
         """Ask a model for one token; a `Completion` means that it works."""

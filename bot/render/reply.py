@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bot.events import Call, Event, TurnResult
+    from bot.messages import Usage
 
 _HIGH_SURROGATES = ("\ud800", "\udbff")
 
@@ -143,7 +144,8 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
     round r + 1, `aggregator` the call that wrote the reply (None when none was asked), `attempts`
     are the aggregators that failed before it: `usage` and `cost` are the sums over all of them.
     Seconds count from the prompt, a call's from its request; costs are US dollars, None when
-    unknown; `tokens` are completion tokens as the service counts them.
+    unknown; `tokens` are completion tokens as the service counts them. `cached_tokens`, those of the
+    prompt tokens that came from a cache, are there where a service reported them.
     """
     usage, failed = result.usage, result.status == "failed"
     return {
@@ -158,6 +160,7 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,
             "total_tokens": usage.total_tokens,
+            **_cached(usage),
         },
         "cost": result.cost,
         "seconds": result.seconds,
@@ -166,6 +169,10 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
         "conversation_id": conversation_id,
         "turn": turn,
     }
+
+
+def _cached(usage: Usage) -> dict[str, int]:
+    return {} if usage.cached_tokens is None else {"cached_tokens": usage.cached_tokens}
 
 
 def _call(call: Call) -> dict[str, Any]:
@@ -178,6 +185,7 @@ def _call(call: Call) -> dict[str, Any]:
         "error": failure_text(call.failure) if call.failure else None,
         "tokens": done.usage.completion_tokens if done else None,
         "prompt_tokens": done.usage.prompt_tokens if done else None,
+        **(_cached(done.usage) if done else {}),
         "seconds": done.seconds if done else None,
         "first_token": done.first_token if done else None,
         "cost": call.cost,

@@ -36,6 +36,8 @@ def usage_json(usage: Usage) -> Json | None:
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
     }
+    if usage.cached_tokens is not None:
+        body["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
     if usage.reasoning_tokens is not None:
         body["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
     return body

@@ -29,6 +29,32 @@ _MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Prices:
+    """What a model's tokens cost at its service, in US dollars per million; None where not known.
+
+    `cached_input` is for prompt tokens that the service had in its cache.
+    """
+
+    input: float | None = None
+    output: float | None = None
+    cached_input: float | None = None
+
+    def cost(self, usage: Usage) -> float | None:
+        """Return a call's cost in US dollars, None when its price or its tokens are unknown.
+
+        Without a price of their own, cached tokens cost as much as the others.
+        """
+        if self.input is None or self.output is None:
+            return None
+        if usage.prompt_tokens is None or usage.completion_tokens is None:
+            return None
+        cached = min(usage.cached_tokens or 0, usage.prompt_tokens)
+        cached_input = self.input if self.cached_input is None else self.cached_input
+        price = (usage.prompt_tokens - cached) * self.input + cached * cached_input
+        return (price + usage.completion_tokens * self.output) / _MILLION
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFacts:
     """One model. None means not known; of `reasoning`, that the model does not think.
 
@@ -45,8 +71,10 @@ class ModelFacts:
     released: str | None = None
     note: str | None = None
     endpoint: str = "together"
+    cached_input_price: float | None = None
 
 
+_PRICES = frozenset({"input_price", "output_price", "cached_input_price"})
 _NAMES = tuple(field.name for field in fields(ModelFacts))
 
 
@@ -60,8 +88,11 @@ class Catalogue:
         self._own: dict[str, dict[str, Any]] = {}
         for model, section in (own or {}).items():
             given = _read(section)
-            if given.keys() & {"input_price", "output_price"}:
+            if given.keys() & _PRICES:
                 given.setdefault("endpoint", "")
+            if "input_price" in given:
+                # The shipped one belongs to the shipped price.
+                given.setdefault("cached_input_price", None)
             self._own[model] = given
         self._shipped: Section | None = None
 
@@ -83,15 +114,14 @@ class Catalogue:
 
         With an `endpoint`, prices of another service are not used.
         """
+        return self.prices(model, endpoint).cost(usage)
+
+    def prices(self, model: str, endpoint: str = "") -> Prices:
+        """Return a model's prices; with an `endpoint`, none of another service's."""
         facts = self.facts(model)
-        if facts is None or facts.input_price is None or facts.output_price is None:
-            return None
-        if endpoint and facts.endpoint and endpoint != facts.endpoint:
-            return None
-        if usage.prompt_tokens is None or usage.completion_tokens is None:
-            return None
-        price = usage.prompt_tokens * facts.input_price + usage.completion_tokens * facts.output_price
-        return price / _MILLION
+        if facts is None or (endpoint and facts.endpoint and endpoint != facts.endpoint):
+            return Prices()
+        return Prices(facts.input_price, facts.output_price, facts.cached_input_price)
 
     def _read_shipped(self) -> Section:
         if self._shipped is None:
@@ -147,6 +177,7 @@ def _read(section: Section) -> dict[str, Any]:
         "max_output": section.positive_int("max_output"),
         "input_price": section.price("input_price"),
         "output_price": section.price("output_price"),
+        "cached_input_price": section.price("cached_input_price"),
         "reasoning": section.choice("reasoning", _THINKING),
         "status": section.choice("status", _STATUS),
         "released": section.text("released"),

@@ -38,6 +38,7 @@ _KINDS: dict[str, dict[str, Kind]] = {
         "max_output": Kind.INT,
         "input_price": Kind.FLOAT,
         "output_price": Kind.FLOAT,
+        "cached_input_price": Kind.FLOAT,
     },
 }
 

@@ -43,7 +43,9 @@ def _call(call: StoredCall) -> Call:
         completion = Completion(
             text=call.text,
             reasoning=call.reasoning,
-            usage=Usage(call.prompt_tokens, call.completion_tokens, call.reasoning_tokens),
+            usage=Usage(
+                call.prompt_tokens, call.completion_tokens, call.reasoning_tokens, call.cached_tokens
+            ),
             finish_reason=call.finish_reason,
             first_token=call.first_token,
             seconds=call.seconds or 0.0,

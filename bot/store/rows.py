@@ -86,6 +86,7 @@ class Turn:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
     cost: float | None = None
     notices: tuple[str, ...] = ()
 
@@ -117,6 +118,7 @@ class StoredCall:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
     cost: float | None = None
     first_token: float | None = None
     seconds: float | None = None
@@ -244,6 +246,7 @@ def stored_call(turn: int, call: Call) -> StoredCall:
         prompt_tokens=completion.usage.prompt_tokens,
         completion_tokens=completion.usage.completion_tokens,
         reasoning_tokens=completion.usage.reasoning_tokens,
+        cached_tokens=completion.usage.cached_tokens,
         first_token=completion.first_token,
         seconds=completion.seconds,
         finish_reason=completion.finish_reason,

@@ -100,4 +100,10 @@ def rename_seat_to_slot(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE calls RENAME COLUMN seat TO slot")
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_tables, rename_seat_to_slot)
+def add_cached_tokens(connection: sqlite3.Connection) -> None:
+    """Version 3: how many of the prompt tokens the service had in its cache."""
+    connection.execute("ALTER TABLE turns ADD COLUMN cached_tokens INTEGER")
+    connection.execute("ALTER TABLE calls ADD COLUMN cached_tokens INTEGER")
+
+
+MIGRATIONS: tuple[Migration, ...] = (create_tables, rename_seat_to_slot, add_cached_tokens)

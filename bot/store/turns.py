@@ -30,11 +30,11 @@ _SAVE_CALL = """
     INSERT INTO calls (
         turn, round, slot, role, model, endpoint, status, error_kind, error_message, prompt_tokens,
         completion_tokens, reasoning_tokens, cost, first_token, seconds, finish_reason, retries,
-        partial, text, reasoning
+        partial, text, reasoning, cached_tokens
     ) VALUES (
         :turn, :round, :slot, :role, :model, :endpoint, :status, :error_kind, :error_message, :prompt_tokens,
         :completion_tokens, :reasoning_tokens, :cost, :first_token, :seconds, :finish_reason, :retries,
-        :partial, :text, :reasoning
+        :partial, :text, :reasoning, :cached_tokens
     )
     """
 
@@ -65,10 +65,11 @@ def insert(connection: sqlite3.Connection, turn: Turn) -> None:
         """
         INSERT INTO turns (
             conversation, number, created, status, model, seconds, first_token, prompt_tokens,
-            completion_tokens, reasoning_tokens, cost, error, notices, prompt, reply, reasoning
+            completion_tokens, reasoning_tokens, cached_tokens, cost, error, notices, prompt, reply, reasoning
         ) VALUES (
             :conversation, :number, :created, :status, :model, :seconds, :first_token, :prompt_tokens,
-            :completion_tokens, :reasoning_tokens, :cost, :error, :notices, :prompt, :reply, :reasoning
+            :completion_tokens, :reasoning_tokens, :cached_tokens, :cost, :error, :notices, :prompt, :reply,
+            :reasoning
         )
         """,
         sql_values(turn),
@@ -82,8 +83,8 @@ def finish(connection: sqlite3.Connection, turn: TurnId, result: TurnResult) -> 
         UPDATE turns SET
             status = :status, model = :model, seconds = :seconds, first_token = :first_token,
             prompt_tokens = :prompt_tokens, completion_tokens = :completion_tokens,
-            reasoning_tokens = :reasoning_tokens, cost = :cost, error = :error, notices = :notices,
-            reply = :reply, reasoning = :reasoning
+            reasoning_tokens = :reasoning_tokens, cached_tokens = :cached_tokens, cost = :cost,
+            error = :error, notices = :notices, reply = :reply, reasoning = :reasoning
         WHERE conversation = :conversation AND number = :number
         """,
         {
@@ -96,6 +97,7 @@ def finish(connection: sqlite3.Connection, turn: TurnId, result: TurnResult) -> 
             "prompt_tokens": sql_value(result.usage.prompt_tokens),
             "completion_tokens": sql_value(result.usage.completion_tokens),
             "reasoning_tokens": sql_value(result.usage.reasoning_tokens),
+            "cached_tokens": sql_value(result.usage.cached_tokens),
             "cost": sql_value(result.cost),
             "error": sql_value(str(result.failure)) if result.failure else None,
             "notices": sql_value(result.notices),
@@ -163,8 +165,8 @@ def list_calls(connection: sqlite3.Connection, conversation: str, number: int | 
         """
         SELECT turns.number AS turn, round, slot, role, calls.model, endpoint, calls.status, error_kind,
             error_message, text, calls.reasoning, calls.prompt_tokens, calls.completion_tokens,
-            calls.reasoning_tokens, calls.cost, calls.first_token, calls.seconds, finish_reason, retries,
-            partial
+            calls.reasoning_tokens, calls.cached_tokens, calls.cost, calls.first_token, calls.seconds,
+            finish_reason, retries, partial
         FROM turns JOIN calls ON calls.turn = turns.id
         WHERE turns.conversation = :conversation AND turns.number BETWEEN :first AND :last
         ORDER BY turns.number, round, slot

@@ -72,6 +72,7 @@ turns = st.builds(
     prompt_tokens=counts,
     completion_tokens=counts,
     reasoning_tokens=counts,
+    cached_tokens=counts,
     cost=amounts,
     notices=st.lists(texts, max_size=2).map(tuple),
 )
@@ -91,6 +92,7 @@ calls = st.builds(
     prompt_tokens=counts,
     completion_tokens=counts,
     reasoning_tokens=counts,
+    cached_tokens=counts,
     cost=amounts,
     first_token=amounts,
     seconds=amounts,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -460,6 +461,16 @@ def test_json_has_everything_on_one_line() -> None:
     assert (first["aggregator"]["text"], first["attempts"]) == ("déjà\nvu \ufffd", [])
     assert (second["reply"], second["status"]) == (None, "failed")
     assert second["error"] == "mm/MiniMax-M3: rate limited"
+
+
+def test_json_has_cached_tokens_where_a_service_reported_them() -> None:
+    """They stand in the call and in the sum, and are left out where no service said anything."""
+    turn = result()
+    done = Completion("hi", usage=Usage(5824, 14, None, 5000))
+    turn = replace(turn, calls=(*turn.calls[:-1], Call(AGGREGATOR, done)))
+    record = turn_json(turn, conversation_id=None, turn=None)
+    assert record["usage"]["cached_tokens"] == record["aggregator"]["cached_tokens"] == 5000
+    assert "cached_tokens" not in record["references"][0][0]
 
 
 def test_partial_json() -> None:

@@ -71,6 +71,26 @@ async def test_command_cost(service: Service, home: Path) -> None:
 
 
 @in_loop
+async def test_cost_of_cached_tokens(service: Service, home: Path) -> None:
+    """The share of cached prompt tokens stands where a service reported some, also when resumed."""
+    (home / "config.toml").write_text(
+        "[models.a]\ninput_price = 1000.0\noutput_price = 0\ncached_input_price = 0\n", encoding="utf-8"
+    )
+    service.says(a={"reply": "x", "cached_tokens": 10**6}, b={"reply": "y", "cached_tokens": 0})
+    async with chatting({"reference_models": ["a", "b"]}) as talk:
+        await talk.enter("why?")
+        shown = await talk.enter("/cost")
+        first, second, reply, total = shown.split("\n")[:4]
+        assert first.endswith("$0  100% of the prompt tokens cached")
+        assert "cached" not in second + reply
+        assert total.endswith("% of the prompt tokens cached")
+        found = (await talk.enter("/history")).split("\n")[1].split()[0]
+        await talk.enter("/new")
+        await talk.enter(f"/resume {found}")
+        assert (await talk.enter("/cost")).split("\n")[:4] == shown.split("\n")[:4]
+
+
+@in_loop
 async def test_cost_after_a_fallback(service: Service) -> None:
     """The aggregator that failed and the one that wrote the reply are told apart, also when resumed."""
     service.says(judge={"failures": [{"status": 404}]}, other={"reply": "after all"})

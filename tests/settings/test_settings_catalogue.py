@@ -27,10 +27,19 @@ def test_every_shipped_fact_reads(home: Home) -> None:
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
-        ("Qwen/Qwen3.7-Max", ModelFacts(1000000, 500000, 1.25, 3.75, None, None, "2026-05-21")),
+        (
+            "Qwen/Qwen3.7-Max",
+            ModelFacts(1000000, 500000, 1.25, 3.75, None, None, "2026-05-21", cached_input_price=0.13),
+        ),
         ("openai/gpt-oss-120b", ModelFacts(131072, 131072, 0.15, 0.6, "effort", None, "2025-08-05")),
-        ("zai-org/GLM-5.2", ModelFacts(262144, 164000, 1.4, 4.4, "toggle", None, "2026-06-16")),
-        ("MiniMaxAI/MiniMax-M3", ModelFacts(524288, 250000, 0.3, 1.2, "always", None, "2026-06-12")),
+        (
+            "zai-org/GLM-5.2",
+            ModelFacts(262144, 164000, 1.4, 4.4, "toggle", None, "2026-06-16", cached_input_price=0.26),
+        ),
+        (
+            "MiniMaxAI/MiniMax-M3",
+            ModelFacts(524288, 250000, 0.3, 1.2, "always", None, "2026-06-12", cached_input_price=0.06),
+        ),
         (
             "deepseek-ai/DeepSeek-R1",
             ModelFacts(163839, 163839, 3.0, 7.0, "always", "deprecated", "2025-01-20"),
@@ -105,3 +114,23 @@ def test_nothing_to_switch() -> None:
         assert reasoning_fields(ModelFacts(), wish) == {}
         assert reasoning_fields(None, wish) == {}
     assert reasoning_fields(ModelFacts(reasoning="toggle"), None) == {}
+
+
+def test_cached_prompt_tokens_have_a_price_of_their_own(home: Home) -> None:
+    """They cost `cached_input_price`; the input price where there is none, or the user's own price."""
+    home.config(
+        "[models.mine]\ninput_price = 2\noutput_price = 3\ncached_input_price = 0.5\n"
+        "[models.plain]\ninput_price = 2\noutput_price = 3\n"
+        '[models."MiniMaxAI/MiniMax-M3"]\ninput_price = 1\n'
+        '[models."MiniMaxAI/MiniMax-M2.7"]\ncached_input_price = 0.01\n'
+    )
+    cost = home.resolve().catalogue.cost
+    usage = Usage(1_000_000, 1_000_000, None, 600_000)
+    assert cost("mine", usage) == pytest.approx(0.4 * 2 + 0.6 * 0.5 + 3)
+    assert cost("mine", Usage(1_000_000, 1_000_000)) == pytest.approx(5)
+    assert cost("plain", usage) == pytest.approx(5)
+    assert cost("zai-org/GLM-5.2", usage) == pytest.approx(0.4 * 1.4 + 0.6 * 0.26 + 4.4)
+    assert cost("MiniMaxAI/MiniMax-M3", usage) == pytest.approx(1 + 1.2)
+    assert cost("MiniMaxAI/MiniMax-M2.7", usage) == pytest.approx(0.4 * 0.3 + 0.6 * 0.01 + 1.2)
+    # More cached tokens than there are cost no less than all of them.
+    assert cost("mine", Usage(1_000_000, 0, None, 10**9)) == pytest.approx(0.5)

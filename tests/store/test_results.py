@@ -23,7 +23,7 @@ from bot.render.reply import turn_json
 from bot.store import Store
 from bot.store.results import turn_result
 
-THOUGHTS = Completion("", "only thoughts", Usage(7, 30, 30), "length", 0.25, 1.5)
+THOUGHTS = Completion("", "only thoughts", Usage(7, 30, 30, 5), "length", 0.25, 1.5)
 OUT_OF_TOKENS = (
     "out of tokens while thinking: all 30 tokens went into thinking"
     " (raise --max_tokens or switch its thinking off)"

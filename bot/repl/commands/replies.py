@@ -16,6 +16,7 @@ from bot.text.sanitise import one_line, sanitise
 
 if TYPE_CHECKING:
     from bot.events import Call, TurnResult
+    from bot.messages import Usage
     from bot.repl.chat_context import ChatContext
 
 
@@ -48,9 +49,9 @@ async def _trace(chat: ChatContext, argument: str) -> None:  # noqa: ARG001 - ev
 async def _cost(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
     """Show the tokens and dollars of the last turn by model, and of this chat."""
     if (result := _find_result(chat)) is not None:
-        calls = result.calls
-        chat.say_list([(_asked(call, result), f"{_tokens(call):<16}  {money(call.cost)}") for call in calls])
-        chat.say(f"  this turn: {money(result.cost)}")
+        chat.say_list([(_asked(call, result), _usage_and_cost(call)) for call in result.calls])
+        cached = _cached(result.usage)
+        chat.say(f"  this turn: {money(result.cost)}{f', {cached}' if cached else ''}")
     spent = chat.spent
     known = money(spent.dollars if spent.dollars or not spent.unpriced else None)
     unknown = f" and {plural(spent.unpriced, 'turn')} of unknown cost" if spent.unpriced else ""
@@ -153,6 +154,18 @@ def _tokens(call: Call) -> str:
     if usage is None or usage.completion_tokens is None:
         return "tokens unknown" if call.failure is None else str(call.failure.kind)
     return f"{usage.prompt_tokens or 0:,} + {usage.completion_tokens:,}"
+
+
+def _usage_and_cost(call: Call) -> str:
+    cached = _cached(call.completion.usage) if call.completion else ""
+    return f"{_tokens(call):<16}  {money(call.cost)}" + (f"  {cached}" if cached else "")
+
+
+def _cached(usage: Usage) -> str:
+    """Return the share of the prompt tokens that were cached, "" where none is reported."""
+    if not usage.cached_tokens or not usage.prompt_tokens:
+        return ""
+    return f"{usage.cached_tokens / usage.prompt_tokens:.0%} of the prompt tokens cached"
 
 
 def _first_line(code: str) -> str:
