@@ -91,16 +91,23 @@ class Session:
             self._store.undo_turn(self.conversation.id)
         return prompt.content
 
-    async def turn(self, prompt: str, cancel_token: CancelToken | None = None) -> AsyncGenerator[Event, None]:
+    async def turn(
+        self, prompt: str, cancel_token: CancelToken | None = None, *, retry: bool = False
+    ) -> AsyncGenerator[Event, None]:
         """Answer one prompt; yields the mixture's events, and notices where the store fails.
 
         A reply that was cut off stays in the history: the user has read it, and may refer to it.
         A turn without a reply is kept in the store, but not in the history.
+
+        With `retry` the turn replaces the last one of the history, once it is done: until then, and
+        when it fails or is stopped, the conversation ends with that one.
         """
-        if not self.multi_turn:
+        if not (self.multi_turn or retry):
             self.clear()
+        kept = len(self.history) - (2 if retry else 0)
+        history = self.history[:kept]
         recorder = TurnRecorder(
-            self._store, self.conversation, prompt, self.mixture.plan.system, self._settings
+            self._store, self.conversation, prompt, self.mixture.plan.system, self._settings, retry=retry
         )
         recorder.begin()
         self.conversation = recorder.conversation
@@ -109,32 +116,36 @@ class Session:
         self.turns += 1
         result: TurnResult | None = None
         try:
-            async with aclosing(self.mixture.run(self.history, prompt, cancel_token)) as events:
+            async with aclosing(self.mixture.run(history, prompt, cancel_token)) as events:
                 async for event in events:
                     recorder.record(event)
                     if isinstance(event, TurnFinished):
                         result = event.result
                         # Before the event is passed on: its reader may ask the next prompt at once.
-                        self._add_to_history(prompt, result.reply)
+                        if result.status == "done" or not retry:
+                            self._set_history(history, prompt, result.reply)
                         self.conversation = recorder.conversation
                     for notice in recorder.pop_notices():
                         yield notice
                     yield event
         finally:
             if result is None:
-                self._add_to_history(prompt, recorder.interrupt(self.mixture.plan.aggregator.model))
+                reply = recorder.interrupt(self.mixture.plan.aggregator.model)
+                if not retry:
+                    self._set_history(history, prompt, reply)
                 self.conversation = recorder.conversation
 
-    def _add_to_history(self, prompt: str, reply: str) -> None:
+    def _set_history(self, before: list[Message], prompt: str, reply: str) -> None:
         if reply:
-            self.history += [Message("user", prompt), Message("assistant", reply)]
+            self.history = [*before, Message("user", prompt), Message("assistant", reply)]
 
 
 class TurnRecorder:
     """Writes one turn into the store, as far as the store allows.
 
     What fails is written once more at the end of the turn, when another program's lock may be
-    gone. `conversation` is the stored one, None while there is none.
+    gone. `conversation` is the stored one, None while there is none. A `retry` is stored as an
+    undone turn until it is done; then the turn that it replaces is the undone one.
     """
 
     def __init__(
@@ -144,8 +155,11 @@ class TurnRecorder:
         prompt: str,
         system: str | None,
         settings: Mapping[str, object],
+        *,
+        retry: bool = False,
     ) -> None:
         self.conversation = conversation
+        self._retry = retry
         self._store = store
         self._prompt, self._system, self._settings = prompt, system, settings
         self._turn_id: TurnId | None = None
@@ -193,14 +207,15 @@ class TurnRecorder:
         """Complete the turn in the store, with those of its calls that are not there yet."""
         with self._reporting():
             if self._store is not None:
-                self._store.finish_turn(self._turn_id or self._begin(self._store), result)
+                turn_id = self._turn_id or self._begin(self._store)
+                self._store.finish_turn(turn_id, result, retry=self._retry)
                 if self._failed:
                     self._notices.append(Notice("This turn is saved after all."))
 
     def _begin(self, store: Store) -> TurnId:
         if self.conversation is None:
             self.conversation = store.create_conversation(self._settings, self._system, self._prompt)
-        self._turn_id = store.begin_turn(self.conversation.id, self._prompt)
+        self._turn_id = store.begin_turn(self.conversation.id, self._prompt, retry=self._retry)
         return self._turn_id
 
     @contextmanager

@@ -66,17 +66,19 @@ async def show(
     *,
     log_sink: LogSink | None = None,
     follow: Callable[[Event], None] | None = None,
+    retry: bool = False,
 ) -> TurnResult:
     """Run the turn and show it; returns its result.
 
-    `log_sink` writes above what the view redraws. `follow` is called with every event.
+    `log_sink` writes above what the view redraws. `follow` is called with every event. A `retry`
+    replaces the session's last turn, once it is done.
     """
     result: TurnResult | None = None
     if log_sink is not None:
         log_sink.view = view
     ticking = asyncio.create_task(_tick(view, log))
     try:
-        async with aclosing(session.turn(prompt, cancel_token)) as events:
+        async with aclosing(session.turn(prompt, cancel_token, retry=retry)) as events:
             async for event in events:
                 if follow is not None:
                     follow(event)

@@ -40,7 +40,7 @@ def _ending(turn: Turn) -> str:
         case "failed":
             return "failed" + (f": {turn.error}" if turn.error else "")
         case "undone":
-            return "taken back: not part of the conversation any more"
+            return "not part of the conversation: undone, or a retry in its place"
         case "interrupted":
             return "interrupted: the program ended before the reply was there"
 

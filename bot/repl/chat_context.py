@@ -105,15 +105,18 @@ class ChatContext:
         self.app.change(changes)
         self.session.change_mixture(self.app.mixture(), self.settings)
 
-    async def ask(self, prompt: str, *, aggregator: str | None = None) -> None:
-        """Ask a prompt with the attached files, and show the reply; `aggregator` is for this reply only."""
+    async def ask(self, prompt: str, *, aggregator: str | None = None, retry: bool = False) -> None:
+        """Ask a prompt with the attached files, and show the reply; `aggregator` is for this reply only.
+
+        A `retry` replaces the last turn, once it is done.
+        """
         text = attach(prompt, self.files)
         self.files.clear()
         usual = self.session.mixture
         if aggregator is not None:
             self.session.mixture = self.app.mixture({"aggregator": aggregator})
         try:
-            await self._run_turn(text)
+            await self._run_turn(text, retry=retry)
         finally:
             if aggregator is not None:
                 self.session.mixture = usual
@@ -159,8 +162,9 @@ class ChatContext:
         self.result = None
         self.prompt = last.prompt if last is not None and not last.reply else ""
 
-    async def _run_turn(self, prompt: str) -> None:
-        self.prompt, self.result = prompt, None
+    async def _run_turn(self, prompt: str, *, retry: bool) -> None:
+        if not retry:
+            self.prompt, self.result = prompt, None
         cancel_token = CancelToken()
         view = view_for(self.settings, self.streams, self.session, keep=True)
         if self.expanded:
@@ -169,7 +173,7 @@ class ChatContext:
             self.say("")
         keyboard = TurnKeyboard(self.terminal, cancel_token, view)
         with handle_signals(keyboard.interrupt, ("SIGINT",)), keyboard.listening():
-            self.result = await show(
+            result = await show(
                 self.session,
                 prompt,
                 view,
@@ -177,9 +181,14 @@ class ChatContext:
                 cancel_token,
                 log_sink=self.log_sink,
                 follow=keyboard.handle_event,
+                retry=retry,
             )
-        self.spent.add(self.result)
-        if self.result.failure is not None and self.result.failure.kind is FailureKind.KEY_REFUSED:
+        self.spent.add(result)
+        if retry and result.status != "done":
+            self.say("  The earlier reply stays in the conversation.")
+        else:
+            self.prompt, self.result = prompt, result
+        if result.failure is not None and result.failure.kind is FailureKind.KEY_REFUSED:
             self.say(
                 "  `moa-bot config show` says where the key comes from; `moa-bot keys set` sets another."
             )

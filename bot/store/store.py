@@ -88,10 +88,13 @@ class Store:
         with self._database.writing() as connection:
             return conversations.insert(connection, Conversation("", title, moment, moment, settings, system))
 
-    def begin_turn(self, conversation_id: str, prompt: str) -> TurnId:
-        """Write the prompt as the conversation's next turn, before any model is asked."""
+    def begin_turn(self, conversation_id: str, prompt: str, *, retry: bool = False) -> TurnId:
+        """Write the prompt as the conversation's next turn, before any model is asked.
+
+        A `retry` of the last turn counts as undone until it is finished with status "done".
+        """
         with self._database.writing() as connection:
-            return turns.begin(connection, conversation_id, prompt)
+            return turns.begin(connection, conversation_id, prompt, "undone" if retry else "open")
 
     def save_calls(self, turn: TurnId, *calls: Call) -> None:
         """Write finished calls; one whose slot has a call already replaces it."""
@@ -99,10 +102,17 @@ class Store:
             rows = [stored_call(turn.number, call) for call in calls]
             turns.insert_calls(connection, turn.conversation, rows, replace=True)
 
-    def finish_turn(self, turn: TurnId, result: TurnResult) -> None:
-        """Complete a turn, and write the calls in `result` that `save_calls` was not given."""
+    def finish_turn(self, turn: TurnId, result: TurnResult, *, retry: bool = False) -> None:
+        """Complete a turn, and write the calls in `result` that `save_calls` was not given.
+
+        A `retry` that is done replaces the last turn that has a reply, which becomes undone; one that
+        is not stays undone itself.
+        """
+        replaces = retry and result.status == "done"
         with self._database.writing() as connection:
-            turns.finish(connection, turn, result)
+            if replaces:
+                turns.mark_undone(connection, turn.conversation)
+            turns.finish(connection, turn, result, "undone" if retry and not replaces else result.status)
 
     def undo_turn(self, conversation_id: str) -> None:
         """Mark the last turn that has a reply as undone: it is kept, and left out of `messages`."""

@@ -39,8 +39,8 @@ _SAVE_CALL = """
     """
 
 
-def begin(connection: sqlite3.Connection, conversation: str, prompt: str) -> TurnId:
-    """Insert an open turn under the next number."""
+def begin(connection: sqlite3.Connection, conversation: str, prompt: str, status: str) -> TurnId:
+    """Insert a turn that has no reply yet under the next number."""
     time = format_time(now())
     changed = connection.execute(
         "UPDATE conversations SET updated = ? WHERE id = ?", (time, conversation)
@@ -52,9 +52,9 @@ def begin(connection: sqlite3.Connection, conversation: str, prompt: str) -> Tur
     connection.execute(
         """
         INSERT INTO turns (conversation, number, created, status, model, notices, prompt, reply, reasoning)
-        VALUES (?, ?, ?, 'open', '', '[]', ?, '', '')
+        VALUES (?, ?, ?, ?, '', '[]', ?, '', '')
         """,
-        (conversation, number, time, storable(prompt)),
+        (conversation, number, time, status, storable(prompt)),
     )
     return TurnId(conversation, number)
 
@@ -76,7 +76,7 @@ def insert(connection: sqlite3.Connection, turn: Turn) -> None:
     )
 
 
-def finish(connection: sqlite3.Connection, turn: TurnId, result: TurnResult) -> None:
+def finish(connection: sqlite3.Connection, turn: TurnId, result: TurnResult, status: str) -> None:
     """Complete a turn, and insert those of its calls that are not there yet."""
     changed = connection.execute(
         """
@@ -90,7 +90,7 @@ def finish(connection: sqlite3.Connection, turn: TurnId, result: TurnResult) -> 
         {
             "conversation": turn.conversation,
             "number": turn.number,
-            "status": result.status,
+            "status": status,
             "model": sql_value(result.model),
             "seconds": sql_value(result.seconds),
             "first_token": sql_value(result.first_token),

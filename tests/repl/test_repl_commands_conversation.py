@@ -31,7 +31,8 @@ async def test_command_help(service: Service) -> None:
             "  /retry [AGGREGATOR]\n"
             "    Ask the last prompt again, this time with AGGREGATOR if you name one.\n"
             "\n"
-            "    The earlier reply is removed from the conversation."
+            "    The new reply replaces the earlier one, unless it fails or is stopped: then the earlier\n"
+            "    one stays."
         )
         assert await talk.enter("/? /exit") == "  /exit, /quit, /bye\n    Leave the chat, as Ctrl-D does."
 
@@ -90,6 +91,31 @@ async def test_command_retry(service: Service) -> None:
         messages = [(m["role"], m["content"]) for m in service.bodies()[-1]["messages"]]
         assert messages[-3:] == [("user", "why?"), ("assistant", "another reply"), ("user", "and then?")]
         assert [m for m in messages if m[0] == "user"] == [("user", "why?"), ("user", "and then?")]
+
+
+@in_loop
+async def test_retry_that_fails(service: Service) -> None:
+    """The earlier reply stays the last one, for the commands and the next prompt, also when resumed."""
+    async with chatting() as talk:
+        await talk.enter("one")
+        await talk.enter("two")
+        service.says(a={"failures": [{"status": 400}]}, b={"failures": [{"status": 400}]})
+        shown = await talk.enter("/retry")
+        assert "✗" in shown
+        assert shown.endswith("  The earlier reply stays in the conversation.")
+        assert "from a" in await talk.enter("/refs")
+        assert "There is no option" not in await talk.enter("/retry nonesuch:model")
+        found = await identifier(talk)
+        await talk.enter("/new")
+        await talk.enter(f"/resume {found}")
+        service.says(judge={"reply": "another reply"})
+        await talk.enter("/retry")
+        await talk.enter("three")
+        asked = [m["content"] for m in service.bodies()[-1]["messages"][1:]]
+        assert asked == ["one", "the reply", "two", "another reply", "three"]
+        await talk.enter("/undo")
+        await talk.keys("\x15/undo\r")
+        await talk.until(lambda: talk.screen.here == ">>> two", "the prompt in the line")
 
 
 @in_loop

@@ -61,12 +61,9 @@ async def _clear(chat: ChatContext, argument: str) -> None:
 async def _retry(chat: ChatContext, argument: str) -> None:
     """Ask the last prompt again, this time with AGGREGATOR if you name one.
 
-    The earlier reply is removed from the conversation.
+    The new reply replaces the earlier one, unless it fails or is stopped: then the earlier one stays.
     """
-    prompt = chat.last_prompt()
-    if chat.answered:
-        chat.session.undo_turn()
-    await chat.ask(prompt, aggregator=argument or None)
+    await chat.ask(chat.last_prompt(), aggregator=argument or None, retry=chat.answered)
 
 
 @command("undo")
