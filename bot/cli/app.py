@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import takewhile
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +17,7 @@ from bot.cli.boundary import chat_or_pipe, error_boundary
 from bot.cli.options import SPELLINGS, Given, HelpSections, with_options
 from bot.errors import ExitCode, UsageError
 from bot.text.nearest import nearest_name
+from bot.text.sanitise import one_line
 
 COMMANDS = {
     "ask": "Ask one question; what is piped in or attached goes along with it.",
@@ -32,6 +36,9 @@ COMMANDS = {
 """What each command does, for the help page; its Typer app is `typer_app` in the module `bot.cli.NAME`."""
 
 
+_LONGEST_QUESTION = 60  # characters of it in an error message
+
+
 class LazyGroup(HelpSections, TyperGroup):
     """Imports a command's module when the command is called: the others cost no time at the start."""
 
@@ -42,6 +49,9 @@ class LazyGroup(HelpSections, TyperGroup):
         wait for that; so the command's name is taken from the parser before.
         """
         _, rest, _ = self.make_parser(ctx).parse_args(list(args))
+        if rest[:1] == ["help"]:
+            # `help COMMAND` is `COMMAND --help`.
+            return super().parse_args(ctx, [*rest[1:], "--help"])
         if rest[:1] == ["ask"] and not ctx.resilient_parsing:
             from bot.workers.forkserver import start_forkserver  # noqa: PLC0415 - imports multiprocessing, for `ask` only
 
@@ -65,13 +75,24 @@ class LazyGroup(HelpSections, TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command; one that does not exist is an error that says what was probably meant."""
-        word = args[0]
-        if word not in COMMANDS and not word.startswith("-"):
-            if " " in word.strip():
-                raise UsageError(f'To ask that: moa-bot ask "{word if len(word) < 60 else word[:57] + "…"}"')  # noqa: PLR2004 - a line's room
-            near = nearest_name(word, COMMANDS)
-            ctx.fail(f"No such command '{word}'." + (f" Did you mean '{near}'?" if near else ""))
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise _no_such_command(args)
         return super().resolve_command(ctx, args)
+
+
+def _no_such_command(args: list[str]) -> UsageError:
+    """Return the error for words that begin with no command: a mistyped one, or a question to be asked."""
+    near = nearest_name(args[0], COMMANDS)
+    words = one_line(" ".join(takewhile(lambda word: not word.startswith("-"), args)))
+    if " " not in words:
+        words += " …"
+    elif len(words) >= _LONGEST_QUESTION:
+        words = words[: _LONGEST_QUESTION - 3] + "…"
+    quoted = shlex.quote(words) if re.search(r'["$`!\\]', words) else f'"{words}"'
+    return UsageError(
+        f"There is no command {one_line(args[0])!r}." + (f" Did you mean {near!r}?" if near else ""),
+        hint=f"To ask that: moa-bot ask {quoted}\nThe commands: moa-bot help",
+    )
 
 
 typer_app = typer.Typer(
@@ -82,7 +103,8 @@ typer_app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Chat with a Mixture of Agents: several models answer, one writes the reply from all of them.",
-    epilog="Without a command: a prompt to chat at, or, with input piped in, an answer to each line.",
+    epilog="Without a command: a prompt to chat at, or, with input piped in, an answer to each line. "
+    "`moa-bot help COMMAND` describes a command.",
 )
 
 

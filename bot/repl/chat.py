@@ -97,16 +97,18 @@ async def _run_until_signal(chat: ChatContext, editor: LineEditor) -> ExitCode:
 
 async def _run_loop(chat: ChatContext, editor: LineEditor) -> None:
     while (text := await editor.read(chat.take_draft())) is not None:
+        prompt = text[1:] if text.startswith("//") else text
         try:
             if is_command(text):
                 await run_command(chat, text)
             else:
-                await chat.ask(text[1:] if text.startswith("//") else text)
+                await chat.ask(prompt)
         except Quit:
             return
         except MoaError as error:
             chat.say_error(error)
-            chat.draft = "" if is_command(text) else text
+            if not is_command(text):
+                chat.draft_prompt(prompt)
 
 
 def _greeting(chat: ChatContext) -> str:

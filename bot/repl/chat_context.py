@@ -15,7 +15,7 @@ from bot.app.signals import handle_signals
 from bot.app.turn import show, view_for
 from bot.errors import FailureKind, MoaError, UsageError
 from bot.method.mixture import CancelToken
-from bot.repl.command_syntax import is_command
+from bot.repl.command_syntax import quote_prompt
 from bot.repl.layout import two_columns, wrap_text
 from bot.repl.turn_keyboard import TurnKeyboard
 
@@ -123,7 +123,7 @@ class ChatContext:
 
     def draft_prompt(self, prompt: str) -> None:
         """Put a prompt into the next line, where the user can change it."""
-        self.draft = "/" + prompt if is_command(prompt) or prompt.startswith("//") else prompt
+        self.draft = quote_prompt(prompt)
 
     def take_draft(self) -> str:
         """Return the draft, and forget it."""

@@ -11,6 +11,25 @@ from bot.errors import UsageError
 _COMMAND = re.compile(r"/[^\s/*]*(?:\s|\Z)")
 
 
+BARE_COMMANDS = {
+    **dict.fromkeys(("exit", "quit", "exit()", "quit()", ":q", ":q!", ":wq", ":x"), "/exit"),
+    **dict.fromkeys(("help", "help()", "?"), "/help"),
+}
+"""What other programs call their commands: typed alone, each is a command here too."""
+
+
+def bare_command(line: str) -> str | None:
+    """Return the command that a line without a slash stands for, None for all other lines."""
+    return BARE_COMMANDS.get(line.strip().lower())
+
+
+def quote_prompt(prompt: str) -> str:
+    """Return the line that, typed at the prompt, asks this prompt: what looks like a command is quoted."""
+    if bare_command(prompt):
+        return f'"""{prompt}"""'
+    return "/" + prompt if is_command(prompt) or prompt.startswith("//") else prompt
+
+
 def is_command(line: str) -> bool:
     """Tell whether a line is a command: it begins with a slash and a word, not with a path or a comment."""
     return _COMMAND.match(line) is not None

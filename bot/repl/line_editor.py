@@ -19,6 +19,7 @@ from prompt_toolkit.output import Output
 from prompt_toolkit.output.plain_text import PlainTextOutput
 from prompt_toolkit.styles import Style
 
+from bot.repl.command_syntax import bare_command
 from bot.repl.key_bindings import key_bindings, strip_quotes
 from bot.settings import paths
 from bot.text.sanitise import mend
@@ -86,7 +87,7 @@ class LineEditor:
         return self._session.output
 
     async def read(self, draft: str = "") -> str | None:
-        """Return the next prompt that is not blank, None at the end of input.
+        """Return the next prompt or command that is not blank, None at the end of input.
 
         `draft` is in the line to begin with.
         """
@@ -102,7 +103,8 @@ class LineEditor:
                 draft = ""
                 continue
             # Bytes that are not UTF-8 come as lone surrogates, which cannot be written anywhere.
-            text = strip_quotes(mend(text))
+            text = mend(text)
+            text = bare_command(text) or strip_quotes(text)
             if text.strip():
                 return text
             draft = ""

@@ -97,9 +97,9 @@ def spoil(session: Session, ask: FakeAsk, how: str) -> None:
     async def turn() -> None:
         async with aclosing(session.turn("p2", token, retry=True)) as events:
             async for event in events:
-                if how == "stopped at once":
-                    token.stop()
-                elif isinstance(event, ReplyDelta) and how == "stopped in the reply":
+                if how == "stopped at once" or (
+                    isinstance(event, ReplyDelta) and how == "stopped in the reply"
+                ):
                     token.stop()
                 elif isinstance(event, ReplyDelta) and how == "closed":
                     return

@@ -242,7 +242,11 @@ def test_a_refused_key(bot: Bot) -> None:
         (["ask", "hi", "--preset", "defualt"], "default"),
         (["ask", "hi", "--no-such-option"], "No such option"),
         (["what is this?"], 'moa-bot ask "what is this?"'),
-        (["aks"], "No such command"),
+        (["aks"], "There is no command 'aks'. Did you mean 'ask'?"),
+        (["hello"], 'To ask that: moa-bot ask "hello …"'),
+        (["hello", "to", "you", "--rounds", "2"], 'To ask that: moa-bot ask "hello to you"'),
+        (["what", "is", "$HOME?"], "To ask that: moa-bot ask 'what is $HOME?'"),
+        (["help", "nothing"], "There is no command 'nothing'."),
         (["ask", "hi", "-c", "--resume", "abc"], "--resume"),
         (["ask", "hi", "--no_save", "--continue"], "--no_save"),
     ],
@@ -253,6 +257,22 @@ def test_wrong_usage(bot: Bot, arguments: list[str], said: str) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [[], ["ask"], ["history"], ["history", "list"]])
+def test_help_as_a_command(bot: Bot, command: list[str]) -> None:
+    """`help COMMAND` is `COMMAND --help`, also with options before it."""
+    page = bot(*command, "--help").stdout
+    assert page.startswith("Usage: moa-bot")
+    assert bot("help", *command).stdout == page
+    assert bot("--rounds", "2", "help", *command).stdout == page
+
+
+def test_words_that_are_prompts_in_a_pipe(bot: Bot, service: DemoProcess) -> None:
+    """What is a command at the prompt is a prompt like others where it is piped in."""
+    assert bot(input="help\nexit\n").stdout == "the reply\nthe reply\n"
+    asked = [r["body"]["messages"][-1]["content"] for r in service.requests() if r["body"]["model"] == "a"]
+    assert asked == ["help", "exit"]
 
 
 def test_continue_and_resume(bot: Bot, service: DemoProcess) -> None:

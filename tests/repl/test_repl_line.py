@@ -14,7 +14,9 @@ from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
 from bot import __version__
+from bot.repl.command_syntax import bare_command, is_command, quote_prompt
 from bot.repl.completion import CommandCompleter
+from bot.repl.key_bindings import strip_quotes
 
 PASTE, PASTED = "\x1b[200~", "\x1b[201~"
 CTRL_C, CTRL_D, CTRL_J, CTRL_R, CTRL_U = "\x03", "\x04", "\x0a", "\x12", "\x15"
@@ -72,6 +74,10 @@ TYPED: list[tuple[str | bytes, str]] = [
     ("\r  \rone\r", "one"),
     ("caf\u00e9 \u4f60\u597d\r", "caf\u00e9 \u4f60\u597d"),
     (b"caf\xe9\r", "caf\ufffd"),
+    ('"""help"""\r', "help"),
+    ("help me\r", "help me"),
+    ("how do I exit?\r", "how do I exit?"),
+    ("//?\r", "/?"),
 ]
 
 
@@ -87,6 +93,38 @@ async def test_what_is_asked(service: Service) -> None:
 
 def _asked(talk: Chat, service: Service, prompt: str) -> bool:
     return talk.idle and service.prompts() == [prompt]
+
+
+@in_loop
+async def test_help_without_a_slash(service: Service) -> None:
+    """What other programs call it shows the help, alone on a line, in any case; nothing is asked."""
+    async with chatting() as talk:
+        for line in ("help", "  HELP ", "?", "Help()", f"help{CTRL_J}"):
+            assert "/retry" in await talk.enter(line)
+        assert service.prompts() == []
+
+
+@pytest.mark.parametrize("line", ["exit", " Quit ", ":q", ":Q!", ":wq", "exit()", "QUIT"])
+def test_leaving_without_a_slash(service: Service, line: str) -> None:
+    """What other programs call it leaves the chat; nothing is asked."""
+
+    async def leave() -> None:
+        async with chatting() as talk:
+            talk.type(f"{line}\r")
+            assert await talk.end() == 0
+        assert service.prompts() == []
+
+    in_loop(leave)()
+
+
+@pytest.mark.parametrize("prompt", ["help", "/help", "//x", "EXIT", "/usr/bin is full", "two\nlines", "?"])
+def test_a_quoted_prompt_is_the_prompt(prompt: str) -> None:
+    """A prompt put back into the line is asked as it was, also where it looks like a command."""
+    line = quote_prompt(prompt)
+    assert bare_command(line) is None
+    line = strip_quotes(line)
+    assert not is_command(line)
+    assert (line[1:] if line.startswith("//") else line) == prompt
 
 
 @in_loop
