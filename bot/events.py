@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from bot.errors import Failure
+from bot.errors import Failure, FailureKind
 from bot.messages import Agent, Completion, Usage
 
 TurnStatus = Literal["done", "partial", "failed"]
@@ -54,6 +54,15 @@ class Call:
     def answer(self) -> str:
         """The answer's text, "" when the call failed."""
         return self.completion.text if self.completion and not self.failure else ""
+
+    @property
+    def cut(self) -> FailureKind | None:
+        """CANCELLED or TOO_SLOW when the user or the round did not wait for its end, else None."""
+        if self.failure:
+            kind: FailureKind | None = self.failure.kind
+        else:
+            kind = self.completion.truncation_kind if self.completion else None
+        return kind if kind in {FailureKind.CANCELLED, FailureKind.TOO_SLOW} else None
 
 
 @dataclass(frozen=True, slots=True)

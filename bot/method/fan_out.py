@@ -61,10 +61,10 @@ async def fan_out(
                 async with asyncio.timeout_at(None if limit is None else started + limit):
                     event = await queue.get()
             except TimeoutError:
+                by = round_timeout.cause(limit) if round_timeout else ""
+                why = f"cut off{by and f' by the {by}'} after {duration(limit or 0)}"
                 for call in open_calls.values():
-                    yield CallFinished(
-                        call.cut_off(f"cut off after {duration(limit or 0)}", FailureKind.TOO_SLOW)
-                    )
+                    yield CallFinished(call.cut_off(why, FailureKind.TOO_SLOW))
                 return
             if isinstance(event, Exception):
                 raise event

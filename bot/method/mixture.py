@@ -38,7 +38,7 @@ from bot.method.early_stop import decide
 from bot.method.fan_out import CancelToken, fan_out
 from bot.method.model_call import ModelCall, Models, TurnContext
 from bot.method.ranking import Ranking
-from bot.text.names import short_name
+from bot.text.names import short_name, slot_names
 from bot.text.numbers import plural
 
 if TYPE_CHECKING:
@@ -100,9 +100,10 @@ class _Turn:
             if failure := self._failure(number):
                 yield self._finished(self._turn_context.plan.aggregator, failure=failure)
                 return
+            cut = _cut_notice(number, self._turn_context.plan.rounds, self._calls_of(number))
             stop, notice = self._is_last(number)
-            if notice:
-                yield Notice(notice)
+            for text in filter(None, (cut, notice)):
+                yield Notice(text)
             if stop:
                 break
         async with aclosing(self._aggregate(len(layers) + 1)) as events:
@@ -123,7 +124,7 @@ class _Turn:
                 yield event
         calls = tuple(finished[slot] for slot in slots)
         self._calls += calls
-        used = _answered(calls) >= self._needed(number)
+        used = _answered(calls) >= self._needed(number) and not self._cancel_token.stopped
         yield RoundFinished(number, plan.rounds, calls, self._seconds() - started, used)
 
     def _needed(self, number: int) -> int:
@@ -136,10 +137,11 @@ class _Turn:
 
     def _failure(self, number: int) -> Failure | None:
         """Return why the turn ends after round `number` without a reply, None when it continues."""
-        if self._cancel_token.stopped:
-            return Failure(FailureKind.CANCELLED, "stopped before the reply began")
         calls, needed = self._calls_of(number), self._needed(number)
-        return _too_few(calls, needed) if number == 1 and _answered(calls) < needed else None
+        too_few = number == 1 and _answered(calls) < needed
+        if self._cancel_token.stopped or (too_few and self._cancel_token.round_cut):
+            return Failure(FailureKind.CANCELLED, "stopped before the reply began")
+        return _too_few(calls, needed) if too_few else None
 
     def _is_last(self, number: int) -> tuple[bool, str]:
         """Return whether the reply is made after round `number`, and a notice about that or ""."""
@@ -214,6 +216,27 @@ class _Turn:
 
 def _answered(calls: Sequence[Call]) -> int:
     return sum(bool(call.answer) for call in calls)
+
+
+def _cut_notice(number: int, rounds: int, calls: Sequence[Call]) -> str:
+    """Return which models of a round were not waited for, "" when all were."""
+    names = slot_names([call.slot.agent for call in calls])
+    cut = [(name, call) for name, call in zip(names, calls, strict=True) if call.cut]
+    if not cut:
+        return ""
+    left_out = ", ".join(name for name, call in cut if not call.answer)
+    cut_short = ", ".join(name for name, call in cut if call.answer)
+    parts = [
+        f"{_answered(calls)} of {len(calls)} answered",
+        f"left out: {left_out}" if left_out else "",
+        f"cut short: {cut_short}" if cut_short else "",
+    ]
+    first = cut[0][1]
+    why = first.failure.message if first.failure else first.completion.partial if first.completion else ""
+    if first.cut is FailureKind.TOO_SLOW:
+        why += "; the slowest are often the strongest"
+    text = f"{'; '.join(filter(None, parts))} ({why})"
+    return f"Round {number} of {rounds}: {text}" if rounds > 1 else text
 
 
 def _too_few(calls: Sequence[Call], needed: int) -> Failure:

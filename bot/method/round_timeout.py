@@ -35,6 +35,12 @@ class RoundTimeout:
         size = self.quorum * slots if self.quorum < 1 else self.quorum
         return max(1, min(slots, math.ceil(size)))
 
+    def cause(self, limit: float | None) -> str:
+        """Return which setting gave a limit: "deadline", "quorum", or "" for neither."""
+        if limit is not None and limit == self.deadline:
+            return "deadline"
+        return "quorum" if self.quorum is not None else ""
+
     def limit(self, slots: int, answered: Sequence[float]) -> float | None:
         """Return the seconds after its beginning at which the round stops waiting, None while unlimited.
 

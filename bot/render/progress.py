@@ -25,7 +25,7 @@ from bot.events import (
 from bot.render.live import LiveRows, plain_signs, write_text
 from bot.render.progress_row import ProgressRow
 from bot.render.styles import style
-from bot.render.turn_text import round_summary
+from bot.render.turn_text import round_summary, stopped
 from bot.text.names import short_name, slot_names
 from bot.text.numbers import duration, plural
 from bot.text.wrap import break_points, cut_cells, cut_runs, fit_cells, last_cells
@@ -144,6 +144,9 @@ class LiveProgress(Progress):
 
     def _end_round(self, event: RoundFinished) -> None:
         self._rows.clear()
+        if stopped(event):
+            self._draw([], self._clock())
+            return
         summary, failures = round_summary(event)
         if self._keep:
             joined = "   ".join([summary, ", ".join(failures)]) if failures else summary
@@ -241,7 +244,7 @@ class PlainProgress(Progress):
 
     def handle_event(self, event: Event) -> None:
         """Print a round that is over."""
-        if isinstance(event, RoundFinished):
+        if isinstance(event, RoundFinished) and not stopped(event):
             summary, failures = round_summary(event)
             for line in (summary, *failures):
                 self.print_line(line)

@@ -64,7 +64,8 @@ class Reports:
         """Write a failure, a notice or an incomplete reply."""
         match event:
             case CallFinished(call) if call.failure is not None and call.slot.role == "reference":
-                self._write(call_failure(call))
+                if not call.cut:  # a notice names all those of a round
+                    self._write(call_failure(call))
             case Notice(text):
                 self._write(one_line(text))
             case TurnFinished(result) if result.status == "failed":

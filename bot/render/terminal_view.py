@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import IO, TYPE_CHECKING
 
+from bot.errors import FailureKind
 from bot.events import CallFinished, Notice, ReplyDelta, TurnFinished
 from bot.render.progress import MARGIN
 from bot.render.reply import RawReply, Reports
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
     from bot.events import Call, Event, TurnResult
     from bot.render.progress import Progress
+
+
+STOPPED = "Stopped before the reply began."
+"""What is said of a turn that the user has stopped before a word of its reply came."""
 
 
 class PlainReply(ReplyWriter):
@@ -144,7 +149,10 @@ class TerminalView(View):
         partial = result.status == "partial"
         replied = self._reply is not None
         self._end_of_reply(partial=partial)
-        if result.status == "failed" and self._err.is_terminal:
+        if result.failure is not None and result.failure.kind is FailureKind.CANCELLED:
+            if self._err.is_terminal:
+                self._print(STOPPED)
+        elif result.status == "failed" and self._err.is_terminal:
             self._print(f"✗ {turn_failure(result)}", "bad")
         elif self._informs and replied and self._keep:
             self._print_gap()

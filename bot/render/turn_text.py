@@ -25,21 +25,27 @@ def failure_text(failure: Failure) -> str:
 
 
 def left_out(name: str, failure: Failure) -> str:
-    """Return "dbrx-instruct left out: rate limited", "dbrx-instruct not waited for"."""
-    if failure.kind is FailureKind.CANCELLED and failure.message:
-        return f"{name} {failure.message}"
+    """Return "dbrx-instruct left out: rate limited"."""
     return f"{name} left out: {failure.kind}"
 
 
+def stopped(event: RoundFinished) -> bool:
+    """Whether the user stopped the round, so that there is nothing to be said about it."""
+    return not event.used and any(call.cut is FailureKind.CANCELLED for call in event.calls)
+
+
 def round_summary(event: RoundFinished) -> tuple[str, list[str]]:
-    """Return a phrase about a round that is over, and one for each model that was left out."""
+    """Return a phrase about a round that is over, and one for each model that failed.
+
+    Those that were not waited for are named by a notice of the mixture.
+    """
     names = slot_names([call.slot.agent for call in event.calls])
     failures = [
         left_out(name, call.failure)
         for name, call in zip(names, event.calls, strict=True)
-        if call.failure is not None
+        if call.failure is not None and not call.cut
     ]
-    good = len(event.calls) - len(failures)
+    good = sum(call.failure is None for call in event.calls)
     head = f"round {event.round}   {good} of {len(event.calls)}   {duration(event.seconds)}"
     done = [
         (call.completion.seconds, name)

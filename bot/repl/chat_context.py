@@ -111,15 +111,18 @@ class ChatContext:
         A `retry` replaces the last turn, once it is done.
         """
         text = attach(prompt, self.files)
-        self.files.clear()
+        files, self.files = self.files, []
         usual = self.session.mixture
         if aggregator is not None:
             self.session.mixture = self.app.mixture({"aggregator": aggregator})
         try:
-            await self._run_turn(text, retry=retry)
+            untouched = await self._run_turn(text, retry=retry)
         finally:
             if aggregator is not None:
                 self.session.mixture = usual
+        if untouched and not retry:
+            self.files = files
+            self.draft_prompt(prompt)
 
     def draft_prompt(self, prompt: str) -> None:
         """Put a prompt into the next line, where the user can change it."""
@@ -162,7 +165,11 @@ class ChatContext:
         self.result = None
         self.prompt = last.prompt if last is not None and not last.reply else ""
 
-    async def _run_turn(self, prompt: str, *, retry: bool) -> None:
+    async def _run_turn(self, prompt: str, *, retry: bool) -> bool:
+        """Run a turn and show it.
+
+        Returns whether the user stopped it before the reply began, and has typed nothing since.
+        """
         if not retry:
             self.prompt, self.result = prompt, None
         cancel_token = CancelToken()
@@ -192,6 +199,8 @@ class ChatContext:
             self.say(
                 "  `moa-bot config show` says where the key comes from; `moa-bot keys set` sets another."
             )
+        stopped = result.failure is not None and result.failure.kind is FailureKind.CANCELLED
+        return stopped and not keyboard.typed
 
 
 def print_wrapped(text: str, streams: Streams, terminal: Terminal) -> None:

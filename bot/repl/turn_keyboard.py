@@ -10,14 +10,12 @@ from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
 from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.keys import Keys
 
-from bot.events import AggregatorStarted, Event, Notice, RoundStarted
+from bot.events import AggregatorStarted, Event
 
 if TYPE_CHECKING:
     from bot.method.mixture import CancelToken
     from bot.render.view import View
     from bot.repl.terminal import Terminal
-
-NOT_WAITING = "Not waiting any longer: the reply is made from what is there."
 
 
 class TurnKeyboard:
@@ -26,24 +24,24 @@ class TurnKeyboard:
     def __init__(self, terminal: Terminal, cancel_token: CancelToken, view: View) -> None:
         self._terminal, self._cancel_token, self._view = terminal, cancel_token, view
         self._typed: list[KeyPress] = []
-        self._last_round = self._replying = self._over = False
+        self._replying = self._over = False
 
     def handle_event(self, event: Event) -> None:
         """Note how far the turn is, because Ctrl-C does something else once the aggregator was asked."""
-        if isinstance(event, RoundStarted):
-            self._last_round = event.round == event.rounds
-        elif isinstance(event, AggregatorStarted):
+        if isinstance(event, AggregatorStarted):
             self._replying = True
 
     def interrupt(self) -> None:
         """Handle Ctrl-C: first stop waiting for references; then, or during the reply, stop the turn."""
         if self._replying or self._cancel_token.round_cut:
             self._cancel_token.stop()
-            return
-        self._cancel_token.cut_round()
-        if self._last_round:
-            # In an earlier round, the mixture itself says whom it leaves out.
-            self._view.handle_event(Notice(NOT_WAITING))
+        else:
+            self._cancel_token.cut_round()
+
+    @property
+    def typed(self) -> bool:
+        """Whether something was typed for the next prompt."""
+        return bool(self._typed)
 
     @contextmanager
     def listening(self) -> Iterator[None]:

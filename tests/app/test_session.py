@@ -93,16 +93,17 @@ def spoil(session: Session, ask: FakeAsk, how: str) -> None:
         ask.replies["judge"] = [DOWN]
     elif how == "every model fails":
         ask.replies |= {"a": [replace(DOWN, model="a")], "judge": [DOWN]}
+    elif how == "stopped in the reply":
+        ask.hold = {"judge"}
 
     async def turn() -> None:
         async with aclosing(session.turn("p2", token, retry=True)) as events:
             async for event in events:
-                if how == "stopped at once" or (
-                    isinstance(event, ReplyDelta) and how == "stopped in the reply"
-                ):
-                    token.stop()
-                elif isinstance(event, ReplyDelta) and how == "closed":
+                replying = isinstance(event, ReplyDelta)
+                if how == "closed" and replying:
                     return
+                if how == "stopped at once" or (how == "stopped in the reply" and replying):
+                    token.stop()
 
     run(turn())
 
@@ -129,7 +130,7 @@ def test_a_retry_replaces_the_turn_only_when_it_is_done(
     spoil(session, models, how)
     assert said(session) == [*before, "p2", "two"]
     assert_kept(session, store if kept else None)
-    models.replies = {"judge": ["four"]}
+    models.replies, models.hold = {"judge": ["four"]}, set()
     ask(session, "p2", retry=True)
     assert said(session) == [*before, "p2", "four"]
     assert_kept(session, store if kept else None)

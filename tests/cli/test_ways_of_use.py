@@ -270,7 +270,7 @@ def test_help_as_a_command(bot: Bot, command: list[str]) -> None:
 
 def test_words_that_are_prompts_in_a_pipe(bot: Bot, service: DemoProcess) -> None:
     """What is a command at the prompt is a prompt like others where it is piped in."""
-    assert bot(input="help\nexit\n").stdout == "the reply\nthe reply\n"
+    assert bot(stdin="help\nexit\n").stdout == "the reply\nthe reply\n"
     asked = [r["body"]["messages"][-1]["content"] for r in service.requests() if r["body"]["model"] == "a"]
     assert asked == ["help", "exit"]
 

@@ -11,7 +11,16 @@ from fake_models import FakeModels, layers, make_plan
 from virtual_time import run
 
 from bot.errors import Failure, FailureKind
-from bot.events import CallFinished, Event, ReplyDelta, RoundFinished, RoundStarted, TurnFinished, TurnResult
+from bot.events import (
+    CallFinished,
+    Event,
+    Notice,
+    ReplyDelta,
+    RoundFinished,
+    RoundStarted,
+    TurnFinished,
+    TurnResult,
+)
 from bot.messages import CallUpdate, Completion, Delta, Request, Retrying, Usage
 from bot.method.mixture import CancelToken, Mixture
 from bot.method.round_timeout import RoundTimeout
@@ -113,8 +122,70 @@ def test_times_of_a_call_that_is_cut_off() -> None:
     assert (cut.first_token, cut.seconds, cut.partial) == (0.5, 3.0, "not waited for")
     assert round_seconds(events) == [2.0, 3.0]
     assert (result.first_token, result.seconds) == (6.0, 6.0)
-    # No round was skipped: there is nothing to say.
+    # No round was skipped.
+    assert result.notices == ("Round 2 of 2: 2 of 2 answered; cut short: b (not waited for)",)
+
+
+THIN: Script = [(0.25, Delta("thin")), HANGS]
+HALF: Script = [(0.25, Delta(LONG)), HANGS]
+SILENT: Script = [HANGS]
+STRONGEST = "the slowest are often the strongest"
+
+
+@pytest.mark.parametrize(
+    ("slow", "changes", "notice"),
+    [
+        ([SILENT, SILENT], {"cut_round_at": 2.0}, "1 of 3 answered; left out: b, c (not waited for)"),
+        (
+            [SILENT, HALF],
+            {"cut_round_at": 2.0},
+            "2 of 3 answered; left out: b; cut short: c (not waited for)",
+        ),
+        (
+            [THIN, HALF],
+            {"round_timeout": RoundTimeout(deadline=8.0)},
+            f"2 of 3 answered; left out: b; cut short: c (cut off by the deadline after 8.0 s; {STRONGEST})",
+        ),
+        (
+            [SILENT, answer(2.0)],
+            {"round_timeout": RoundTimeout(quorum=2, grace=3.0)},
+            f"2 of 3 answered; left out: b (cut off by the quorum after 5.0 s; {STRONGEST})",
+        ),
+        (
+            [answer(1.0), HALF],
+            {"round_timeout": RoundTimeout()},
+            f"3 of 3 answered; cut short: c (cut off after 10.0 s; {STRONGEST})",
+        ),
+        ([answer(1.0), answer(2.0)], {"round_timeout": RoundTimeout(deadline=8.0)}, ""),
+    ],
+)
+def test_a_round_that_is_cut_names_those_who_were_cut(
+    slow: list[Script], changes: dict[str, Any], notice: str
+) -> None:
+    """Before the reply, and in the result; not those that failed by themselves."""
+    refused = Failure(FailureKind.SERVICE, "HTTP 500", "d")
+    for more in ({}, {"d": [[(0.5, refused)]]}):
+        scripts = {"a": [answer(0.5)], "b": [slow[0]], "c": [slow[1]], **more, "judge": [answer(1.0)]}
+        events, result = play(scripts, **changes)
+        expected = notice.replace("of 3", f"of {3 + len(more)}")
+        assert result.notices == ((expected,) if notice else ())
+        kinds = [type(event) for _, event in events if isinstance(event, Notice | ReplyDelta)]
+        assert kinds == ([Notice, ReplyDelta] if notice else [ReplyDelta])
+
+
+@pytest.mark.parametrize(
+    "scripts",
+    [
+        {"a": [SILENT], "b": [THIN]},
+        {"a": [SILENT], "b": [[(0.5, Failure(FailureKind.SERVICE, "HTTP 500", "b"))]]},
+    ],
+)
+def test_a_round_cut_before_any_answer_is_a_stop(scripts: dict[str, list[Script]]) -> None:
+    """The turn is stopped, not failed for want of answers, and nothing is said of who was left out."""
+    events, result = play({**scripts, "judge": [answer(1.0)]}, cut_round_at=2.0)
+    assert result.failure == Failure(FailureKind.CANCELLED, "stopped before the reply began")
     assert result.notices == ()
+    assert [event.used for _, event in events if isinstance(event, RoundFinished)] == [False]
 
 
 def test_the_first_token_of_a_try_that_is_void_does_not_count() -> None:

@@ -271,6 +271,36 @@ def test_quiet_still_says_that_a_turn_failed(make_screen: MakeScreen) -> None:
     assert screen.rows() == ["  ✗ Qwen/Qwen3.7-Max: timed out: no answer for 120 s (try again)"]
 
 
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("answered", [0, 1])
+def test_a_turn_stopped_before_the_reply(
+    make_screen: MakeScreen,
+    answered: int,
+    keep: bool,  # noqa: FBT001 - parameters of pytest
+    plain: bool,  # noqa: FBT001
+) -> None:
+    """One quiet line is all that is left of it."""
+    screen, clock = make_screen(120, 30), Clock()
+    stop = Failure(FailureKind.CANCELLED, "stopped")
+    cut = [*calls(1)[:answered], *(Call(slot, failure=stop) for slot in slots(1)[answered:])]
+    failure = Failure(FailureKind.CANCELLED, "stopped before the reply began")
+    events: list[Event] = [
+        RoundStarted(1, 2, slots(1)),
+        *(CallStarted(slot) for slot in slots(1)),
+        *(CallFinished(call) for call in cut),
+        RoundFinished(1, 2, tuple(cut), 2.0, used=False),
+        TurnFinished(TurnResult("failed", "", "", AGGREGATOR.agent.model, tuple(cut), failure)),
+    ]
+    play(
+        TerminalView(screen.console, screen.console, keep=keep, plain=plain, clock=clock), iter(events), clock
+    )
+    assert screen.rows() == ["  Stopped before the reply began."]
+    out, err = io.StringIO(), io.StringIO()
+    play(PipeView(out, err), iter(events))
+    assert (out.getvalue(), err.getvalue()) == ("", "moa-bot: stopped before the reply began\n")
+
+
 def test_without_streaming_the_reply_comes_whole(make_screen: MakeScreen) -> None:
     """The reading line stays until the turn is finished, then the reply is printed."""
     screen, clock = make_screen(120, 30), Clock()

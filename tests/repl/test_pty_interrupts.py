@@ -51,7 +51,7 @@ def test_ctrl_c_in_each_phase(window: Open, service: Service, home: Path) -> Non
         talk.type("first\r")
         talk.shows("✓ a")
         times["hurry"] = stopped(talk)
-        assert "Not waiting any longer: the reply is made from what is there." in talk.text
+        assert "  1 of 2 answered; left out: b (not waited for)\n" in talk.text
         assert "an answer that is long enough to be of use\n\n  " in talk.text
         assert len(service.bodies()) == 1
         assert QUICK["reply"] in service.bodies()[0]["messages"][0]["content"]
@@ -61,7 +61,11 @@ def test_ctrl_c_in_each_phase(window: Open, service: Service, home: Path) -> Non
         service.says(a=QUICK, b=STALLS, judge=STALLS)
         talk.type(CTRL_C)
         talk.until(lambda: len(service.bodies()) == 2)
-        times["stop before the reply"] = stopped(talk)
+        talk.type(CTRL_C)
+        times["stop before the reply"] = talk.prompt("second")
+        assert "\n  Stopped before the reply began.\n>>> second" in talk.text
+        talk.type(CTRL_C)
+        talk.prompt()
 
         service.says(a=QUICK, b=QUICK, judge=SLOW)
         talk.type("third\r")
@@ -96,14 +100,15 @@ def test_ctrl_c_in_each_phase(window: Open, service: Service, home: Path) -> Non
 
 
 def test_ctrl_c_twice_at_once(window: Open, service: Service, home: Path) -> None:
-    """Two presses while the references think stop the turn before anybody is asked for a reply."""
+    """Two presses while the references think stop the turn; no reply is asked for, the prompt is back."""
     service.says(a=STALLS, b=STALLS)
     with window("--rounds", "2") as talk:
         talk.prompt()
         talk.type("first\r")
         talk.until(lambda: len(service.prompts("b")) == 1)
-        talk.type(CTRL_C)
-        assert stopped(talk) < SOON
+        talk.type(CTRL_C + CTRL_C)
+        assert talk.prompt("first") < SOON
+        assert talk.text.endswith(">>> first\n\n  Stopped before the reply began.\n>>> first")
         assert service.bodies() == []
     assert turns(home)[0][:2] == ("first", "failed")
 

@@ -31,8 +31,8 @@ async def test_command_help(service: Service) -> None:
             "  /retry [AGGREGATOR]\n"
             "    Ask the last prompt again, this time with AGGREGATOR if you name one.\n"
             "\n"
-            "    The new reply replaces the earlier one, unless it fails or is stopped: then the earlier\n"
-            "    one stays."
+            "    The new reply replaces the earlier one, unless it fails or is stopped: then\n"
+            "    the earlier one stays."
         )
         assert await talk.enter("/? /exit") == "  /exit, /quit, /bye\n    Leave the chat, as Ctrl-D does."
 

@@ -372,3 +372,77 @@ async def test_replies_go_where_stdout_goes(service: Service, tmp_path: Path) ->
         await talk.keys("why?\r")
         assert talk.out.getvalue().endswith("**bold** [x](y)\n")
         assert "\x1b" not in talk.out.getvalue()
+
+
+STALLS = {"failures": [{"kind": "stall"}]}
+
+
+async def stop(talk: Chat, service: Service, keys: str, typed: str = "") -> str:
+    """Ask a prompt that nobody answers, type, press Ctrl-C; returns what was said of it."""
+    service.process.clear_requests()
+    service.says(a=STALLS, b=STALLS)
+    before, above = talk.prompts, len(talk.text)
+    talk.type(f"{keys}\r")
+    await talk.until(lambda: len(service.prompts("a")) == len(service.prompts("b")) == 1, "the references")
+    talk.type(f"{typed}{CTRL_C}")
+    await talk.until(lambda: talk.prompts > before, "the next prompt")
+    return talk.text[above:]
+
+
+@pytest.mark.parametrize(
+    ("keys", "back"),
+    [
+        ("why?", ">>> why?"),
+        ("//etc/passwd?", ">>> /etc/passwd?"),
+        ("//help", ">>> //help"),
+        ('"""help"""', '>>> """help"""'),
+        (f"one{CTRL_J}two", ">>> one\n... two"),
+    ],
+)
+@in_loop
+async def test_a_stopped_prompt_is_back_in_the_line(service: Service, keys: str, back: str) -> None:
+    """One quiet line, then the prompt as it was typed, which Enter asks again."""
+    async with chatting() as talk:
+        said = await stop(talk, service, keys)
+        await talk.until(lambda: talk.text.endswith(back), repr(back))
+        assert said.endswith("\n\n  Stopped before the reply began.\n" + back)
+        asked = service.prompts("a")
+        service.says()
+        await talk.keys("\r")
+        assert service.prompts("a") == asked * 2
+        assert await talk.enter("/cost")
+
+
+@in_loop
+async def test_what_was_typed_meanwhile_goes_before_a_stopped_prompt(service: Service) -> None:
+    """The line holds what was typed since, and the stopped prompt is one key away."""
+    async with chatting() as talk:
+        await stop(talk, service, "why?", "and then")
+        await line_is(talk, "and then")
+        talk.type(f"{CTRL_U}{UP}")
+        await line_is(talk, "why?")
+
+
+@in_loop
+async def test_a_stopped_prompt_keeps_its_files(service: Service, tmp_path: Path) -> None:
+    """They are attached to the prompt that is back in the line."""
+    (tmp_path / "notes.txt").write_text("a note", encoding="utf-8")
+    async with chatting() as talk:
+        await talk.enter(f"/file {tmp_path / 'notes.txt'}")
+        await stop(talk, service, "why?")
+        assert "1 attached" in await talk.bar()
+        service.says()
+        await talk.keys("\r")
+        assert "a note" in service.prompts("a")[-1]
+
+
+@in_loop
+async def test_a_stopped_retry(service: Service) -> None:
+    """The line stays empty: the earlier turn is the last one still."""
+    async with chatting() as talk:
+        await talk.enter("why?")
+        said = await stop(talk, service, "/retry")
+        assert said.endswith(
+            "  Stopped before the reply began.\n  The earlier reply stays in the conversation.\n>>>"
+        )
+        assert "from a" in await talk.enter("/refs")
