@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from bot.local.local_preset import find_local_preset
+from bot.local.local_preset import find_local_models
 from bot.settings.resolve import resolve
 from bot.settings.settings import Settings
 
@@ -21,4 +21,4 @@ def load_settings(
 
     With --local also MoaError, when no service on this computer answers.
     """
-    return resolve(cli, outer, environ, config_file, find_local_preset)
+    return resolve(cli, outer, environ, config_file, find_local_models)

@@ -34,7 +34,8 @@ def resumed_options(conversation: Conversation, resolve: Resolve) -> dict[str, o
     """Return the options that a stored conversation had, where this run gives no others.
 
     Options on the command line and in the environment win over the stored ones; another preset given
-    there, or --demo, wins over the whole stored mixture. What the preset gives anyway is left out, so
+    there, or --demo, wins over the whole stored mixture, and --local over the models that are not on
+    this computer. What the preset gives anyway is left out, so
     that a preset's layers and its models' own values stay.
     """
     base = resolve({})
@@ -49,6 +50,8 @@ def resumed_options(conversation: Conversation, resolve: Resolve) -> dict[str, o
         stored = {name: value for name, value in stored.items() if BY_NAME[name].group is Group.CONVERSATION}
     elif not given and preset != DEMO and preset in base.presets.names():
         base = resolve({"preset": preset})
+    if base.local:
+        stored = {name: value for name, value in stored.items() if _runs_here(name, value, resolve)}
     options: dict[str, object] = {}
     if base.sources["preset"].level in _NEAR and not given:
         options["preset"] = preset
@@ -57,6 +60,15 @@ def resumed_options(conversation: Conversation, resolve: Resolve) -> dict[str, o
         if level not in _NEAR and not (level is Level.PRESET and base.value(name) == value):
             options[name] = value
     return options
+
+
+def _runs_here(name: str, value: object, resolve: Resolve) -> bool:
+    """Whether --local accepts a stored option: its models are on this computer."""
+    try:
+        resolve({name: value})
+    except UsageError:
+        return False
+    return True
 
 
 def settings_to_resume(settings: Settings, resolve: Resolve) -> Settings:

@@ -30,6 +30,7 @@ from bot.errors import Failure, FailureKind, UsageError
 from bot.eval.benchmark import Benchmark, Item, Stage
 from bot.eval.registry import open_benchmark
 from bot.messages import Agent, Ask, CallUpdate, Request
+from bot.settings.local_models import find_local_model
 from bot.settings.model_names import split_endpoint
 from bot.settings.settings import Level
 
@@ -177,11 +178,22 @@ def _judge(
     if options.judge is None:
         if stages == SCORE_ONLY and "judge" in kept:
             return Agent(**kept["judge"])
+        if settings.local and "judge" in stages:
+            raise UsageError(
+                f"The official judge, {official}, does not run on this computer.",
+                hint="Name one with --judge.",
+            )
         if settings.demo and "judge" in stages:
             raise UsageError("The offline service has no judge.", hint="Name one with --judge.")
         return Agent(official, OPENAI if OPENAI in settings.endpoints else settings.default_endpoint)
+    judge = options.judge
+    if settings.local:
+        try:
+            judge = find_local_model(judge, settings.local_models, settings.endpoints)
+        except UsageError as problem:
+            raise UsageError(f"--judge: {problem.message}", hint=problem.hint) from None
     try:
-        endpoint, model = split_endpoint(options.judge, settings.endpoints)
+        endpoint, model = split_endpoint(judge, settings.endpoints)
     except ValueError as problem:
         raise UsageError(f"--judge: expected ENDPOINT:MODEL, found {problem}") from None
     return Agent(model, endpoint or settings.default_endpoint)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 from bot.client.model_list import ListedModel
 from bot.errors import MoaError, UsageError
-from bot.local.model_files import list_models
+from bot.local.model_files import downloads_dir, list_models
 from bot.messages import Agent
 from bot.settings.endpoints import LOCAL, EndpointConfig
+from bot.settings.local_models import LocalModels, runs_elsewhere
 from bot.settings.preset import Preset
 
 if TYPE_CHECKING:
@@ -49,14 +50,15 @@ class InstalledModel:
     parameters: float | None = None
 
 
-def find_local_preset(endpoints: Mapping[str, EndpointConfig], folder: Path | None) -> Preset:
-    """Return a mixture of the models in `folder`, or without one of the services on this computer.
+def find_local_models(endpoints: Mapping[str, EndpointConfig], folder: Path | None) -> LocalModels:
+    """Return the models in `folder`, or without one of the services on this computer, and a mixture.
 
-    UsageError when there is no folder or no model in it; MoaError when no service is found.
+    Files downloaded from the hub can be named as well. UsageError when there is no such folder or no
+    model in it; MoaError when no service is found.
     """
     if folder is not None:
         return _of_folder(folder)
-    local = (config for config in endpoints.values() if config.on_this_computer and config.name != LOCAL)
+    local = (config for config in endpoints.values() if config.runs_here and config.name != LOCAL)
     return _of_services(tuple((config.name, config.base_url) for config in local))
 
 
@@ -105,6 +107,8 @@ def installed_models(service: LocalService) -> list[InstalledModel]:
     details = _ollama_details(service.tags)
     found = []
     for name in chat_models(service.model_list.models):
+        if runs_elsewhere(name):
+            continue
         family, parameters = details.get(name, ("", None))
         if parameters is None:
             parameters = parameters_in(name)
@@ -130,7 +134,7 @@ def _ollama_details(tags: object) -> dict[str, tuple[str, float | None]]:
 
 
 @lru_cache(maxsize=16)
-def _of_folder(folder: Path) -> Preset:
+def _of_folder(folder: Path) -> LocalModels:
     found = [
         InstalledModel(LOCAL, name, family_of(name), file.size / BYTES_PER_PARAMETER / 1e9)
         for name, file in list_models(folder)
@@ -140,12 +144,20 @@ def _of_folder(folder: Path) -> Preset:
             f"{folder}: there is no model in this folder.",
             hint="Put GGUF files there, or have one downloaded: -r local:OWNER/REPO/FILE.gguf.",
         )
-    return make_preset(found, f"Models in {folder}")
+    return _local_models(found, f"Models in {folder}")
+
+
+def _local_models(found: Sequence[InstalledModel], description: str) -> LocalModels:
+    named = [f"{model.endpoint}:{model.model}" for model in found]
+    downloads = downloads_dir()
+    if downloads.is_dir():
+        named += [f"{LOCAL}:{name}" for name, _ in list_models(downloads)]
+    return LocalModels(make_preset(found, description), tuple(dict.fromkeys(named)))
 
 
 @lru_cache(maxsize=16)
-def _of_services(addresses: tuple[tuple[str, str], ...]) -> Preset:
-    """Return a mixture of the models of the services at these (name, base URL)."""
+def _of_services(addresses: tuple[tuple[str, str], ...]) -> LocalModels:
+    """Return the models of the services at these (name, base URL)."""
     from bot.local.discovery import find_services  # noqa: PLC0415 - imports httpx, which a folder of models does not need
 
     endpoints = [EndpointConfig(name, url) for name, url in addresses]
@@ -155,7 +167,7 @@ def _of_services(addresses: tuple[tuple[str, str], ...]) -> Preset:
     found = [model for service in services for model in installed_models(service)]
     if found:
         names = ", ".join(dict.fromkeys(model.endpoint for model in found))
-        return make_preset(found, f"Models of {names} on this computer")
+        return _local_models(found, f"Models of {names} on this computer")
     hint = (
         "Start Ollama, LM Studio, vLLM or llama.cpp's server, or name a folder of GGUF files:"
         " --local --models_dir FOLDER. Or have three small models downloaded: --preset local."

@@ -94,6 +94,9 @@ class CommandCompleter(Completer):
         return [(entry.name, entry.help) for entry in COMMANDS.values()]
 
     def _models(self) -> Choices:
+        if self._chat.settings.local:
+            yield from ((model, "on this computer") for model in self._chat.settings.local_models)
+            return
         catalogue = self._chat.settings.catalogue
         for model in catalogue.models:
             facts = catalogue.facts(model)

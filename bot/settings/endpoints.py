@@ -56,6 +56,7 @@ class EndpointConfig:
 
     `key` is a key for this run only; `source` says where the address comes from. `keys_file` is
     where a key may be kept, None where none can be. `key_cmd` is a command that prints the key.
+    `hosted` says that it comes with the program as a service on the internet.
     """
 
     name: str
@@ -67,6 +68,7 @@ class EndpointConfig:
     quirks: Quirks = field(default_factory=Quirks)
     keys_file: Path | None = None
     key_cmd: tuple[str, ...] | None = None
+    hosted: bool = False
 
     @property
     def stream_fields(self) -> dict[str, object]:
@@ -77,6 +79,14 @@ class EndpointConfig:
     def on_this_computer(self) -> bool:
         """Whether the address is this computer's own, so that no key is needed."""
         return is_loopback_url(self.base_url)
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether its models run on this computer, as far as its name and address say.
+
+        A hosted service whose address was changed to this computer is a gateway, which passes prompts on.
+        """
+        return self.on_this_computer and not self.hosted
 
     @property
     def needs_key(self) -> bool:
@@ -147,7 +157,8 @@ def read_endpoints(own: Mapping[str, Section], environ: Mapping[str, str]) -> di
     root = Section(path, read_toml(path))
     for name in root.table:
         if section := root.section(name):
-            endpoints[name] = replace(_read(name, section, None, SHIPPED), keys_file=keys_file)
+            read = _read(name, section, None, SHIPPED)
+            endpoints[name] = replace(read, keys_file=keys_file, hosted=not read.on_this_computer)
     endpoints[LOCAL] = EndpointConfig(LOCAL, _ENGINE, quirks=Quirks(thinking="chat_template_kwargs"))
     for name, section in own.items():
         if not _NAME.fullmatch(name) or name in {DEMO, LOCAL}:
@@ -237,6 +248,7 @@ def _read(name: str, section: Section, base: EndpointConfig | None, source: str)
         source=source,
         quirks=read_quirks(section, base.quirks if base else Quirks()),
         key_cmd=key_cmd or (base.key_cmd if base else None),
+        hosted=base is not None and base.hosted,
     )
 
 

@@ -5,7 +5,7 @@
 The preset itself is chosen in the same order. `--demo` puts its preset and its endpoint at its own
 level: farther levels must not ask for models that the offline service does not have, the same level
 and nearer ones still win. `--local` does the same with a mixture of the models that are found on this
-computer.
+computer, and names of models mean those alone (`bot.settings.local_models`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from bot.settings import paths
 from bot.settings.catalogue import Catalogue
 from bot.settings.endpoints import DEMO, EndpointConfig, read_endpoints, unknown_endpoint
 from bot.settings.files import Section, read_toml
-from bot.settings.options import BY_NAME, EXCLUSIVE, OPTIONS
+from bot.settings.local_models import LocalModels, find_local_model
+from bot.settings.options import BY_NAME, EXCLUSIVE, OPTIONS, Kind
 from bot.settings.preset import Preset
 from bot.settings.presets import Presets, load_presets
 from bot.settings.settings import Level, Settings, Source
@@ -47,8 +48,10 @@ class _Given(NamedTuple):
 _Values = dict[str, _Given]
 """The values that are given at one level, by the option's name."""
 
-FindLocal = Callable[["Mapping[str, EndpointConfig]", "Path | None"], Preset]
-"""Makes a mixture of the models on this computer: those of the endpoints, or those in a folder."""
+_MODEL_KINDS = frozenset({Kind.MODEL, Kind.MODELS})
+
+FindLocal = Callable[["Mapping[str, EndpointConfig]", "Path | None"], LocalModels]
+"""Finds the models on this computer: those of the endpoints, or those in a folder."""
 
 
 def resolve(
@@ -62,7 +65,7 @@ def resolve(
 
     `cli` and `outer` hold the options of the command and those before it, by name; None means not
     given, and so do an empty list, and False where the option has no negative form. `find_local`
-    makes a mixture of the models on this computer, for --local; without it --local changes nothing.
+    finds the models on this computer, for --local; without it --local changes nothing.
     UsageError for a wrong value, ConfigError for a mistake in a file.
     """
     user = read_user_file(config_file or paths.config_file(environ))
@@ -77,13 +80,14 @@ def resolve(
     _drop_excluded(levels)
     defaults = _defaults()
     demo, local = _switched_on(levels, "demo"), _switched_on(levels, "local")
+    found: LocalModels | None = None
     if demo is not None:
         endpoints[DEMO] = EndpointConfig(DEMO, "", source=str(levels[demo]["demo"].source))
         preset, chosen = _with_demo(levels, demo, presets)
     elif local is not None and find_local is not None:
         folder = _nearest_level(levels, "models_dir")
         found = find_local(endpoints, None if folder is None else levels[folder]["models_dir"].value)
-        preset, chosen = _with_local(levels, local, presets, found)
+        preset, chosen = _with_local(levels, local, presets, found.preset)
     else:
         at = _nearest_level(levels, "preset")
         chosen = defaults["preset"] if at is None else levels[at]["preset"]
@@ -91,6 +95,8 @@ def resolve(
         levels.append(_from_preset(preset))
     values = _nearest_values([*levels, defaults])
     values["preset"] = _Given(preset, chosen.source)
+    if found is not None:
+        _find_local_models(values, found.names, endpoints)
     endpoint = values["endpoint"]
     if endpoint.value not in endpoints:
         raise _with_source(unknown_endpoint(endpoint.value, endpoints), endpoint.source, "endpoint")
@@ -102,6 +108,7 @@ def resolve(
         catalogue=Catalogue(user.models),
         presets=presets,
         config_file=user.file,
+        local_models=found.names if found else (),
     )
 
 
@@ -126,13 +133,36 @@ def _with_local(levels: list[_Values], at: int, presets: Presets, found: Preset)
     source = levels[at]["local"].source
     asked = _nearest_level(levels[: at + 1], "preset")
     levels.insert(at + 1, _from_preset(found))
+    for level in levels[at + 1 :]:
+        # As the aggregator and the reference models of farther levels: they need not be here.
+        for name in ("fallbacks", "light_aggregator"):
+            level.pop(name, None)
     if asked is None:
         return found, _Given(found.name, source)
     # The models are those found here; how they are asked is as in the preset.
     chosen = levels[asked]["preset"]
     preset = _find_preset(presets, chosen)
-    levels.append(_from_preset(preset))
+    how = _from_preset(preset)
+    levels.append({name: given for name, given in how.items() if BY_NAME[name].kind not in _MODEL_KINDS})
     return replace(preset, aggregator=found.aggregator, layers=found.layers), chosen
+
+
+def _find_local_models(
+    values: _Values, names: tuple[str, ...], endpoints: Mapping[str, EndpointConfig]
+) -> None:
+    """Replace the models that the user named by those on this computer. UsageError for any other."""
+    for name, given in values.items():
+        named = given.value is not None and given.source.level < Level.PRESET
+        if not named or BY_NAME[name].kind not in _MODEL_KINDS:
+            continue
+        try:
+            if isinstance(given.value, tuple):
+                value: Any = tuple(find_local_model(each, names, endpoints) for each in given.value)
+            else:
+                value = find_local_model(given.value, names, endpoints)
+        except UsageError as problem:
+            raise _with_source(problem, given.source, name) from None
+        values[name] = given._replace(value=value)
 
 
 def _switched_on(levels: list[_Values], name: str) -> int | None:

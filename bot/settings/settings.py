@@ -78,7 +78,8 @@ class Settings:
     Two fields have another name than the option: `continue_` (--continue) and `default_endpoint`
     (--endpoint). `preset` is the whole preset. `reference_models` has one name for each slot of the
     first layer; the layers themselves are in the plan (`bot.app.make_plan`). `sources` has the source
-    of each option by the option's name. `folder` is the configuration folder.
+    of each option by the option's name. `folder` is the configuration folder. `local_models` are the
+    models found on this computer, as "ENDPOINT:MODEL"; () without --local.
     """
 
     preset: Preset
@@ -127,6 +128,7 @@ class Settings:
     catalogue: Catalogue = field(repr=False)
     presets: Presets = field(repr=False)
     config_file: Path
+    local_models: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:

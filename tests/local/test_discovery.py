@@ -27,7 +27,7 @@ from bot.local.local_preset import (
     SINGLE_MODEL_CALLS,
     InstalledModel,
     family_of,
-    find_local_preset,
+    find_local_models,
     installed_models,
     make_preset,
     parameters_in,
@@ -187,7 +187,7 @@ def test_the_mixture_of_this_computer(ollama: str) -> None:
     """It can be made while an event loop runs, and stays the same while the program runs."""
 
     async def run() -> Any:
-        return find_local_preset({"ollama": EndpointConfig("ollama", ollama)}, None)
+        return find_local_models({"ollama": EndpointConfig("ollama", ollama)}, None).preset
 
     preset = asyncio.run(run())
     assert [agent.model for agent in preset.layers[0]] == [
@@ -197,7 +197,7 @@ def test_the_mixture_of_this_computer(ollama: str) -> None:
         "qwen3:1.7b",
     ]
     assert preset.aggregator.model == "qwen3:8b"
-    assert find_local_preset({"ollama": EndpointConfig("ollama", ollama)}, None) is preset
+    assert find_local_models({"ollama": EndpointConfig("ollama", ollama)}, None).preset is preset
 
 
 def test_nothing_here(tmp_path: Path) -> None:
@@ -206,16 +206,16 @@ def test_nothing_here(tmp_path: Path) -> None:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
         with pytest.raises(MoaError, match="No service answers on this computer; asked were mine") as caught:
-            find_local_preset({"mine": EndpointConfig("mine", url)}, None)
+            find_local_models({"mine": EndpointConfig("mine", url)}, None)
     for way in ("Ollama", "--models_dir", "--preset local"):
         assert way in caught.value.hint
     with (
         _serving({"/v1/models": {"data": []}}) as empty,
         pytest.raises(MoaError, match="mine runs on this computer, but has no model"),
     ):
-        find_local_preset({"mine": EndpointConfig("mine", empty)}, None)
+        find_local_models({"mine": EndpointConfig("mine", empty)}, None)
     with pytest.raises(UsageError, match="there is no model in this folder"):
-        find_local_preset({}, tmp_path)
+        find_local_models({}, tmp_path)
 
 
 @pytest.fixture
