@@ -21,6 +21,7 @@ from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped] # 
 
 from bot import __version__
 from bot.history.facts import by_round, by_turn, call_facts, mixture, notes, turn_facts
+from bot.render.literals import literals_plugin
 from bot.text.code import code_tokens
 from bot.text.dates import local_time
 from bot.text.numbers import money, plural
@@ -115,7 +116,9 @@ class _Markdown(MarkdownIt):
 
 @cache
 def _markdown() -> MarkdownIt:
-    markdown = _Markdown("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    markdown = (
+        _Markdown("commonmark", {"html": False}).enable(["table", "strikethrough"]).use(literals_plugin)
+    )
     markdown.core.ruler.push("fit_in", _fit_in)
     for name, rule in _RULES.items():
         markdown.add_render_rule(name, rule)
@@ -143,6 +146,14 @@ def _fit_in(state: Any) -> None:
 
 
 # The rules below have the parameters of markdown-it's own: renderer, tokens, index, options, environment.
+
+
+def _literal_rule(_renderer: Any, tokens: Sequence[Token], index: int, *_: object) -> str:
+    return escape(tokens[index].content)
+
+
+def _math_rule(_renderer: Any, tokens: Sequence[Token], index: int, *_: object) -> str:
+    return f"<pre>{escape(tokens[index].content)}</pre>\n"
 
 
 def _code_rule(_renderer: Any, tokens: Sequence[Token], index: int, *_: object) -> str:
@@ -181,6 +192,8 @@ _RULES: dict[str, Any] = {
     "fence": _code_rule,
     "code_block": _code_rule,
     "code_inline": _inline_code_rule,
+    "literal": _literal_rule,
+    "math_block": _math_rule,
     "link_open": _link_rule,
     "image": _image_rule,
     # A table that is wider than the column scrolls by itself.

@@ -2,19 +2,21 @@
 
 Knows no terminal and keeps no state between calls; `markdown` decides what is drawn when. The
 layout of a block that still grows is stable up to `firm`: rows before it stay the same whatever is
-appended to the block.
+appended to the block. Lines of code and of mathematics are rows of any width.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 from markdown_it import MarkdownIt
 
-from bot.render.code import code_lines
+from bot.render.code import TAB, code_lines
 from bot.render.inline import Inline, inline
+from bot.render.literals import literals_plugin
 from bot.render.styles import style
 from bot.render.table import table_rows
 from bot.text.sanitise import sanitise
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from bot.text.wrap import Row
 
 QUOTE_BAR = "▌"
+_BOX = re.compile(r"\[[ xX]\] ")
 # Indentation stops where less than this would be left for text.
 _NARROWEST = 10
 
@@ -88,7 +91,7 @@ def _parser() -> MarkdownIt:
     # link definitions ("[1]: https://..."): models put them last, when the text that they belong to
     # has long been printed, and the address would be lost.
     parser = MarkdownIt("commonmark", {"html": False})
-    return parser.enable(["strikethrough", "table"]).disable("reference")
+    return parser.enable(["strikethrough", "table"]).disable("reference").use(literals_plugin)
 
 
 def lay_out(
@@ -102,13 +105,13 @@ def lay_out(
 
 
 def document_rows(text: str, width: int, console: Console) -> list[Row]:
-    """Lay out a whole text at once."""
+    """Lay out a whole text at once, in rows of at most `width` cells."""
     text = sanitise(text)
     rows: list[Row] = []
     for block in parse(text):
         laid = lay_out(block, text.split("\n"), width, console).rows
         rows += [[], *laid] if rows and laid else laid
-    return rows
+    return [piece for row in rows for piece in fold_runs(row, width)]
 
 
 class _Layout:
@@ -123,6 +126,8 @@ class _Layout:
             laid = self._list(tokens, width, start.number if start else None)
         elif kind in {"fence", "code_block"}:
             laid = self._code(tokens[0], width)
+        elif kind == "math_block":
+            laid = self._math(tokens[0])
         elif kind == "blockquote_open":
             inner, bar = _indent(width, f"{QUOTE_BAR} ")
             within = self._children(tokens[1:-1], inner)
@@ -182,7 +187,8 @@ class _Layout:
         else:
             number = None
         for item in _siblings(tokens[1:-1]):
-            sign = " • " if number is None else f"{number}. ".rjust(4)
+            box = self._take_box(item)
+            sign = f" {box or '•'} " if number is None else f"{number}. ".rjust(4) + (box and f"{box} ")
             inner, first = _indent(width, sign)
             laid = self._children(item[1:-1], inner)
             gap = bool(rows) and self._gap_before(item[0])
@@ -194,6 +200,16 @@ class _Layout:
             number = None if number is None else number + 1
         return Laid(rows, firm, tuple(parts))
 
+    def _take_box(self, item: Sequence[Token]) -> str:
+        """Take `[ ]` or `[x]` out of a task list's item; returns the box to show, "" where there is none."""
+        children = item[2].children if len(item) > 2 and item[1].type == "paragraph_open" else None  # noqa: PLR2004 - the paragraph's text is the third token
+        text = children[0] if children and children[0].type == "text" else None
+        if text is None or not _BOX.match(text.content) or not self.console.encoding.startswith("utf"):
+            return ""
+        box = "☐" if text.content[1] == " " else "☑"
+        text.content = text.content[4:]
+        return box
+
     def _code(self, token: Token, width: int) -> Laid:
         language = sanitise(token.info, newlines=False).split(" ")[0]
         rows: list[Row] = [[(language[:width], style("language"))]] if language else []
@@ -204,10 +220,15 @@ class _Layout:
         for index, line in enumerate(code_lines(sanitise(token.content), language)):
             if token.type == "fence":
                 parts.append(Part(len(rows), first_line + index))
-            rows += fold_runs(line, width)
+            rows.append(line)
             if index < whole_lines:
                 firm = len(rows)
         return Laid(rows, firm, tuple(parts))
+
+    def _math(self, token: Token) -> Laid:
+        lines = sanitise(token.content).expandtabs(TAB).split("\n")
+        # What follows on a line that is not over can turn a single line into a paragraph.
+        return Laid([[(line, style("code"))] for line in lines], len(lines) - 1)
 
     def _gap_before(self, token: Token) -> bool:
         line = token.map[0] - 1 if token.map else -1

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Characters shown as themselves that later text could turn into markup: an opening mark without its
 # end so far. A false match only delays the moment when a row becomes final.
 _OPENER = re.compile(
-    r"`|\*(?!\s)|(?<![^\W_])_(?!\s)|~~(?!\s)|~\Z"
+    r"`|\$(?!\s)|\*(?!\s)|(?<![^\W_])_(?!\s)|~~(?!\s)|~\Z"
     r"|\[(?![^\[\]]*\](?![(\[:]|\Z))|<(?=[A-Za-z][^\s<>]*\Z)|<\Z|&(?=[#\w]{0,32}\Z)|\\\Z|!\Z"
 )
 _DEFINITION = re.compile(r"\[[^\[\]]+\]: ")
@@ -136,9 +136,10 @@ def _add(builder: _Builder, token: Token) -> None:
         builder.breaks(" ")
     elif kind == "hardbreak":
         builder.breaks("\n")
-    elif kind == "code_inline":
+    elif kind in {"code_inline", "literal"}:
         start = builder.length
-        builder.add(sanitise(token.content, newlines=False), style("code"), literal=True)
+        look = style("code") if kind == "code_inline" else None
+        builder.add(sanitise(token.content, newlines=False), look, literal=True)
         builder.closed_at = start
     elif kind == "image":
         _image(builder, token)

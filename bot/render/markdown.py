@@ -22,6 +22,7 @@ from bot.render.live import LiveRows, can_redraw
 from bot.render.styles import style
 from bot.render.view import ReplyWriter
 from bot.text.sanitise import Sanitiser
+from bot.text.wrap import fold_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ INTERVAL = 1 / 25
 # After a redraw that took long (a huge table) the next one waits this many times its duration.
 _PAUSE = 4
 # A last line of these characters alone could be the beginning of many things.
-_UNDECIDED = re.compile(r"[\s>*+\-#\d.)=_~`|:]*\Z")
+_UNDECIDED = re.compile(r"[\s>*+\-#\d.)=_~`|:$\\\[]*\Z")
 # Lists, code and paragraphs are cut inside only once they are longer than this many lines.
 _LONG = 40
 # Lines of code kept before a cut, so that the colours of what follows see what they stand in.
@@ -182,7 +183,9 @@ class MarkdownStream(ReplyWriter):
         return [lines[first.line - 1], *lines[part.line :]]
 
     def _fitting(self, tail: list[Row]) -> list[Row]:
-        """Return the tail's last rows where it is higher than half of the window."""
+        """Return the tail in rows of the window's width, only the last where it is higher than half of it."""
+        width = self._console.width
+        tail = [piece for row in tail for piece in fold_runs(row, width)]
         limit = max(self._console.height // 2, 1)
         if len(tail) <= limit:
             return tail

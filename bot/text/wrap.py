@@ -91,7 +91,8 @@ def fold_runs(runs: Row, width: int) -> list[Row]:
     from rich.cells import cell_len, chop_cells
 
     text = "".join(run[0] for run in runs)
-    if cell_len(text) <= width:
+    # Blanks at a row's end are not shown, and may stand beyond it.
+    if cell_len(text.rstrip(" ")) <= width:
         return [runs]
     starts: list[int] = []
     at = 0

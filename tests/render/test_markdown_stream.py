@@ -368,3 +368,19 @@ def test_print_markdown(make_screen: MakeScreen) -> None:
     screen = make_screen(80, 24)
     print_markdown(screen.console, DOCUMENT)
     assert screen.rows() == at_once(DOCUMENT, screen.console)
+
+
+@pytest.mark.parametrize("prefix", ["", "> ", "  > "])
+@pytest.mark.parametrize("size", [(80, 24), (30, 8)])
+@pytest.mark.parametrize("cut", [1, 40, 10_000])
+def test_a_long_line_of_code_is_one_line(
+    make_screen: MakeScreen, prefix: str, size: tuple[int, int], cut: int
+) -> None:
+    """The terminal wraps it, so that copying it gives the line that the model wrote."""
+    line = "SELECT " + ", ".join(f"column_{number}" for number in range(20)) + " FROM somewhere"
+    screen = make_screen(*size)
+    code = "".join(f"{prefix}{row}\n" for row in ("```sql", line, "SELECT 1", "```"))
+    stream(screen, f"{code}\nThat is all.", [cut])
+    assert line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.written)
+    assert "That is all." in screen.rows()
+    screen.assert_in_order()

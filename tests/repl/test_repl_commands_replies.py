@@ -144,6 +144,27 @@ async def test_command_code(service: Service, tmp_path: Path, monkeypatch: pytes
 
 
 @in_loop
+async def test_what_is_copied_has_no_control_characters(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clipboard and files get what the screen showed: nothing in it can end a bracketed paste."""
+    copied: list[str] = []
+    monkeypatch.setattr("pyperclip.copy", copied.append)
+    evil = "a\x1b[201~;rm -rf ~\n\tb\x08\x00\u202e\x9b2Jc\x1b]0;title\x07d\n"
+    clean = "a;rm -rf ~\n\tbcd\n"
+    service.says(judge={"reply": f"```\n{evil}```\n"})
+    async with chatting(width=160) as talk:
+        await talk.enter("why?")
+        await talk.enter("/copy")
+        await talk.enter("/code 1")
+        await talk.enter(f"/code 1 {tmp_path / 'code'}")
+        await talk.enter(f"/save {tmp_path / 'reply'}")
+    assert copied == [f"```\n{clean}```\n", clean]
+    assert (tmp_path / "code").read_text() == clean
+    assert (tmp_path / "reply").read_text() == f"```\n{clean}```\n"
+
+
+@in_loop
 async def test_command_save(service: Service, tmp_path: Path) -> None:
     """The last reply is written to a file that did not exist, whose name may hold blanks."""
     async with chatting(width=160) as talk:

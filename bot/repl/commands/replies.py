@@ -67,7 +67,8 @@ async def _copy(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
 @command("code", arguments="[N] [FILE]", completes="files")
 async def _code(chat: ChatContext, argument: str) -> None:
     """List the reply's code blocks; with N, copy one, or write it to FILE."""
-    blocks = code_blocks(chat.last_reply())
+    # Sanitised first, as on the screen: the parser replaces some control characters by visible ones.
+    blocks = code_blocks(sanitise(chat.last_reply()))
     if not blocks:
         raise UsageError("There is no code in the last reply.")
     which, _, name = argument.partition(" ")
@@ -80,7 +81,7 @@ async def _code(chat: ChatContext, argument: str) -> None:
     if name.strip():
         write_file(chat, Path(" ".join(split_arguments(name))).expanduser(), code)
         return
-    chat.streams.say(sanitise(code).rstrip("\n"))
+    chat.streams.say(code.rstrip("\n"))
     copy_text(chat, code)
 
 
@@ -89,7 +90,7 @@ async def _save(chat: ChatContext, argument: str) -> None:
     """Write the last reply to a file."""
     if not argument:
         raise UsageError("Where to? /save FILE")
-    write_file(chat, Path(" ".join(split_arguments(argument))).expanduser(), chat.last_reply())
+    write_file(chat, Path(" ".join(split_arguments(argument))).expanduser(), sanitise(chat.last_reply()))
 
 
 @command("expand")
@@ -127,9 +128,13 @@ def code_blocks(text: str) -> list[tuple[str, str]]:
 
 
 def copy_text(chat: ChatContext, text: str) -> None:
-    """Copy to the clipboard: the system's, else the terminal's (OSC 52, which also works over ssh)."""
+    """Copy to the clipboard: the system's, else the terminal's (OSC 52, which also works over ssh).
+
+    Without the control characters that the screen did not show: pasted into a terminal they would act.
+    """
     import pyperclip
 
+    text = sanitise(text)
     try:
         pyperclip.copy(text)
     except pyperclip.PyperclipException:
