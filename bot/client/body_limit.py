@@ -1,37 +1,69 @@
-"""A limit on the bytes that are read of one response.
+"""Limits on what is read of one response: its decoded bytes, and the time for what is no answer.
 
-Streams have a limit of their own (`bot.client.response_stream`), counted in decoded bytes. This one
-also holds for what the SDK reads by itself: error bodies, pages, lists of models.
+    connection ─► Content-Encoding, 64 KB at a time ─► limit of this kind of body ─► httpx
+
+httpx itself decodes a piece in one go, and a few megabytes of gzip hold gigabytes. The hook here decodes
+instead, so the limits hold for whatever is read afterwards, also by the SDK: streams, JSON, error bodies,
+pages. Of an error body or a page, the beginning is enough: it is cut off, while an answer that is too long
+raises `BodyError`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import httpx
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
-"""Of one response; real answers are far smaller."""
+"""Of a stream; real answers are far smaller."""
+MAX_JSON_BYTES = 3 * 1024 * 1024
+"""Of a body that is decoded in one piece: as Python objects it can take 25 times as much."""
+MAX_PAGE_BYTES = 64 * 1024
+"""Of an error body or a page."""
+PAGE_SECONDS = 2.0
+"""How long an error body or a page is read: its status is known already."""
+ACCEPT_ENCODING = "gzip, deflate"
+_PIECE = 64 * 1024
+
+_Decode = Callable[[bytes], Iterator[bytes]]
 
 
-class TooLargeError(httpx.HTTPError):
-    """A response is longer than MAX_BODY_BYTES."""
+class BodyError(httpx.HTTPError):
+    """A response is longer than its limit, or its Content-Encoding cannot be decoded."""
 
 
 class _LimitedStream(httpx.AsyncByteStream):
-    """A response's body that raises `TooLargeError` beyond the limit."""
+    """A response's body, decoded. Beyond `limit` bytes a page ends, anything else raises `BodyError`."""
 
-    def __init__(self, body: httpx.AsyncByteStream) -> None:
-        self._body = body
+    def __init__(self, body: httpx.AsyncByteStream, decode: _Decode, limit: int, *, page: bool) -> None:
+        self._body, self._decode, self._limit, self._page = body, decode, limit, page
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
-        async for piece in self._body:
-            size += len(piece)
-            if size > MAX_BODY_BYTES:
-                raise TooLargeError(
-                    f"more than {MAX_BODY_BYTES // 2**20} MB received; the rest was discarded"
-                )
+        received = decoded = 0
+        async for piece in self._pieces():
+            received += len(piece)
+            for part in self._decode(piece):
+                decoded += len(part)
+                if max(received, decoded) > self._limit:
+                    if self._page:
+                        yield part[: self._limit]
+                        return
+                    raise BodyError(f"more than {self._limit // 2**20} MB received; the rest was discarded")
+                yield part
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        pieces = aiter(self._body)
+        deadline = asyncio.get_running_loop().time() + PAGE_SECONDS if self._page else None
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    piece = await anext(pieces, None)
+            except TimeoutError:
+                return
+            if piece is None:
+                return
             yield piece
 
     async def aclose(self) -> None:
@@ -41,5 +73,66 @@ class _LimitedStream(httpx.AsyncByteStream):
 
 async def limit_body(response: httpx.Response) -> None:
     """Limit a response that has not been read yet: an event hook of httpx."""
-    if isinstance(response.stream, httpx.AsyncByteStream):
-        response.stream = _LimitedStream(response.stream)
+    if not isinstance(response.stream, httpx.AsyncByteStream):
+        return
+    # Some of Python's codecs, which a service could name as the charset, are slow, and JSON is UTF-8.
+    response.encoding = "utf-8"
+    encodings = response.headers.pop("content-encoding", "").lower().split(",")
+    decode = _decoder([name for each in encodings if (name := each.strip()) not in {"", "identity"}])
+    kind = media_type(response)
+    page = response.status_code >= 300 or kind not in ANSWER_TYPES  # noqa: PLR2004 - HTTP's classes
+    limit = MAX_PAGE_BYTES if page else MAX_BODY_BYTES if kind == "text/event-stream" else MAX_JSON_BYTES
+    response.stream = _LimitedStream(response.stream, decode, limit, page=page)
+
+
+ANSWER_TYPES = frozenset({"text/event-stream", "application/json", ""})
+"""Media types that can be an answer; anything else is a page."""
+
+
+def media_type(response: httpx.Response) -> str:
+    """Return the response's media type in lower case, without parameters; "" when it names none."""
+    return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
+
+
+def _decoder(encodings: list[str]) -> _Decode:
+    """Return what decodes a body piece by piece, in parts of 64 KB at most."""
+    if not encodings:
+        return lambda piece: iter((piece,))
+    if len(encodings) > 1 or encodings[0] not in {"gzip", "x-gzip", "deflate"}:
+        return _refuse(", ".join(encodings)[:40])
+    return _Inflater(gzip=encodings[0] != "deflate").decode
+
+
+def _refuse(encoding: str) -> _Decode:
+    def decode(_: bytes) -> Iterator[bytes]:
+        raise BodyError(f"the body is encoded as {encoding}, which was not asked for")
+
+    return decode
+
+
+class _Inflater:
+    """Decodes gzip or deflate; of the latter both forms that are in use, with and without zlib's header."""
+
+    def __init__(self, *, gzip: bool) -> None:
+        self._raw_possible = not gzip
+        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | (16 if gzip else 0))
+
+    def decode(self, piece: bytes) -> Iterator[bytes]:
+        """Yield the decoded parts of a piece. Raises BodyError when it is not encoded like that."""
+        full = True
+        while piece or full:
+            part = self._next_part(piece)
+            full = len(part) == _PIECE
+            piece = self._inflate.unconsumed_tail
+            if part:
+                yield part
+
+    def _next_part(self, piece: bytes) -> bytes:
+        raw_possible, self._raw_possible = self._raw_possible, False
+        try:
+            return self._inflate.decompress(piece, _PIECE)
+        except zlib.error as error:
+            if not raw_possible:
+                raise BodyError(f"the compressed body cannot be decoded: {error}") from error
+            self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+            return self._next_part(piece)

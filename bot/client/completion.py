@@ -11,17 +11,20 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from bot.client.service_data import decimal_number
 from bot.client.usage import read_usage
 from bot.errors import Failure
 from bot.messages import Completion, Delta, Usage
 from bot.text.numbers import duration
 from bot.text.repetition import RepetitionDetector
+from bot.text.words import is_blank
 
 LONGEST_CALL = 1800.0
 """Seconds after which an answer that is still streaming is cut off: some models never stop."""
 CHARACTERS_PER_TOKEN = 32
 SPARE_CHARACTERS = 10_000
 """An answer longer than its tokens can be, plus these, comes from a service that ignores `max_tokens`."""
+_LONGEST_REASON = 64
 THINK_START, THINK_END = "<think>", "</think>"
 
 TopLogprobs = tuple[tuple[str, float], ...]
@@ -44,6 +47,8 @@ class CompletionBuilder:
         self.usage = Usage()
         self.finish_reason: str | None = None
         self.done = False
+        self.words = 0
+        """How many pieces of answer or thinking have come that are not blank."""
 
     def add_chunk(self, chunk: dict[str, object]) -> Delta | None:
         """Add one chunk (or one whole completion); return the text or thinking in it, if there is any."""
@@ -53,7 +58,7 @@ class CompletionBuilder:
             return None
         choice = choices[0]
         if isinstance(finish := choice.get("finish_reason"), str):
-            self.finish_reason = finish
+            self.finish_reason = finish[:_LONGEST_REASON]
         self._top_logprobs = self._top_logprobs or top_logprobs(choice)
         message = choice.get("delta") or choice.get("message")
         if not isinstance(message, dict):
@@ -96,8 +101,8 @@ class CompletionBuilder:
 
     @property
     def has_text(self) -> bool:
-        """Whether some text of the answer itself, not only thinking, has come."""
-        return bool(self._text)
+        """Whether some text of the answer itself, not only thinking or blanks, has come."""
+        return not is_blank("".join(self._text))
 
     def completion(self, truncated_by: Failure | None = None) -> Completion:
         """Return the answer so far; `truncated_by` is what cut it off.
@@ -126,6 +131,7 @@ class CompletionBuilder:
         if self._first_token is None:
             self._first_token = self._clock() - self._started
         self._characters += len(text) + len(thinking)
+        self.words += not (is_blank(text) and is_blank(thinking))
         if text:
             self._text.append(text)
             self._text_repetition.feed(text)
@@ -144,11 +150,15 @@ class ThinkSplitter:
     def __init__(self) -> None:
         self._held = ""
         self._state = "start"
+        self._blanks: list[str] = []
 
     def feed(self, piece: str) -> tuple[str, str]:
         """Return the text and the thinking that are certain by now."""
         if self._state == "text":
             return piece, ""
+        if self._state == "start" and not self._held and (not piece or piece.isspace()):
+            self._blanks.append(piece)
+            return "", ""
         self._held += piece
         if self._state == "start":
             lead = self._held.lstrip()
@@ -157,7 +167,7 @@ class ThinkSplitter:
             elif THINK_START.startswith(lead):
                 return "", ""
             else:
-                return self._release("text"), ""
+                return "".join(self._blanks) + self._release("text"), ""
         if self._state == "thinking":
             return self._feed_thinking()
         # After the thinking, the blank lines before the answer are not part of it.
@@ -167,6 +177,8 @@ class ThinkSplitter:
     def close(self) -> tuple[str, str]:
         """Return what was held back, the stream being over."""
         held, self._held = self._held, ""
+        if self._state == "start" and held:
+            held = "".join(self._blanks) + held
         return ("", held) if self._state == "thinking" else (held, "")
 
     def _release(self, state: str) -> str:
@@ -230,7 +242,7 @@ def _token_pairs(value: object) -> TopLogprobs:
     else:
         return ()
     return tuple(
-        (token, float(logprob))
+        (token, number)
         for token, logprob in pairs
-        if isinstance(token, str) and isinstance(logprob, int | float)
+        if isinstance(token, str) and (number := decimal_number(logprob)) is not None
     )

@@ -7,15 +7,19 @@ for the few causes worth distinguishing. Keys are removed from every message.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from math import isfinite
 from time import time
+from traceback import format_exception
+from typing import NamedTuple
 
+from bot.client.service_data import MAX_SECONDS, MAX_TOKENS, decimal_number, read_json, whole_number
 from bot.errors import Failure, FailureKind
 from bot.messages import Request
 
+_LOG = logging.getLogger(__name__)
 _CONTEXT = re.compile(
     r"context.{0,20}(length|window|limit|size)|maximum.{0,20}(tokens|length)|too many (input )?tokens"
     r"|prompt is too long|max_new_tokens|input.{0,20}too long|exceeds?.{0,40}tokens",
@@ -23,13 +27,19 @@ _CONTEXT = re.compile(
 )
 _LIMIT = re.compile(
     r"(?:context (?:length|window|size)|maximum|limit|must be <=|at most)"
-    r"\D{0,40}?(\d{1,3}(?:,\d{3})+|\d{3,8})",
+    r"\D{0,40}?([0-9]{1,3}(?:,[0-9]{3})++|[0-9]{3,}+)",
     re.IGNORECASE,
 )
 _FILTER = re.compile(r"content.?(filter|policy|management)|safety|moderation|flagged", re.IGNORECASE)
 _KEYISH = re.compile(r"\b(?:sk|tgp|gsk|key|pk|xai|fw|csk)[-_][\w-]{8,}|Bearer\s+\S+", re.IGNORECASE)
-_TAGS = re.compile(r"<(script|style).*?</\1>|<[^>]+>", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(r"<(/?+[a-z]*+)[^<>]*+>", re.IGNORECASE)
 _LONGEST = 300
+BODY_CHARACTERS = 65_536
+"""Of an error body or page that are looked at: a refusal is short, and a page says it at its top."""
+_SEARCHED = 2000
+"""Characters of a message that are searched for its cause."""
+_HEADER_CHARACTERS = 64
+"""The longest header that can hold a time."""
 
 _BY_STATUS = {
     400: FailureKind.BAD_REQUEST,
@@ -55,6 +65,14 @@ _HINTS = {
 }
 
 
+class ServiceError(NamedTuple):
+    """What an error body says: a message, its codes and types in one text, and an HTTP status."""
+
+    message: str
+    codes: str = ""
+    status: int | None = None
+
+
 def redact(text: str, key: str | None = None) -> str:
     """Return `text` without `key` and without anything else that looks like one."""
     if key and len(key) > 3:  # noqa: PLR2004 - three characters protect nothing
@@ -64,10 +82,17 @@ def redact(text: str, key: str | None = None) -> str:
 
 def request_failure(request: Request, kind: FailureKind, message: str, **more: object) -> Failure:
     """Return a failure of this request: its message without keys, and the hint for its kind."""
-    said = " ".join(redact(message, request.endpoint.key).split())
+    said = " ".join(redact(_beginning(message), request.endpoint.key).split())
     if len(said) > _LONGEST:
         said = said[:_LONGEST] + "…"
     return Failure(kind, said, request.model, hint=_HINTS.get(kind, ""), **more)  # type: ignore[arg-type]  # Failure's own fields
+
+
+def internal_failure(request: Request, error: Exception) -> Failure:
+    """Return the failure of a call that ended in an exception which nothing accounts for."""
+    if _LOG.isEnabledFor(logging.DEBUG):
+        _LOG.debug("%s", redact("".join(format_exception(error)), request.endpoint.key))
+    return request_failure(request, FailureKind.INTERNAL, f"{type(error).__name__}: {error}")
 
 
 def failure_from_response(request: Request, status: int, body: str, headers: Mapping[str, str]) -> Failure:
@@ -75,11 +100,15 @@ def failure_from_response(request: Request, status: int, body: str, headers: Map
 
     `body` is the raw text; `headers` have lower-case names.
     """
-    message, code = error_message(body)
+    return _refusal(request, status, error_message(body), headers)
+
+
+def _refusal(request: Request, status: int, error: ServiceError, headers: Mapping[str, str]) -> Failure:
+    message = error.message
     kind = _BY_STATUS.get(status)
     if kind is None:
         kind = FailureKind.SERVICE if status >= 500 else FailureKind.BAD_REQUEST  # noqa: PLR2004 - HTTP's classes
-    about = f"{code} {message}"
+    about = _about(error)
     limit = None
     if status in {400, 413, 422} and _CONTEXT.search(about):
         kind = FailureKind.CONTEXT_LENGTH
@@ -101,44 +130,79 @@ def failure_from_response(request: Request, status: int, body: str, headers: Map
 
 def failure_from_stream_error(request: Request, error: object) -> Failure:
     """Return what an `error` object in the middle of a stream means."""
-    message, code = error_message(json.dumps({"error": error}))
-    status = int(code) if code.isdigit() else 0
-    if status >= 400:  # noqa: PLR2004 - HTTP's classes
-        return failure_from_response(request, status, json.dumps({"error": error}), {})
-    about = f"{code} {message}"
+    said = _error_of({"error": error})
+    if said.status is not None:
+        return _refusal(request, said.status, said, {})
+    about = _about(said)
     kind = FailureKind.SERVICE
     if _CONTEXT.search(about):
         kind = FailureKind.CONTEXT_LENGTH
-    elif "rate" in code:
+    elif "rate" in said.codes:
         kind = FailureKind.RATE_LIMITED
     elif _FILTER.search(about):
         kind = FailureKind.CONTENT_FILTER
-    limit = context_limit(message) if kind is FailureKind.CONTEXT_LENGTH else None
-    return request_failure(request, kind, message or "the service broke off with an error", limit=limit)
+    limit = context_limit(said.message) if kind is FailureKind.CONTEXT_LENGTH else None
+    return request_failure(request, kind, said.message or "the service broke off with an error", limit=limit)
 
 
-def error_message(body: str) -> tuple[str, str]:
-    """Return `(message, code)` of an error body: JSON in any of the usual forms, or a page's text."""
+def error_message(body: str) -> ServiceError:
+    """Return what an error body says: JSON in any of the usual forms, or a page's text."""
     try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        return _TAGS.sub(" ", body).strip(), ""
-    if isinstance(data, list) and data:
-        data = data[0]
-    if isinstance(data, dict):
-        error = data.get("error", data)
-        if isinstance(error, dict):
-            message = error.get("message") or error.get("detail") or error.get("msg") or ""
-            code = error.get("code") or error.get("type") or ""
-            return (message if isinstance(message, str) else json.dumps(message)), str(code)
-        return str(error), ""
-    return (data if isinstance(data, str) else ""), ""
+        data = read_json(body)
+    except ValueError:
+        return ServiceError(_page_text(body))
+    return _error_of(data[0] if isinstance(data, list) and data else data)
+
+
+def _error_of(data: object) -> ServiceError:
+    if not isinstance(data, dict):
+        return ServiceError(data if isinstance(data, str) else "")
+    error = data.get("error", data)
+    if not isinstance(error, dict):
+        return ServiceError("" if error is None else _beginning(str(error)))
+    message = error.get("message") or error.get("detail") or error.get("msg") or ""
+    codes = [error.get(name) for name in ("code", "type", "status")]
+    statuses = [status for code in codes if (status := whole_number(code, 599)) and status >= 400]  # noqa: PLR2004 - HTTP's classes
+    return ServiceError(
+        message if isinstance(message, str) else json.dumps(message),
+        " ".join(code[:_HEADER_CHARACTERS] for code in codes if isinstance(code, str)),
+        statuses[0] if statuses else None,
+    )
+
+
+def _about(error: ServiceError) -> str:
+    return f"{error.codes} {error.message[:_SEARCHED]}"
+
+
+def _beginning(text: str) -> str:
+    """Return the first `BODY_CHARACTERS` of a text, without a word (it may be a key) that they cut in two."""
+    if len(text) <= BODY_CHARACTERS:
+        return text
+    return text[:BODY_CHARACTERS].rsplit(maxsplit=1)[0]
+
+
+def _page_text(page: str) -> str:
+    """Return the text of an HTML page's beginning: without tags, scripts and styles."""
+    page = page[:BODY_CHARACTERS]
+    parts: list[str] = []
+    position, skipping = 0, ""
+    for tag in _TAG.finditer(page):
+        name = tag[1].lower()
+        if not skipping:
+            parts.append(page[position : tag.start()])
+            skipping = name if name in {"script", "style"} else ""
+        elif name == f"/{skipping}":
+            skipping = ""
+        position = tag.end()
+    if not skipping:
+        parts.append(page[position:])
+    return " ".join(parts).strip()
 
 
 def context_limit(message: str) -> int | None:
     """Return the context length in tokens that a context-length error names, if it does."""
-    found = _LIMIT.search(message)
-    return int(found[1].replace(",", "")) if found else None
+    found = _LIMIT.search(message[:_SEARCHED])
+    return whole_number(found[1].replace(",", ""), MAX_TOKENS) or None if found else None
 
 
 def rate_limit_reset(headers: Mapping[str, str]) -> float | None:
@@ -157,13 +221,12 @@ def rate_limit_reset(headers: Mapping[str, str]) -> float | None:
 
 def duration(text: str) -> float | None:
     """Return the seconds of "1.5", "20ms", "6m0s" or "1h2m"; None for anything else."""
-    text = text.strip()
+    text = text[:_HEADER_CHARACTERS].strip()
     units = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
     parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         return None
-    seconds = sum(float(number) * units[unit] for number, unit in parts)
-    return seconds if isfinite(seconds) else None
+    return min(sum(float(number) * units[unit] for number, unit in parts), MAX_SECONDS)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -171,11 +234,12 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     in_ms, value = headers.get("retry-after-ms"), headers.get("retry-after")
     if not (in_ms or value):
         return rate_limit_reset(headers)
-    try:
-        seconds = float(in_ms) / 1000 if in_ms else float(value or "")
-    except ValueError:
+    seconds = decimal_number(in_ms or value)
+    if seconds is None:
         try:
-            seconds = parsedate_to_datetime(value or "").timestamp() - time()
-        except (ValueError, OverflowError):
+            seconds = parsedate_to_datetime((value or "")[:_HEADER_CHARACTERS]).timestamp() - time()
+        except (ValueError, TypeError, IndexError, ArithmeticError, OSError):
             return None
-    return max(0.0, seconds) if isfinite(seconds) else None
+    elif in_ms:
+        seconds /= 1000
+    return min(max(0.0, seconds), MAX_SECONDS)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 
+from bot.client.service_data import MAX_TOKENS, decimal_number, whole_number
 from bot.text.sanitise import sanitise
 
 MAX_ENTRIES = 20_000
@@ -27,6 +27,8 @@ _CONTEXT = (
 _CHAT = frozenset({"", "chat", "language", "code", "llm", "vlm", "model", "base"})
 _MILLION = 1_000_000.0
 _LONGEST = 200
+_HIGHEST_PRICE = 1e6
+"""US dollars; a higher one is a mistake of the service's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def _model(entry: object) -> ListedModel | None:
     if not isinstance(entry, Mapping):
         return None
     name = entry.get("id") or entry.get("name")
-    if not isinstance(name, str) or not (name := sanitise(name, newlines=False).strip()[:_LONGEST]):
+    if not isinstance(name, str) or not (name := sanitise(name[:_LONGEST], newlines=False).strip()):
         return None
     kind = entry.get("type")
     inner = [entry, *(entry[key] for key in ("metadata", "meta") if isinstance(entry.get(key), Mapping))]
@@ -90,30 +92,25 @@ def _model(entry: object) -> ListedModel | None:
     return ListedModel(
         name,
         next(
-            (n for part in inner for key in (*_CONTEXT, "n_ctx_train") if (n := _whole(part.get(key)))), None
+            (
+                n
+                for part in inner
+                for key in (*_CONTEXT, "n_ctx_train")
+                if (n := whole_number(part.get(key), MAX_TOKENS))
+            ),
+            None,
         ),
         _price(prices, "input", "prompt", "input_tokens"),
         _price(prices, "output", "completion", "output_tokens"),
-        sanitise(kind, newlines=False)[:_LONGEST].casefold() if isinstance(kind, str) else "",
+        sanitise(kind[:_LONGEST], newlines=False).casefold() if isinstance(kind, str) else "",
         _price(prices, "cached_input", "input_cache_read", "cache_read_input_tokens"),
     )
-
-
-def _whole(value: object) -> int | None:
-    whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
-    return value if whole and isinstance(value, int) else None
 
 
 def _price(prices: Mapping[str, object], per_million: str, per_token: str, other: str) -> float | None:
     """Return dollars per million tokens; "prompt" and "completion" are dollars for one, often as text."""
     for name, factor in ((per_million, 1.0), (other, 1.0), (per_token, _MILLION)):
-        value = prices.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            continue
-        try:
-            price = float(value) * factor
-        except (ValueError, OverflowError):
-            continue
-        if isfinite(price) and price >= 0:
-            return price
+        price = decimal_number(prices.get(name))
+        if price is not None and 0 <= price <= _HIGHEST_PRICE:
+            return price * factor
     return None

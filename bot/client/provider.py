@@ -14,6 +14,7 @@ address that the user did not configure.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncGenerator
@@ -25,10 +26,18 @@ import httpx
 import together
 
 from bot.client import error_mapping
-from bot.client.body_limit import TooLargeError, limit_body
+from bot.client.body_limit import ACCEPT_ENCODING, BodyError, limit_body
 from bot.client.completion import LONGEST_CALL, CompletionBuilder
 from bot.client.model_list import ModelList, read_model_list
-from bot.client.response_stream import CONNECT_SECONDS, describe_error, describe_timeout, read_response
+from bot.client.response_stream import (
+    CONNECT_SECONDS,
+    WordTimeout,
+    connect_seconds,
+    describe_error,
+    describe_timeout,
+    read_response,
+)
+from bot.client.service_data import read_json
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Endpoint, RateLimitHint, Request
 
@@ -68,31 +77,37 @@ class Provider:
     async def complete(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
         """Ask once for a completion; the last update is a `Completion` or a `Failure`, no exception."""
         answer = CompletionBuilder(self._longest)
+        word_timeout = WordTimeout(request.timeout)
         try:
-            response = await self._send(request)
+            async with word_timeout.limit():
+                response = await self._send(request)
             try:
                 if seconds := error_mapping.rate_limit_reset(response.headers):
                     yield RateLimitHint(seconds)
-                async with aclosing(read_response(response, request, answer)) as updates:
+                async with aclosing(read_response(response, request, answer, word_timeout)) as updates:
                     async for update in updates:
                         yield update
             finally:
                 await response.aclose()
-        except _EXCEPTIONS as error:
+        except Exception as error:  # noqa: BLE001 - the boundary: whatever goes wrong costs this call only
             yield _failure_from_exception(request, error)
 
     async def models(self, request: Request) -> ModelList | Failure:
         """Return the models that the request's endpoint serves; asked once, no exception."""
         try:
-            answer = await self._client(request.endpoint).get(
-                "/models",
-                cast_to=object,
-                options={"timeout": _timeout(request), "follow_redirects": False},
-            )
-        except _EXCEPTIONS as error:
+            async with asyncio.timeout(request.timeout):
+                response = await self._client(request.endpoint).get(
+                    "/models",
+                    cast_to=httpx.Response,
+                    options={"timeout": _timeout(request), "follow_redirects": False},
+                )
+            model_list = read_model_list(read_json(response.text))
+        except ValueError:
+            model_list = None
+        except Exception as error:  # noqa: BLE001 - as in `complete`
             return _failure_from_exception(request, error)
         said = "the answer is not a list of models"
-        return read_model_list(answer) or error_mapping.request_failure(request, FailureKind.GARBLED, said)
+        return model_list or error_mapping.request_failure(request, FailureKind.GARBLED, said)
 
     async def _send(self, request: Request) -> httpx.Response:
         endpoint = request.endpoint
@@ -146,43 +161,40 @@ def _http_client(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClien
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=300.0),
         timeout=httpx.Timeout(120.0, connect=CONNECT_SECONDS),
         event_hooks={"response": [limit_body]},
+        headers={"Accept-Encoding": ACCEPT_ENCODING},
         transport=transport,
         # No cookie is kept: nothing that came with one answer goes along with the next request.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
     )
 
 
-_EXCEPTIONS = (together.TogetherError, httpx.HTTPError, httpx.InvalidURL, ValueError, OSError)
-"""What the SDK and the connection raise."""
-
-
 def _failure_from_exception(request: Request, error: Exception) -> Failure:
-    """Return what one of the `_EXCEPTIONS` means."""
+    """Return what an exception of the SDK, of the connection or of our own code means."""
     match error:
         case together.APIStatusError():
-            body = error.response.text
+            response = error.response
             return error_mapping.failure_from_response(
-                request, error.status_code, body, dict(error.response.headers)
+                request, error.status_code, response.text, dict(response.headers)
             )
-        case TooLargeError():
-            return error_mapping.request_failure(request, FailureKind.GARBLED, describe_error(error))
-        case together.APITimeoutError() | httpx.TimeoutException():
-            cause = error if isinstance(error, httpx.HTTPError) else error.__cause__
-            return error_mapping.request_failure(
-                request, FailureKind.TIMEOUT, describe_timeout(request, cause)
-            )
+        case BodyError():
+            kind, message = FailureKind.GARBLED, describe_error(error)
+        case TimeoutError() | together.APITimeoutError() | httpx.TimeoutException():
+            cause = error.__cause__ if isinstance(error, together.APITimeoutError) else error
+            kind, message = FailureKind.TIMEOUT, describe_timeout(request, cause)
         case together.APIConnectionError():
-            return error_mapping.request_failure(request, *_connection(error.__cause__ or error))
+            kind, message = _connection(error.__cause__ or error)
         case httpx.TransportError():
-            return error_mapping.request_failure(
-                request, FailureKind.CUT, f"the connection broke: {describe_error(error)}"
-            )
+            kind, message = FailureKind.CUT, f"the connection broke: {describe_error(error)}"
+        case together.TogetherError() | httpx.HTTPError() | httpx.InvalidURL() | ValueError() | OSError():
+            kind, message = FailureKind.INTERNAL, describe_error(error)
         case _:
-            return error_mapping.request_failure(request, FailureKind.INTERNAL, describe_error(error))
+            return error_mapping.internal_failure(request, error)
+    return error_mapping.request_failure(request, kind, message)
 
 
 def _timeout(request: Request) -> httpx.Timeout:
-    return httpx.Timeout(request.timeout, connect=min(CONNECT_SECONDS, request.timeout))
+    # Only connecting has a limit of its own; `WordTimeout` ends everything else.
+    return httpx.Timeout(None, connect=connect_seconds(request))
 
 
 def _connection(cause: BaseException) -> tuple[FailureKind, str]:

@@ -1,6 +1,7 @@
 """Reads the response to a request for a completion: bytes in, deltas out, and at the end its outcome.
 
     bytes ─► EventReader ─► chunks ─► _with_failure ─► CompletionBuilder ─► Delta …, Completion or Failure
+      └─ WordTimeout: given up when no word has come for too long, whatever else comes
 
 Server-sent events are read by hand: the SDK's reader gives up a stream at the first byte that is not
 UTF-8, and readers that follow the standard drop a last event that no blank line follows. An answer
@@ -10,20 +11,25 @@ should survive both.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 
 import httpx
 
 from bot.client import error_mapping
-from bot.client.body_limit import MAX_BODY_BYTES, TooLargeError
+from bot.client.body_limit import ANSWER_TYPES, MAX_BODY_BYTES, BodyError, media_type
 from bot.client.completion import CompletionBuilder
+from bot.client.service_data import read_json
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Request
 
 CONNECT_SECONDS = 10.0
 DRAIN_SECONDS = 0.5
+MAX_EVENT_BYTES = 1024 * 1024
+"""Of one event; as Python objects it can take 25 times as much."""
+_LINE_OVERHEAD = 64
+"""Bytes of memory that a line takes besides its text."""
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class EventReader:
@@ -37,6 +43,13 @@ class EventReader:
         self._line = bytearray()
         self._data: list[str] = []
         self._after_return = False
+        self._first_line = True
+        self._data_size = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that the event takes that has not ended yet."""
+        return len(self._line) + self._data_size
 
     def feed(self, chunk: bytes) -> list[str]:
         """Return the data of the events that end in `chunk`."""
@@ -69,7 +82,11 @@ class EventReader:
         return events
 
     def _add_line(self, line: bytes, events: list[str]) -> None:
+        if self._first_line:
+            line = line.removeprefix(_BYTE_ORDER_MARK)
+            self._first_line = False
         if not line:
+            self._data_size = 0
             if self._data:
                 events.append("\n".join(self._data))
                 self._data.clear()
@@ -77,6 +94,28 @@ class EventReader:
         name, _, value = line.partition(b":")
         if name == b"data":
             self._data.append(value.removeprefix(b" ").decode("utf-8", "replace"))
+            self._data_size += len(value) + _LINE_OVERHEAD
+
+
+class WordTimeout:
+    """The time until which a word of answer or thinking has to come: `seconds` after the last one.
+
+    Whatever else comes (headers, comments, blanks, empty deltas) does not put it off.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._words = seconds, 0
+        self._loop = asyncio.get_running_loop()
+        self._deadline = self._loop.time() + seconds
+
+    def update(self, words: int) -> None:
+        """Begin anew if the number of words has grown."""
+        if words > self._words:
+            self._words, self._deadline = words, self._loop.time() + self._seconds
+
+    def limit(self) -> asyncio.Timeout:
+        """Return a block that ends with TimeoutError when the time is over."""
+        return asyncio.timeout_at(self._deadline)
 
 
 class GarbledError(Exception):
@@ -88,21 +127,22 @@ class EndlessError(Exception):
 
 
 async def read_response(
-    response: httpx.Response, request: Request, answer: CompletionBuilder
+    response: httpx.Response, request: Request, answer: CompletionBuilder, word_timeout: WordTimeout
 ) -> AsyncGenerator[CallUpdate, None]:
     """Read the response to its end; yields deltas and then the completion or the failure."""
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in {"text/event-stream", "application/json", ""}:
+    kind = media_type(response)
+    if kind not in ANSWER_TYPES:
         page = (await response.aread()).decode("utf-8", "replace")
-        message = error_mapping.error_message(page)[0] or "nothing readable"
+        message = error_mapping.error_message(page).message or "nothing readable"
         yield error_mapping.request_failure(
-            request, FailureKind.GARBLED, f"not a chat completion but {kind}: {message}"
+            request, FailureKind.GARBLED, f"not a chat completion but {kind[:80]}: {message}"
         )
         return
     body = response.aiter_bytes()
     failure: Failure | None = None
+    pieces = _in_time(body, word_timeout)
     streamed = kind == "text/event-stream"
-    chunks = read_chunks(body, answer, request.max_tokens) if streamed else _whole_answer(response)
+    chunks = read_chunks(pieces, answer, request.max_tokens) if streamed else _whole_answer(pieces)
     async with aclosing(chunks), aclosing(_with_failure(chunks, request, answer)) as chunks_or_failure:
         async for chunk in chunks_or_failure:
             if isinstance(chunk, Failure):
@@ -110,6 +150,7 @@ async def read_response(
                 break
             if delta := answer.add_chunk(chunk):
                 yield delta
+            word_timeout.update(answer.words)
     if delta := answer.close():
         yield delta
     if failure is None and answer.finish_reason == "content_filter":
@@ -142,6 +183,8 @@ async def read_chunks(
                 answer.done = True
                 return
             yield _json_object(event)
+        if reader.held > MAX_EVENT_BYTES:
+            raise GarbledError(f"an event of more than {MAX_EVENT_BYTES // 2**20} MB came")
         if size > MAX_BODY_BYTES:
             raise GarbledError(f"more than {MAX_BODY_BYTES // 2**20} MB received; the rest was discarded")
         if reason := answer.over_limit(max_tokens):
@@ -153,9 +196,19 @@ async def read_chunks(
             yield _json_object(event)
 
 
-async def _whole_answer(response: httpx.Response) -> AsyncGenerator[dict[str, object], None]:
-    """Yield the one completion of an answer that was not streamed."""
-    yield _json_object((await response.aread()).decode("utf-8", "replace"))
+async def _in_time(body: AsyncIterator[bytes], word_timeout: WordTimeout) -> AsyncGenerator[bytes, None]:
+    """Yield the pieces of a body. Raises TimeoutError when no word has come for too long."""
+    while True:
+        async with word_timeout.limit():
+            piece = await anext(body, None)
+        if piece is None:
+            return
+        yield piece
+
+
+async def _whole_answer(pieces: AsyncIterator[bytes]) -> AsyncGenerator[dict[str, object], None]:
+    """Yield the one completion of an answer that was not streamed. Raises GarbledError."""
+    yield _json_object(b"".join([piece async for piece in pieces]).decode("utf-8", "replace"))
 
 
 async def _with_failure(
@@ -168,7 +221,7 @@ async def _with_failure(
                 yield error_mapping.failure_from_stream_error(request, chunk["error"])
                 return
             yield chunk
-    except httpx.TimeoutException as error:
+    except (TimeoutError, httpx.TimeoutException) as error:
         yield error_mapping.request_failure(request, FailureKind.TIMEOUT, describe_timeout(request, error))
     except httpx.TransportError as error:
         # An answer whose end has been announced is whole, however the connection ends.
@@ -176,7 +229,7 @@ async def _with_failure(
             yield error_mapping.request_failure(
                 request, FailureKind.CUT, f"the stream broke off: {describe_error(error)}"
             )
-    except (GarbledError, TooLargeError) as error:
+    except (GarbledError, BodyError) as error:
         yield error_mapping.request_failure(request, FailureKind.GARBLED, describe_error(error))
     except EndlessError as error:
         yield error_mapping.request_failure(request, FailureKind.ENDLESS, describe_error(error))
@@ -196,8 +249,8 @@ async def _drain(body: AsyncIterator[bytes]) -> None:
 
 def _json_object(event: str) -> dict[str, object]:
     try:
-        data = json.loads(event)
-    except (ValueError, RecursionError):
+        data = read_json(event)
+    except ValueError:
         raise GarbledError(f"the service sent something that is not JSON: {event[:80]}") from None
     if not isinstance(data, dict):
         raise GarbledError(f"the service sent something that is not a chunk: {event[:80]}")
@@ -205,11 +258,16 @@ def _json_object(event: str) -> dict[str, object]:
 
 
 def describe_timeout(request: Request, cause: object) -> str:
-    """Return what a timeout means: no connection, or silence."""
+    """Return what a timeout means: no connection, or no word of an answer."""
     if isinstance(cause, httpx.ConnectTimeout):
         host = httpx.URL(request.endpoint.base_url).host
-        return f"no connection to {host} within {min(CONNECT_SECONDS, request.timeout):g} s"
-    return f"nothing came for {request.timeout:g} s"
+        return f"no connection to {host} within {connect_seconds(request):.3g} s"
+    return f"no word for {request.timeout:g} s"
+
+
+def connect_seconds(request: Request) -> float:
+    """Return how long a connection may take: a little less than the first word, so that it is named."""
+    return min(CONNECT_SECONDS, 0.9 * request.timeout)
 
 
 def describe_error(error: BaseException) -> str:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from bot.client.service_data import MAX_TOKENS, whole_number
 from bot.messages import Usage
-
-MOST_TOKENS = 10**9
-"""No call has more; a larger number is a mistake of the service."""
 
 _CACHED = (
     "prompt_tokens_details.cached_tokens",  # OpenAI, Together, vLLM, SGLang, Groq, xAI, OpenRouter
@@ -71,6 +69,7 @@ def _first(reported: Mapping[str, object], *names: str, default: int | None) -> 
         value: object = reported
         for key in name.split("."):
             value = value.get(key) if isinstance(value, Mapping) else None
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS:
-            return value
+        tokens = None if isinstance(value, str) else whole_number(value, MAX_TOKENS)
+        if tokens is not None:
+            return tokens
     return default

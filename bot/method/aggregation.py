@@ -20,6 +20,7 @@ from bot.method.model_call import ModelCall, TurnContext
 from bot.method.prompts import ContinuationJoiner
 from bot.text.names import short_name
 from bot.text.similarity import tfidf
+from bot.text.words import is_blank
 
 CONTINUE_AFTER = frozenset(
     {
@@ -125,6 +126,8 @@ class Aggregation:
                         if finished.completion and finished.completion.truncation_kind is FailureKind.ENDLESS:
                             self._reply = self._without_repetition(before, finished)
                         self.call = self._joined(self.call, finished) if before and self.call else finished
+                        if is_blank(self._reply):
+                            self._reply = ""
                     case _:
                         yield event
 

@@ -7,20 +7,24 @@ asks once more with a smaller budget when the service says that the context was 
 
 from __future__ import annotations
 
+import logging
 from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from bot.errors import Failure, FailureKind
+from bot.errors import Failure, FailureKind, MoaError
 from bot.events import Call, CallDelta, CallFinished, CallRetrying, CallStarted, Notice, Slot
 from bot.messages import Agent, Ask, Completion, Delta, Endpoint, Message, Request, Retrying, Usage
 from bot.method import prompts
 from bot.method.context import Fitted, fit
+from bot.text.words import is_blank
 
 if TYPE_CHECKING:
     from bot.method.plan import Plan
+
+_LOG = logging.getLogger(__name__)
 
 CallEvent = CallStarted | CallDelta | CallRetrying | CallFinished | Notice
 
@@ -87,7 +91,20 @@ class ModelCall:
         self._first_token: float | None = None
 
     async def events(self) -> AsyncGenerator[CallEvent, None]:
-        """Make the call and yield what happens to it."""
+        """Make the call and yield what happens to it. Raises MoaError; any other exception is its failure."""
+        try:
+            async with aclosing(self._events()) as events:
+                async for event in events:
+                    yield event
+        except MoaError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary: what goes wrong in a call costs this call only
+            _LOG.debug("a call failed", exc_info=True)
+            # Only the exception's name: its message may quote what was read.
+            message = f"a mistake in moa-bot: {type(error).__name__}"
+            yield CallFinished(self._finished(Failure(FailureKind.INTERNAL, message, self.slot.agent.model)))
+
+    async def _events(self) -> AsyncGenerator[CallEvent, None]:
         context_length = self._turn_context.models.context_length(self.slot.agent)
         fitted = self._fit(context_length)
         outcome: Completion | Failure | None = None
@@ -116,7 +133,7 @@ class ModelCall:
         """Return the call as it stands: an answer with the text so far, or a failure if that is too short."""
         text = "".join(self._text)
         enough = 1 if self.slot.role == "aggregator" else USEFUL_CHARACTERS
-        if len(text.strip()) < enough:
+        if is_blank(text) or len(text.strip()) < enough:
             return self._failed(Failure(kind, why, self.slot.agent.model))
         completion = Completion(
             text,
@@ -166,7 +183,7 @@ class ModelCall:
         if outcome.truncation_kind is FailureKind.ENDLESS and len(outcome.text.strip()) < USEFUL_CHARACTERS:
             message = outcome.partial.removeprefix(f"{FailureKind.ENDLESS}: ")
             return Call(self.slot, outcome, Failure(FailureKind.ENDLESS, message, agent.model), cost)
-        if outcome.text.strip():
+        if not is_blank(outcome.text):
             return Call(self.slot, outcome, cost=cost)
         if outcome.finish_reason == "length":
             failure = Failure(

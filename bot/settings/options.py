@@ -105,7 +105,7 @@ OPTIONS: tuple[Option, ...] = (
            help="Send at most N requests a minute to each service."),
     Option("timeout", Kind.FLOAT, Group.ADVANCED, metavar="SECONDS", maximum=86400, above=0, unit="seconds",
            in_preset=True,
-           help="Give up on a model that sends nothing for this long."),
+           help="Give up on a model that sends no word of answer or thinking for this long."),
 )
 # fmt: on
 

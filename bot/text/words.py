@@ -18,6 +18,18 @@ _UNIT = re.compile(rf"[{_SPACELESS}]|[^\W{_SPACELESS}]+")
 _TERM = re.compile(rf"[{_SPACELESS}]|[^\W{_SPACELESS}]{{2,}}")
 
 
+_INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Characters that count as letters or symbols but show nothing."""
+
+
+def is_blank(text: str) -> bool:
+    """Return whether nothing of `text` can be seen: blanks, control characters, zero-width characters."""
+    return not any(
+        character.isprintable() and not character.isspace() and character not in _INVISIBLE
+        for character in text
+    )
+
+
 def spaced(text: str) -> str:
     """Return `text` with blanks around each character of a script that is written without spaces."""
     return text if text.isascii() else _CHARACTER.sub(r" \g<0> ", text)

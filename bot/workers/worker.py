@@ -23,7 +23,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from bot.errors import Failure, FailureKind
+from bot.errors import Failure
 from bot.messages import CallUpdate, Delta, Request
 from bot.workers.protocol import READY, Command, MessageChannel, Update
 
@@ -89,7 +89,7 @@ class Worker:
         try:
             self._send(number, await self.provider.models(request))
         except Exception as error:  # noqa: BLE001 - the boundary, as below
-            self._send(number, Failure(FailureKind.INTERNAL, f"{type(error).__name__}: {error}"))
+            self._send(number, _internal_failure(request, error))
         finally:
             del self._tasks[number]
 
@@ -100,9 +100,15 @@ class Worker:
                 async for update in updates:
                     batcher.add(update)
         except Exception as error:  # noqa: BLE001 - the boundary: an exception must not cross processes
-            batcher.add(Failure(FailureKind.INTERNAL, f"{type(error).__name__}: {error}", request.model))
+            batcher.add(_internal_failure(request, error))
         finally:
             del self._tasks[number]
+
+
+def _internal_failure(request: Request, error: Exception) -> Failure:
+    from bot.client import error_mapping  # noqa: PLC0415 - the main process, which imports this module too, goes without
+
+    return error_mapping.internal_failure(request, error)
 
 
 class _UpdateBatcher:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from running import LIMIT
+from running import LIMIT, in_time
 
-from bot.client.body_limit import MAX_BODY_BYTES
+from bot.client.body_limit import MAX_BODY_BYTES, PAGE_SECONDS
 from bot.client.provider import Provider
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, Request
@@ -43,7 +44,9 @@ async def serving(answer: Serve) -> AsyncGenerator[tuple[str, list[bytes]], None
         server.close()
 
 
-def ask(answer: Serve, *, longest: float = 60.0, max_tokens: int = 2**24) -> list[CallUpdate]:
+def ask(
+    answer: Serve, *, longest: float = 60.0, max_tokens: int = 2**24, timeout: float = 5.0
+) -> list[CallUpdate]:
     """What comes of one request to such a service, within twenty seconds."""
 
     async def run() -> list[CallUpdate]:
@@ -51,7 +54,7 @@ def ask(answer: Serve, *, longest: float = 60.0, max_tokens: int = 2**24) -> lis
         try:
             async with serving(answer) as (url, _), asyncio.timeout(LIMIT):
                 request = Request(
-                    Endpoint("e", url, "k"), "m", (Message("user", "hi"),), 0.7, max_tokens, timeout=5
+                    Endpoint("e", url, "k"), "m", (Message("user", "hi"),), 0.7, max_tokens, timeout=timeout
                 )
                 return [update async for update in provider.complete(request)]
         finally:
@@ -92,21 +95,88 @@ def chunk(text: str | None, finish: str | None = None, field: str = "content") -
 
 
 BODIES = {
-    "an error": b"HTTP/1.1 500 Oops\r\nContent-Type: text/plain\r\n\r\n",
-    "a refusal": b'HTTP/1.1 400 No\r\nContent-Type: application/json\r\n\r\n{"error": "',
-    "a page": b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>",
-    "a whole answer": b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{"choices": "',
-    "a stream without an event": HEAD,
-    "a stream of comments": HEAD + b": ",
+    "an error": (b"HTTP/1.1 500 Oops\r\nContent-Type: text/plain\r\n\r\n", "service error: HTTP 500"),
+    "a refusal": (
+        b'HTTP/1.1 400 No\r\nContent-Type: application/json\r\n\r\n{"error": "',
+        "request refused: HTTP 400",
+    ),
+    "a page": (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>",
+        "unreadable answer: not a chat completion but text/html",
+    ),
+    "a whole answer": (
+        b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{"choices": "',
+        "unreadable answer: more than 3 MB received",
+    ),
+    "one event": (HEAD + b"data: ", "unreadable answer: an event of more than 1 MB"),
+    "one comment": (HEAD + b": ", "unreadable answer: an event of more than 1 MB"),
 }
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_a_body_without_end_is_read_to_the_ceiling(body: str) -> None:
-    """However a response is declared, 8 MB of it are read, and then it is told as too large."""
-    last = failure(endless(BODIES[body]))
+def test_a_body_without_end_is_read_to_its_limit(body: str) -> None:
+    """Of a refusal or page the beginning is read, and its status is reported; an answer is too large."""
+    head, said = BODIES[body]
+    assert failure(endless(head)).describe().startswith(said)
+
+
+def test_a_stream_without_end_is_read_to_its_limit() -> None:
+    """Events that say nothing are read up to 8 MB."""
+    last = failure(endless(HEAD, b"data: {}\n\n" * 5000))
     assert last.kind is FailureKind.GARBLED
     assert f"more than {MAX_BODY_BYTES // 2**20} MB received" in last.message
+
+
+SLOW_HEADS = {
+    "nothing": (b"", b""),
+    "a status line": (b"", b"HTTP/1.1 200 OK\r\n"),
+    "a header": (b"HTTP/1.1 200 OK\r\nX-Long: ", b"x"),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"X-One: 1\r\n"),
+    "interim responses": (b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
+    "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", SLOW_HEADS)
+def test_a_head_that_does_not_end(head: str) -> None:
+    """A head has the same time as the first word, however its bytes trickle in."""
+    beginning, more = SLOW_HEADS[head]
+    block = more if head in {"interim responses", "continue", "headers"} else more[:1]
+    last = failure(endless(beginning, block, 0.1), timeout=0.5)
+    assert (last.kind, last.message) == (FailureKind.TIMEOUT, "no word for 0.5 s")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("status", "kind"), [(401, FailureKind.KEY_REFUSED), (503, FailureKind.OVERLOADED)], ids=str
+)
+def test_a_refusal_whose_body_does_not_end(status: int, kind: FailureKind) -> None:
+    """Its status says enough: the body is read for a moment, and what came of it is shown."""
+    head = b"HTTP/1.1 %d No\r\nContent-Type: text/plain\r\n\r\nNot today" % status
+    began = time.monotonic()
+    last = failure(endless(head, b".", 0.1), timeout=30)
+    assert in_time(time.monotonic() - began, 2 * PAGE_SECONDS)
+    assert last.kind is kind
+    assert "Not today..." in last.message
+
+
+@pytest.mark.slow
+def test_a_list_of_models_that_does_not_end() -> None:
+    """It is given up after its timeout, whatever trickles in."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+
+    async def run() -> object:
+        async with serving(endless(head, b" ", 0.1)) as (url, _), asyncio.timeout(LIMIT):
+            provider = Provider()
+            try:
+                return await provider.models(Request(Endpoint("e", url), "", (), 0.0, 0, timeout=0.5))
+            finally:
+                await provider.close()
+
+    last = asyncio.run(run())
+    assert isinstance(last, Failure)
+    assert last.kind is FailureKind.TIMEOUT
 
 
 @pytest.mark.slow

@@ -498,11 +498,24 @@ def test_closing_the_iterator_cancels_every_call() -> None:
     assert len(run(scenario()).requests) == 2
 
 
-def test_a_bug_in_the_way_to_ask_is_not_swallowed() -> None:
-    """An exception that is nobody's failure reaches the caller instead of hanging the round."""
+@pytest.mark.parametrize("where", ["asking", "reading"])
+@pytest.mark.parametrize("struck", ["a", "judge"])
+def test_an_exception_in_one_call_is_the_failure_of_that_call(where: str, struck: str) -> None:
+    """Whatever goes wrong in a call, the others answer and there is a reply; the message names no detail."""
 
-    def truncation_kind(request: Request) -> str:
-        raise ZeroDivisionError
+    def mistake(request: Request) -> str:
+        raise ZeroDivisionError("secret detail")
 
-    with pytest.raises(ZeroDivisionError):
-        turn(make_plan(layers("a", "b")), FakeAsk({"a": truncation_kind}))
+    ask = FakeAsk({struck: mistake} if where == "asking" else {})
+    models = FakeModels()
+    if where == "reading":
+
+        def cost(agent: Agent, usage: Usage) -> float | None:
+            return 1 / (agent.model != struck)
+
+        models.cost = cost  # type: ignore[method-assign]  # the mistake of this test
+    events, result = turn(make_plan(layers("a", "b")), ask, models)
+    assert result.reply == ("answer of judge" if struck == "a" or where == "reading" else "answer of a")
+    said = [str(e.call.failure or e.call.completion) for e in events if isinstance(e, CallFinished)]
+    assert any("internal error: a mistake in moa-bot: ZeroDivisionError" in text for text in said)
+    assert "secret detail" not in str(events)

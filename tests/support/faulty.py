@@ -156,7 +156,7 @@ FAULTS: tuple[Fault, ...] = (
     *_passing("503", {"status": 503}, K.OVERLOADED, "HTTP 503"),
     Fault("504", {"status": 504}, K.SERVICE, "HTTP 504", 3),
     Fault("529", {"status": 529}, K.OVERLOADED, "HTTP 529", 3),
-    *_passing("stall", {"kind": "stall"}, K.TIMEOUT, "nothing came for 1 s"),
+    *_passing("stall", {"kind": "stall"}, K.TIMEOUT, "no word for 1 s"),
     *_passing("hung-up", {"kind": "refuse"}, K.CUT, "before an answer"),
     Fault("reset", {"kind": "reset"}, K.CUT, "before an answer", 3),
     *_passing("cut", {"kind": "cut", "tokens": 0}, K.CUT),
@@ -178,7 +178,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("cut-late", {"kind": "cut"}, K.CUT, late=True, torn=True),
     Fault("reset-late", {"kind": "cut", "reset": True}, K.CUT, late=True, torn=True),
     Fault("cut-late-once", {"kind": "cut", "times": 1}, late=True, torn=True),
-    Fault("stall-late", {"kind": "stall_after"}, K.TIMEOUT, "nothing came", late=True, torn=True),
+    Fault("stall-late", {"kind": "stall_after"}, K.TIMEOUT, "no word", late=True, torn=True),
     Fault("garbage-late", {"kind": "garbage"}, K.GARBLED, "not JSON", late=True, torn=True),
     Fault("error-late", {"kind": "error_in_stream"}, K.SERVICE, late=True, torn=True),
     # The last, because the program remembers the context length that it was told.
