@@ -82,7 +82,8 @@ class Failure:
 
     `model` is the model that was asked ("" where there is no particular one), `status` the HTTP
     status if there was one, `retry_after` the seconds the service asked to wait, `limit` the
-    context length in tokens that a context-length error named, `hint` what the user can do.
+    context length in tokens that a context-length error named, `hint` what the user can do. `refused`
+    is what of the request the service does not accept, as `bot.client.refusals` reads it.
     """
 
     kind: FailureKind
@@ -92,6 +93,7 @@ class Failure:
     retry_after: float | None = None
     limit: int | None = None
     hint: str = ""
+    refused: str = ""
 
     def describe(self) -> str:
         """Return what happened: kind and message."""

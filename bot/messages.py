@@ -127,6 +127,13 @@ class RateLimitHint:
 
 
 @dataclass(frozen=True, slots=True)
+class Adapted:
+    """The service refused a part of the request; it was asked without it. `text` says so to the user."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """A finished answer. `text` never holds the model's thinking; that is `reasoning`.
 
@@ -148,7 +155,7 @@ class Completion:
     top_logprobs: tuple[tuple[str, float], ...] = ()
 
 
-CallUpdate = Delta | Retrying | RateLimitHint | Completion | Failure
+CallUpdate = Delta | Retrying | RateLimitHint | Adapted | Completion | Failure
 """What a call yields; the last one is always a `Completion` or a `Failure`."""
 
 Ask = Callable[[Request], AsyncGenerator[CallUpdate, None]]

@@ -24,6 +24,7 @@ from bot.app.log import Log, LogOutput
 from bot.app.make_plan import make_plan
 from bot.app.resume import Resolve, conversation_to_resume, resumed_options
 from bot.app.session import Session
+from bot.client.adapt import Adaptation, RequestAdapter
 from bot.client.model_list import ModelList
 from bot.client.retry import Retrier
 from bot.client.suggest import ModelSuggester
@@ -92,6 +93,13 @@ class KnownModels:
             **config.stream_fields,
         }
 
+    def adaptation(self, endpoint: str, model: str) -> Adaptation:  # noqa: ARG002 - the same at every service
+        """Return what is configured about a model's requests, beside what is about its service."""
+        facts = self._settings.catalogue.facts(model)
+        if facts is None:
+            return Adaptation()
+        return Adaptation(facts.rejects, facts.max_tokens_field, facts.system_role, facts.alternate_roles)
+
     def cost(self, agent: Agent, usage: Usage) -> float | None:
         """Return US dollars, None when price or tokens are unknown; a local model is free."""
         if agent.endpoint == LOCAL:
@@ -144,6 +152,8 @@ class App:
         self.resumed: Conversation | None = None
         self.pool: LocalPool
         self.ask: Ask
+        self.ask_once: Ask
+        """Without retries, for work in bulk, which has its own."""
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -250,10 +260,15 @@ class App:
             self._check_keys()
         self.pool = LocalPool(self.settings.processes(), lambda: self.settings.models_dir, self.say)
         asyncio.get_running_loop().call_later(self._start_after, self.pool.start)
-        self.ask = Retrier(ModelSuggester(self.pool.ask, self._list_models), rate=settings.rate)
+        ask = RequestAdapter(self.pool.ask, self._adaptation)
+        self.ask = Retrier(ModelSuggester(ask, self._list_models), rate=settings.rate)
+        self.ask_once = RequestAdapter(self.pool.ask, self._adaptation, self.say)
         stack.push_async_callback(self.pool.close)
         stack.callback(self.log.close)
         await self.pool.prepare(self.plan)
+
+    def _adaptation(self, endpoint: str, model: str) -> Adaptation:
+        return self.models.adaptation(endpoint, model)
 
     async def _list_models(self, endpoint: Endpoint) -> ModelList | Failure:
         """Return the models of a service; what its list says of prices is used from then on."""

@@ -106,7 +106,7 @@ async def open_batch(
     journal = Journal(folder / "calls.jsonl")
     stack.callback(journal.close)
     client = CachedClient(
-        bulk_retrier(app.pool.ask, settings.rate),
+        bulk_retrier(app.ask_once, settings.rate),
         journal,
         concurrency=AdaptiveConcurrency(options.concurrency),
         budget=Budget(price_of(app.settings), options.max_cost, journal.spent),

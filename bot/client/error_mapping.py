@@ -10,11 +10,13 @@ import json
 import logging
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from time import time
 from traceback import format_exception
 from typing import NamedTuple
 
+from bot.client.refusals import find_refusal
 from bot.client.service_data import MAX_SECONDS, MAX_TOKENS, decimal_number, read_json, whole_number
 from bot.errors import Failure, FailureKind
 from bot.messages import Request
@@ -55,6 +57,8 @@ _BY_STATUS = {
     503: FailureKind.OVERLOADED,
     529: FailureKind.OVERLOADED,
 }
+_MAY_NAME_PARTS = frozenset({FailureKind.BAD_REQUEST, FailureKind.SERVICE})
+"""Failures whose message may say what of the request is not accepted."""
 _HINTS = {
     FailureKind.KEY_REFUSED: "check the key for this endpoint",
     FailureKind.FORBIDDEN: "this account may not use it: check plan, credit and region",
@@ -100,7 +104,15 @@ def failure_from_response(request: Request, status: int, body: str, headers: Map
 
     `body` is the raw text; `headers` have lower-case names.
     """
-    return _refusal(request, status, error_message(body), headers)
+    failure = _refusal(request, status, error_message(body), headers)
+    return _with_refused(failure, request, body)
+
+
+def _with_refused(failure: Failure, request: Request, body: str) -> Failure:
+    """Return the failure with what of the request the service does not accept, if the body says so."""
+    if failure.kind not in _MAY_NAME_PARTS:
+        return failure
+    return replace(failure, refused=find_refusal(request, body, failure.status or 400))
 
 
 def _refusal(request: Request, status: int, error: ServiceError, headers: Mapping[str, str]) -> Failure:
@@ -130,7 +142,11 @@ def _refusal(request: Request, status: int, error: ServiceError, headers: Mappin
 
 def failure_from_stream_error(request: Request, error: object) -> Failure:
     """Return what an `error` object in the middle of a stream means."""
-    said = _error_of({"error": error})
+    failure = _failure_from_stream_error(request, _error_of({"error": error}))
+    return _with_refused(failure, request, json.dumps({"error": error}))
+
+
+def _failure_from_stream_error(request: Request, said: ServiceError) -> Failure:
     if said.status is not None:
         return _refusal(request, said.status, said, {})
     about = _about(said)

@@ -130,7 +130,7 @@ async def open_evaluation(
             models = KnownModels(settings)
         else:
             app = await open_app(stack, settings, streams)
-            ask, settings, models = bulk_retrier(app.pool.ask, settings.rate), app.settings, app.models
+            ask, settings, models = bulk_retrier(app.ask_once, settings.rate), app.settings, app.models
         judge = _judge(settings, options, stages, kept, benchmark.default_judge)
         if "judge" in stages:
             models.endpoint(judge.endpoint)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from bot.errors import Failure, FailureKind, MoaError
 from bot.events import Call, CallDelta, CallFinished, CallRetrying, CallStarted, Notice, Slot
-from bot.messages import Agent, Ask, Completion, Delta, Endpoint, Message, Request, Retrying, Usage
+from bot.messages import Adapted, Agent, Ask, Completion, Delta, Endpoint, Message, Request, Retrying, Usage
 from bot.method import prompts
 from bot.method.context import Fitted, fit
 from bot.text.words import is_blank
@@ -147,7 +147,7 @@ class ModelCall:
 
     async def _updates(
         self, request: Request
-    ) -> AsyncGenerator[CallDelta | CallRetrying | Completion | Failure, None]:
+    ) -> AsyncGenerator[CallDelta | CallRetrying | Notice | Completion | Failure, None]:
         async with aclosing(self._turn_context.ask(request)) as updates:
             async for update in updates:
                 match update:
@@ -162,6 +162,8 @@ class ModelCall:
                         self._reasoning.clear()
                         self._first_token = None
                         yield CallRetrying(self.slot, failure, attempt, wait)
+                    case Adapted(text):
+                        yield Notice(text)
                     case Completion() | Failure():
                         yield update
                     case _:

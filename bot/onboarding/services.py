@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bot.app.app import KnownModels
+from bot.client.adapt import RequestAdapter
 from bot.demo.process import start_demo
 from bot.errors import Failure, FailureKind, KeyMissingError
 from bot.local.local_pool import LocalPool
@@ -38,6 +39,7 @@ class Services:
         self.settings = settings
         self._pool = pool
         self._known = KnownModels(settings, environ)
+        self._ask = RequestAdapter(pool.ask, self._known.adaptation)
 
     async def list_models(self, name: str) -> ModelList | Failure:
         """Return the models that an endpoint lists.
@@ -69,7 +71,7 @@ class Services:
             timeout=min(CALL_TIMEOUT, self.settings.timeout),
         )
         last: Completion | Failure = Failure(FailureKind.INTERNAL, "no answer came", agent.model)
-        async for update in self._pool.ask(request):
+        async for update in self._ask(request):
             if isinstance(update, Completion | Failure):
                 last = update
         return last

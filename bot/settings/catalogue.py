@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bot.settings import paths
 from bot.settings.files import Section, read_toml
+from bot.settings.quirks import LENGTHS, read_rejects
 from bot.settings.user_file import read_user_file
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ class ModelFacts:
     """One model. None means not known; of `reasoning`, that the model does not think.
 
     `context` and `max_output` are in tokens, prices in US dollars per million tokens. `endpoint` is the
-    service whose prices they are, "" for any.
+    service whose prices they are, "" for any. `rejects` are fields of a request that the model refuses,
+    `max_tokens_field` is its name for that field (None: the service's). Without `system_role` it takes no
+    system messages; with `alternate_roles`, no two messages of one role after each other.
     """
 
     context: int | None = None
@@ -72,6 +75,10 @@ class ModelFacts:
     note: str | None = None
     endpoint: str = "together"
     cached_input_price: float | None = None
+    rejects: tuple[str, ...] = ()
+    max_tokens_field: str | None = None
+    system_role: bool = True
+    alternate_roles: bool = False
 
 
 _PRICES = frozenset({"input_price", "output_price", "cached_input_price"})
@@ -178,6 +185,10 @@ def _read(section: Section) -> dict[str, Any]:
         "input_price": section.price("input_price"),
         "output_price": section.price("output_price"),
         "cached_input_price": section.price("cached_input_price"),
+        "rejects": read_rejects(section) if "rejects" in section else None,
+        "max_tokens_field": section.choice("max_tokens_field", LENGTHS),
+        "system_role": section.boolean("system_role"),
+        "alternate_roles": section.boolean("alternate_roles"),
         "reasoning": section.choice("reasoning", _THINKING),
         "status": section.choice("status", _STATUS),
         "released": section.text("released"),

@@ -39,6 +39,9 @@ _KINDS: dict[str, dict[str, Kind]] = {
         "input_price": Kind.FLOAT,
         "output_price": Kind.FLOAT,
         "cached_input_price": Kind.FLOAT,
+        "rejects": Kind.MODELS,
+        "system_role": Kind.BOOL,
+        "alternate_roles": Kind.BOOL,
     },
 }
 

@@ -16,7 +16,7 @@ ThinkingSwitch = Literal["reasoning", "reasoning_effort", "chat_template_kwargs"
 """The field of a request that sets how much a model thinks."""
 
 KEYS = ("ask_usage", "max_tokens_field", "rejects", "thinking", "rate", "parallel")
-_LENGTHS = ("max_tokens", "max_completion_tokens")
+LENGTHS = ("max_tokens", "max_completion_tokens")
 _NEEDED = frozenset({"model", "messages", "stream"})
 _MOST_PARALLEL = 10_000
 _FASTEST = 1_000_000
@@ -45,15 +45,16 @@ def read_quirks(section: Section, base: Quirks) -> Quirks:
     thinking = section.choice("thinking", get_args(ThinkingSwitch))
     return Quirks(
         base.ask_usage if ask is None else ask,
-        section.choice("max_tokens_field", _LENGTHS) or base.max_tokens_field,
-        _rejects(section) if "rejects" in section else base.rejects,
+        section.choice("max_tokens_field", LENGTHS) or base.max_tokens_field,
+        read_rejects(section) if "rejects" in section else base.rejects,
         cast("ThinkingSwitch", thinking) if thinking else base.thinking,
         _rate(section) if "rate" in section else base.rate,
         _parallel(section) if "parallel" in section else base.parallel,
     )
 
 
-def _rejects(section: Section) -> tuple[str, ...]:
+def read_rejects(section: Section) -> tuple[str, ...]:
+    """Return the fields that a table says are refused. ConfigError for a field that is needed."""
     names = section.table["rejects"]
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         raise section.wrong_type("rejects", "a list of a request's fields")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, get_args
 
 import pytest
 
+from bot.errors import ConfigError
 from bot.messages import Reasoning, Usage
 from bot.settings.catalogue import ModelFacts, Thinking, load_catalogue, reasoning_fields
 
@@ -134,3 +135,19 @@ def test_cached_prompt_tokens_have_a_price_of_their_own(home: Home) -> None:
     assert cost("MiniMaxAI/MiniMax-M2.7", usage) == pytest.approx(0.4 * 0.3 + 0.6 * 0.01 + 1.2)
     # More cached tokens than there are cost no less than all of them.
     assert cost("mine", Usage(1_000_000, 0, None, 10**9)) == pytest.approx(0.5)
+
+
+def test_what_a_model_does_not_accept(home: Home) -> None:
+    """A model's table says which parts of a request it refuses."""
+    home.config(
+        '[models.mine]\nrejects = ["seed"]\nmax_tokens_field = "max_completion_tokens"\n'
+        "system_role = false\nalternate_roles = true"
+    )
+    facts = home.resolve().catalogue.facts("mine")
+    assert facts is not None
+    assert (facts.rejects, facts.max_tokens_field) == (("seed",), "max_completion_tokens")
+    assert (facts.system_role, facts.alternate_roles) == (False, True)
+    for line in ('rejects = "seed"', 'rejects = ["model"]', 'system_role = "no"', 'max_tokens_field = "n"'):
+        home.config(f"[models.mine]\n{line}")
+        with pytest.raises(ConfigError, match=r"models\.mine"):
+            home.resolve()

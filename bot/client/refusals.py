@@ -1,0 +1,159 @@
+"""What of a request a service refuses, read from its error: a field, the system role, repeated roles.
+
+Pure. Services word this in many ways, so the error's fields (`param`, `code`, pydantic's `loc`) are
+looked at first, then its words. A value that is out of range is not a field that is refused: what the
+user set is not silently left out, unless the service says that nothing but its default is accepted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from bot.client.service_data import read_json
+from bot.messages import Request
+
+SYSTEM_ROLE = "system role"
+ALTERNATING_ROLES = "alternating roles"
+LENGTHS = ("max_tokens", "max_completion_tokens")
+
+_LONGEST = 4000
+"""Characters of an error that are looked at."""
+_BEFORE, _AFTER = 80, 100
+"""Characters around a field's name in which the words of a refusal are looked for."""
+_CODES = frozenset(
+    {"unsupported_parameter", "unknown_parameter", "unknown_field", "extra_forbidden", "value_error.extra"}
+)
+_ALIASES = {"include_usage": "stream_options"}
+_COMMON_WORDS = frozenset({"reasoning", "think", "thinking", "tools", "stop", "user", "n"})
+"""Fields whose names are words of any sentence: they count only between quotation marks."""
+
+_REFUSED = re.compile(
+    r"un(?:supported|known|recogni[sz]ed|expected)"
+    r"|n(?:o|'|’)t (?:be )?(?:support|allow|permitt|accept|enabl|availabl|valid|compatible|implement)"
+    r"|cannot (?:be )?(?:set|used|specified|find)|must not be (?:set|used|specified|present)"
+    r"|extra(?:neous)? (?:input|field|key)|(?:invalid|no such) (?:field|param|argument)"
+    r"|deprecated|no longer|does not (?:take|have|exist)"
+)
+_VALUE = re.compile(
+    r"between|maximum|minimum|at (?:most|least)|too (?:large|small|high|low|long|many)|out of range|exceed"
+    r"|(?:greater|less|more|larger|smaller|higher|lower|fewer) than|[<>≤≥]=? ?\d|\bup to\b"
+)
+_DEFAULT_ONLY = re.compile(
+    r"\bonly\b.{0,40}\bdefault\b|\bonly (?:be (?:set to )?)?1(?:\.0)?\b(?! ?(?:to|-|or) )"
+    r"|must be (?:set to |equal to )?(?:1(?:\.0)?\b(?! ?(?:to|-|or|and) )|the default)"
+)
+_ACCEPTED = re.compile(
+    r"expected one of|did you mean|\buse\b|\binstead\b"
+    r"|(?<!not )(?<!un)(?:allowed|supported|valid|permitted|accepted) (?:\w+ )?(?:are|is|include)\b"
+)
+"""What follows names fields that are accepted."""
+
+_NO = r"(?:not|n't|n’t|cannot|never)\b.{0,20}(?:support|allow|permit|accept|enabl|availab|valid|us)\w*"
+_WRONG = r"(?:unsupported|disallowed|invalid|unknown|unexpected)"
+_Q = r"['\"`]?"
+_SYSTEM_MESSAGE = rf"\bsystem\b{_Q} ?(?:role|message|prompt|instruction)s?"
+_TWO_ROLES = (
+    rf"[:\s]{{0,2}}{_Q}user{_Q} ?(?:and|or|,|/) ?{_Q}(?:assistant|model)\b(?!{_Q},? ?(?:and |or )?{_Q}system)"
+)
+_SYSTEM = re.compile(
+    rf"{_SYSTEM_MESSAGE}.{{0,40}}(?:{_NO}|{_WRONG})|(?:{_WRONG}|{_NO}).{{0,30}}{_SYSTEM_MESSAGE}"
+    rf"|{_WRONG}[^.]{{0,20}}\broles?\b[^.]{{0,20}}\bsystem\b|\brole {_Q}system\b.{{0,20}}(?:{_NO}|{_WRONG})"
+    rf"|\brole\b.{{0,20}}{_NO}.{{0,10}}\bsystem\b"
+    rf"|\bonly{_TWO_ROLES}|\b(?:must|should) be(?: either| one of)?{_TWO_ROLES}"
+    r"|developer instruction is not enabled"
+    r"|(?:first message must be|must (?:start|begin) with)[^.]{0,12}\buser\b"
+)
+_ALTERNATING = re.compile(
+    r"\balternat(?:e|es|ing)\b|consecutive (?:user|assistant|messages|roles)|same role"
+    r"|(?:2|two) or more (?:user|assistant)|(?:user|assistant) messages in a row"
+)
+
+
+def find_refusal(request: Request, body: str, status: int = 400) -> str:
+    """Return what of the request the error in `body` refuses, "" when that cannot be told.
+
+    A field that was sent, SYSTEM_ROLE, or ALTERNATING_ROLES. Of a `status` of 500 or more only the
+    roles: llama.cpp answers so when a model's chat template does not accept them.
+    """
+    error = _error(body)
+    message = error.get("message") or error.get("detail") or error.get("msg") or error.get("error") or body
+    text = (message if isinstance(message, str) else json.dumps(message))[:_LONGEST].lower()
+    text = text.replace(request.model.lower(), "the model")
+    if _ALTERNATING.search(text):
+        return ALTERNATING_ROLES
+    if any(each.role == "system" for each in request.messages) and _SYSTEM.search(text):
+        return SYSTEM_ROLE
+    if status >= 500:  # noqa: PLR2004 - HTTP's classes
+        return ""
+    sent = sent_fields(request)
+    return _by_fields(error, text, sent) or _by_words(text, sent)
+
+
+def sent_fields(request: Request) -> tuple[str, ...]:
+    """Return the fields of the request's body that it could go without."""
+    seed = () if request.seed is None else ("seed",)
+    names = ("temperature", request.endpoint.max_tokens_field, *seed, *request.extra)
+    return tuple(name for name in names if name not in request.endpoint.rejects)
+
+
+def _error(body: str) -> Mapping[str, object]:
+    """Return the error object in a body, {} where there is none."""
+    try:
+        data = read_json(body)
+    except ValueError:
+        return {}
+    if isinstance(data, list) and data:
+        data = data[0]
+    if isinstance(data, dict) and isinstance(inner := data.get("error"), dict):
+        data = inner
+    return data if isinstance(data, dict) else {}
+
+
+def _by_fields(error: Mapping[str, object], text: str, sent: Iterable[str]) -> str:
+    """Return the field that the error's own fields name."""
+    for name, code, said in _named(error, text):
+        if name in sent and (code in _CODES or _is_refusal(said)):
+            return name
+    return ""
+
+
+def _named(error: Mapping[str, object], text: str) -> Iterator[tuple[str, object, str]]:
+    """Yield (field, code, message) of an error: one, or one for each mistake that pydantic found."""
+    if isinstance(param := error.get("param"), str):
+        yield _field(param), error.get("code"), text
+    detail = error.get("detail")
+    for item in detail if isinstance(detail, list) else ():
+        if isinstance(item, dict) and isinstance(place := item.get("loc"), list):
+            for part in place:
+                yield _field(str(part)), item.get("type"), str(item.get("msg"))[:_LONGEST].lower()
+
+
+def _field(param: str) -> str:
+    name = re.split(r"[.\[]", param[:100].removeprefix("body."), maxsplit=1)[0]
+    return _ALIASES.get(name, name)
+
+
+def _by_words(text: str, sent: Iterable[str]) -> str:
+    """Return the first field that is named beside the words of a refusal."""
+    text = _ACCEPTED.split(text, maxsplit=1)[0]
+    names = [*sent, *(alias for alias, name in _ALIASES.items() if name in sent)]
+    if not names:
+        return ""
+    mention = re.compile(rf"(?<![\w/-])({'|'.join(map(re.escape, names))})(?![\w/-])")
+    for found in mention.finditer(text):
+        start, end = found.span()
+        quoted = text[start - 1 : start] in {"'", '"', "`"} and text[end : end + 1] in {"'", '"', "`"}
+        if found[1] in _COMMON_WORDS and not quoted:
+            continue
+        if _is_refusal(text[max(0, start - _BEFORE) : end + _AFTER]):
+            return _ALIASES.get(found[1], found[1])
+    return ""
+
+
+def _is_refusal(text: str) -> bool:
+    """Whether the words say that a field is not accepted, rather than its value."""
+    if _DEFAULT_ONLY.search(text):
+        return True
+    return bool(_REFUSED.search(text)) and not _VALUE.search(text)
