@@ -14,8 +14,17 @@ COMPLETION = "_MOA_BOT_COMPLETE"
 
 def main() -> int:
     """Run the program; returns its exit code."""
+    code = 0
     try:
-        return _run(sys.argv[1:])
+        code = _run(sys.argv[1:])
+        if sys.stdout is not None:
+            # Here, because at the interpreter's end a full disk would be a traceback.
+            sys.stdout.flush()
+    except OSError as error:
+        from bot.cli.boundary import file_failed  # noqa: PLC0415 - --version imports nothing else
+
+        failed = file_failed(error, sys.argv[1:])
+        return code or failed
     except KeyboardInterrupt:
         # Ctrl-C while the program was still importing itself.
         return 130
@@ -24,6 +33,7 @@ def main() -> int:
         if isinstance(error.__cause__, KeyboardInterrupt):
             return 130
         raise
+    return code
 
 
 def _run(arguments: list[str]) -> int:

@@ -287,16 +287,19 @@ class App:
         file = paths.store_file()
         try:
             try:
-                return Store.open(file, timeout=LOCK_SECONDS)
+                store = Store.open(file, timeout=LOCK_SECONDS, report=self.say)
             except StoreDamagedError as error:
                 moved = move_damaged_file(file)
                 self.say(f"{error.message}. It was renamed to {moved.name}, and a new one was created.")
-                return Store.open(file, timeout=LOCK_SECONDS)
+                store = Store.open(file, timeout=LOCK_SECONDS, report=self.say)
         except StoreError as error:
             if self.settings.continue_ or self.settings.resume:
                 raise
             self.say(f"Nothing of this conversation is kept: {error.message}.")
             return None
+        if store.read_only:
+            self.say(f"Nothing of this conversation is kept: the store {file} can only be read.")
+        return store
 
     def _resume(self) -> None:
         if self.store is None:

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bot.errors import UsageError
+from bot.settings.bounded_read import read_bounded
 
-MAX_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 16_000_000
 
 
 def read_text(path: Path) -> str:
     """Return a text file's text; UsageError when it cannot be read, or is not text."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{path}: larger than {MAX_BYTES // 2**20} MB: no model could read it.")
-        raw = path.read_bytes()
+        raw = read_bounded(path, MAX_BYTES)
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from None
+        raise UsageError(f"{path}: {error.strerror or error}.") from None
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:

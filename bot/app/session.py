@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 class Session:
     """A conversation with a mixture.
 
-    `store` is None when nothing is to be kept. With `multi_turn` off every prompt starts a fresh
-    conversation. `conversation` is a stored one to continue.
+    `store` is None when nothing is to be kept; nothing is written to one that can only be read. With
+    `multi_turn` off every prompt starts a fresh conversation. `conversation` is a stored one to continue.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Session:
         self.multi_turn = multi_turn
         self.history: list[Message] = []
         self.turns = 0
-        self._store = store
+        self._store = None if store is None or store.read_only else store
         self._settings = dict(settings or {})
         self.conversation = conversation
         if conversation is not None and store is not None:

@@ -8,6 +8,7 @@ conversations begin, does not wait for it.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -21,10 +22,14 @@ from bot.app.streams import Streams
 from bot.errors import ExitCode, MoaError
 from bot.settings.settings import Settings
 
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What a full or broken disk says when stdout is written to it; such an error names no file."""
+
 
 def error_boundary(work: Callable[[], int], arguments: Sequence[str]) -> int:
     """Do the work; returns its exit code, or that of what went wrong. Raises nothing."""
     try:
+        _leave_no_core()
         _interrupt_on_signals()
         return work()
     except SystemExit as leaving:
@@ -39,7 +44,7 @@ def error_boundary(work: Callable[[], int], arguments: Sequence[str]) -> int:
         if isinstance(error.__cause__, KeyboardInterrupt):
             # Python 3.11 wraps what interrupts the making of a class, such as a dataclass.
             return int(ExitCode.INTERRUPTED)
-        return _report_bug(error, arguments)
+        return file_failed(error, arguments) if isinstance(error, OSError) else _report_bug(error, arguments)
 
 
 def chat_or_pipe(given: Mapping[str, Any]) -> int:
@@ -81,11 +86,28 @@ def run_async(streams: Streams, settings: Settings, work: Callable[[], Coroutine
         return int(asyncio.run(work()))
     except KeyboardInterrupt:
         return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader has closed the pipe, which is not an error. Nothing must be flushed into it later.
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, sys.stdout.fileno())
+    except BrokenPipeError as error:
+        # Typer would end the program with 1.
+        return file_failed(error, ())
+
+
+def file_failed(error: OSError, arguments: Sequence[str]) -> int:
+    """Say which file cannot be read or written, stdout if none is named; returns the exit code.
+
+    A reader that has closed the pipe is not an error.
+    """
+    broken = isinstance(error, BrokenPipeError)
+    if not (broken or error.filename or error.errno in _DISK_ERRORS):
+        return _report_bug(error, arguments)
+    if not error.filename:
+        # Nothing must be flushed into it at the interpreter's end.
+        with suppress(OSError, ValueError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if broken:
         return int(ExitCode.DONE)
+    where = error.filename or "Standard output cannot be written"
+    print_error(MoaError(f"{where}: {error.strerror or error}."))
+    return int(ExitCode.FAILED)
 
 
 def print_error(error: MoaError) -> None:
@@ -107,6 +129,14 @@ def _report_bug(error: Exception, arguments: Sequence[str]) -> int:
         )
     )
     return int(ExitCode.FAILED)
+
+
+def _leave_no_core() -> None:
+    """Have no core file written if the program crashes: keys and prompts are in its memory."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource  # noqa: PLC0415 - Windows has none, and writes no core files
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _interrupt_on_signals() -> None:

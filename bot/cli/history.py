@@ -14,7 +14,7 @@ import typer
 
 from bot.app.attachments import read_text
 from bot.cli.options import new_typer_app
-from bot.cli.output import print_json, print_text, terminal_width
+from bot.cli.output import print_json, print_text, report_unreadable, terminal_width
 from bot.errors import UsageError
 from bot.history.documents import document_of, list_json, search_json
 from bot.history.exports import export_conversation, format_of
@@ -180,7 +180,7 @@ def delete(
 
 @contextmanager
 def _store() -> Iterator[Store]:
-    with Store.open(paths.store_file()) as store:
+    with Store.open(paths.store_file(), report=report_unreadable) as store:
         yield store
 
 

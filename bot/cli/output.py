@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
 from shutil import get_terminal_size
 from typing import Any
@@ -25,6 +26,12 @@ def print_text(text: str) -> None:
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
     print_text(json.dumps(value, indent=2, ensure_ascii=False).encode("utf-8", "replace").decode())
+
+
+def report_unreadable(problem: str) -> None:
+    """Print on stderr which record of the store is left out."""
+    with suppress(OSError, ValueError, AttributeError):
+        print(f"moa-bot: {problem}", file=sys.stderr)
 
 
 def terminal_width() -> int | None:

@@ -11,7 +11,7 @@ import typer
 from bot.app.streams import Streams
 from bot.attribution.proposals import attribute_result, stored_min_references
 from bot.cli.options import new_typer_app
-from bot.cli.output import print_json, print_text
+from bot.cli.output import print_json, print_text, report_unreadable
 from bot.errors import UsageError
 from bot.render.attribution import attribution_json, attribution_lines, attribution_text
 from bot.settings import paths
@@ -54,7 +54,7 @@ def trace(
     """Show how similar a reply is to each proposal, and what is in none of them."""
     streams = Streams.of_process()
     given = ctx.obj if isinstance(ctx.obj, dict) else {}
-    with Store.open(paths.store_file()) as store:
+    with Store.open(paths.store_file(), report=report_unreadable) as store:
         conversation = store.latest() if identifier is None else store.conversation(identifier)
         if conversation is None:
             raise UsageError("No conversations are kept yet.")

@@ -121,33 +121,37 @@ def check_store(file: Path) -> Check:
         return ok("store", f"no conversations yet; they will be stored in {file}")
     mode = stat.S_IMODE(file.stat().st_mode)
     try:
-        report, count = _read_store(file)
+        report, count, read_only = _read_store(file)
     except StoreError as problem:
         return error("store", problem.message, problem.hint)
     if report != "ok":
         advice = "Export what can still be read (moa-bot history export), then move it away."
         return error("store", f"{file} is damaged: {report}", advice)
+    if read_only:
+        advice = "New conversations are not kept; check the permissions of the file and its folder."
+        return warning("store", f"{file} can only be read", advice)
     size = f"{plural(count, 'conversation')}, {file.stat().st_size / 1e6:.1f} MB, {file}"
     if os.name == "posix" and mode & _OTHER_USERS:
         return warning("store", f"{size}: other users could read it", f"If they still can: chmod 600 {file}")
     return ok("store", size)
 
 
-def _read_store(file: Path) -> tuple[str, int]:
-    """Return SQLite's report on the file ("ok" when it is intact), and the number of conversations.
+def _read_store(file: Path) -> tuple[str, int, bool]:
+    """Return SQLite's report on the file ("ok" when it is intact), its conversations, whether it is read-only.
 
     StoreError when it cannot be opened or read.
     """
-    with Store.open(file):
-        pass
+    with Store.open(file) as store:
+        read_only = store.read_only
+    mode = "immutable=1" if read_only else "mode=ro"
     try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?{mode}", uri=True)) as database:
             report = [str(row[0]) for row in database.execute("PRAGMA quick_check(1)")]
             [count] = database.execute("SELECT count(*) FROM conversations").fetchone()
     except sqlite3.Error as problem:
         hint = "Move it away to start a new one, or use --no_save."
         raise StoreError(f"{file}: {problem}", hint) from None
-    return " ".join(" ".join(report).split()), int(count)
+    return " ".join(" ".join(report).split()), int(count), read_only
 
 
 def check_log(file: Path) -> Check:

@@ -80,7 +80,10 @@ def problem_with(file: Path, text: str) -> UsageError | None:
     """Return the error of reading config.toml with this text, None when there is none."""
     # In the same folder, because the settings refer to files beside config.toml.
     with temporary_beside(file) as trial:
-        trial.write_text(text, encoding="utf-8")
+        try:
+            trial.write_text(text, encoding="utf-8")
+        except OSError as problem:
+            raise UsageError(f"{file}: cannot be written: {error_reason(problem)}") from None
         try:
             resolve({}, None, {HOME_VARIABLE: str(file.parent)}, trial)
         except UsageError as problem:

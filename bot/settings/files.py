@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.errors import ConfigError, UsageError
+from bot.settings.bounded_read import read_bounded
 from bot.settings.values import InvalidValueError, check_value, describe, quote
 from bot.text.nearest import expected_names
 
@@ -66,11 +67,7 @@ def read_text(path: Path, what: str, *, optional: bool = False) -> str:
 
 
 def _text(path: Path) -> str:
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise OSError(0, f"larger than {MAX_BYTES // 1_000_000} MB")
-    return content.decode("utf-8-sig").replace("\r\n", "\n")
+    return read_bounded(path, MAX_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
 
 
 def error_reason(problem: Exception) -> str:

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 from bot.errors import StoreError, UsageError
 from bot.store.names import clean_title, is_id, new_id
-from bot.store.rows import Conversation, Summary, conversation_from_row, sql_value, sql_values, storable
+from bot.store.rows import (
+    Conversation,
+    Summary,
+    UnreadableRecordError,
+    conversation_from_row,
+    now,
+    readable,
+    sql_value,
+    sql_values,
+    storable,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -35,16 +45,30 @@ def insert(
 
 def resolve(connection: sqlite3.Connection, id_or_prefix: str) -> Conversation:
     """Return the one conversation with that id, or whose id begins with it; see `Store.conversation`."""
+    return conversation_from_row(_find_row(connection, id_or_prefix))
+
+
+def delete(connection: sqlite3.Connection, id_or_prefix: str) -> Conversation:
+    """Delete that conversation, also one that cannot be read; returns what it was."""
+    row = _find_row(connection, id_or_prefix)
+    connection.execute("DELETE FROM conversations WHERE id = ?", (row["id"],))
+    try:
+        return conversation_from_row(row)
+    except UnreadableRecordError:
+        return Conversation(row["id"], "unreadable", now(), now())
+
+
+def _find_row(connection: sqlite3.Connection, id_or_prefix: str) -> sqlite3.Row:
     prefix = storable(id_or_prefix).strip().lower()
     if not prefix:
         raise UsageError("no conversation named", "give an id, or the beginning of one")
-    rows = connection.execute(
+    rows: list[sqlite3.Row] = connection.execute(
         "SELECT * FROM conversations WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
         (prefix, prefix + _AFTER_ALL_LETTERS, _MAX_CANDIDATES + 1),
     ).fetchall()
     exact = [row for row in rows if row["id"] == prefix]
     if exact:
-        return conversation_from_row(exact[0])
+        return exact[0]
     if not rows:
         raise StoreError(f'no such conversation: "{prefix}"', "`moa-bot history list` shows them all")
     if len(rows) > 1:
@@ -52,7 +76,7 @@ def resolve(connection: sqlite3.Connection, id_or_prefix: str) -> Conversation:
             ", …" if len(rows) > _MAX_CANDIDATES else ""
         )
         raise StoreError(f'"{prefix}" begins the ids of several conversations: {named}', "type more of it")
-    return conversation_from_row(rows[0])
+    return rows[0]
 
 
 def _by_id(connection: sqlite3.Connection, identifier: str) -> Conversation:
@@ -61,13 +85,17 @@ def _by_id(connection: sqlite3.Connection, identifier: str) -> Conversation:
     )
 
 
-def latest(connection: sqlite3.Connection) -> Conversation | None:
-    """Return the conversation that was last written to."""
-    row = connection.execute("SELECT * FROM conversations ORDER BY updated DESC, seq DESC LIMIT 1").fetchone()
-    return conversation_from_row(row) if row else None
+def latest(connection: sqlite3.Connection, skip: Callable[[str], None]) -> Conversation | None:
+    """Return the conversation that was last written to, of those that can be read."""
+    for row in connection.execute("SELECT * FROM conversations ORDER BY updated DESC, seq DESC"):
+        if found := readable([row], conversation_from_row, skip):
+            return found[0]
+    return None
 
 
-def summaries(connection: sqlite3.Connection, limit: int, offset: int) -> list[Summary]:
+def summaries(
+    connection: sqlite3.Connection, limit: int, offset: int, skip: Callable[[str], None]
+) -> list[Summary]:
     """Return a page of all conversations, the last written to first."""
     rows = connection.execute(
         """
@@ -79,15 +107,16 @@ def summaries(connection: sqlite3.Connection, limit: int, offset: int) -> list[S
         """,
         (limit, offset),
     )
-    return [
-        Summary(
-            conversation=conversation_from_row(row),
-            turns=row["turns"],
-            cost=row["cost"],
-            uncosted=row["turns"] - row["costed"],
-        )
-        for row in rows
-    ]
+    return readable(rows, _summary, skip)
+
+
+def _summary(row: sqlite3.Row) -> Summary:
+    return Summary(
+        conversation=conversation_from_row(row),
+        turns=row["turns"],
+        cost=row["cost"],
+        uncosted=row["turns"] - row["costed"],
+    )
 
 
 def require_conversation(changed: int, identifier: str) -> None:

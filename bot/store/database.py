@@ -47,10 +47,11 @@ _DAMAGED = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
 class Database:
     """An open file and its lock."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, *, read_only: bool = False) -> None:
         """Use a connection that `open` has prepared."""
         self.path = path
         self.connection = connection
+        self.read_only = read_only
         self._lock = threading.Lock()
 
     @classmethod
@@ -59,15 +60,16 @@ class Database:
     ) -> Database:
         """Open or make the file, and migrate it to the newest version.
 
-        Raises StoreError, with nothing written, where the file is no database, another program's,
-        or of a newer version than `migrations` make.
+        A file that cannot be written to is opened to be read. Raises StoreError, with nothing written,
+        where the file is no database, another program's, or of a newer version than `migrations` make.
         """
         path = Path(path).absolute()
         with translate_errors(path):
+            if _is_read_only(path):
+                return cls(path, _connect_to_read(path, timeout, len(migrations)), read_only=True)
             _make_private(path)
-            connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+            connection = _connect(path, timeout)
             try:
-                connection.row_factory = sqlite3.Row
                 _version(connection, path, len(migrations))
                 _enter_wal(connection, timeout)
                 connection.execute("PRAGMA synchronous=NORMAL")
@@ -92,6 +94,10 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Yield the connection within one transaction: all of the block is written, or nothing."""
+        if self.read_only:
+            raise StoreError(
+                f"the conversation store {self.path} can only be read", "check its permissions and its disk"
+            )
         with self._lock, translate_errors(self.path), transaction(self.connection):
             yield self.connection
 
@@ -128,6 +134,56 @@ def translate_errors(path: Path) -> Iterator[None]:
     except ValueError as error:
         # JSON or a time that this program did not write.
         raise StoreError(f"the conversation store {path} holds an unreadable record: {error}") from error
+
+
+def _connect(database: Path | str, timeout: float) -> sqlite3.Connection:
+    """Connect to a file or a `file:` URI."""
+    connection = sqlite3.connect(
+        database,
+        timeout=timeout,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=isinstance(database, str),
+    )
+    connection.row_factory = sqlite3.Row
+    # Bytes that are no UTF-8 are no reason to lose the text around them.
+    connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    return connection
+
+
+def _is_read_only(path: Path) -> bool:
+    """Whether the file is there, can be read, and nothing can be written to it or beside it."""
+    return (
+        path.is_file()
+        and os.access(path, os.R_OK)
+        and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK))
+    )
+
+
+def _connect_to_read(path: Path, timeout: float, newest: int) -> sqlite3.Connection:
+    """Return a connection that only reads. Raises StoreError where the file's version is not `newest`.
+
+    SQLite reads a database in WAL mode only where it can make its -shm file, or is told that nobody
+    else writes to the file (`immutable`): what is in an unfinished -wal is not seen then.
+    """
+    connection = _connect(f"{path.as_uri()}?mode=ro", timeout)
+    try:
+        try:
+            version = _version(connection, path, newest)
+        except sqlite3.OperationalError:
+            connection.close()
+            connection = _connect(f"{path.as_uri()}?immutable=1", timeout)
+            version = _version(connection, path, newest)
+    except BaseException:
+        connection.close()
+        raise
+    if version < newest:
+        connection.close()
+        raise StoreError(
+            f"the conversation store {path} was written by an older moa-bot, and cannot be changed",
+            "copy it to a folder that can be written to, and set MOA_BOT_HOME to that",
+        )
+    return connection
 
 
 def move_damaged_file(path: Path) -> Path:

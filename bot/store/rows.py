@@ -15,11 +15,11 @@ import json
 import math
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from bot.events import Call
 
@@ -33,6 +33,27 @@ SqlValue = str | float | int | None
 """The type of an SQL parameter."""
 
 _LARGEST = 2**63 - 1
+
+_Value = TypeVar("_Value")
+_Row = TypeVar("_Row", "Conversation", "Turn", "StoredCall")
+
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "str": (str,),
+    "str | None": (str, type(None)),
+    "int": (int,),
+    "int | None": (int, type(None)),
+    "float | None": (int, float, type(None)),
+}
+"""The types that a column may have, by the annotation of its field."""
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "StoredStatus": get_args(StoredStatus),
+    "CallStatus": get_args(CallStatus),
+    "CallRole": get_args(CallRole),
+}
+
+
+class UnreadableRecordError(ValueError):
+    """A record that this program has not written so; the message names it and the column."""
 
 
 class TurnId(NamedTuple):
@@ -194,32 +215,90 @@ def sql_value(value: object) -> SqlValue:
     return storable(json.dumps(value, ensure_ascii=False))
 
 
+def readable(
+    rows: Iterable[sqlite3.Row], read: Callable[[sqlite3.Row], _Value], skip: Callable[[str], None]
+) -> list[_Value]:
+    """Return the rows that can be read; `skip` is called with what the others are and what is wrong."""
+    found = []
+    for row in rows:
+        try:
+            found.append(read(row))
+        except UnreadableRecordError as problem:
+            skip(str(problem))
+    return found
+
+
 def conversation_from_row(row: sqlite3.Row) -> Conversation:
-    """Read a row of the table `conversations`."""
-    return Conversation(
+    """Read a row of the table `conversations`. Raises UnreadableRecordError."""
+    where = f"conversation {_shown(row['id'])}"
+    conversation = Conversation(
         id=row["id"],
         title=row["title"],
-        created=parse_time(row["created"]),
-        updated=parse_time(row["updated"]),
-        settings=json.loads(row["settings"]),
+        created=column(row, "created", parse_time, where),
+        updated=column(row, "updated", parse_time, where),
+        settings=column(row, "settings", _object, where),
         system=row["system"],
     )
+    return _checked(conversation, where)
 
 
 def turn_from_row(row: sqlite3.Row) -> Turn:
-    """Read a row of the table `turns`."""
+    """Read a row of the table `turns`. Raises UnreadableRecordError."""
+    where = f"turn {_shown(row['number'])} of conversation {_shown(row['conversation'])}"
     values: dict[str, Any] = dict(row)
     del values["id"]
-    values["created"] = parse_time(values["created"])
-    values["notices"] = tuple(json.loads(values["notices"]))
+    values["created"] = column(row, "created", parse_time, where)
+    values["notices"] = column(row, "notices", _texts, where)
     if values["status"] == "open":
         values["status"] = "interrupted"
-    return Turn(**values)
+    return _checked(Turn(**values), where)
 
 
 def call_from_row(row: sqlite3.Row) -> StoredCall:
-    """Read a row of the table `calls`, with its turn's number as `turn`."""
-    return StoredCall(**dict(row))
+    """Read a row of the table `calls`, with its turn's number as `turn`. Raises UnreadableRecordError."""
+    where = f"call {_shown(row['slot'])} in round {_shown(row['round'])} of turn {_shown(row['turn'])}"
+    return _checked(StoredCall(**dict(row)), where)
+
+
+def column(row: sqlite3.Row, name: str, read: Callable[[Any], _Value], where: str) -> _Value:
+    """Return a column's value as `read` reads it. Raises UnreadableRecordError, which names `where`."""
+    try:
+        return read(row[name])
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        raise _unreadable(where, name) from None
+
+
+def _checked(row: _Row, where: str) -> _Row:
+    """Return the row if every field has a value of its type. Raises UnreadableRecordError."""
+    for each in fields(row):
+        value, kind = getattr(row, each.name), str(each.type)
+        good = value in _CHOICES[kind] if kind in _CHOICES else isinstance(value, _TYPES.get(kind, object))
+        if not good or (isinstance(value, float) and not math.isfinite(value)):
+            raise _unreadable(where, each.name)
+    return row
+
+
+def _unreadable(where: str, name: str) -> UnreadableRecordError:
+    return UnreadableRecordError(f"{where} cannot be read: wrong {name}")
+
+
+def _shown(value: object) -> str:
+    """Return a key for a message, short and on one line, whatever it is."""
+    return "".join(c if c.isprintable() else "?" for c in str(value)[:40])
+
+
+def _object(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise TypeError
+    return value
+
+
+def _texts(text: str) -> tuple[str, ...]:
+    value = json.loads(text)
+    if not (isinstance(value, list) and all(isinstance(each, str) for each in value)):
+        raise TypeError
+    return tuple(value)
 
 
 def stored_call(turn: int, call: Call) -> StoredCall:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from bot.errors import UsageError
 from bot.store.database import transaction
-from bot.store.rows import Hit, parse_time, storable
+from bot.store.rows import Hit, UnreadableRecordError, column, parse_time, readable, storable
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
 
 MAX_TERMS = 32
 MAX_TERM_LENGTH = 200
@@ -52,11 +53,16 @@ _UNSPACED = re.compile(
 )
 
 
-def ensure_index(connection: sqlite3.Connection, *, full_text: bool) -> bool:
-    """Make the index, or stop it where this SQLite or `full_text` says no; returns whether there is one."""
+def ensure_index(connection: sqlite3.Connection, *, full_text: bool, read_only: bool = False) -> bool:
+    """Make the index, or stop it where this SQLite or `full_text` says no; returns whether there is one.
+
+    With `read_only` nothing is changed.
+    """
     wanted = full_text and bool(
         connection.execute("SELECT sqlite_compileoption_used('ENABLE_FTS5')").fetchone()[0]
     )
+    if read_only:
+        return wanted and _has_index(connection)
     if _has_index(connection) != wanted:
         with transaction(connection):
             if _has_index(connection) == wanted:
@@ -94,11 +100,14 @@ def parse_terms(query: str) -> tuple[str, ...]:
     return tuple(word[:MAX_TERM_LENGTH] for word in words[:MAX_TERMS])
 
 
-def search(connection: sqlite3.Connection, query: str, limit: int, *, indexed: bool) -> list[Hit]:
+def search(
+    connection: sqlite3.Connection, query: str, limit: int, skip: Callable[[str], None], *, indexed: bool
+) -> list[Hit]:
     """Find the newest `limit` turns that hold every word of `query` in prompt or reply.
 
     A word of three letters or more also finds the words that begin with it. Words without
-    letters or digits, and words in scripts without spaces, are found anywhere in the texts.
+    letters or digits, and words in scripts without spaces, are found anywhere in the texts. `skip` is
+    called with a sentence about each found turn that cannot be read.
     """
     terms = parse_terms(query)
     if indexed and all(_is_indexable(term) for term in terms):
@@ -112,7 +121,7 @@ def search(connection: sqlite3.Connection, query: str, limit: int, *, indexed: b
             """,
             (" ".join(_quoted(term) for term in terms), limit),
         )
-        return [_hit(row, terms, at_words=True) for row in rows]
+        return readable(rows, lambda row: _hit(row, terms, at_words=True), skip)
     # A function of ours rather than LIKE, which folds the case of ASCII letters only and breaks
     # on long patterns.
     folded = [term.casefold() for term in terms]
@@ -130,7 +139,7 @@ def search(connection: sqlite3.Connection, query: str, limit: int, *, indexed: b
         """,
         (limit,),
     )
-    return [_hit(row, terms, at_words=False) for row in rows]
+    return readable(rows, lambda row: _hit(row, terms, at_words=False), skip)
 
 
 def _is_indexable(term: str) -> bool:
@@ -144,6 +153,9 @@ def _quoted(term: str) -> str:
 
 
 def _hit(row: sqlite3.Row, terms: tuple[str, ...], *, at_words: bool) -> Hit:
+    where = f"turn {row['number']} of conversation {row['conversation']}"
+    if not all(isinstance(row[name], str) for name in ("prompt", "reply", "title", "conversation")):
+        raise UnreadableRecordError(f"{where} cannot be read: wrong prompt, reply or title")
     words = "|".join(re.escape(term) for term in sorted(terms, key=len, reverse=True))
     pattern = re.compile(rf"(?<!\w)(?:{words})" if at_words else words, re.IGNORECASE)
     snippet, marks = _snippet(row["prompt"], row["reply"], pattern)
@@ -151,7 +163,7 @@ def _hit(row: sqlite3.Row, terms: tuple[str, ...], *, at_words: bool) -> Hit:
         conversation=row["conversation"],
         title=row["title"],
         turn=row["number"],
-        created=parse_time(row["created"]),
+        created=column(row, "created", parse_time, where),
         snippet=snippet,
         marks=marks,
     )

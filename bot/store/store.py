@@ -25,7 +25,7 @@ from bot.store.rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
     from pathlib import Path
     from types import TracebackType
@@ -37,32 +37,56 @@ if TYPE_CHECKING:
 class Store:
     """Conversations in one SQLite file. Make it with `Store.open`, use it as a context manager."""
 
-    def __init__(self, database: Database, *, indexed: bool) -> None:
+    def __init__(
+        self, database: Database, *, indexed: bool, report: Callable[[str], None] | None = None
+    ) -> None:
         """Use an open database; `indexed` says whether it has a full-text index."""
         self._database = database
         self._indexed = indexed
+        self._report = report
+        self._reported: set[str] = set()
 
     @classmethod
-    def open(cls, path: Path, *, timeout: float = TIMEOUT, full_text: bool = True) -> Self:
+    def open(
+        cls,
+        path: Path,
+        *,
+        timeout: float = TIMEOUT,
+        full_text: bool = True,
+        report: Callable[[str], None] | None = None,
+    ) -> Self:
         """Open the store; file (0600) and folder (0700) are created if missing.
 
         `timeout` is how many seconds to wait for another program's write. `full_text=False` does
-        without FTS5, as an SQLite that lacks it. Raises StoreError, with nothing written, for a
-        file that is no conversation store or was written by a newer moa-bot.
+        without FTS5, as an SQLite that lacks it. `report` is called once with a sentence about each
+        record that cannot be read, which is then left out. A file that cannot be written to is opened
+        to be read. Raises StoreError, with nothing written, for a file that is no conversation store
+        or was written by a newer moa-bot.
         """
         database = Database.open(path, timeout=timeout)
         try:
             with database.reading() as connection:
-                indexed = search.ensure_index(connection, full_text=full_text)
+                indexed = search.ensure_index(connection, full_text=full_text, read_only=database.read_only)
         except BaseException:
             database.close()
             raise
-        return cls(database, indexed=indexed)
+        return cls(database, indexed=indexed, report=report)
 
     @property
     def path(self) -> Path:
         """The file."""
         return self._database.path
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written to the file: then every method that writes raises StoreError."""
+        return self._database.read_only
+
+    def _skip(self, problem: str) -> None:
+        """Report, once, a record that is left out because it cannot be read."""
+        if self._report is not None and problem not in self._reported:
+            self._reported.add(problem)
+            self._report(f"{problem}; it is left out.")
 
     def close(self) -> None:
         """Close the file. What was written is safe without it."""
@@ -140,9 +164,7 @@ class Store:
     def delete(self, id_or_prefix: str) -> Conversation:
         """Delete a conversation with its turns and calls; returns the deleted conversation."""
         with self._database.writing() as connection:
-            found = conversations.resolve(connection, id_or_prefix)
-            connection.execute("DELETE FROM conversations WHERE id = ?", (found.id,))
-            return found
+            return conversations.delete(connection, id_or_prefix)
 
     def delete_older_than(self, moment: datetime) -> int:
         """Delete the conversations that were last written to before `moment`; returns how many."""
@@ -179,12 +201,12 @@ class Store:
     def latest(self) -> Conversation | None:
         """Return the conversation that was last written to, None in an empty store."""
         with self._database.reading() as connection:
-            return conversations.latest(connection)
+            return conversations.latest(connection, self._skip)
 
     def turns(self, conversation_id: str) -> tuple[Turn, ...]:
         """Return all turns, in order. The status of an unfinished one is "interrupted"."""
         with self._database.reading() as connection:
-            return tuple(turns.list_turns(connection, conversation_id))
+            return tuple(turns.list_turns(connection, conversation_id, self._skip))
 
     def count_turns(self, conversation_id: str) -> int:
         """Return how many turns a conversation has."""
@@ -194,12 +216,12 @@ class Store:
     def calls(self, turn: TurnId) -> tuple[StoredCall, ...]:
         """Return the calls of one turn, by round and slot."""
         with self._database.reading() as connection:
-            return tuple(turns.list_calls(connection, turn.conversation, turn.number))
+            return tuple(turns.list_calls(connection, turn.conversation, turn.number, self._skip))
 
     def all_calls(self, conversation_id: str) -> tuple[StoredCall, ...]:
         """Return the calls of all turns of a conversation, by turn, round and slot, in one query."""
         with self._database.reading() as connection:
-            return tuple(turns.list_calls(connection, conversation_id, None))
+            return tuple(turns.list_calls(connection, conversation_id, None, self._skip))
 
     def messages(self, conversation_id: str, last: int | None = None) -> tuple[Message, ...]:
         """Return user and assistant messages of the turns that have a reply (done or partial), in order.
@@ -212,7 +234,8 @@ class Store:
     def list_conversations(self, limit: int | None = None, offset: int = 0) -> tuple[Summary, ...]:
         """Return conversations with their number of turns and cost, the last written to first."""
         with self._database.reading() as connection:
-            return tuple(conversations.summaries(connection, -1 if limit is None else limit, offset))
+            at_most = -1 if limit is None else limit
+            return tuple(conversations.summaries(connection, at_most, offset, self._skip))
 
     def search(self, query: str, limit: int = 20) -> tuple[Hit, ...]:
         """Find the newest turns that hold every word of `query` in prompt or reply.
@@ -220,4 +243,4 @@ class Store:
         There are no operators. Raises UsageError for an empty query.
         """
         with self._database.reading() as connection:
-            return tuple(search.search(connection, query, limit, indexed=self._indexed))
+            return tuple(search.search(connection, query, limit, self._skip, indexed=self._indexed))

@@ -13,6 +13,7 @@ from bot.store.rows import (
     call_from_row,
     format_time,
     now,
+    readable,
     sql_value,
     sql_values,
     storable,
@@ -22,7 +23,7 @@ from bot.store.rows import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from bot.events import TurnResult
 
@@ -153,13 +154,15 @@ def insert_calls(
         connection.execute(statement, sql_values(call) | {"turn": rows[call.turn]})
 
 
-def list_turns(connection: sqlite3.Connection, conversation: str) -> list[Turn]:
-    """Return all turns of a conversation, in order."""
+def list_turns(connection: sqlite3.Connection, conversation: str, skip: Callable[[str], None]) -> list[Turn]:
+    """Return the turns of a conversation that can be read, in order."""
     rows = connection.execute("SELECT * FROM turns WHERE conversation = ? ORDER BY number", (conversation,))
-    return [turn_from_row(row) for row in rows]
+    return readable(rows, turn_from_row, skip)
 
 
-def list_calls(connection: sqlite3.Connection, conversation: str, number: int | None) -> list[StoredCall]:
+def list_calls(
+    connection: sqlite3.Connection, conversation: str, number: int | None, skip: Callable[[str], None]
+) -> list[StoredCall]:
     """Return the calls of one turn, or of all turns in one query, by turn, round and slot."""
     rows = connection.execute(
         """
@@ -177,7 +180,7 @@ def list_calls(connection: sqlite3.Connection, conversation: str, number: int | 
             "last": 2**63 - 1 if number is None else number,
         },
     )
-    return [call_from_row(row) for row in rows]
+    return readable(rows, call_from_row, skip)
 
 
 def list_messages(connection: sqlite3.Connection, conversation: str, last: int) -> tuple[Message, ...]:
@@ -186,6 +189,7 @@ def list_messages(connection: sqlite3.Connection, conversation: str, last: int) 
         """
         SELECT prompt, reply FROM turns
         WHERE conversation = ? AND status IN ('done', 'partial') AND reply <> ''
+            AND typeof(prompt) = 'text' AND typeof(reply) = 'text'
         ORDER BY number DESC LIMIT ?
         """,
         (conversation, last),
