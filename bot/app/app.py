@@ -39,6 +39,7 @@ from bot.settings.catalogue import Prices, reasoning_fields
 from bot.settings.endpoints import LOCAL, is_loopback_url
 from bot.store import Store
 from bot.store.database import move_damaged_file
+from bot.text.names import service_title
 from bot.text.numbers import plural
 
 if TYPE_CHECKING:
@@ -204,8 +205,8 @@ class App:
         if endpoint.key and url not in self._warned and url.startswith("http:") and not is_loopback_url(url):
             self._warned.add(url)
             self.say(
-                f"The key of {endpoint.name} and your prompts go unencrypted over the network: "
-                f"{url} is plain http."
+                f"The {service_title(endpoint.name)} API key and your prompts go unencrypted over the"
+                f" network: {url} is plain http."
             )
 
     def change(self, changes: Mapping[str, object]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from bot.errors import Failure, FailureKind
-from bot.events import CallFinished, CallRetrying, Event, Notice, TurnFinished
+from bot.events import CallFinished, CallRetrying, Event, Notice, Slot, TurnFinished
 from bot.text.numbers import duration
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def log_line(event: Event) -> str:
     match event:
         case CallFinished(call):
             slot, completion, failure = call.slot, call.completion, call.failure
-            parts = [f"round {slot.round}", slot.role, slot.agent.endpoint, slot.agent.model]
+            parts = [_where(slot), slot.agent.endpoint, slot.agent.model]
             if failure:
                 parts.append(f"failed: {_failure(failure)}")
             elif completion and completion.partial:
@@ -175,7 +175,7 @@ def log_line(event: Event) -> str:
                 parts.append(f"{_known(usage.prompt_tokens)} + {_known(usage.completion_tokens)} tokens")
             return " | ".join(parts)
         case CallRetrying(slot, failure, attempt, wait):
-            where = f"round {slot.round} | {slot.role} | {slot.agent.model}"
+            where = f"{_where(slot)} | {slot.agent.model}"
             return f"{where} | again after try {attempt} in {duration(wait)}: {_failure(failure)}"
         case Notice(text):
             # After a colon there may be a service's message.
@@ -184,6 +184,11 @@ def log_line(event: Event) -> str:
             return f"turn {result.status} | {result.model} | {duration(result.seconds)}"
         case _:
             return ""
+
+
+def _where(slot: Slot) -> str:
+    # The aggregator's place is after the last round.
+    return slot.role if slot.role == "aggregator" else f"round {slot.round} | {slot.role}"
 
 
 def _failure(failure: Failure) -> str:

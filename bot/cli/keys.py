@@ -21,6 +21,7 @@ from bot.errors import KeyMissingError, UsageError
 from bot.settings.credentials import MAX_LENGTH, KeyFile, clean_key
 from bot.settings.endpoints import DEMO, EndpointConfig, unknown_endpoint
 from bot.settings.settings import Settings
+from bot.text.names import service_title
 from bot.text.table import tab_separated, table
 
 typer_app = new_typer_app("Set, list and remove the keys of services, in the system keyring or a file.")
@@ -68,7 +69,7 @@ def set_(
     if saved.note:
         print(f"The system keyring is not used: {saved.note}.", file=sys.stderr)
     secret = ", which only you can read" if saved.place.startswith("file ") else ""
-    print(f"The key of {config.name} is kept in the {saved.place}{secret}.", file=sys.stderr)
+    print(f"The {service_title(config.name)} API key is kept in the {saved.place}{secret}.", file=sys.stderr)
     if config.key_env and os.environ.get(config.key_env, "").strip():
         print(f"{config.key_env} is set as well, and is used before it.", file=sys.stderr)
 
@@ -102,10 +103,10 @@ def remove(
         variable = config.key_env if config else None
         set_there = variable and os.environ.get(variable, "").strip()
         raise UsageError(
-            f"No key of {endpoint} is kept.",
+            f"No {service_title(endpoint)} API key is kept.",
             hint=f"It comes from the environment: {variable}." if set_there else "",
         )
-    print(f"The key for {endpoint} was removed.", file=sys.stderr)
+    print(f"The {service_title(endpoint)} API key was removed.", file=sys.stderr)
     if config and (place := config.key_source(os.environ)):
         print(f"There still is one: {place}.", file=sys.stderr)
 
@@ -128,7 +129,7 @@ def _endpoint(settings: Settings, name: str) -> EndpointConfig:
 
 def _file_of(config: EndpointConfig) -> KeyFile:
     if config.keys_file is None:
-        raise UsageError(f"No key of {config.name} can be kept.")
+        raise UsageError(f"No {service_title(config.name)} API key can be kept.")
     return KeyFile(config.keys_file)
 
 
@@ -163,7 +164,7 @@ def _ask(config: EndpointConfig) -> str:
     streams = Streams.of_process()
     if streams.stdin_is_terminal:
         try:
-            text = getpass(f"Key of {config.name} (it is not shown): ")
+            text = getpass(f"{service_title(config.name)} API key (it is not shown): ")
         except EOFError:
             text = ""
     else:

@@ -243,7 +243,7 @@ def _price(dollars: float | None) -> str:
 def _footnotes(settings: Settings, rows: list[Row], lists: dict[str, ModelList]) -> None:
     """Explain the marks on stderr, and name the models that are gone."""
     gone = [row for row in rows if row.used == "gone"]
-    mixture = f"preset {settings.preset.name}"
+    mixture = f"preset {settings.preset_label}"
     for row in gone:
         print(f"moa-bot: {row.endpoint} does not list {row.id} ({mixture}).", file=sys.stderr)
     if terminal_width() is None:

@@ -22,6 +22,7 @@ from bot.client.completion import CompletionBuilder
 from bot.client.service_data import read_json
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Request
+from bot.text.numbers import duration
 
 CONNECT_SECONDS = 10.0
 DRAIN_SECONDS = 0.5
@@ -261,8 +262,8 @@ def describe_timeout(request: Request, cause: object) -> str:
     """Return what a timeout means: no connection, or no word of an answer."""
     if isinstance(cause, httpx.ConnectTimeout):
         host = httpx.URL(request.endpoint.base_url).host
-        return f"no connection to {host} within {connect_seconds(request):.3g} s"
-    return f"no word for {request.timeout:g} s"
+        return f"no connection to {host} within {_limit(connect_seconds(request))}"
+    return f"no word for {_limit(request.timeout)}"
 
 
 def connect_seconds(request: Request) -> float:
@@ -273,3 +274,7 @@ def connect_seconds(request: Request) -> float:
 def describe_error(error: BaseException) -> str:
     """Return an exception's message, or its class's name when it has none."""
     return str(error) or type(error).__name__
+
+
+def _limit(seconds: float) -> str:
+    return duration(int(seconds) if seconds == int(seconds) else seconds)

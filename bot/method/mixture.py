@@ -255,6 +255,6 @@ def _too_few(calls: Sequence[Call], needed: int) -> Failure:
     reasons = "; ".join(str(failure) for failure in failures)
     return Failure(
         FailureKind.TOO_FEW,
-        f"{_answered(calls)} of {len(calls)} reference models answered, {needed} needed: {reasons}",
+        f"{_answered(calls)} of {plural(len(calls), 'reference model')} answered, {needed} needed: {reasons}",
         hint="--min_references sets how many are needed",
     )

@@ -29,6 +29,7 @@ from bot.onboarding.system_checks import (
     warning,
 )
 from bot.settings.endpoints import LOCAL
+from bot.text.names import service_title
 from bot.text.numbers import duration, money, plural
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ async def run_checks(
 def _configuration(settings: Settings) -> Iterator[Check]:
     file = settings.config_file
     yield ok("configuration", str(file) if file.exists() else f"the defaults; {file} does not exist")
-    name = f"preset {settings.preset.name}"
+    name = f"preset {settings.preset_label}"
     try:
         plan = make_plan(settings)
     except UsageError as problem:
@@ -122,12 +123,13 @@ def _distinct_models(settings: Settings) -> list[Agent]:
 
 def _key(settings: Settings, name: str, environ: Mapping[str, str]) -> Check:
     config = settings.endpoints[name]
+    title = f"{service_title(config.name)} API key"
     try:
         settings.endpoint(name, environ)
         place = config.key_source(environ)
     except (KeyMissingError, UsageError) as problem:
-        return error(f"key of {name}", problem.message, problem.hint)
-    return ok(f"key of {name}", place or "not needed")
+        return error(title, problem.message, problem.hint)
+    return ok(title, place or "not needed")
 
 
 def _endpoint(settings: Settings, name: str, answer: ModelList | Failure, agents: list[Agent]) -> Check:

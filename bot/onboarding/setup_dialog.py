@@ -18,6 +18,7 @@ from bot.settings.credentials import KeyFile, clean_key
 from bot.settings.edit import change_config
 from bot.settings.endpoints import KEYS_PAGES, TOGETHER, EndpointConfig, endpoint_with_key
 from bot.settings.settings import Level, Settings
+from bot.text.names import service_title
 from bot.text.numbers import plural
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class _SetupDialog:
         """Ask, save what is to be saved, and return a function that resolves settings."""
         home = self._settings.default_endpoint
         found = asyncio.run(find_services(self._settings.endpoints.values()))
-        self._say(f"There is no API key for {home} yet. Ways to start (Ctrl-D quits):")
+        self._say(f"No {service_title(home)} API key yet. Ways to start (Ctrl-D quits):")
         while True:
             choice = self._questions.choose("Which?", self._choices(home, found))
             if choice == _DEMO:
@@ -76,7 +77,7 @@ class _SetupDialog:
     def _choices(self, home: str, found: list[LocalService]) -> list[tuple[str, str]]:
         page = KEYS_PAGES.get(home)
         choices = [
-            (home, f"paste an API key for {home}" + (f"\n     from {page}" if page else "")),
+            (home, f"paste your {service_title(home)} API key" + (f"\n     from {page}" if page else "")),
             (_OTHER, "use another service, with its key"),
         ]
         for service in found:
@@ -94,7 +95,7 @@ class _SetupDialog:
 
     def _ask_key(self, config: EndpointConfig) -> _Key:
         for _ in range(TRIES):
-            text = self._questions.ask(f"API key for {config.name} (not shown):", secret=True)
+            text = self._questions.ask(f"{service_title(config.name)} API key (not shown):", secret=True)
             try:
                 key = clean_key(text, "The text")
             except KeyMissingError as error:
@@ -104,7 +105,7 @@ class _SetupDialog:
                 raise UserCancelledError
             answer = self._check(config, key)
             if isinstance(answer, Failure) and answer.kind is FailureKind.KEY_REFUSED:
-                self._say(f"{config.name} does not accept this key: {answer.message}")
+                self._say(f"{service_title(config.name)} does not accept this key: {answer.message}")
                 continue
             if isinstance(answer, Failure):
                 self._say(f"It could not be checked ({answer.kind}: {answer.message}); it is used anyway.")

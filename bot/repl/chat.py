@@ -19,6 +19,7 @@ from bot.repl.line_editor import LineEditor, plain_output_on_dumb_terminal
 from bot.repl.status_bar import status_bar
 from bot.repl.terminal import Terminal
 from bot.text.names import short_name
+from bot.text.numbers import plural
 
 if TYPE_CHECKING:
     from prompt_toolkit.input import Input
@@ -115,8 +116,8 @@ def _greeting(chat: ChatContext) -> str:
     plan, settings = chat.session.mixture.plan, chat.settings
     slots = max((len(layer) for layer in plan.layers), default=0)
     aggregator = short_name(plan.aggregator.model)
-    rounds = f" × {len(plan.layers)}" if len(plan.layers) > 1 else ""
-    lines = [f"moa-bot {__version__} · {settings.preset.name}: {slots} models{rounds} → {aggregator} · /help"]
+    models = plural(slots, "model") + (f" × {len(plan.layers)}" if len(plan.layers) > 1 else "")
+    lines = [f"moa-bot {__version__} · {settings.preset_label}: {models} → {aggregator} · /help"]
     if settings.demo:
         lines.append("These are demonstration programs, not language models.")
     return "\n".join(lines)

@@ -91,7 +91,8 @@ class CommandCompleter(Completer):
             yield from (Completion(value, -len(typed)) for value in ("on", "off") if value.startswith(typed))
 
     def _names(self) -> Choices:
-        return [(entry.name, entry.help) for entry in COMMANDS.values()]
+        names = [(entry.name, entry.help) for entry in COMMANDS.values()]
+        return [*names, ("all", "List all commands and keys.")]
 
     def _models(self) -> Choices:
         if self._chat.settings.local:

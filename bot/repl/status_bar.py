@@ -8,7 +8,7 @@ from rich.cells import cell_len
 
 from bot.method.context import estimate_tokens
 from bot.text.names import short_name
-from bot.text.numbers import compact, money
+from bot.text.numbers import compact, money, plural
 from bot.text.sanitise import one_line
 from bot.text.wrap import cut_cells
 
@@ -62,9 +62,16 @@ def _parts_by_priority(chat: ChatContext) -> list[tuple[int, str]]:
     parts = [
         (_MIXTURE, f"{short_name(plan.aggregator.model)} ← {slots}{rounds}"),
         (_FILES, f"{len(chat.files)} attached" if chat.files else ""),
-        (_CONTEXT, f"{compact(used)} of {compact(context)}" if context else f"{compact(used)} tokens"),
+        (
+            _CONTEXT,
+            f"{compact(used)} of {compact(context)}"
+            if context
+            else plural(used, "token")
+            if used == 1
+            else f"{compact(used)} tokens",
+        ),
         (_COST, _cost(chat)),
-        (_PRESET, settings.preset.name),
+        (_PRESET, settings.preset_label),
         (_CONVERSATION, one_line(conversation.title) if conversation else "new conversation"),
     ]
     return [(position, text) for position, text in parts if text]

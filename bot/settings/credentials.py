@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bot.errors import ConfigError, KeyMissingError
 from bot.settings.files import replace_file
+from bot.text.names import service_title
 from bot.text.numbers import duration
 
 if TYPE_CHECKING:
@@ -96,10 +97,13 @@ class KeyFile:
             key = _use_keyring(lambda: _keyring().get_password(SERVICE, name))
         except KeyringError as error:
             raise KeyMissingError(
-                f"The key of {name} is in the system keyring, which cannot be used: {error}", hint=again
+                f"The {service_title(name)} API key is in the system keyring, which cannot be used: {error}",
+                hint=again,
             ) from None
         if not key:
-            raise KeyMissingError(f"The key of {name} is not in the system keyring any more.", hint=again)
+            raise KeyMissingError(
+                f"The {service_title(name)} API key is not in the system keyring any more.", hint=again
+            )
         return FoundKey(clean_key(key, f"system keyring: {name}"), "system keyring")
 
     def save(self, name: str, key: str, *, keyring: bool = True) -> SavedKey:
@@ -132,7 +136,8 @@ class KeyFile:
                 _use_keyring(lambda: _delete(name))
             except KeyringError as error:
                 raise KeyMissingError(
-                    f"The key of {name} is in the system keyring, which cannot be used: {error}",
+                    f"The {service_title(name)} API key is in the system keyring, which cannot be used:"
+                    f" {error}",
                     hint=f"To forget that it is there, remove the line of {name} from {self.path}.",
                 ) from None
         self._write(name, None)

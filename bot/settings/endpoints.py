@@ -20,6 +20,7 @@ from bot.settings.key_command import key_from, split_command
 from bot.settings.paths import config_dir, shipped_file
 from bot.settings.quirks import KEYS as QUIRKS
 from bot.settings.quirks import Quirks, read_quirks
+from bot.text.names import service_title
 from bot.text.nearest import did_you_mean
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class EndpointConfig:
 
     def _given_key(self, environ: Mapping[str, str]) -> FoundKey | None:
         """Return the key that was given for this run or in the environment."""
-        if self.key and (key := clean_key(self.key, f"The key of {self.name}")):
+        if self.key and (key := clean_key(self.key, f"The {service_title(self.name)} API key")):
             return FoundKey(key, "this run")
         if self.key_env and (key := clean_key(environ.get(self.key_env, ""), self.key_env)):
             return FoundKey(key, f"environment {self.key_env}")
@@ -195,7 +196,7 @@ def endpoint_with_key(endpoint: EndpointConfig, environ: Mapping[str, str]) -> E
         page = KEYS_PAGES.get(endpoint.name)
         where = f" (get one at {page})" if page else ""
         raise KeyMissingError(
-            f"No API key for {endpoint.name}: {endpoint.key_env} is not set.",
+            f"No {service_title(endpoint.name)} API key yet: {endpoint.key_env} is not set.",
             hint=f"Set {endpoint.key_env} to your key{where}, or keep it: moa-bot keys set {endpoint.name}."
             " Or use a service on this computer (for instance --endpoint ollama, with models of its own),"
             " or try it offline with --demo.",

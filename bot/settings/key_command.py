@@ -11,6 +11,7 @@ import subprocess
 from functools import cache
 
 from bot.errors import KeyMissingError
+from bot.text.names import service_title
 from bot.text.numbers import duration
 
 SECONDS = 10.0
@@ -65,6 +66,6 @@ def key_from(command: tuple[str, ...], name: str, seconds: float = SECONDS) -> s
 def _failed(name: str, command: tuple[str, ...], how: str) -> KeyMissingError:
     # Only the program's name: its arguments may be secret as well.
     return KeyMissingError(
-        f"No API key for {name}: its key_cmd {command[0]} {how}.",
+        f"No {service_title(name)} API key: its key_cmd {command[0]} {how}.",
         hint=f"Run the command yourself to see why, or set the key another way: moa-bot keys set {name}.",
     )

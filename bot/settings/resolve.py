@@ -21,6 +21,7 @@ from bot.settings.catalogue import Catalogue
 from bot.settings.endpoints import DEMO, EndpointConfig, read_endpoints, unknown_endpoint
 from bot.settings.files import Section, read_toml
 from bot.settings.local_models import LocalModels, find_local_model
+from bot.settings.option import Group
 from bot.settings.options import BY_NAME, EXCLUSIVE, OPTIONS, Kind
 from bot.settings.preset import Preset
 from bot.settings.presets import Presets, load_presets
@@ -49,6 +50,11 @@ _Values = dict[str, _Given]
 """The values that are given at one level, by the option's name."""
 
 _MODEL_KINDS = frozenset({Kind.MODEL, Kind.MODELS})
+
+_MIXTURE = [option.name for option in OPTIONS if option.in_preset and option.group is Group.MIXTURE] + [
+    "reference_models"
+]
+"""The options that make a mixture another one."""
 
 FindLocal = Callable[["Mapping[str, EndpointConfig]", "Path | None"], LocalModels]
 """Finds the models on this computer: those of the endpoints, or those in a folder."""
@@ -94,6 +100,8 @@ def resolve(
         preset = _find_preset(presets, chosen)
         levels.append(_from_preset(preset))
     values = _nearest_values([*levels, defaults])
+    as_in_preset = _nearest_values([_from_preset(preset), defaults])
+    changed = any(values[name].value != as_in_preset[name].value for name in _MIXTURE)
     values["preset"] = _Given(preset, chosen.source)
     if found is not None:
         _find_local_models(values, found.names, endpoints)
@@ -103,6 +111,7 @@ def resolve(
     attributes = {BY_NAME[name].attribute: given.value for name, given in values.items()}
     return Settings(
         **attributes,
+        preset_changed=changed,
         sources={name: given.source for name, given in values.items()},
         endpoints=endpoints,
         catalogue=Catalogue(user.models),

@@ -123,6 +123,7 @@ class Settings:
     rate: float | None
     timeout: float
 
+    preset_changed: bool
     sources: Mapping[str, Source] = field(repr=False)
     endpoints: Mapping[str, EndpointConfig] = field(repr=False)
     catalogue: Catalogue = field(repr=False)
@@ -134,6 +135,11 @@ class Settings:
     def folder(self) -> Path:
         """The configuration folder."""
         return self.config_file.parent
+
+    @property
+    def preset_label(self) -> str:
+        """The preset's name, with a star when the mixture is not just as in the preset."""
+        return self.preset.name + ("*" if self.preset_changed else "")
 
     def value(self, name: str) -> object:
         """Return an option's value by the option's name; of the preset, its name."""

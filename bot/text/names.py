@@ -1,4 +1,4 @@
-"""Names of models as they are shown: short, on one line, and different from one another."""
+"""Names as they are shown: of services, and of models (short, on one line, different from one another)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,27 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bot.messages import Agent
+
+
+_SERVICES = {
+    "together": "Together",
+    "openai": "OpenAI",
+    "openrouter": "OpenRouter",
+    "groq": "Groq",
+    "deepseek": "DeepSeek",
+    "mistral": "Mistral",
+    "fireworks": "Fireworks",
+    "cerebras": "Cerebras",
+    "deepinfra": "DeepInfra",
+    "xai": "xAI",
+    "moonshot": "Moonshot",
+}
+"""Services as they write their names themselves."""
+
+
+def service_title(name: str) -> str:
+    """Return how an endpoint's service writes its own name; of one that is not known, the endpoint's name."""
+    return _SERVICES.get(name, name)
 
 
 def short_name(model: str) -> str:

@@ -52,7 +52,7 @@ def test_everything_works(moa: Moa, environment: dict[str, str], service: DemoPr
     for name in (
         "versions",
         "configuration",
-        "key of together",
+        "Together API key",
         "endpoint together",
         "model a",
         "model judge",
@@ -108,7 +108,7 @@ def test_models_that_fail(moa: Moa, environment: dict[str, str], service: DemoPr
     [
         ({"TOGETHER_API_KEY": "wrong-key-0815"}, "endpoint together", "key refused"),
         ({"TOGETHER_BASE_URL": "http://127.0.0.1:9/v1"}, "endpoint together", "cannot connect"),
-        ({"TOGETHER_API_KEY": "", "TOGETHER_BASE_URL": ""}, "key of together", "TOGETHER_API_KEY"),
+        ({"TOGETHER_API_KEY": "", "TOGETHER_BASE_URL": ""}, "Together API key", "TOGETHER_API_KEY"),
         ({"MOA_BOT_MIN_REFERENCES": "9"}, "mixture", "at least 9"),
     ],
 )
@@ -145,7 +145,7 @@ def test_a_key_file_that_others_can_read(moa: Moa, home: Path, away: str) -> Non
     file = home / "keys.toml"
     file.write_text(f"together = {{ key = '{KEY}' }}\n", encoding="utf-8")
     file.chmod(0o644)
-    check = checks(moa("doctor", "--json", "--no_calls", env={"TOGETHER_BASE_URL": away}))["key of together"]
+    check = checks(moa("doctor", "--json", "--no_calls", env={"TOGETHER_BASE_URL": away}))["Together API key"]
     assert check["verdict"] == "broken"
     assert f"chmod 600 {file}" in check["advice"]
 

@@ -330,7 +330,7 @@ def test_what_is_typed_is_not_remembered() -> None:
 def test_on_a_terminal(terminal: Callable[..., PtyWindow], home: Path) -> None:
     """The chat starts with the questions and continues as answered; Ctrl-D at a question ends with 3."""
     with terminal(width=100, height=40) as chat:
-        chat.shows("There is no API key for together yet")
+        chat.shows("No Together API key yet")
         chat.shows("Which?")
         chat.type("demo\r")
         chat.prompt()

@@ -33,7 +33,7 @@ def test_every_command_says_what_it_does() -> None:
 async def test_help_in_a_narrow_window(service: Service) -> None:
     """In 40 columns what a command does stands below its name, and no word is cut in two."""
     async with chatting(width=40, height=200) as talk:
-        page = await talk.enter("/help")
+        page = await talk.enter("/help all")
         assert "  /retry [AGGREGATOR]\n    Ask the last prompt again, this time\n    with AGGREGATOR" in page
         assert max(map(len, page.split("\n"))) <= 40
 

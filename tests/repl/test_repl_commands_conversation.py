@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -21,9 +22,9 @@ async def identifier(talk: Chat) -> str:
 
 @in_loop
 async def test_command_help(service: Service) -> None:
-    """The page names every command and every key; with a name it tells of that command only."""
+    """The page of all names every command and every key; with a name it describes that command only."""
     async with chatting(height=100) as talk:
-        page = await talk.enter("/help")
+        page = await talk.enter("/help all")
         assert all(f"  /{name} " in page or f"  /{name}\n" in page for name in COMMANDS)
         assert all(keys in page for keys, _ in commands.KEYS)
         assert max(map(len, page.split("\n"))) <= 80
@@ -35,6 +36,19 @@ async def test_command_help(service: Service) -> None:
             "    the earlier one stays."
         )
         assert await talk.enter("/? /exit") == "  /exit, /quit, /bye\n    Leave the chat, as Ctrl-D does."
+
+
+@in_loop
+async def test_the_help_page_fits_the_window(service: Service) -> None:
+    """In 80 x 24 it is there from the line that asked for it to the next prompt, every command in it."""
+    async with chatting() as talk:
+        await talk.enter("/help")
+        rows = talk.screen.screen.display
+        assert any(row.startswith(">>> /help") for row in rows)
+        page = await talk.enter("/help")
+        assert [row.split()[0] for row in page.split("\n")[:10]] == [f"/{name}" for name in commands.FIRST]
+        assert {f"/{name}" for name in COMMANDS} == set(re.findall(r"/[a-z_]+", page))
+        assert max(map(len, page.split("\n"))) <= 80
 
 
 @pytest.mark.parametrize("name", ["exit", "quit", "bye"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from chat_service import Service
 from chatting import chatting, in_loop
 
@@ -11,13 +12,42 @@ async def test_command_preset(service: Service) -> None:
     """The list marks the one in force; a change takes its models, and an unknown one changes nothing."""
     async with chatting(width=120) as talk:
         listed = await talk.enter("/preset")
-        assert "\n  ▸ default " in "\n" + listed
+        assert "\n  ▸ default* " in "\n" + listed
         assert "  self-moa " in listed
         shown = await talk.enter("/preset self-moa")
         assert "reference_models" in shown
-        assert (await talk.bar()).startswith("self-moa · ")
+        assert (await talk.bar()).startswith("self-moa* · ")
         assert "nonesuch" in await talk.enter("/preset nonesuch")
-        assert (await talk.bar()).startswith("self-moa · ")
+        assert (await talk.bar()).startswith("self-moa* · ")
+
+
+@in_loop
+async def test_a_changed_preset_has_a_star(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the greeting, the bar and the list, as long as the mixture is not as in the preset."""
+    async with chatting(width=120) as talk:
+        assert "· default*: 2 models → judge · /help" in talk.text
+        assert "\n  ▸ default* " in "\n" + await talk.enter("/preset")
+    monkeypatch.delenv("MOA_BOT_REFERENCE_MODELS")
+    monkeypatch.delenv("MOA_BOT_AGGREGATOR")
+    async with chatting(width=120) as talk:
+        assert "· default: 5 models → " in talk.text
+        assert (await talk.bar()).startswith("default · ")
+        for line, star in [
+            ("/references a", "*"), ("/preset default", ""),
+            ("/temperature 0.1", "*"), ("/set temperature -", ""),
+            ("/theme light", ""), ("/rounds 1", ""), ("/rounds 2", "*"), ("/preset self-moa", ""),
+        ]:  # fmt: skip
+            await talk.enter(line)
+            assert f"{star} · " in (await talk.bar())[:12], line
+            assert ("*" in (await talk.bar())[:12]) == bool(star), line
+        await talk.enter("/theme terminal")
+
+
+@in_loop
+async def test_one_model_is_one_model(service: Service) -> None:
+    """The greeting counts it in the singular."""
+    async with chatting({"reference_models": ["a"]}, width=120) as talk:
+        assert ": 1 model → judge" in talk.text
 
 
 @in_loop

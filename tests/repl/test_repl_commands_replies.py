@@ -57,9 +57,11 @@ async def test_command_cost(service: Service, home: Path) -> None:
     async with chatting() as talk:
         assert await talk.enter("/cost") == "  this chat: $0, 0 tokens"
         await talk.enter("why?")
-        rows = (await talk.enter("/cost")).split("\n")
+        heading, *rows = (await talk.enter("/cost")).split("\n")
+        assert heading.split() == ["call", "model", "prompt", "tokens", "answer", "tokens", "cost"]
         assert [row.split()[:3] for row in rows[:2]] == [["round", "1", "a"], ["round", "1", "b"]]
         assert rows[2].split()[:2] == ["reply", "judge"]
+        assert len({len(row) for row in (heading, *rows[:3])}) == 1
         total = rows[3].removeprefix("  this turn: ")
         assert rows[4].startswith(f"  this chat: {total}, ")
         assert total in await talk.bar()
@@ -80,14 +82,14 @@ async def test_cost_of_cached_tokens(service: Service, home: Path) -> None:
     async with chatting({"reference_models": ["a", "b"]}) as talk:
         await talk.enter("why?")
         shown = await talk.enter("/cost")
-        first, second, reply, total = shown.split("\n")[:4]
-        assert first.endswith("$0  100% of the prompt tokens cached")
+        _, first, second, reply, total = shown.split("\n")[:5]
+        assert first.endswith("$0  100% cached")
         assert "cached" not in second + reply
         assert total.endswith("% of the prompt tokens cached")
         found = (await talk.enter("/history")).split("\n")[1].split()[0]
         await talk.enter("/new")
         await talk.enter(f"/resume {found}")
-        assert (await talk.enter("/cost")).split("\n")[:4] == shown.split("\n")[:4]
+        assert (await talk.enter("/cost")).split("\n")[:5] == shown.split("\n")[:5]
 
 
 @in_loop
@@ -97,13 +99,13 @@ async def test_cost_after_a_fallback(service: Service) -> None:
     async with chatting({"fallbacks": ["other"]}) as talk:
         await talk.enter("why?")
         shown = await talk.enter("/cost")
-        asked = [row.split()[:2] for row in shown.split("\n")[2:4]]
+        asked = [row.split()[:2] for row in shown.split("\n")[3:5]]
         assert asked == [["attempt", "judge"], ["reply", "other"]]
         found = (await talk.enter("/history")).split("\n")[1].split()[0]
         await talk.enter("/new")
         assert "attempt" not in await talk.enter("/cost")
         await talk.enter(f"/resume {found}")
-        assert (await talk.enter("/cost")).split("\n")[:4] == shown.split("\n")[:4]
+        assert (await talk.enter("/cost")).split("\n")[:5] == shown.split("\n")[:5]
 
 
 @in_loop

@@ -38,7 +38,7 @@ async def test_a_whole_transcript(service: Service) -> None:
         await talk.enter("/nonesuch")
         seen = [row for row in talk.text.split("\n") if " of 2 " not in row and "first word" not in row]
         assert seen == [
-            f"moa-bot {__version__} · default: 2 models × 2 → judge · /help",
+            f"moa-bot {__version__} · default*: 2 models × 2 → judge · /help",
             ">>> why?",
             "",
             "",
@@ -342,9 +342,9 @@ async def test_keys_of_vi(service: Service) -> None:
 async def test_the_bar(service: Service) -> None:
     """It tells of mixture, conversation, context and cost; narrow windows keep the mixture."""
     for width, bar in (
-        (120, "default · judge ← 2 × 2 · a long first prompt tha… · "),
-        (60, "default · judge ← 2 × 2 · "),
-        (40, "default · judge ← 2 × 2"),
+        (120, "default* · judge ← 2 × 2 · a long first prompt tha… · "),
+        (60, "default* · judge ← 2 × 2 · "),
+        (40, "default* · judge ← 2 × 2"),
         (20, "judge ← 2 × 2"),
     ):
         async with chatting({"rounds": 2}, width=width) as talk:

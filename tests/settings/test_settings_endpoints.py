@@ -31,7 +31,7 @@ def test_no_key_names_the_ways_on(environ: dict[str, str], home: Home) -> None:
     """Without a key: the variable, where to get one, a service on this computer, and --demo."""
     with pytest.raises(KeyMissingError) as caught:
         home.resolve().endpoint("together", environ)
-    assert caught.value.message == "No API key for together: TOGETHER_API_KEY is not set."
+    assert caught.value.message == "No Together API key yet: TOGETHER_API_KEY is not set."
     for way in (
         "TOGETHER_API_KEY",
         "https://api.together.ai/settings/api-keys",

@@ -8,6 +8,6 @@ replies         looking at a reply and where it came from
 
 # Imported in the order of the help page: each adds its commands to the table.
 from bot.repl.commands import conversation, mixture, replies  # noqa: F401 - imported for that
-from bot.repl.commands.registry import COMMANDS, KEYS, Quit, run_command
+from bot.repl.commands.registry import COMMANDS, FIRST, KEYS, Quit, run_command
 
-__all__ = ["COMMANDS", "KEYS", "Quit", "run_command"]
+__all__ = ["COMMANDS", "FIRST", "KEYS", "Quit", "run_command"]

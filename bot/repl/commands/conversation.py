@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from inspect import cleandoc
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from bot.app.editor import edit_text
 from bot.errors import StoreError, UsageError
 from bot.method.context import estimate_tokens
 from bot.repl.command_syntax import split_arguments
-from bot.repl.commands.registry import COMMANDS, KEYS, Quit, command, find_command
+from bot.repl.commands.registry import COMMANDS, FIRST, KEYS, MAIN_KEYS, Quit, command, find_command
 from bot.text.numbers import plural
 
 if TYPE_CHECKING:
@@ -21,19 +22,32 @@ if TYPE_CHECKING:
     from bot.store import Store
 
 
-@command("help", "?", arguments="[COMMAND]", completes="commands")
+@command("help", "?", arguments="[COMMAND|all]", completes="commands")
 async def _help(chat: ChatContext, argument: str) -> None:
-    """Show the commands and keys, or what one of them does."""
-    if argument:
+    """Show the main commands, all commands and keys, or what one of them does."""
+    if argument == "all":
+        chat.say_list(
+            [(f"{entry.name} {entry.arguments}".rstrip(), entry.help) for entry in COMMANDS.values()]
+        )
+        chat.say("")
+        chat.say_list(KEYS)
+    elif argument:
         entry = find_command(argument.removeprefix("/"))
         names = ", ".join(f"/{name}" for name in entry.names)
         chat.say(f"  {names} {entry.arguments}".rstrip())
         for line in cleandoc(entry.run.__doc__ or "").splitlines():
             chat.say(f"    {line}".rstrip())
-        return
-    chat.say_list([(f"{entry.name} {entry.arguments}".rstrip(), entry.help) for entry in COMMANDS.values()])
-    chat.say("")
-    chat.say_list(KEYS)
+    else:
+        chat.say_list([(COMMANDS[name].name, COMMANDS[name].summary) for name in FIRST])
+        chat.say("")
+        rest = [entry for name, entry in COMMANDS.items() if name not in {*FIRST, "help"}]
+        groups = [
+            (group, " ".join(entry.name for entry in entries))
+            for group, entries in groupby(rest, lambda entry: entry.group)
+        ]
+        chat.say_list([*groups, ("Keys", MAIN_KEYS)])
+        chat.say("")
+        chat.say("  /help COMMAND describes a command, /help all lists all commands and keys.")
 
 
 @command("exit", "quit", "bye")
@@ -208,4 +222,4 @@ def _current(chat: ChatContext) -> str:
 
 def _size(text: str) -> str:
     lines = text.count("\n") + (not text.endswith("\n"))
-    return f"{plural(lines, 'line')}, about {estimate_tokens(text):,} tokens"
+    return f"{plural(lines, 'line')}, about {plural(estimate_tokens(text), 'token')}"

@@ -27,9 +27,14 @@ async def _preset(chat: ChatContext, argument: str) -> None:
             chat.say(f"  {notice}")
         await _show_mixture(chat)
         return
-    here = chat.settings.preset.name
-    presets = chat.settings.presets.all()
-    chat.say_list([(_marked(preset.name, here), preset.description) for preset in presets])
+    here, label = chat.settings.preset.name, chat.settings.preset_label
+    rows = [
+        (_marked(label if preset.name == here else preset.name, label), preset.description)
+        for preset in chat.settings.presets.all()
+    ]
+    chat.say_list(rows)
+    if label != here:
+        chat.say(f"  * changed: /preset {here} takes back what was changed here, /show lists the options.")
 
 
 @command("model", "aggregator", arguments="[MODEL]", completes="models")

@@ -6,6 +6,7 @@ its docstring is its help.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -33,6 +34,16 @@ class Command:
     help: str
     run: Run
     completes: str = ""
+
+    @property
+    def group(self) -> str:
+        """The heading under which the help page has it."""
+        return self.run.__module__.rpartition(".")[2].capitalize()
+
+    @property
+    def summary(self) -> str:
+        """What it does in a few words: its help up to the first comma or semicolon."""
+        return re.split("[,;]", self.help)[0].rstrip(".")
 
     @property
     def name(self) -> str:
@@ -75,6 +86,12 @@ async def run_command(chat: ChatContext, line: str) -> None:
     name, _, argument = line[1:].strip().partition(" ")
     await find_command(name).run(chat, argument.strip())
 
+
+FIRST = ("retry", "undo", "new", "file", "refs", "copy", "cost", "preset", "model", "exit")
+"""The commands that people need first."""
+
+MAIN_KEYS = "Alt-Enter new line · Ctrl-C stop · Ctrl-R search · Ctrl-D leave"
+"""The keys that people need first."""
 
 KEYS: tuple[tuple[str, str], ...] = (
     ('"""', "begin and end a prompt of several lines"),

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING
 
 from bot.errors import UsageError
+from bot.messages import Usage
 from bot.repl.command_syntax import parse_number, split_arguments
 from bot.repl.commands.conversation import write_file
 from bot.repl.commands.registry import command
 from bot.text.names import short_name
 from bot.text.numbers import money, plural
 from bot.text.sanitise import one_line, sanitise
+from bot.text.table import table
 
 if TYPE_CHECKING:
     from bot.events import Call, TurnResult
-    from bot.messages import Usage
     from bot.repl.chat_context import ChatContext
 
 
@@ -49,8 +51,8 @@ async def _trace(chat: ChatContext, argument: str) -> None:  # noqa: ARG001 - ev
 async def _cost(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
     """Show the tokens and dollars of the last turn by model, and of this chat."""
     if (result := _find_result(chat)) is not None:
-        chat.say_list([(_asked(call, result), _usage_and_cost(call)) for call in result.calls])
-        cached = _cached(result.usage)
+        chat.say(_cost_table(result, chat.terminal.width))
+        cached = _cached(result.usage, " of the prompt tokens")
         chat.say(f"  this turn: {money(result.cost)}{f', {cached}' if cached else ''}")
     spent = chat.spent
     known = money(spent.dollars if spent.dollars or not spent.unpriced else None)
@@ -147,30 +149,42 @@ def copy_text(chat: ChatContext, text: str) -> None:
     chat.say(f"  Copied ({len(text):,} characters).")
 
 
+def _cost_table(result: TurnResult, width: int) -> str:
+    """Return a table of a turn's calls: tokens and dollars, and what is particular about them."""
+    columns: dict[str, list[str]] = {
+        "call": [_asked(call, result) for call in result.calls],
+        "model": [short_name(call.slot.agent.model) for call in result.calls],
+        "prompt tokens": [],
+        "answer tokens": [],
+        "cost": [money(call.cost) for call in result.calls],
+        "": [],
+    }
+    for call in result.calls:
+        usage = call.completion.usage if call.completion else Usage()
+        columns["prompt tokens"].append(_count(usage.prompt_tokens))
+        columns["answer tokens"].append(_count(usage.completion_tokens))
+        columns[""].append(str(call.failure.kind) if call.failure else _cached(usage))
+    right = ("prompt tokens", "answer tokens", "cost")
+    return indent(table(columns, width - 2, flexible="model", dispensable=("",), right=right), "  ").rstrip(
+        "\n"
+    )
+
+
 def _asked(call: Call, result: TurnResult) -> str:
-    where = f"round {call.slot.round}"
     if call.slot.role == "aggregator":
-        where = "reply" if call == result.aggregator else "attempt"
-    return f"{where:<7}  {short_name(call.slot.agent.model)}"
+        return "reply" if call == result.aggregator else "attempt"
+    return f"round {call.slot.round}"
 
 
-def _tokens(call: Call) -> str:
-    usage = call.completion.usage if call.completion else None
-    if usage is None or usage.completion_tokens is None:
-        return "tokens unknown" if call.failure is None else str(call.failure.kind)
-    return f"{usage.prompt_tokens or 0:,} + {usage.completion_tokens:,}"
+def _count(tokens: int | None) -> str:
+    return "unknown" if tokens is None else f"{tokens:,}"
 
 
-def _usage_and_cost(call: Call) -> str:
-    cached = _cached(call.completion.usage) if call.completion else ""
-    return f"{_tokens(call):<16}  {money(call.cost)}" + (f"  {cached}" if cached else "")
-
-
-def _cached(usage: Usage) -> str:
+def _cached(usage: Usage, what: str = "") -> str:
     """Return the share of the prompt tokens that were cached, "" where none is reported."""
     if not usage.cached_tokens or not usage.prompt_tokens:
         return ""
-    return f"{usage.cached_tokens / usage.prompt_tokens:.0%} of the prompt tokens cached"
+    return f"{usage.cached_tokens / usage.prompt_tokens:.0%}{what} cached"
 
 
 def _first_line(code: str) -> str:
