@@ -46,6 +46,7 @@ class Options(TypedDict, total=False):
     reference_max_tokens: int
     min_references: int
     mode: str
+    placement: str
     fallbacks: str | Sequence[str]
     deadline: float
     quorum: float

@@ -46,6 +46,7 @@ def make_plan(settings: Settings) -> Plan:
         early_stop=EarlyStop(settings.early_stop, settings.adaptive, settings.agreement),
         light_aggregator=_light_aggregator(settings),
         ranking=instruction(settings, RANKING) if settings.mode == "rank" else None,
+        placement="system" if settings.placement == "system" else "prompt",
     )
     _check_enough(settings, plan)
     _check_demo(settings, plan)

@@ -83,8 +83,10 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 def mixture_of(plan: Plan) -> dict[str, Any]:
     """Return all of a plan that decides its answers, as JSON; instructions as SHA-256 digests."""
     mixture: dict[str, Any] = json.loads(json.dumps(asdict(plan)))
-    # `depth` is the name in the manifests of version 0.1, whose runs are continued.
+    # As in the manifests of version 0.1, whose runs are continued: it had no placement but "system".
     mixture["depth"] = mixture.pop("early_stop")
+    if plan.placement == "system":
+        del mixture["placement"]
     for name in ("timeout", "round_timeout", "fallbacks"):
         del mixture[name]
     for name in ("instruction", "ranking"):

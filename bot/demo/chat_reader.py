@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bot.demo.references import parse_references, user_system_prompt
+from bot.demo.references import parse_references, split_prompt, user_system_prompt
 
 _MAX_CHARS: Final = 20_000
 """Characters of a prompt that are searched for terms, so that a prompt of 1 MB takes no second."""
@@ -66,12 +66,12 @@ def parse_chat(messages: Sequence[Mapping[str, Any]]) -> ParsedChat:
     """Parse the messages of a valid chat request."""
     prompts = [message_text(message) for message in messages if message["role"] == "user"]
     system = "\n\n".join(message_text(message) for message in messages if message["role"] == "system")
-    prompt = prompts[-1] if prompts else ""
+    prompt, references = split_prompt(prompts[-1]) if prompts else ("", [])
     return ParsedChat(
         prompt=prompt,
         earlier=tuple(prompts[:-1]),
         system=user_system_prompt(system),
-        references=tuple(parse_references(system)),
+        references=tuple(parse_references(system) or references),
         terms=key_terms(prompt),
         kind=_kind_of(prompt),
     )

@@ -1,9 +1,9 @@
-"""Reads the system message of a mixture: the user's system prompt and the numbered answers in it.
+"""Reads the messages of a mixture: the user's own words, and the numbered answers beside them.
 
-It is a parser of its own, so that the demonstration models see no more than a language model does:
+It is a parser of its own, so that the demonstration models see no more than a language model does.
+The answers stand in the system message, after the user's system prompt and an instruction, or in the
+last message, between the user's prompt and an instruction:
 
-    (the user's system prompt)
-    (the instruction)
     <answer 1 of 3 · 3f9a1c02b7de>
     …
     </answer 1 · 3f9a1c02b7de>
@@ -19,8 +19,16 @@ _MARK: Final = re.compile(
     r"[^\w\n>]{1,8}(?P<digits>[0-9a-f]{6,64})[ \t]*>[ \t\r]*$",
     re.MULTILINE,
 )
+_AGAIN: Final = "\n\nThe user's request was:\n\n"
 _ANSWERS: Final = re.compile(r"\b(?:answer|response|repl)", re.IGNORECASE)
 _MODELS: Final = re.compile(r"\b(?:model|assistant)s?\b", re.IGNORECASE)
+
+
+def split_prompt(text: str) -> tuple[str, list[str]]:
+    """Return the user's prompt and the answers after it in a user's message."""
+    # What follows the last answer repeats the prompt, which may hold marks as well.
+    blocks = _blocks(text.rpartition(_AGAIN)[0])
+    return (text[: blocks[0][0]].rstrip(), [answer for _, answer in blocks]) if blocks else (text, [])
 
 
 def parse_references(system: str) -> list[str]:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from bot.messages import Message
-from bot.method.prompts import compose, system_message
+from bot.method.prompts import Placement, compose, request_again, system_message
 
 TOKENS_PER_ASCII = 0.3
 """Tokens per ASCII character: English prose has about 0.22-0.25, code about 0.3-0.35."""
@@ -27,6 +28,8 @@ MIN_REFERENCE = 64
 """Tokens: a reference shorter than this is of no use to its reader."""
 MIN_ANSWER = 256
 """Tokens that a long prompt leaves for the answer at least."""
+DROP_STEP = 0.25
+"""Share of the context length by which the history is cut at once."""
 CUT_MARK = "\n[… shortened to fit]"
 
 
@@ -87,6 +90,27 @@ def even_cap(sizes: Sequence[int], total: int) -> int:
     return max(ascending, default=0)
 
 
+def _drop(history: Sequence[Message], sizes: Sequence[int], needed: int, step: int) -> int:
+    """Return how many messages at the beginning of the history to leave out.
+
+    They free `needed` tokens, and more up to the next multiple of `step`: cut a little more at every
+    turn, no two requests would begin alike. What is kept begins with a question of the user's.
+    """
+    if needed <= 0:
+        return 0
+    goal = -(-needed // step) * step
+    dropped = freed = 0
+    while dropped < len(history):
+        end = dropped + 1
+        while end < len(history) and history[end].role != "user":
+            end += 1
+        freed += sum(sizes[dropped:end])
+        if dropped and freed > goal and freed - sum(sizes[dropped:end]) >= needed:
+            break
+        dropped = end
+    return dropped
+
+
 def fit(
     *,
     systems: Sequence[str | None],
@@ -96,29 +120,27 @@ def fit(
     prompt: str,
     max_tokens: int,
     context_length: int | None,
+    placement: Placement = "prompt",
 ) -> Fitted:
     """Return the request's messages, cut where needed so that they and the answer fit `context_length`.
 
     `context_length` is in tokens; None means unknown, and nothing is cut.
     """
+    make = partial(compose, systems, prompt=prompt, instruction=instruction, placement=placement)
     if context_length is None:
-        return Fitted(compose(system_message(systems, instruction, answers), history, prompt), max_tokens)
+        return Fitted(make(history, answers=answers), max_tokens)
 
-    fixed = estimate_tokens(system_message(systems, "", ())) + estimate_tokens(prompt) + 2 * MESSAGE_TOKENS
+    fixed = estimate_tokens(system_message(systems)) + estimate_tokens(prompt) + 2 * MESSAGE_TOKENS
     if answers:
         fixed += estimate_tokens(instruction) + ANSWER_TOKENS * len(answers)
+        fixed += estimate_tokens(request_again(prompt)) if placement == "prompt" else 0
     sizes = [estimate_tokens(answer) for answer in answers]
     history_sizes = [estimate_tokens(message.content) + MESSAGE_TOKENS for message in history]
 
     available = context_length - max_tokens - fixed
-    kept, dropped = sum(history_sizes), 0
-    while dropped < len(history) and kept + sum(sizes) > available:
-        kept -= history_sizes[dropped]
-        dropped += 1
-        # A conversation must not begin with a reply to a question that is gone.
-        while dropped < len(history) and history[dropped].role != "user":
-            kept -= history_sizes[dropped]
-            dropped += 1
+    needed = sum(history_sizes) + sum(sizes) - available
+    dropped = _drop(history, history_sizes, needed, max(1, int(context_length * DROP_STEP)))
+    kept = sum(history_sizes[dropped:])
 
     shortened, count = list(answers), 0
     if sum(sizes) > available:
@@ -130,7 +152,7 @@ def fit(
     left = context_length - fixed - kept - sum(sizes)
     allowed = min(max_tokens, max(left, MIN_ANSWER))
     return Fitted(
-        messages=compose(system_message(systems, instruction, shortened), history[dropped:], prompt),
+        messages=make(history[dropped:], answers=shortened),
         max_tokens=allowed,
         dropped=dropped,
         shortened=count,

@@ -223,6 +223,7 @@ class ModelCall:
             prompt=turn_context.prompt,
             max_tokens=self._max_tokens(),
             context_length=context_length,
+            placement=turn_context.plan.placement,
         )
 
     def _smaller_context(self, failure: Failure, context_length: int | None) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from bot.messages import Agent
 from bot.method.early_stop import EarlyStop
+from bot.method.prompts import Placement
 from bot.method.round_timeout import RoundTimeout
 
 
@@ -23,6 +24,7 @@ class Plan:
     `fallbacks` are asked, in order, when the aggregator fails; `round_timeout` says when the slow
     calls of a round are cut off. `timeout` is a request's, in seconds. `ranking` is the
     instruction of an aggregator that chooses one of the answers; None: it writes the reply.
+    `placement` is where the answers stand in a request (`bot.method.prompts`).
     """
 
     layers: tuple[tuple[Agent, ...], ...]
@@ -40,6 +42,7 @@ class Plan:
     early_stop: EarlyStop = field(default_factory=EarlyStop)
     light_aggregator: Agent | None = None
     ranking: str | None = None
+    placement: Placement = "prompt"
 
     @property
     def rounds(self) -> int:

@@ -1,16 +1,27 @@
 """The messages that a model is sent.
 
-The system message: the user's system prompt (if any), the agent's own (if any), then, when there
-are answers to read, the aggregate-and-synthesize instruction and the numbered answers. After it
-the conversation and the prompt. Nothing here knows about rounds, tokens or services.
+Where the answers of the layer before stand is the placement:
+
+    prompt   system prompts │ history │ prompt, numbered answers, instruction, the request again
+    system   system prompts, instruction, numbered answers │ history │ prompt
+
+With "prompt" each request begins as the one before it did, so that a service can charge less for what
+it has read already; "system" is what the paper's own code does. The user's system prompt stands before
+the agent's own. Nothing here knows about rounds, tokens or services.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Literal
 
 from bot.messages import Message
+
+Placement = Literal["prompt", "system"]
+
+LONGEST_REPEATED = 2_000
+"""Characters of a prompt that are repeated after the answers."""
 
 
 def seal(answers: Sequence[str]) -> str:
@@ -41,7 +52,7 @@ def numbered(answers: Sequence[str]) -> str:
     )
 
 
-def system_message(systems: Sequence[str | None], instruction: str, answers: Sequence[str]) -> str:
+def system_message(systems: Sequence[str | None], instruction: str = "", answers: Sequence[str] = ()) -> str:
     """Return the text of the system message, "" when it would be empty.
 
     `systems` are system prompts in their order (the user's first). Without answers the instruction
@@ -53,8 +64,39 @@ def system_message(systems: Sequence[str | None], instruction: str, answers: Seq
     return "\n\n".join(parts)
 
 
-def compose(system: str, history: Sequence[Message], prompt: str) -> tuple[Message, ...]:
+def request_again(prompt: str) -> str:
+    """Return the end of a message with answers: the request, or a long one's beginning and end."""
+    if len(prompt) > LONGEST_REPEATED:
+        half = LONGEST_REPEATED // 2
+        prompt = f"{prompt[:half].rstrip()}\n[…]\n{prompt[-half:].lstrip()}"
+    return f"The user's request was:\n\n{prompt}"
+
+
+def user_message(prompt: str, instruction: str, answers: Sequence[str]) -> str:
+    """Return the last message with the answers in it.
+
+    It does not end with an answer: a small model would follow the last one that it reads.
+    """
+    if not answers:
+        return prompt
+    return "\n\n".join([prompt, numbered(answers), instruction.strip(), request_again(prompt)])
+
+
+def compose(
+    systems: Sequence[str | None],
+    history: Sequence[Message],
+    prompt: str,
+    *,
+    instruction: str = "",
+    answers: Sequence[str] = (),
+    placement: Placement = "prompt",
+) -> tuple[Message, ...]:
     """Return the messages of a request: system message if there is one, history, prompt."""
+    if placement == "system":
+        system = system_message(systems, instruction, answers)
+    else:
+        system = system_message(systems)
+        prompt = user_message(prompt, instruction, answers)
     head = (Message("system", system),) if system else ()
     return (*head, *history, Message("user", prompt))
 

@@ -35,6 +35,7 @@ _STORED = (
     "reference_max_tokens",
     "min_references",
     "mode",
+    "placement",
     "fallbacks",
     "deadline",
     "quorum",
@@ -91,6 +92,7 @@ class Settings:
     reference_max_tokens: int | None
     min_references: int
     mode: str
+    placement: str
     fallbacks: tuple[str, ...]
     deadline: float | None
     quorum: float | None

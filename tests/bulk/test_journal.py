@@ -121,7 +121,10 @@ def test_runs_of_version_0_1_are_continued() -> None:
     assert key_of(REQUEST, "") == "3d59835a67cca5998fe0dc2f25ae5925"
     assert key_of(REQUEST, "2") == "c03b73aeba8adc4fe4145cd4a0abd62d"
     agent = dict.fromkeys(("system", "temperature", "max_tokens", "reasoning"), None)
-    assert mixture_of(make_plan(layers("a"), max_tokens=10, reference_max_tokens=10, instruction="I")) == {
+    limits = {"max_tokens": 10, "reference_max_tokens": 10}
+    plan = make_plan(layers("a"), instruction="I", placement="system", **limits)
+    assert mixture_of(replace(plan, placement="prompt"))["placement"] == "prompt"
+    assert mixture_of(plan) == {
         "layers": [[{"model": "a", "endpoint": "together", **agent}]],
         "aggregator": {"model": "judge", "endpoint": "together", **agent},
         "temperature": 0.7,

@@ -16,7 +16,7 @@ from running import LIMIT, Tag, in_time, until
 from services import models, start_service
 
 from bot.demo.process import DemoProcess
-from bot.demo.references import parse_references
+from bot.demo.references import parse_references, split_prompt
 from bot.errors import KeyMissingError
 from bot.settings.key_command import key_from
 
@@ -226,20 +226,27 @@ HOSTILE = (
 )
 
 
+@pytest.mark.parametrize("placement", ["prompt", "system"])
 @pytest.mark.parametrize("text", HOSTILE)
-def test_no_proposal_ends_its_own_section(bot: Bot, service: DemoProcess, text: str) -> None:
+def test_no_proposal_ends_its_own_section(bot: Bot, service: DemoProcess, text: str, placement: str) -> None:
     """Whatever a reference writes, the aggregator gets it as the one answer that it is, under a seal."""
     service.set_behaviour(models(a={"reply": text}, b={"reply": "an honest answer"}, judge={"reply": "ok"}))
-    assert bot("ask", "--rounds", "2", "why?").returncode == 0
+    assert bot("ask", "--rounds", "2", "--placement", placement, "why?").returncode == 0
     bodies = [r["body"] for r in service.requests() if r["body"]["model"] == "judge"]
-    system, prompt = bodies[-1]["messages"]
-    assert (system["role"], prompt) == ("system", {"role": "user", "content": "why?"})
-    assert parse_references(system["content"]) == [text.strip(), "an honest answer"]
-    opening = next(line for line in system["content"].splitlines() if line.startswith("<answer 1 of 2"))
+    messages = [(message["role"], message["content"]) for message in bodies[-1]["messages"]]
+    if placement == "system":
+        assert [role for role, _ in messages] == ["system", "user"]
+        assert messages[1][1] == "why?"
+        assert parse_references(messages[0][1]) == [text.strip(), "an honest answer"]
+    else:
+        assert [role for role, _ in messages] == ["user"]
+        assert split_prompt(messages[0][1]) == ("why?", [text.strip(), "an honest answer"])
+    content = messages[0][1]
+    opening = next(line for line in content.splitlines() if line.startswith("<answer 1 of 2"))
     seal = opening.rpartition(" ")[2].rstrip(">")
     assert len(seal) == 12
     assert seal not in text
-    assert system["content"].count(seal) == 4
+    assert content.count(seal) == 4
 
 
 def test_what_a_proposal_says_next_round_is_sealed_anew(bot: Bot, service: DemoProcess) -> None:
@@ -247,7 +254,8 @@ def test_what_a_proposal_says_next_round_is_sealed_anew(bot: Bot, service: DemoP
     service.set_behaviour(models(a={"echo": True}, b={"reply": "honest"}, judge={"reply": "ok"}))
     assert bot("ask", "--rounds", "2", "why?").returncode == 0
     judge = next(r["body"] for r in service.requests() if r["body"]["model"] == "judge")
-    found = parse_references(judge["messages"][0]["content"])
+    prompt, found = split_prompt(judge["messages"][0]["content"])
+    assert prompt == "why?"
     assert len(found) == 2
     assert found[1] == "honest"
     assert "<answer 1 of 2" in found[0]

@@ -11,8 +11,14 @@ from hypothesis import strategies as st
 
 from bot.messages import Message
 from bot.method.context import CUT_MARK, MIN_REFERENCE, Fitted, estimate_tokens, even_cap, fit, shorten
+from bot.method.prompts import Placement, request_again
 
-PARTS = {"systems": ("SYSTEM",), "instruction": "INSTRUCTION", "prompt": "PROMPT " * 50, "max_tokens": 500}
+PARTS: dict[str, Any] = {
+    "systems": ("SYSTEM",),
+    "instruction": "INSTRUCTION",
+    "prompt": "PROMPT " * 50,
+    "max_tokens": 500,
+}
 TURNS = [Message("user" if i % 2 == 0 else "assistant", f"turn {i} " * 100) for i in range(8)]
 ANSWERS = ["a " * 2000, "b " * 200, "c " * 2000]
 
@@ -34,21 +40,25 @@ def test_the_oldest_turns_go_first() -> None:
     assert said[:-1] == TURNS[fitted.dropped :]
 
 
-def test_then_references_are_shortened_evenly() -> None:
+@pytest.mark.parametrize("placement", ["prompt", "system"])
+def test_then_references_are_shortened_evenly(placement: Placement) -> None:
     """When dropping all history is not enough, the long references give way to the same length."""
-    fitted = fit(answers=ANSWERS, history=TURNS, context_length=1800, **PARTS)
+    fitted = fit(answers=ANSWERS, history=TURNS, context_length=2000, placement=placement, **PARTS)
     assert fitted.dropped == 8
     assert fitted.shortened == 2
-    system = fitted.messages[0].content
-    assert ANSWERS[1] in system
-    assert abs(system.count("a ") - system.count("c ")) < 15
-    assert system.count(CUT_MARK) == 2
+    text = "\n".join(message.content for message in fitted.messages)
+    assert ANSWERS[1] in text
+    assert abs(text.count("a ") - text.count("c ")) < 15
+    assert text.count(CUT_MARK) == 2
 
 
-def test_never_the_prompt() -> None:
+@pytest.mark.parametrize("placement", ["prompt", "system"])
+def test_never_the_prompt(placement: Placement) -> None:
     """However small the context, the prompt stays whole and room for an answer remains."""
-    fitted = fit(answers=ANSWERS, history=TURNS, context_length=200, **PARTS)
-    assert fitted.messages[-1] == Message("user", PARTS["prompt"])
+    fitted = fit(answers=ANSWERS, history=TURNS, context_length=200, placement=placement, **PARTS)
+    assert fitted.messages[-1].role == "user"
+    assert fitted.messages[-1].content.startswith(PARTS["prompt"])
+    assert (fitted.messages[-1].content == PARTS["prompt"]) == (placement == "system")
     assert fitted.tightened
     assert fitted.max_tokens == 256
 
@@ -57,11 +67,13 @@ def test_never_the_prompt() -> None:
     st.lists(st.integers(0, 3000), min_size=1, max_size=8),
     st.integers(1500, 20000),
     st.lists(st.text(max_size=400), max_size=6),
+    st.sampled_from(["prompt", "system"]),
 )
-def test_what_was_fitted_fits(sizes: list[int], context: int, turns: list[str]) -> None:
+def test_what_was_fitted_fits(sizes: list[int], context: int, turns: list[str], placement: Placement) -> None:
     """Unless the prompt alone is too large, the estimate of what is sent stays within the context."""
     history = [Message("user" if i % 2 == 0 else "assistant", text) for i, text in enumerate(turns)]
-    fitted = fit(answers=["x" * size for size in sizes], history=history, context_length=context, **PARTS)
+    answers = ["x" * size for size in sizes]
+    fitted = fit(answers=answers, history=history, context_length=context, placement=placement, **PARTS)
     used = sum(estimate_tokens(message.content) + 4 for message in fitted.messages) + fitted.max_tokens
     assert used <= context + MIN_REFERENCE * len(sizes)
 
@@ -86,13 +98,38 @@ def test_shorten_ends_at_a_thought() -> None:
 
 CJK = "字"
 """One token by the estimate; a text takes one token more than its characters."""
-EXACT: dict[str, Any] = {"systems": (), "prompt": CJK * 99, "max_tokens": 500}
+EXACT: dict[str, Any] = {"systems": (), "prompt": CJK * 99, "max_tokens": 500, "placement": "system"}
 PROMPT_TOKENS = 1 + 100 + 16
 """An empty system message, the prompt, and what the template puts around both."""
 PAIR = [Message("user", CJK * 91), Message("assistant", CJK * 91)]
 PAIR_TOKENS = 2 * (92 + 8)
 TWO = [CJK * 99, "語" * 99]
 TWO_TOKENS = 2 * 100 + 2 * 40 + 10
+
+
+def test_the_request_once_more_is_counted() -> None:
+    """With the answers after the prompt, what repeats the prompt takes room of its own."""
+    parts = {**EXACT, "answers": TWO, "history": (), "instruction": CJK * 9}
+    needed = PROMPT_TOKENS + TWO_TOKENS + 500
+    more = estimate_tokens(request_again(EXACT["prompt"]))
+    assert fit(**parts, context_length=needed).whole
+    assert fit(**{**parts, "placement": "prompt"}, context_length=needed + more).whole
+    assert not fit(**{**parts, "placement": "prompt"}, context_length=needed + more - 1).whole
+
+
+def test_the_history_is_cut_in_steps() -> None:
+    """A conversation that has outgrown the context begins at the same turn for several turns."""
+    turns = [Message("user" if i % 2 == 0 else "assistant", CJK * 91) for i in range(200)]
+    context = PROMPT_TOKENS + 500 + 3000
+    starts = []
+    for count in range(2, 200, 2):
+        fitted = fit_exactly(context, history=turns[:count])
+        starts.append(fitted.dropped)
+        assert fitted.dropped % 2 == 0
+        assert count - fitted.dropped >= min(count, 18)
+    assert starts == sorted(starts)
+    cuts = [start for start in starts if start]
+    assert len(cuts) / len(set(cuts)) >= 4
 
 
 def fit_exactly(context: int, answers: Sequence[str] = (), history: Sequence[Message] = ()) -> Fitted:

@@ -34,8 +34,8 @@ def turn(
     return run(run_turn(mixture, **more))
 
 
-def system(request: Request) -> str:
-    return request.messages[0].content if request.messages[0].role == "system" else ""
+def sent(request: Request) -> str:
+    return "\n\n".join(message.content for message in request.messages)
 
 
 def test_rounds_then_aggregator() -> None:
@@ -45,9 +45,9 @@ def test_rounds_then_aggregator() -> None:
     first, second = ask.to("a")
     assert first.messages == (Message("user", "question"),)
     for request in (second, ask.to("b")[1]):
-        assert "a1" in system(request)
-        assert "b1" in system(request)
-    judged = system(ask.to("judge")[0])
+        assert "a1" in sent(request)
+        assert "b1" in sent(request)
+    judged = sent(ask.to("judge")[0])
     assert "a2" in judged
     assert "b2" in judged
     assert "a1" not in judged
@@ -72,8 +72,9 @@ def test_layers_of_their_own() -> None:
     a, b, judge = ask.requests
     assert (a.model, b.model, judge.model) == ("a", "b", "judge")
     assert (a.temperature, a.max_tokens, b.temperature, b.max_tokens) == (0.2, 7, 0.7, 2048)
-    assert system(a) == "S"
-    assert system(b).startswith("S\n\nbe b\n\nINSTRUCTION")
+    assert a.messages[0] == Message("system", "S")
+    assert b.messages[0] == Message("system", "S\n\nbe b")
+    assert b.messages[1].content.startswith("question\n\n<answer 1 of 1")
     assert a.seed == judge.seed == 40
 
 
@@ -95,7 +96,7 @@ def test_failed_and_empty_answers_are_left_out() -> None:
     """Numbers have no gaps, nothing says None, and the events say who failed and why."""
     ask = FakeAsk({"a": "good", "b": failed(), "c": "  ", "d": "fine"})
     events, result = turn(make_plan(layers("a", "b", "c", "d")), ask)
-    judged = system(ask.to("judge")[0])
+    judged = sent(ask.to("judge")[0])
     assert "answer 1 of 2" in judged
     assert "answer 2 of 2" in judged
     assert "None" not in judged
@@ -114,7 +115,7 @@ def test_out_of_tokens_while_thinking_is_called_that() -> None:
     assert call.failure.kind is FailureKind.OUT_OF_TOKENS
     assert "100 tokens" in str(call.failure)
     assert call.cost == 100
-    assert "so many thoughts" not in system(ask.to("judge")[0])
+    assert "so many thoughts" not in sent(ask.to("judge")[0])
 
 
 def test_an_aggregator_that_only_thinks_gives_no_reply() -> None:
@@ -197,7 +198,7 @@ def test_a_later_round_that_fails_leaves_the_last_good_one() -> None:
     events, result = turn(make_plan(layers("a", "b", rounds=3)), ask)
     assert result.status == "done"
     assert len(result.rounds) == 2
-    assert "a1" in system(ask.to("judge")[0])
+    assert "a1" in sent(ask.to("judge")[0])
     assert any(isinstance(event, Notice) and "round 1" in event.text for event in events)
     assert "round 1" in result.notices[0]
     assert [event.used for event in events if isinstance(event, RoundFinished)] == [True, False]
@@ -207,8 +208,8 @@ def test_a_later_round_with_just_enough_answers_is_used() -> None:
     """As many answers as are needed make the reply, also in a later round."""
     ask = FakeAsk({"a": ["a1", failed()], "b": ["b1", "b2"]})
     events, result = turn(make_plan(layers("a", "b", rounds=2)), ask)
-    assert "b2" in system(ask.to("judge")[0])
-    assert "b1" not in system(ask.to("judge")[0])
+    assert "b2" in sent(ask.to("judge")[0])
+    assert "b1" not in sent(ask.to("judge")[0])
     assert [event.used for event in events if isinstance(event, RoundFinished)] == [True, True]
     assert result.notices == ()
 
@@ -277,7 +278,7 @@ def test_fallback_aggregators_in_their_order() -> None:
     assert [call.slot.agent.model for call in result.attempts] == ["judge", "second"]
     assert len(result.notices) == 2
     assert "second writes the reply instead" in result.notices[0]
-    assert "answer of a" in system(ask.to("third")[0])
+    assert "answer of a" in sent(ask.to("third")[0])
 
 
 def test_a_reply_that_breaks_off_is_continued() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bot.demo.process import DemoProcess
-from bot.demo.references import parse_references
+from bot.demo.references import parse_references, split_prompt
 
 Body = dict[str, Any]
 
@@ -25,12 +25,24 @@ def service(offline: Callable[..., DemoProcess]) -> DemoProcess:
     return offline({"models": replies, "require_key": "the-key"})
 
 
+@pytest.fixture(params=["prompt", "system"])
+def placement(request: pytest.FixtureRequest) -> str:
+    """Each promise holds wherever the answers stand."""
+    return str(request.param)
+
+
 @pytest.fixture
-def ask(service: DemoProcess, moa: Callable[..., Any]) -> Callable[..., dict[str, list[Body]]]:
+def ask(
+    service: DemoProcess, moa: Callable[..., Any], placement: str
+) -> Callable[..., dict[str, list[Body]]]:
     """Run the program against the service; returns the bodies that each model received, in order."""
 
     def run(*arguments: str, **more: Any) -> dict[str, list[Body]]:
-        env = {"TOGETHER_BASE_URL": service.base_url, "TOGETHER_API_KEY": "the-key"}
+        env = {
+            "TOGETHER_BASE_URL": service.base_url,
+            "TOGETHER_API_KEY": "the-key",
+            "MOA_BOT_PLACEMENT": placement,
+        }
         done = moa(*arguments, "-a", "judge", env=env, **more)
         assert done.returncode == 0, done.stderr
         bodies: dict[str, list[Body]] = {}
@@ -46,10 +58,19 @@ def system(body: Body) -> str:
     return str(first["content"]) if first["role"] == "system" else ""
 
 
+def references(body: Body) -> list[str]:
+    """The answers that the model was given to read, wherever they stand."""
+    [*_, last] = body["messages"]
+    return parse_references(system(body)) or split_prompt(last["content"])[1]
+
+
 def said(body: Body) -> list[tuple[str, str]]:
-    return [
-        (message["role"], message["content"]) for message in body["messages"] if message["role"] != "system"
-    ]
+    """The conversation as the model was sent it, without the answers."""
+    messages = [message for message in body["messages"] if message["role"] != "system"]
+    [*roles] = [message["role"] for message in messages]
+    assert roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
+    *history, last = [message["content"] for message in messages]
+    return list(zip(roles, [*history, split_prompt(last)[0]], strict=True))
 
 
 def test_every_answer_goes_to_everyone_in_the_next_layer(ask: Callable[..., dict[str, list[Body]]]) -> None:
@@ -57,12 +78,13 @@ def test_every_answer_goes_to_everyone_in_the_next_layer(ask: Callable[..., dict
     bodies = ask("ask", "why?", "-r", "m1,m2,m3", "--rounds", "2")
     for name in ("m1", "m2", "m3"):
         first, second = bodies[name]
-        assert system(first) == ""
-        assert parse_references(system(second)) == ["m1 says 1", "m2 says 1", "m3 says 1"]
+        assert references(first) == []
+        assert references(second) == ["m1 says 1", "m2 says 1", "m3 says 1"]
     [judge] = bodies["judge"]
-    assert parse_references(system(judge)) == ["m1 says 2", "m2 says 2", "m3 says 2"]
+    assert references(judge) == ["m1 says 2", "m2 says 2", "m3 says 2"]
     assert said(judge) == [("user", "why?")]
-    assert not any(name in system(judge).replace(f"{name} says", "") for name in ("m1", "m2", "m3"))
+    text = json.dumps(judge["messages"])
+    assert not any(name in text.replace(f"{name} says", "") for name in ("m1", "m2", "m3"))
 
 
 def test_a_model_listed_three_times_is_called_three_times(ask: Callable[..., dict[str, list[Body]]]) -> None:
@@ -70,26 +92,34 @@ def test_a_model_listed_three_times_is_called_three_times(ask: Callable[..., dic
     bodies = ask("ask", "why?", "-r", "m1*2", "-r", "m2, m1", "--seed", "100")
     assert sorted(body["seed"] for body in bodies["m1"]) == [100, 101, 103]
     assert [body["seed"] for body in bodies["m2"]] == [102]
-    assert len(parse_references(system(bodies["judge"][0]))) == 4
+    assert len(references(bodies["judge"][0])) == 4
 
 
-def test_the_users_system_prompt_comes_first(ask: Callable[..., dict[str, list[Body]]]) -> None:
+def test_the_users_system_prompt_comes_first(
+    ask: Callable[..., dict[str, list[Body]]], placement: str
+) -> None:
     """It leads every request, and the instruction follows it only where there are answers to read."""
     bodies = ask("ask", "why?", "-r", "m1,m2", "--system", "Answer in Latin.")
     assert system(bodies["m1"][0]) == "Answer in Latin."
-    judged = system(bodies["judge"][0])
-    assert judged.startswith("Answer in Latin.\n\n")
-    assert len(parse_references(judged)) == 2
+    [judge] = bodies["judge"]
+    assert system(judge).startswith("Answer in Latin.")
+    assert (system(judge) == "Answer in Latin.") == (placement == "prompt")
+    assert len(references(judge)) == 2
 
 
 def test_a_user_can_replace_the_instruction(
-    ask: Callable[..., dict[str, list[Body]]], tmp_path: Path
+    ask: Callable[..., dict[str, list[Body]]], tmp_path: Path, placement: str
 ) -> None:
     """aggregate.md in the configuration folder takes the place of the program's own."""
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "aggregate.md").write_text("MERGE THESE:", encoding="utf-8")
-    bodies = ask("ask", "why?", "-r", "m1")
-    assert system(bodies["judge"][0]).startswith("MERGE THESE:\n\n<answer 1 of 1")
+    [judge] = ask("ask", "why?", "-r", "m1")["judge"]
+    if placement == "system":
+        assert system(judge).startswith("MERGE THESE:\n\n<answer 1 of 1")
+    else:
+        assert judge["messages"][-1]["content"].endswith(
+            ">\n\nMERGE THESE:\n\nThe user's request was:\n\nwhy?"
+        )
 
 
 def test_history_holds_prompts_and_final_replies_only(ask: Callable[..., dict[str, list[Body]]]) -> None:
@@ -128,8 +158,9 @@ def test_failed_and_empty_answers_are_left_out(
             }
         }
     )
-    judged = system(ask("ask", "why?", "-r", "m1,m2,m3")["judge"][0])
-    assert parse_references(judged) == ["m2 says 1"]
+    [judge] = ask("ask", "why?", "-r", "m1,m2,m3")["judge"]
+    assert references(judge) == ["m2 says 1"]
+    judged = json.dumps(judge["messages"])
     assert "answer 1 of 1" in judged
     assert "None" not in judged
 
@@ -195,5 +226,5 @@ def test_layers_and_agents_of_a_preset(
     assert system(bodies["m2"][0]) == "All of you:\n\nBe m2."
     assert bodies["m2"][0]["temperature"] == 0.1
     assert bodies["m3"][0]["max_tokens"] == 55
-    assert parse_references(system(bodies["m3"][0])) == ["m1 says 1", "m2 says 1"]
-    assert parse_references(system(bodies["judge"][0])) == ["m3 says 1"]
+    assert references(bodies["m3"][0]) == ["m1 says 1", "m2 says 1"]
+    assert references(bodies["judge"][0]) == ["m3 says 1"]

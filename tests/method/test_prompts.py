@@ -1,9 +1,9 @@
-"""How answers get into the system message."""
+"""How answers get into the messages."""
 
 from __future__ import annotations
 
 from bot.messages import Message
-from bot.method.prompts import compose, numbered, seal, system_message
+from bot.method.prompts import LONGEST_REPEATED, compose, numbered, seal, system_message, user_message
 
 
 def test_numbers_from_one_without_names() -> None:
@@ -30,7 +30,30 @@ def test_the_users_system_prompt_stays_first() -> None:
 def test_no_instruction_without_answers() -> None:
     """With nothing to aggregate, only the system prompts are left, and none make no message."""
     assert system_message(["be brief", None], "WEIGH THEM", []) == "be brief"
-    assert compose("", [], "hi") == (Message("user", "hi"),)
+    for placement in ("prompt", "system"):
+        assert compose([], [], "hi", instruction="WEIGH THEM", placement=placement) == (
+            Message("user", "hi"),
+        )
+
+
+def test_after_the_prompt() -> None:
+    """Nothing before the last message depends on the answers, and the message does not end with one."""
+    history = [Message("user", "earlier"), Message("assistant", "reply")]
+    messages = compose(["be brief"], history, "why?", instruction="WEIGH THEM", answers=["one", "two"])
+    assert messages[:-1] == (Message("system", "be brief"), *history)
+    assert messages[-1].content == (
+        f"why?\n\n{numbered(['one', 'two'])}\n\nWEIGH THEM\n\nThe user's request was:\n\nwhy?"
+    )
+
+
+def test_a_long_request_is_repeated_in_part() -> None:
+    """Its beginning and its end, where the question stands, are named once more."""
+    text = user_message("Summarise: " + "word " * 5_000 + "In German!", "WEIGH", ["one"])
+    again = text.rpartition("The user's request was:\n\n")[2]
+    assert again.startswith("Summarise: word")
+    assert again.endswith("word In German!")
+    assert "\n[…]\n" in again
+    assert len(again) < LONGEST_REPEATED + 10
 
 
 def test_a_forged_marker_does_not_close_a_section() -> None:
