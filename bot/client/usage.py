@@ -69,7 +69,7 @@ def _first(reported: Mapping[str, object], *names: str, default: int | None) -> 
         value: object = reported
         for key in name.split("."):
             value = value.get(key) if isinstance(value, Mapping) else None
-        tokens = None if isinstance(value, str) else whole_number(value, MAX_TOKENS)
+        tokens = whole_number(value, MAX_TOKENS) if isinstance(value, int) else None
         if tokens is not None:
             return tokens
     return default
