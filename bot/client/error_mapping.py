@@ -194,7 +194,7 @@ def _beginning(text: str) -> str:
     """Return the first `BODY_CHARACTERS` of a text, without a word (it may be a key) that they cut in two."""
     if len(text) <= BODY_CHARACTERS:
         return text
-    return text[:BODY_CHARACTERS].rsplit(maxsplit=1)[0]
+    return " ".join(text[:BODY_CHARACTERS].split()).rpartition(" ")[0] or text[:BODY_CHARACTERS]
 
 
 def _page_text(page: str) -> str:

@@ -10,8 +10,9 @@
 The workers stay up for the whole conversation and keep their connections. Each holds as many
 calls at once as it is given, so `num_proc` sets processes, not how many models can think at the
 same time. The event loop never waits for a worker: not while it starts, not when it is stuck. A
-worker that dies is replaced, and the calls that it held are asked once more. What they send each
-other is in `bot.workers.protocol`.
+worker that dies is replaced, and the calls that it held are asked again, twice at most; a call that
+two workers were computing for when they died is given up. What they send each other is in
+`bot.workers.protocol`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ HEARTBEAT_SECONDS = 1.0
 FROZEN_SECONDS = 6.0
 """A worker with calls that sends nothing for so long, not even a reply to "ping", is replaced."""
 LIST_SECONDS = 20.0
+MAX_ATTEMPTS = 3
+"""Workers that a call is given to: two may die of other calls."""
+MAX_DEATHS = 2
+"""Workers that may die while they compute for a call."""
 
 _LAST = (Completion, ModelList, Failure)
 
@@ -127,13 +132,16 @@ class Pool:
                 if stopped or not (worker.calls and worker.up):
                     worker.last_heard = monotonic()
                 elif monotonic() - worker.last_heard > self._frozen_seconds:
-                    worker.kill()
+                    worker.kill(f"its worker process did not respond for {self._frozen_seconds:g} s")
                 else:
                     worker.send(("ping", 0, None))
 
     def _assign(self, call: PendingCall) -> None:
-        """Give the call to the worker with the fewest calls."""
-        worker = min(self._workers, key=lambda worker: len(worker.calls))
+        """Give the call to the worker with the fewest calls, preferably without one that a worker died of."""
+        worker = min(
+            self._workers,
+            key=lambda worker: (any(each.deaths for each in worker.calls.values()), len(worker.calls)),
+        )
         worker.calls[call.number] = call
         worker.send((call.verb, call.number, call.request))
 
@@ -167,8 +175,12 @@ class Pool:
         if attempts > 0:
             self._workers.append(WorkerHandle(self, self._context, attempts))
         for call in calls:
+            call.deaths += call.number == handle.current_call
+        # The one that the worker died of comes first: it gets the new worker to itself.
+        for call in sorted(calls, key=lambda call: -call.deaths):
             failure = Failure(FailureKind.WORKER, reason, call.request.model)
-            if call.attempts > 1 or not self._workers or (call.begun and not call.request.retry_partial):
+            too_often = call.attempts >= MAX_ATTEMPTS or call.deaths >= MAX_DEATHS
+            if too_often or not self._workers or (call.begun and not call.request.retry_partial):
                 call.updates.put_nowait(failure)
                 continue
             call.updates.put_nowait(Retrying(failure, call.attempts, 0.0))

@@ -14,7 +14,7 @@ import asyncio
 import pickle
 import struct
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast
 
 from bot.client.model_list import ModelList
 from bot.messages import CallUpdate, Request
@@ -27,10 +27,21 @@ Command = tuple[Verb, int, Request | None]
 Update = CallUpdate | ModelList
 Reply = tuple[int, tuple[Update, ...]]
 
+NO_CALL = 0
+"""What `CurrentCall` holds between two calls."""
 READY = 0
 """The call number of a worker's first reply, and of its replies to "ping"; they hold no updates."""
 
 _LENGTH = struct.Struct(">I")
+
+
+class CurrentCall(Protocol):
+    """A number in memory that a worker and the pool share: the call that the worker computes for now.
+
+    A worker that hangs in a call cannot say so any more; the number still can.
+    """
+
+    value: int
 
 
 class MessageChannel(asyncio.Protocol):

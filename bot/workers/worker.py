@@ -5,6 +5,7 @@
     ("models", number, Request)     ║                     │
     ("cancel", number, None)        ║                     │
     (number, updates) ◄═════════════╩═════════════════════╛
+    number of the call at work ─► shared memory, which the pool reads if this process has to be killed
 
 What goes back are values, never exceptions; the updates that one read of a stream brings go as
 one reply. The worker ignores SIGINT (the parent decides what it means), and ends when its socket is
@@ -17,26 +18,27 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import aclosing, suppress
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING
+from types import coroutine
+from typing import TYPE_CHECKING, Any
 
 from bot.errors import Failure
 from bot.messages import CallUpdate, Delta, Request
-from bot.workers.protocol import READY, Command, MessageChannel, Update
+from bot.workers.protocol import NO_CALL, READY, Command, CurrentCall, MessageChannel, Update
 
 if TYPE_CHECKING:
     from bot.client.provider import Provider
 
 
-def main(connected: socket.socket) -> None:
+def main(connected: socket.socket, current_call: CurrentCall | None = None) -> None:
     """Run the parent's commands until it closes the socket. Runs in the worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _leave_no_core()
     try:
-        asyncio.run(Worker(connected).serve())
+        asyncio.run(Worker(connected, current_call).serve())
     finally:
         # Nothing of value is left: skip the interpreter's slow shutdown, which waits for threads.
         os._exit(0)
@@ -55,8 +57,8 @@ def _leave_no_core() -> None:
 class Worker:
     """The worker's end of the socket, and the calls it holds."""
 
-    def __init__(self, connected: socket.socket) -> None:
-        self._socket = connected
+    def __init__(self, connected: socket.socket, current_call: CurrentCall | None = None) -> None:
+        self._socket, self._current_call = connected, current_call
         self._channel = MessageChannel(self._run_command, lambda _: self._closed.set())
         self._closed = asyncio.Event()
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -79,11 +81,14 @@ class Worker:
         verb, number, request = command
         if request is not None:
             work = self._list if verb == "models" else self._call
-            self._tasks[number] = asyncio.ensure_future(work(number, request))
+            task = work(number, request)
+            if self._current_call is not None:
+                task = _announced(task, number, self._current_call)
+            self._tasks[number] = asyncio.ensure_future(task)
         elif verb == "ping":
             self._send(READY)
-        elif task := self._tasks.get(number):
-            task.cancel()
+        elif number in self._tasks:
+            self._tasks[number].cancel()
 
     async def _list(self, number: int, request: Request) -> None:
         try:
@@ -109,6 +114,31 @@ def _internal_failure(request: Request, error: Exception) -> Failure:
     from bot.client import error_mapping  # noqa: PLC0415 - the main process, which imports this module too, goes without
 
     return error_mapping.internal_failure(request, error)
+
+
+async def _announced(work: Coroutine[Any, Any, None], number: int, current_call: CurrentCall) -> None:
+    """Run a call so that `current_call` holds its number while it computes, and `NO_CALL` while it waits."""
+    await _steps(work, number, current_call)
+
+
+@coroutine
+def _steps(
+    work: Coroutine[Any, Any, None], number: int, current_call: CurrentCall
+) -> Generator[Any, Any, None]:
+    step: Callable[[Any], Any] = work.send
+    argument: Any = None
+    while True:
+        current_call.value = number
+        try:
+            waits_for = step(argument)
+        except StopIteration:
+            return
+        finally:
+            current_call.value = NO_CALL
+        try:
+            step, argument = work.send, (yield waits_for)
+        except BaseException as error:  # noqa: BLE001 - a cancellation too is passed on
+            step, argument = work.throw, error
 
 
 class _UpdateBatcher:

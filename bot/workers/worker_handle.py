@@ -18,20 +18,34 @@ from typing import Any, Protocol
 from bot.messages import Request
 from bot.workers import worker
 from bot.workers.forkserver import start_forkserver, starting_processes
-from bot.workers.protocol import READY, CallVerb, Command, MessageChannel, Reply, Update
+from bot.workers.protocol import (
+    NO_CALL,
+    READY,
+    CallVerb,
+    Command,
+    CurrentCall,
+    MessageChannel,
+    Reply,
+    Update,
+)
 
 JOIN_SECONDS = 1.0
 
 
 @dataclass(slots=True)
 class PendingCall:
-    """A call under way. `attempts` counts the workers that were given it, `begun` says whether text came."""
+    """A call under way.
+
+    `attempts` counts the workers that were given it, `deaths` those that ended while they computed for
+    it; `begun` says whether text came.
+    """
 
     number: int
     verb: CallVerb
     request: Request
     updates: asyncio.Queue[Update]
     attempts: int = 1
+    deaths: int = 0
     begun: bool = False
 
 
@@ -62,7 +76,8 @@ class WorkerHandle:
         self._channel = MessageChannel(self._on_reply, self._on_close)
         self._connecting: asyncio.Task[Any] | None = None
         self._connected = False
-        self._exit_reason = ""
+        self._exit_reason = self._kill_reason = ""
+        self._current_call: CurrentCall | None = None
         self._thread = threading.Thread(target=self._run_process, daemon=True)
         self._thread.start()
 
@@ -74,8 +89,14 @@ class WorkerHandle:
         """Let the worker end: its connection is closed."""
         self._channel.close()
 
-    def kill(self) -> None:
-        """End the worker by force; its exit is reported to the pool."""
+    @property
+    def current_call(self) -> int:
+        """The number of the call that the worker computes for, or did when it ended; `NO_CALL` if none."""
+        return self._current_call.value if self._current_call is not None else NO_CALL
+
+    def kill(self, reason: str = "") -> None:
+        """End the worker by force; its exit is reported to the pool, with the reason if one is given."""
+        self._kill_reason = self._kill_reason or reason
         if self._process is not None:
             self._process.kill()
 
@@ -94,7 +115,10 @@ class WorkerHandle:
         """Start the worker and wait for its end (in the handle's thread)."""
         ours, theirs = socket.socketpair()
         try:
-            process: BaseProcess = self._context.Process(target=worker.main, args=(theirs,), daemon=True)
+            self._current_call = self._shared_number()
+            process: BaseProcess = self._context.Process(
+                target=worker.main, args=(theirs, self._current_call), daemon=True
+            )
             start_forkserver()
             with starting_processes():
                 process.start()
@@ -112,6 +136,14 @@ class WorkerHandle:
         code = process.exitcode
         how = f"by signal {-code}" if code is not None and code < 0 else f"with status {code}"
         self._pool.call_in_loop(self._on_process_exit, f"its worker process ended {how}")
+
+    def _shared_number(self) -> CurrentCall | None:
+        """Return a number in shared memory, None where there is none (it needs a file)."""
+        try:
+            number: CurrentCall = self._context.RawValue("q", NO_CALL)
+        except (OSError, ImportError):
+            return None
+        return number
 
     def _connect(self, ours: socket.socket) -> None:
         self._connected = True
@@ -133,7 +165,7 @@ class WorkerHandle:
         self._report_exit()
 
     def _on_process_exit(self, reason: str) -> None:
-        self._exit_reason = reason
+        self._exit_reason = self._kill_reason or reason
         self._report_exit()
 
     def _report_exit(self) -> None:

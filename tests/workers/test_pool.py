@@ -7,7 +7,10 @@ import os
 import signal
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -19,6 +22,7 @@ from bot.client.retry import Retrier
 from bot.demo.process import DemoProcess
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, Request, Retrying, Usage
+from bot.method.aggregation import CONTINUE_AFTER
 from bot.workers.pool import Pool, StartMethod
 
 pytestmark = pytest.mark.slow
@@ -141,13 +145,13 @@ def test_a_killed_worker_is_replaced_and_its_call_asked_again(service: DemoProce
     assert before != after
 
 
-def test_a_call_is_asked_again_only_once(service: DemoProcess) -> None:
-    """When its second worker dies as well, the call fails with that reason."""
+def test_a_call_is_asked_again_only_twice(service: DemoProcess) -> None:
+    """When its third worker dies as well, the call fails with that reason."""
     service.set_behaviour(models(a={"reply": "x", "failures": [{"kind": "stall"}]}))
 
     async def scenario(pool: Pool) -> list[CallUpdate]:
         asking = asyncio.ensure_future(updates(Retrier(pool.ask)(request(service))))
-        for times in (1, 2):
+        for times in (1, 2, 3):
             await until_async(lambda times=times: len(service.requests()) == times)
             os.kill(pool.pids[0], signal.SIGKILL)
         return await asking
@@ -155,6 +159,55 @@ def test_a_call_is_asked_again_only_once(service: DemoProcess) -> None:
     last = with_pool(scenario)[-1]
     assert isinstance(last, Failure)
     assert last.kind is FailureKind.WORKER
+
+
+def freezing(service: DemoProcess) -> Request:
+    """A request that holds up the whole worker while it is made ready."""
+    headers: Any = SimpleNamespace(items=partial(time.sleep, 600))
+    return replace(request(service), endpoint=Endpoint("bad", service.base_url, headers=headers), model="bad")
+
+
+@pytest.mark.parametrize("workers_up", [1, 2])
+def test_a_call_that_freezes_two_workers_is_given_up(
+    service: DemoProcess, method: StartMethod, workers_up: int
+) -> None:
+    """The calls beside it are asked again elsewhere and answered; it alone fails, after two workers."""
+    service.set_behaviour(models(a={"reply": "word " * 40, "tokens_per_second": 20}))
+
+    async def scenario(pool: Pool) -> tuple[list[list[CallUpdate]], list[CallUpdate]]:
+        good = [asyncio.ensure_future(updates(pool.ask(request(service)))) for _ in range(4)]
+        await until_async(lambda: len(service.requests()) == 4)
+        bad = await updates(pool.ask(freezing(service)))
+        return await asyncio.gather(*good), bad
+
+    good, bad = with_pool(scenario, method=method, processes=workers_up, frozen_seconds=1.0)
+    assert [type(update) for update in bad] == [Retrying, Failure]
+    last = bad[-1]
+    assert isinstance(last, Failure)
+    assert (last.kind, last.message) == (
+        FailureKind.WORKER,
+        "its worker process did not respond for 1 s",
+    )
+    assert all(isinstance(got[-1], Completion) for got in good)
+
+
+def test_a_reply_beside_a_call_that_freezes_its_worker(service: DemoProcess) -> None:
+    """A reply that was shown in part fails as a cut stream does, so that the rest is asked for."""
+    service.set_behaviour(models(a={"reply": "word " * 400, "tokens_per_second": 20}))
+
+    async def scenario(pool: Pool) -> list[CallUpdate]:
+        got: list[CallUpdate] = []
+        asking: Any = None
+        async for update in pool.ask(request(service, retry_partial=False)):
+            asking = asking or asyncio.ensure_future(updates(pool.ask(freezing(service))))
+            got.append(update)
+        asking.cancel()
+        return got
+
+    *deltas, last = with_pool(scenario, frozen_seconds=1.0)
+    assert isinstance(deltas[0], Delta)
+    assert isinstance(last, Failure)
+    assert last.kind in CONTINUE_AFTER
 
 
 def test_all_workers_killed(service: DemoProcess) -> None:

@@ -16,8 +16,8 @@ from services import models
 
 from bot.demo.process import DemoProcess
 from bot.messages import Completion, Delta, Endpoint, Message, Request
-from bot.workers.protocol import READY, MessageChannel
-from bot.workers.worker import Worker
+from bot.workers.protocol import NO_CALL, READY, MessageChannel
+from bot.workers.worker import Worker, _announced
 
 
 class Parent:
@@ -154,3 +154,46 @@ def test_a_channel_that_was_closed_before_it_was_connected() -> None:
     channel.close()
     channel.connection_made(transport)
     assert transport.aborted
+
+
+class Number:
+    """What a worker shares with the pool, and what it was set to."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    @property
+    def value(self) -> int:
+        return self.seen[-1]
+
+    @value.setter
+    def value(self, number: int) -> None:
+        self.seen.append(number)
+
+
+def test_the_call_at_work_is_announced() -> None:
+    """While a call computes its number is there, while it waits none; cancelling it works all the same."""
+
+    async def run() -> None:
+        number, states = Number(), []
+
+        async def work() -> None:
+            states.append(number.value)
+            try:
+                await asyncio.sleep(0)
+                states.append(number.value)
+                await asyncio.sleep(3600)
+            finally:
+                states.append(number.value)
+
+        task = asyncio.ensure_future(_announced(work(), 7, number))
+        for _ in range(3):
+            await asyncio.sleep(0)
+            assert number.value == NO_CALL
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert states == [7, 7, 7]
+        assert number.value == NO_CALL
+
+    asyncio.run(run())
