@@ -127,17 +127,15 @@ def check_store(file: Path) -> Check:
     if report != "ok":
         advice = "Export what can still be read (moa-bot history export), then move it away."
         return error("store", f"{file} is damaged: {report}", advice)
-    if read_only:
-        advice = "New conversations are not kept; check the permissions of the file and its folder."
-        return warning("store", f"{file} can only be read", advice)
     size = f"{plural(count, 'conversation')}, {file.stat().st_size / 1e6:.1f} MB, {file}"
     if os.name == "posix" and mode & _OTHER_USERS:
         return warning("store", f"{size}: other users could read it", f"If they still can: chmod 600 {file}")
-    return ok("store", size)
+    advice = "New conversations are not kept; check the permissions of the file and its folder."
+    return warning("store", f"{size}: it can only be read", advice) if read_only else ok("store", size)
 
 
 def _read_store(file: Path) -> tuple[str, int, bool]:
-    """Return SQLite's report on the file ("ok" when it is intact), its conversations, whether it is read-only.
+    """Return SQLite's report ("ok" for an intact file), how many conversations, whether it is read-only.
 
     StoreError when it cannot be opened or read.
     """

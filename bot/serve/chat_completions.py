@@ -13,13 +13,13 @@ from collections.abc import Coroutine
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from bot.events import ReplyDelta
 from bot.method.mixture import Mixture
-from bot.serve.api_errors import ApiError
+from bot.serve.api_errors import ApiError, rate_limited
 from bot.serve.limits import Limits, Turns
 from bot.serve.request_schema import ChatRequest, parse_request
 from bot.serve.request_turn import Turn
@@ -30,8 +30,12 @@ if TYPE_CHECKING:
     from bot.app.log import Log
     from bot.messages import Ask
 
-BODY_SECONDS = 60.0
+BODY_SECONDS = 15.0
 """How long a whole body may take to arrive."""
+BODIES_BYTES = 64 * 2**20
+"""How much the bodies that are still arriving may be in all; small ones are read in any case."""
+SMALL_BYTES = 2**16
+"""A body of so many bytes is small: checking it stalls nothing."""
 WRITE_SECONDS = 60.0
 """A client that reads nothing for so long counts as disconnected."""
 
@@ -42,11 +46,20 @@ class ChatCompletions:
     def __init__(self, mixtures: ServedMixtures, ask: Ask, log: Log, turns: Turns, limits: Limits) -> None:
         self.mixtures, self._ask, self._log = mixtures, ask, log
         self._turns, self._limits = turns, limits
+        self._bodies = Bodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. ApiError as long as nothing has been sent."""
+        # Before the turn is counted: requests that never arrive must not keep others out.
+        try:
+            body = await self._bodies.read(Request(scope, receive), self._limits.body)
+        except ClientDisconnect:
+            return
         with self._turns.start() as cancel_token:
-            chat_request = parse_request(await read_body(Request(scope, receive), self._limits.body))
+            if len(body) > SMALL_BYTES:
+                chat_request = await asyncio.to_thread(parse_request, body)
+            else:
+                chat_request = parse_request(body)
             served = self.mixtures.get(chat_request.model, chat_request.moa)
             mixture = Mixture(with_overrides(served.plan, chat_request), self._ask, served.models)
             turn = Turn(mixture, chat_request, self._log, cancel_token)
@@ -66,7 +79,9 @@ class ChatCompletions:
         reason = turn.finish_reason()
         moa = moa_json(turn.result) if chat_request.moa.include_references else None
         body = ResponseBuilder(chat_request.model).completion(turn.text(), turn.result, reason, moa)
-        await _AsciiResponse(body)(scope, receive, send)
+        with suppress(TimeoutError):  # as with a stream
+            async with asyncio.timeout(WRITE_SECONDS):
+                await _AsciiResponse(body)(scope, receive, send)
 
     async def _stream(self, turn: Turn, chat_request: ChatRequest, send: Send) -> None:
         stream = EventStream(send, self._limits.keep_alive)
@@ -161,24 +176,37 @@ def _delta(event: ReplyDelta) -> dict[str, str]:
     return {name: text for name, text in fields.items() if text}
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """Return the body, of at most `limit` bytes. ApiError: 413, 415, 408."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise ApiError(415, "The body has to be of type application/json.", "unsupported_media_type")
-    too_large = ApiError(413, f"The body is larger than {limit} bytes.", "body_too_large")
-    if int(request.headers.get("content-length", "0")) > limit:
-        raise too_large
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS), aclosing(request.stream()) as pieces:
-            async for piece in pieces:
-                body += piece
-                if len(body) > limit:
-                    raise too_large
-    except TimeoutError:
-        raise ApiError(408, "The body did not arrive in time.", "request_timeout") from None
-    return bytes(body)
+class Bodies:
+    """Reads the bodies of requests, with a limit on what is held of those that are still arriving."""
+
+    def __init__(self) -> None:
+        self._held = 0
+
+    async def read(self, request: Request, limit: int) -> bytes:
+        """Return the body, of at most `limit` bytes. ApiError: 408, 413, 415, 429."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise ApiError(415, "The body has to be of type application/json.", "unsupported_media_type")
+        too_large = ApiError(413, f"The body is larger than {limit} bytes.", "body_too_large")
+        if int(request.headers.get("content-length", "0")) > limit:
+            raise too_large
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS), aclosing(request.stream()) as pieces:
+                async for piece in pieces:
+                    body += piece
+                    self._held += len(piece)
+                    if len(body) > limit:
+                        raise too_large
+                    if self._held > BODIES_BYTES and len(body) > SMALL_BYTES:
+                        raise rate_limited("Too many large bodies at once.", "too_many_requests", 1)
+        except TimeoutError:
+            raise ApiError(
+                408, "The body did not arrive in time.", "request_timeout", headers={"Connection": "close"}
+            ) from None
+        finally:
+            self._held -= len(body)
+        return bytes(body)
 
 
 async def _until_disconnect(answer: Coroutine[Any, Any, None], receive: Receive) -> None:

@@ -31,10 +31,16 @@ from bot.messages import Message
 from bot.serve.api_errors import ApiError, bad_request
 from bot.settings.options import MAX_ROUNDS, MAX_TOKENS
 
+MAX_MESSAGES = 2048
+MAX_PARTS = 4096
+"""In all messages together."""
+MAX_VALUES = 100_000
+"""A body with more values than this in JSON is refused before it is read: each takes time and memory."""
 MAX_STOPS = 4
 MAX_REFERENCES = 32
 MAX_TEMPERATURE = 2
 _INT64 = 2**63
+_MAX_DIGITS = 400
 _UNSUPPORTED = "unsupported_parameter"
 
 
@@ -186,16 +192,45 @@ class ChatRequest(_Object):
 
 def parse_request(content: bytes) -> ChatRequest:
     """Read a request's body. ApiError (400) names the field that is wrong."""
+    if _count_values(content) > MAX_VALUES:
+        raise bad_request(f"The body has more than {MAX_VALUES} values.", None, "too_many_values")
     try:
-        body = json.loads(content)
+        body = json.loads(content, parse_int=_integer)
     except (ValueError, RecursionError):
         raise bad_request("The body is not valid JSON.", None, "invalid_json") from None
     if not isinstance(body, dict):
         raise bad_request("The body has to be a JSON object.", None, "invalid_json")
+    _check_messages(body.get("messages"))
     try:
         return ChatRequest.model_validate(body)
     except ValidationError as error:
         raise _api_error(error) from None
+
+
+def _count_values(content: bytes) -> int:
+    """Return about how many values the JSON has, without reading it: what separates them outside strings."""
+    text = content.replace(rb"\\", b"").replace(rb"\"", b"")
+    quotes = text.count(b'"')
+    if quotes > 2 * MAX_VALUES:
+        return quotes // 2
+    outside = b"".join(text.split(b'"')[::2])
+    return sum(outside.count(mark) for mark in (b",", b"[", b"{"))
+
+
+def _integer(digits: str) -> float:
+    """Return a whole number; one that no field can hold as infinity, which the fields refuse by name."""
+    return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)
+
+
+def _check_messages(messages: object) -> None:
+    """Refuse more messages, or parts of messages, than can be checked in a moment."""
+    if not isinstance(messages, list):
+        return
+    contents = (each.get("content") for each in messages[:MAX_MESSAGES] if isinstance(each, dict))
+    parts = sum(len(content) for content in contents if isinstance(content, list))
+    for found, most, what in ((len(messages), MAX_MESSAGES, "messages"), (parts, MAX_PARTS, "parts")):
+        if found > most:
+            raise bad_request(f"messages: more than {most} {what}.", "messages", "too_many_messages")
 
 
 def _api_error(invalid: ValidationError) -> ApiError:

@@ -24,6 +24,7 @@ from bot.errors import ExitCode, MoaError, UsageError
 from bot.serve.app import make_app
 from bot.serve.chat_completions import ChatCompletions
 from bot.serve.limits import Limits, Turns
+from bot.serve.request_timeout import TimedProtocol
 from bot.serve.served_mixtures import SERVED, Resolve, ServedMixtures
 from bot.settings.endpoints import is_loopback
 
@@ -130,7 +131,7 @@ async def serve(
             )
             config = uvicorn.Config(
                 service,
-                http="h11",
+                http=TimedProtocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
