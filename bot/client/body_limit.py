@@ -52,6 +52,8 @@ class _LimitedStream(httpx.AsyncByteStream):
                         return
                     raise BodyError(f"more than {self._limit // 2**20} MB received; the rest was discarded")
                 yield part
+                # One compressed piece can hold many parts: other calls get their turn between them.
+                await asyncio.sleep(0)
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         pieces = aiter(self._body)
@@ -114,25 +116,24 @@ class _Inflater:
     """Decodes gzip or deflate; of the latter both forms that are in use, with and without zlib's header."""
 
     def __init__(self, *, gzip: bool) -> None:
-        self._raw_possible = not gzip
-        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | (16 if gzip else 0))
+        self._beginning = b""
+        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16) if gzip else None
 
     def decode(self, piece: bytes) -> Iterator[bytes]:
         """Yield the decoded parts of a piece. Raises BodyError when it is not encoded like that."""
+        if self._inflate is None:
+            piece = self._beginning = self._beginning + piece
+            if len(piece) < 2:  # noqa: PLR2004 - the two bytes of zlib's header
+                return
+            has_header = piece[0] & 15 == zlib.DEFLATED and int.from_bytes(piece[:2], "big") % 31 == 0
+            self._inflate = zlib.decompressobj(zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS)
         full = True
-        while piece or full:
-            part = self._next_part(piece)
-            full = len(part) == _PIECE
-            piece = self._inflate.unconsumed_tail
-            if part:
-                yield part
-
-    def _next_part(self, piece: bytes) -> bytes:
-        raw_possible, self._raw_possible = self._raw_possible, False
         try:
-            return self._inflate.decompress(piece, _PIECE)
+            while piece or full:
+                part = self._inflate.decompress(piece, _PIECE)
+                full = len(part) == _PIECE
+                piece = self._inflate.unconsumed_tail
+                if part:
+                    yield part
         except zlib.error as error:
-            if not raw_possible:
-                raise BodyError(f"the compressed body cannot be decoded: {error}") from error
-            self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-            return self._next_part(piece)
+            raise BodyError(f"the compressed body cannot be decoded: {error}") from error

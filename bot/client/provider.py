@@ -18,7 +18,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
@@ -101,11 +101,11 @@ class Provider:
                     cast_to=httpx.Response,
                     options={"timeout": _timeout(request), "follow_redirects": False},
                 )
-            model_list = read_model_list(read_json(response.text))
-        except ValueError:
-            model_list = None
         except Exception as error:  # noqa: BLE001 - as in `complete`
             return _failure_from_exception(request, error)
+        model_list = None
+        with suppress(ValueError):
+            model_list = read_model_list(read_json(response.text))
         said = "the answer is not a list of models"
         return model_list or error_mapping.request_failure(request, FailureKind.GARBLED, said)
 

@@ -26,6 +26,8 @@ from bot.text.numbers import duration
 
 CONNECT_SECONDS = 10.0
 DRAIN_SECONDS = 0.5
+EVENTS_PER_TOKEN, SPARE_EVENTS = 4, 10_000
+"""A stream of more events than its tokens can be, and these, is not read on: reading each costs time."""
 MAX_EVENT_BYTES = 1024 * 1024
 """Of one event; as Python objects it can take 25 times as much."""
 _LINE_OVERHEAD = 64
@@ -176,13 +178,17 @@ async def read_chunks(
     Raises GarbledError for what is not a chunk and when the answer is too large, EndlessError
     when it never ends.
     """
-    reader, size = EventReader(), 0
+    reader, size, events = EventReader(), 0, 0
+    most_events = max_tokens * EVENTS_PER_TOKEN + SPARE_EVENTS
     async for piece in body:
         size += len(piece)
         for event in reader.feed(piece):
             if event.startswith("[DONE]"):
                 answer.done = True
                 return
+            events += 1
+            if events > most_events:
+                raise EndlessError(f"{events:,} events came, more than {max_tokens:,} tokens can be")
             yield _json_object(event)
         if reader.held > MAX_EVENT_BYTES:
             raise GarbledError(f"an event of more than {MAX_EVENT_BYTES // 2**20} MB came")
