@@ -31,7 +31,7 @@ TRUNCATION_RETRIES = 2
 """How often an answer that broke off is asked for again."""
 
 _TOO_MANY = frozenset({FailureKind.RATE_LIMITED, FailureKind.OVERLOADED})
-_FATAL = frozenset({FailureKind.KEY_REFUSED, FailureKind.NOT_FOUND, FailureKind.FORBIDDEN})
+_FATAL = frozenset({FailureKind.KEY_REFUSED, FailureKind.NOT_FOUND, FailureKind.FORBIDDEN, FailureKind.QUOTA})
 
 
 @dataclass(slots=True)

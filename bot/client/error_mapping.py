@@ -33,6 +33,19 @@ _LIMIT = re.compile(
     re.IGNORECASE,
 )
 _FILTER = re.compile(r"content.?(filter|policy|management)|safety|moderation|flagged", re.IGNORECASE)
+_QUOTA = re.compile(
+    r"insufficient[ _-]?(quota|balance|credit|fund)|credit[ _-]balance|(more|out of|not enough|no) credits?\b"
+    r"|exceed.{0,30}\b(quota|budget)|quota.{0,40}(exceed|exhaust|used up|reached)|spend(ing)?[ _-]limit"
+    r"|billing[ _-](hard[ _-])?(limit|not[ _-]active)|billing.{0,20}disabled|payment[ _-]required|unpaid"
+    r"|arrear|overdue|top up|recharge",
+    re.IGNORECASE | re.DOTALL,
+)
+_SOON = re.compile(
+    r"per[ _-]?(second|min)|(retry|try again) (in|after)|rate.?limit|requests? per|tokens? per|\b[rt]p[ms]\b",
+    re.IGNORECASE,
+)
+_UNPAID = 402
+_MAY_BE_QUOTA = frozenset({400, 403, 429})
 _KEYISH = re.compile(r"\b(?:sk|tgp|gsk|key|pk|xai|fw|csk)[-_][\w-]{8,}|Bearer\s+\S+", re.IGNORECASE)
 _TAG = re.compile(r"<(/?+[a-z]*+)[^<>]*+>", re.IGNORECASE)
 _LONGEST = 300
@@ -46,7 +59,7 @@ _HEADER_CHARACTERS = 64
 _BY_STATUS = {
     400: FailureKind.BAD_REQUEST,
     401: FailureKind.KEY_REFUSED,
-    402: FailureKind.FORBIDDEN,
+    _UNPAID: FailureKind.QUOTA,
     403: FailureKind.FORBIDDEN,
     404: FailureKind.NOT_FOUND,
     408: FailureKind.TIMEOUT,
@@ -63,6 +76,7 @@ _HINTS = {
     FailureKind.KEY_REFUSED: "check the key for this endpoint",
     FailureKind.FORBIDDEN: "this account may not use it: check plan, credit and region",
     FailureKind.NOT_FOUND: "check the model's name; the service may no longer serve it",
+    FailureKind.QUOTA: "waiting does not help: check billing and quota of the account with {service}",
     FailureKind.RATE_LIMITED: "wait a moment, or ask fewer models at once",
     FailureKind.CONNECTION: "check the network and the endpoint's base_url",
     FailureKind.CONTEXT_LENGTH: "shorten the prompt, or choose a model with a longer context",
@@ -89,7 +103,8 @@ def request_failure(request: Request, kind: FailureKind, message: str, **more: o
     said = " ".join(redact(_beginning(message), request.endpoint.key).split())
     if len(said) > _LONGEST:
         said = said[:_LONGEST] + "…"
-    return Failure(kind, said, request.model, hint=_HINTS.get(kind, ""), **more)  # type: ignore[arg-type]  # Failure's own fields
+    hint = _HINTS.get(kind, "").format(service=request.endpoint.name)
+    return Failure(kind, said, request.model, hint=hint, **more)  # type: ignore[arg-type]  # Failure's own fields
 
 
 def internal_failure(request: Request, error: Exception) -> Failure:
@@ -125,6 +140,8 @@ def _refusal(request: Request, status: int, error: ServiceError, headers: Mappin
     if status in {400, 413, 422} and _CONTEXT.search(about):
         kind = FailureKind.CONTEXT_LENGTH
         limit = context_limit(message)
+    elif status in _MAY_BE_QUOTA and _is_quota(error):
+        kind = FailureKind.QUOTA
     elif status in {400, 403} and _FILTER.search(about):
         kind = FailureKind.CONTENT_FILTER
     if 300 <= status < 400:  # noqa: PLR2004 - HTTP's classes
@@ -153,6 +170,8 @@ def _failure_from_stream_error(request: Request, said: ServiceError) -> Failure:
     kind = FailureKind.SERVICE
     if _CONTEXT.search(about):
         kind = FailureKind.CONTEXT_LENGTH
+    elif _is_quota(said):
+        kind = FailureKind.QUOTA
     elif "rate" in said.codes:
         kind = FailureKind.RATE_LIMITED
     elif _FILTER.search(about):
@@ -184,6 +203,17 @@ def _error_of(data: object) -> ServiceError:
         " ".join(code[:_HEADER_CHARACTERS] for code in codes if isinstance(code, str)),
         statuses[0] if statuses else None,
     )
+
+
+def _is_quota(error: ServiceError) -> bool:
+    """Return whether an error is about a quota or bill that waiting does not settle.
+
+    A code or type that says so is enough. Messages speak of a quota also when it is one per minute.
+    """
+    if _QUOTA.search(error.codes):
+        return True
+    message = error.message[:_SEARCHED]
+    return bool(_QUOTA.search(message)) and not _SOON.search(message)
 
 
 def _about(error: ServiceError) -> str:

@@ -8,8 +8,9 @@ tells one worker ("too many requests") holds for all of them.
                   │                │ --rate, and to how many calls the service accepts at once
                   └── passing failure before the answer's first text: wait, ask again ──┘
 
-Asked again: 429, 5xx, timeouts, lost connections, a stream cut before its first text. Never: a
-refused key or request, an unknown model, a context that is too long, a content filter.
+Asked again: 429, 5xx, timeouts, lost connections, a stream cut before its first text; once: an answer
+that cannot be read. Never: a refused key or request, an unknown model, a context that is too long, a
+content filter, a quota that is used up.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from time import monotonic
 from bot.errors import Failure, FailureKind
 from bot.messages import Ask, CallUpdate, Completion, Delta, Endpoint, RateLimitHint, Request, Retrying
 from bot.text.numbers import duration
+from bot.text.words import is_blank
 
 TRIES = 3
 FIRST_WAIT = 0.5
@@ -95,6 +97,7 @@ class Retrier:
         """Make one call, in several tries if need be; the last update is a completion or a failure."""
         started = self._clock()
         limiter = self._limiter(request.endpoint)
+        garbled = 0
         for attempt in range(1, self._tries + 1):
             has_text = False
             last: CallUpdate | None = None
@@ -110,15 +113,17 @@ class Retrier:
                         if isinstance(last, RateLimitHint):
                             limiter.pause(min(last.seconds, self._longest_wait))
                         elif not isinstance(last, Completion | Failure):
-                            has_text = has_text or (isinstance(last, Delta) and bool(last.text))
+                            has_text = has_text or (isinstance(last, Delta) and not is_blank(last.text))
                             yield last
             if isinstance(last, Completion):
                 yield _with_earlier_tries(last, attempt, before)
                 return
             failure = last if isinstance(last, Failure) else _no_result(request)
             wait = backoff(attempt, failure.retry_after, self._jitter)
-            too_long = wait > self._longest_wait
-            if has_text or attempt == self._tries or too_long or not failure.kind.worth_retrying:
+            garbled += failure.kind is FailureKind.GARBLED
+            may_pass = failure.kind.worth_retrying or (failure.kind is FailureKind.GARBLED and garbled == 1)
+            too_long = may_pass and wait > self._longest_wait
+            if has_text or attempt == self._tries or too_long or not may_pass:
                 yield _asks_too_long(failure, wait) if too_long else failure
                 return
             if failure.kind is FailureKind.RATE_LIMITED:

@@ -26,6 +26,9 @@ _INTERNAL_SERVER_ERROR = 500
 _STATUSES = {
     FailureKind.CONTEXT_LENGTH: (400, "context_length_exceeded"),
     FailureKind.CONTENT_FILTER: (400, "content_filter"),
+    FailureKind.REFUSED: (400, "content_filter"),
+    # Not a 429 or 5xx, which clients send again by themselves.
+    FailureKind.QUOTA: (402, "insufficient_quota"),
     FailureKind.RATE_LIMITED: (429, "upstream_rate_limited"),
     FailureKind.OVERLOADED: (503, "upstream_overloaded"),
     FailureKind.TIMEOUT: (504, "upstream_timeout"),

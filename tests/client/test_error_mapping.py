@@ -31,7 +31,7 @@ def http_failure(status: int, body: object, **headers: str) -> object:
         (422, "`inputs` tokens + `max_new_tokens` must be <= 8193. Given: 9000", FailureKind.CONTEXT_LENGTH),
         (400, "flagged by our content filter", FailureKind.CONTENT_FILTER),
         (401, "Invalid API key provided", FailureKind.KEY_REFUSED),
-        (402, "no credit", FailureKind.FORBIDDEN),
+        (402, "no credit", FailureKind.QUOTA),
         (403, "not in your region", FailureKind.FORBIDDEN),
         (404, "Unable to access model", FailureKind.NOT_FOUND),
         (429, "slow down", FailureKind.RATE_LIMITED),
@@ -101,3 +101,70 @@ def test_long_messages_are_cut() -> None:
     shown = http_failure(500, {"error": {"message": "word\n" * 1000}})
     assert len(shown.message) < 350
     assert "\n" not in shown.message
+
+
+QUOTAS = [
+    (402, {"error": {"message": "Insufficient Balance", "code": "invalid_request_error"}}),  # DeepSeek
+    (402, {"error": {"message": "This request requires more credits", "code": 402}}),  # OpenRouter
+    (402, "Payment Required"),
+    (402, ""),
+    (
+        429,
+        {
+            "error": {
+                "message": "You exceeded your current quota, please check your plan and billing details.",
+                "type": "insufficient_quota",
+                "code": "insufficient_quota",
+            }
+        },
+    ),
+    (429, {"error": {"message": "Slow down", "type": "insufficient_quota", "code": None}}),
+    (429, {"error": {"message": "You exceeded your current quota.", "code": "429"}}),
+    (
+        429,
+        {"error": {"code": "billing_hard_limit_reached", "message": "Hard limit has been reached"}},
+    ),
+    (429, {"error": {"code": "billing_not_active", "message": "Your account is not active."}}),
+    (400, {"error": {"message": "Your credit balance is too low to access the API."}}),  # Anthropic
+    (400, {"error": {"code": "Arrearage", "message": "Access denied."}}),  # Alibaba
+    (403, {"error": "Your team has run out of credits or reached its monthly spending limit."}),  # xAI
+    (429, {"detail": "Monthly quota exhausted"}),
+    (429, {"error": {"type": "exceeded_current_quota_error", "message": "please recharge"}}),  # Moonshot
+]
+
+
+@pytest.mark.parametrize(("status", "body"), QUOTAS, ids=str)
+def test_a_quota_that_is_used_up(status: int, body: object) -> None:
+    """It is told as that, names the service, and waiting is not suggested."""
+    failure = http_failure(status, body, **{"retry-after": "1"})
+    assert failure.kind is FailureKind.QUOTA
+    assert not failure.kind.worth_retrying
+    assert str(failure).startswith("maker/model: quota used up")
+    assert "wait a moment" not in failure.hint
+    assert failure.hint.endswith("billing and quota of the account with x")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Rate limit reached for gpt-4o in organization org-x on tokens per min (TPM): Limit 30000",
+        "You exceeded your current quota. Quota exceeded for metric: requests. Please retry in 32s",
+        "Requests to this deployment have exceeded the token rate limit. Please retry after 20 seconds.",
+        "Quota exceeded for GenerateRequestsPerMinutePerProject",
+        "slow down",
+        "",
+    ],
+)
+def test_a_limit_that_passes_is_no_quota(message: str) -> None:
+    """What is over in a minute is a rate limit, in whatever words."""
+    assert http_failure(429, {"error": {"message": message}}).kind is FailureKind.RATE_LIMITED
+
+
+def test_a_quota_that_ends_a_stream() -> None:
+    """The same in an error inside a stream."""
+    for error in (
+        {"message": "out of luck", "code": "insufficient_quota"},
+        {"message": "You exceeded your current quota", "code": 429},
+        {"message": "pay first", "code": 402},
+    ):
+        assert error_mapping.failure_from_stream_error(REQUEST, error).kind is FailureKind.QUOTA

@@ -106,12 +106,39 @@ def test_passing_failures_are_retried(kind: FailureKind) -> None:
     assert last.first_token == pytest.approx(0.5 + SOON)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FailureKind if kind not in PASSING])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in FailureKind if kind not in PASSING and kind is not FailureKind.GARBLED]
+)
 def test_other_failures_are_not_retried(kind: FailureKind) -> None:
     """Such a call is made once, and its failure is the result."""
     script = Scripted(fails(kind))
     assert ask(script) == fails(kind)
     assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize("before", [[], [Delta(" \n")], [Delta("\u200b")], [Delta(reasoning="hm")]], ids=str)
+def test_an_unreadable_answer_is_asked_for_once_more(before: list[CallUpdate]) -> None:
+    """Before a word was shown, whatever else has come; a second one is the result."""
+    garbled = [*before, *fails(FailureKind.GARBLED)]
+    assert isinstance(ask(Scripted(garbled, [Completion("yes")]))[-1], Completion)
+    script = Scripted(garbled, garbled)
+    assert ask(script)[-1] == garbled[-1]
+    assert len(script.asked) == 2
+
+
+def test_an_unreadable_answer_after_another_failure() -> None:
+    """It has its own try; after a word there is none."""
+    script = Scripted(fails(FailureKind.SERVICE), fails(FailureKind.GARBLED), [Completion("yes")])
+    assert isinstance(ask(script)[-1], Completion)
+    script = Scripted([Delta("word"), *fails(FailureKind.GARBLED)])
+    assert isinstance(ask(script)[-1], Failure)
+    assert len(script.asked) == 1
+
+
+def test_a_quota_keeps_its_hint() -> None:
+    """A long Retry-After does not turn a bill into a wait."""
+    quota = Failure(FailureKind.QUOTA, "pay", "m", retry_after=86_400.0, hint="check billing")
+    assert ask(Scripted([quota])) == [quota]
 
 
 def test_the_number_of_tries() -> None:
