@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Final
 
 from bot.demo.chat_reader import ParsedChat, quote
-from bot.demo.exact import exact_facts
+from bot.demo.exact import DAYS, exact_facts
 from bot.demo.models import REFERENCE_PROGRAMS
 from bot.demo.statements import NOT_A_MODEL, Statement, merge_statements
 
 _SHARED: Final = 4
 _SINGLE: Final = 5
 _OPEN: Final = 3
+_COMPUTED: Final = 3
 _MAX_LENGTH: Final = 220
 _TITLE_WORDS: Final = 12
 
@@ -28,7 +29,13 @@ def aggregate(chat: ParsedChat) -> str:
     statements = merge_statements(answers)
     questions = [each for each in statements if each.text.rstrip("*_”\"'").endswith("?")]
     claims = [each for each in statements if each not in questions]
-    shared = sorted((each for each in claims if len(each.answers) > 1), key=lambda each: -len(each.answers))
+    computed = _computed(chat.prompt)
+
+    def place(statement: Statement) -> tuple[bool, int]:
+        """Return what a list of shared statements is sorted by: what was computed, then by the answers."""
+        return not any(fact in statement.text for fact in computed), -len(statement.answers)
+
+    shared = sorted((each for each in claims if len(each.answers) > 1), key=place)
     single = _round_robin([each for each in claims if len(each.answers) == 1], len(answers))
     many = "one answer" if len(answers) == 1 else f"{len(answers)} answers"
     parts = [
@@ -51,7 +58,9 @@ def aggregate(chat: ParsedChat) -> str:
 
 
 def _opening(chat: ParsedChat) -> str:
-    sentences = [f"The request is about {chat.term(0)} and {chat.term(1)}."]
+    computed = "; ".join(_computed(chat.prompt)).replace("; From", "; from")
+    sentences = [f"Computed: **{computed}**."] if computed else []
+    sentences.append(f"The request is about {chat.term(0)} and {chat.term(1)}.")
     if chat.earlier:
         nth = len(chat.earlier) + 1
         sentences.append(
@@ -59,10 +68,13 @@ def _opening(chat: ParsedChat) -> str:
         )
     if chat.system:
         sentences.append(f"The system prompt, {quote(chat.system)}, was read too.")
-    facts = [fact for fact in exact_facts(chat.prompt) if " = " in fact]
-    if facts:
-        sentences.append(f"Computed: **{'; '.join(facts[:3])}**.")
     return " ".join(sentences)
+
+
+def _computed(prompt: str) -> list[str]:
+    """Return what can be computed from the prompt; days of the week only where there is nothing else."""
+    facts = [fact.rstrip(".") for fact in exact_facts(prompt)]
+    return ([fact for fact in facts if not fact.endswith(DAYS)] or facts)[:_COMPUTED]
 
 
 def _round_robin(statements: list[Statement], answers: int) -> list[Statement]:

@@ -31,7 +31,7 @@ _LETTER: Final = re.compile(
 )
 _MONTH_NAMES: Final = "january february march april may june july august september october november december"
 _MONTHS: Final = _MONTH_NAMES.split()
-_DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _DATE: Final = re.compile(
     r"\b(?P<iso>\d{4}-\d\d-\d\d)\b"
     rf"|\b(?P<day>\d{{1,2}}) (?P<month>{'|'.join(_MONTHS)}) (?P<year>\d{{4}})\b"
@@ -126,7 +126,7 @@ def _dates(text: str) -> Iterator[str]:
     if len(days) == 2:  # noqa: PLR2004 - a distance has two ends
         yield f"From {min(days)} to {max(days)} it is {plural(abs((days[1] - days[0]).days), 'day')}."
     for day in days:
-        yield f"{day} is a {_DAYS[day.weekday()]}."
+        yield f"{day} is a {DAYS[day.weekday()]}."
 
 
 def _date_of(match: re.Match[str]) -> date | None:

@@ -141,7 +141,7 @@ def telegraph(chat: ParsedChat) -> str:
     """Write a short, telegraphic take."""
     terms = [term for term, _ in chat.terms[:4]] or ["nothing much"]
     lines = [f"Subject: {' / '.join(terms)}. STOP.", f"Wanted: {_OUTLINES[chat.kind][1]}. STOP."]
-    lines += [f"- {fact}" for fact in exact_facts(chat.prompt)[:1]]
+    lines += [f"- {fact}" for fact in exact_facts(chat.prompt)[:3]]
     lines.append(
         "- Begin with the answer, then give the reason.\n"
         "- Which time, place and person does the request have in mind?"

@@ -35,7 +35,12 @@ class Statement:
     words: frozenset[str] = frozenset()
 
     def is_like(self, words: frozenset[str]) -> bool:
-        """Whether a statement with these content words counts as the same (by Jaccard similarity)."""
+        """Whether a statement with these content words counts as the same.
+
+        That is by Jaccard similarity; a statement with other numbers is another one.
+        """
+        if any(map(_has_digit, self.words ^ words)):
+            return False
         union = len(self.words | words)
         return bool(union) and len(self.words & words) / union >= _SIMILARITY
 
@@ -66,6 +71,10 @@ def merge_statements(answers: Iterable[str]) -> list[Statement]:
                 merged.append(statement)
             statement.answers.add(number)
     return merged
+
+
+def _has_digit(word: str) -> bool:
+    return any(character.isdecimal() for character in word)
 
 
 def _is_statement(piece: str) -> bool:

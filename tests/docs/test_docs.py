@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +97,23 @@ def test_the_readme_has_the_commands_that_ci_runs() -> None:
         [block] = re.findall(rf"<!-- command: {name} -->\n```sh\n(.*?)```", text, re.DOTALL)
         assert block.count("\n") == 1
         assert ".venv/bin/" in block
+
+
+@pytest.mark.slow
+def test_the_first_command_answers_its_question(moa: Callable[..., Any]) -> None:
+    """The README's first question is answered rightly, by several models and by the aggregator."""
+    [line] = re.findall(r"<!-- command: demo -->\n```sh\n(.*?)\n```", README.read_text("utf-8"), re.DOTALL)
+    program, *arguments = shlex.split(line.rpartition("&&")[2])
+    assert program == ".venv/bin/moa-bot"
+    first, last = (date.fromisoformat(day) for day in re.findall(r"\d{4}-\d\d-\d\d", arguments[-1]))
+    answer = f"it is {(last - first).days} days"
+    done = moa(*arguments)
+    assert done.returncode == 0, done.stderr
+    opening, _, common = done.stdout.partition("### Common ground")
+    assert answer in opening
+    stated = [text for text in common.splitlines() if answer in text]
+    assert stated, common
+    assert re.search(r"\((\d) of 6 say so\)", stated[0])
 
 
 def test_the_readme_is_short() -> None:
