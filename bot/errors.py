@@ -58,6 +58,7 @@ class FailureKind(StrEnum):
     TOO_FEW = "too few references"
     CANCELLED = "stopped"
     TOO_SLOW = "too slow"
+    SETTING = "wrong setting"
     INTERNAL = "internal error"
 
     @property

@@ -53,7 +53,8 @@ class Endpoint:
     `key` is None where none is needed (a service on this computer). It is left out of `repr`, so
     that no log line or traceback shows it. `rate` is the limit of requests per minute, `parallel`
     that of concurrent requests; None: no limit. `max_tokens_field` is the service's name for that
-    field, `rejects` are fields of a request's body that the service does not accept.
+    field, `rejects` are fields of a request's body that the service does not accept. With `own`, this
+    program runs the service, and no proxy is used.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Endpoint:
     parallel: int | None = None
     max_tokens_field: str = "max_tokens"
     rejects: tuple[str, ...] = ()
+    own: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,10 @@ from bot.app.resume import Resolve, conversation_to_resume, resumed_options
 from bot.app.session import Session
 from bot.client.adapt import Adaptation, RequestAdapter
 from bot.client.model_list import ModelList
+from bot.client.proxies import NetworkSettingError, proxies_of
 from bot.client.retry import Retrier
 from bot.client.suggest import ModelSuggester
+from bot.client.tls import certificate_problem
 from bot.demo.process import start_demo
 from bot.errors import Failure, StoreDamagedError, StoreError, UsageError
 from bot.local.local_pool import LocalPool
@@ -259,6 +261,7 @@ class App:
             # The conversation brings its own models: which keys are needed is known only then.
             self._resume()
             self._check_keys()
+        self._check_network()
         self.pool = LocalPool(self.settings.processes(), lambda: self.settings.models_dir, self.say)
         asyncio.get_running_loop().call_later(self._start_after, self.pool.start)
         ask = RequestAdapter(self.pool.ask, self._adaptation)
@@ -282,6 +285,18 @@ class App:
         """Raise KeyMissingError when a key is missing, before any worker is started."""
         for agent in self.plan.agents():
             self.models.endpoint(agent.endpoint)
+
+    def _check_network(self) -> None:
+        """Raise UsageError for proxies or certificates of the environment that cannot be used."""
+        urls = {self.models.endpoint(agent.endpoint).base_url for agent in self.plan.agents()}
+        if any(url.startswith("https:") for url in urls) and (problem := certificate_problem(os.environ)):
+            raise UsageError(f"{problem}. Correct or unset the variable.")
+        proxies = proxies_of(os.environ)
+        try:
+            for url in urls:
+                proxies.proxy_for(url)
+        except NetworkSettingError as error:
+            raise UsageError(f"{error}. Correct or unset the variable.") from None
 
     def _open_store(self) -> Store | None:
         """Open the store; None when it cannot be used, and the conversation goes on without it."""

@@ -16,10 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
+import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
@@ -29,6 +28,8 @@ from bot.client import error_mapping
 from bot.client.body_limit import ACCEPT_ENCODING, BodyError, limit_body
 from bot.client.completion import LONGEST_CALL, CompletionBuilder
 from bot.client.model_list import ModelList, read_model_list
+from bot.client.network import NetworkTransport
+from bot.client.proxies import NetworkSettingError, proxies_of
 from bot.client.response_stream import (
     CONNECT_SECONDS,
     WordTimeout,
@@ -38,28 +39,16 @@ from bot.client.response_stream import (
     read_response,
 )
 from bot.client.service_data import read_json
+from bot.client.tls import tls_context
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Endpoint, RateLimitHint, Request
-
-
-@cache
-def tls_context() -> ssl.SSLContext:
-    """Return the process's TLS context, made once (it takes 20-40 ms).
-
-    As with httpx, the certificates are those that SSL_CERT_FILE or SSL_CERT_DIR name, if they are set.
-    Raises OSError when those cannot be read.
-    """
-    try:
-        return httpx.create_ssl_context()
-    except OSError as error:
-        raise OSError(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {error}") from error
 
 
 class Provider:
     """Makes completions over connections that stay open for its whole life.
 
     One HTTP client serves all endpoints. An answer that is not complete after `longest` seconds is
-    cut off. `transport` replaces httpx's own, and any proxy. To be used from one event loop only.
+    cut off. `transport` replaces the connections, and any proxy. To be used from one event loop only.
     """
 
     def __init__(
@@ -113,7 +102,11 @@ class Provider:
         endpoint = request.endpoint
         body: dict[str, object] = {
             "model": request.model,
-            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+            # A NUL means nothing to a model, and services that are written in C end the text there.
+            "messages": [
+                {"role": message.role, "content": message.content.replace("\0", "")}
+                for message in request.messages
+            ],
             "temperature": request.temperature,
             endpoint.max_tokens_field: request.max_tokens,
             "stream": True,
@@ -141,7 +134,12 @@ class Provider:
     def _client(self, endpoint: Endpoint) -> together.AsyncTogether:
         """Return the SDK's client for this endpoint and key; all of them share one HTTP client."""
         if self._http is None:
+            self._transport = self._transport or NetworkTransport(
+                proxies_of(os.environ), _LIMITS, tls_context
+            )
             self._http = _http_client(self._transport)
+        if endpoint.own and isinstance(self._transport, NetworkTransport):
+            self._transport.send_directly(endpoint.base_url)
         key = (endpoint.base_url, endpoint.key, tuple(sorted(endpoint.headers.items())))
         if key not in self._clients:
             self._clients[key] = together.AsyncTogether(
@@ -154,11 +152,12 @@ class Provider:
         return self._clients[key]
 
 
-def _http_client(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
+# Six models behind one key are six streams at once: none may wait for a connection.
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=300.0)
+
+
+def _http_client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
     return together.DefaultAsyncHttpxClient(
-        verify=tls_context(),
-        # Six models behind one key are six streams at once: none may wait for a connection.
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=300.0),
         timeout=httpx.Timeout(120.0, connect=CONNECT_SECONDS),
         event_hooks={"response": [limit_body]},
         headers={"Accept-Encoding": ACCEPT_ENCODING},
@@ -199,6 +198,8 @@ def _timeout(request: Request) -> httpx.Timeout:
 
 def _connection(cause: BaseException) -> tuple[FailureKind, str]:
     """Return whether a connection was never made or was lost before an answer, and the message."""
+    if isinstance(cause, NetworkSettingError):
+        return FailureKind.SETTING, str(cause)
     if isinstance(cause, httpx.ConnectError):
         return FailureKind.CONNECTION, describe_error(cause)
     if isinstance(cause, httpx.TransportError):

@@ -1,6 +1,6 @@
 """The checks of `moa-bot doctor`, in the order in which they depend on each other.
 
-    versions ─ configuration ─ keys ─ endpoints ─ models ─ terminal ─ store ─ log ─ proxies
+    versions ─ configuration ─ keys ─ endpoints ─ models ─ terminal ─ store ─ log ─ certificates ─ proxies
 
 Each check is reported as soon as it is done. One that fails does not stop the rest; when the
 settings cannot be read, the checks that need them are left out.

@@ -1,4 +1,4 @@
-"""Checks of this computer: versions, terminal, store, log, proxies.
+"""Checks of this computer: versions, terminal, store, log, certificates, proxies.
 
 A check only reports; none of them repairs anything or creates a file.
 """
@@ -18,10 +18,11 @@ from locale import getencoding
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from bot import __version__
 from bot.app.make_plan import make_plan
+from bot.client.proxies import NetworkSettingError, proxies_of, without_password
+from bot.client.tls import certificate_problem, trust_store
 from bot.errors import StoreError
 from bot.settings import paths
 from bot.store import Store
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 _PACKAGES = ("together", "typer", "rich", "prompt_toolkit")
 _OTHER_USERS = 0o077
 _MIN_COLUMNS, _MIN_LINES = 40, 10
-_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-_SCHEMES = frozenset({"http", "https", "socks5", "socks5h"})
 
 
 class Status(StrEnum):
@@ -76,6 +75,7 @@ def system_checks(streams: Streams, environ: Mapping[str, str]) -> Iterator[Chec
     yield check_terminal(streams, environ)
     yield check_store(paths.store_file(environ))
     yield check_log(paths.log_file(environ))
+    yield check_certificates(environ)
 
 
 def check_versions() -> Check:
@@ -160,32 +160,37 @@ def check_log(file: Path) -> Check:
 
 
 def check_proxies(settings: Settings, environ: Mapping[str, str]) -> Check:
-    """Report the environment's proxies, and whether calls to this computer go through them."""
-    named = {name: environ.get(name) or environ.get(name.lower()) for name in _PROXIES}
-    given = {name: value for name, value in named.items() if value}
-    if not given:
+    """Report the proxies, which endpoints of the mixture go through them, and mistakes in their addresses."""
+    proxies = proxies_of(environ)
+    if not proxies.addresses:
         return ok("proxies", "none")
-    for name, value in given.items():
-        if urlsplit(value).scheme not in _SCHEMES:
-            return error(
-                "proxies", f"{name} is not the address of a proxy", f"For example: {name}=http://host:3128"
-            )
-    said = ", ".join(f"{name} {_without_password(value)}" for name, value in given.items())
-    excepted = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
-    used = {agent.endpoint for agent in make_plan(settings).agents()}
-    local = [name for name in used if settings.endpoints[name].on_this_computer]
-    if local and not any(host in excepted for host in ("*", "localhost", "127.0.0.1")):
+    used = [
+        settings.endpoints[name] for name in dict.fromkeys(a.endpoint for a in make_plan(settings).agents())
+    ]
+    try:
+        shown = {name: without_password(address) for name, address in proxies.checked().items()}
+        through = {endpoint.name: proxies.proxy_for(endpoint.base_url) for endpoint in used}
+    except NetworkSettingError as problem:
+        return error("proxies", str(problem), "For example: HTTPS_PROXY=http://host:3128")
+    said = ", ".join(f"{name} {address}" for name, address in shown.items())
+    said += f", but not for {proxies.excepted}" if proxies.excepted else ""
+    routes = [
+        f"{name} {f'through {without_password(proxy)}' if proxy else 'directly'}"
+        for name, proxy in through.items()
+    ]
+    said += f"; {', '.join(routes)}"
+    if any(endpoint.on_this_computer and not proxies.excepts(endpoint.base_url) for endpoint in used):
         return warning(
-            "proxies",
-            f"{said}: calls to {', '.join(sorted(local))}, on this computer, go through it too",
-            "Set NO_PROXY=localhost,127.0.0.1",
+            "proxies", f"{said}; NO_PROXY does not name this computer", "Set NO_PROXY=localhost,127.0.0.1,::1"
         )
-    return ok("proxies", said + (f", but not for {excepted}" if excepted else ""))
+    return ok("proxies", said)
 
 
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+def check_certificates(environ: Mapping[str, str]) -> Check:
+    """Report which certificates are trusted, and a file or folder of them that cannot be used."""
+    if problem := certificate_problem(environ):
+        return error("certificates", problem, "Correct or unset the variable.")
+    return ok("certificates", trust_store(environ))
 
 
 def _cannot_write(file: Path) -> str:

@@ -211,6 +211,7 @@ def endpoint_with_key(endpoint: EndpointConfig, environ: Mapping[str, str]) -> E
         quirks.parallel,
         quirks.max_tokens_field,
         quirks.rejects,
+        own=endpoint.name in {DEMO, LOCAL},
     )
 
 

@@ -12,9 +12,11 @@ import anyio
 import h11  # noqa: F401 - imported late by httpcore
 import httpcore  # noqa: F401 - imported late by httpx
 
-import bot.workers.worker  # noqa: F401 - what a worker runs
-from bot.client.provider import tls_context
+import bot.client.provider
+import bot.workers.worker  # noqa: F401 - what a worker runs, and the SDK
+from bot.client.proxies import NetworkSettingError
+from bot.client.tls import tls_context
 
 anyio.run(anyio.sleep, 0)  # loads anyio's event loop
-with suppress(OSError):  # a call that needs it fails, and says why
+with suppress(NetworkSettingError):  # a call that needs it fails, and says why
     tls_context()

@@ -7,7 +7,8 @@ import asyncio
 import httpx
 import pytest
 
-from bot.client.provider import Provider, tls_context
+from bot.client.provider import Provider
+from bot.client.tls import tls_context
 from bot.errors import Failure
 from bot.messages import Completion, Endpoint, Message, Request
 

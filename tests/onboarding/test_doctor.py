@@ -20,6 +20,7 @@ from bot.app.streams import Streams
 from bot.demo.process import DemoProcess
 from bot.onboarding.system_checks import (
     Status,
+    check_certificates,
     check_log,
     check_proxies,
     check_store,
@@ -221,3 +222,16 @@ def test_proxies(home: Path) -> None:
     assert "NO_PROXY" in check_proxies(near, proxy).advice
     assert check_proxies(near, {**proxy, "NO_PROXY": "localhost"}).status is Status.OK
     assert check_proxies(far, {"HTTP_PROXY": "what"}).status is Status.ERROR
+    assert "together through http://proxy.example:3128" in named.found
+    assert "ollama directly" in check_proxies(near, {**proxy, "NO_PROXY": "127.0.0.0/8,localhost"}).found
+    assert "ollama through socks5://s:1" in check_proxies(near, {"ALL_PROXY": "socks5://u:p@s:1"}).found
+    blocks = check_proxies(far, {**proxy, "NO_PROXY": "10.0.0.0/8,.together.xyz"})
+    assert "together directly" in blocks.found
+
+
+def test_certificates(tmp_path: Path) -> None:
+    """Which are trusted is reported; a file or folder that cannot be used is an error with its variable."""
+    assert check_certificates({}).status is Status.OK
+    missing = check_certificates({"SSL_CERT_FILE": str(tmp_path / "no.pem")})
+    assert missing.status is Status.ERROR
+    assert f"SSL_CERT_FILE={tmp_path / 'no.pem'}" in missing.found
