@@ -1,7 +1,7 @@
 """One answer as it streams in: text and thinking apart, usage, first-token log probabilities, its end.
 
-Pure: chunks of a chat completion in, deltas and a `Completion` out. Thinking comes in a field of its
-own (`reasoning`, `reasoning_content`) or in the text between `<think>` and `</think>`; only a tag that
+Pure: chunks of a chat completion in, deltas and a `Completion` out. Thinking comes by itself
+(`bot.client.message_content`) or in the text between `<think>` and `</think>`; only a tag that
 opens the text counts, so that a reply about the tag itself stays whole.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from bot.client.message_content import read_message
 from bot.client.service_data import decimal_number
 from bot.client.usage import read_usage
 from bot.errors import Failure
@@ -25,6 +26,8 @@ CHARACTERS_PER_TOKEN = 32
 SPARE_CHARACTERS = 10_000
 """An answer longer than its tokens can be, plus these, comes from a service that ignores `max_tokens`."""
 _LONGEST_REASON = 64
+_CUT_SHORT = frozenset({"length", "content_filter"})
+"""Reasons for the end of an answer that is not whole."""
 THINK_START, THINK_END = "<think>", "</think>"
 
 TopLogprobs = tuple[tuple[str, float], ...]
@@ -40,6 +43,8 @@ class CompletionBuilder:
         self._splitter = ThinkSplitter()
         self._text: list[str] = []
         self._reasoning: list[str] = []
+        self._tagged: list[str] = []
+        self._refusal: list[str] = []
         self._first_token: float | None = None
         self._characters = 0
         self._text_repetition, self._thinking_repetition = RepetitionDetector(), RepetitionDetector()
@@ -63,18 +68,26 @@ class CompletionBuilder:
         message = choice.get("delta") or choice.get("message")
         if not isinstance(message, dict):
             return None
-        content, thought = (
-            message.get("content"),
-            message.get("reasoning") or message.get("reasoning_content"),
-        )
-        text, thinking = self._splitter.feed(content) if isinstance(content, str) and content else ("", "")
-        if isinstance(thought, str):
-            thinking = thought + thinking
-        return self._add(text, thinking)
+        content, thought, refusal = read_message(message)
+        text, tagged = self._splitter.feed(content) if content else ("", "")
+        self._tagged.append(tagged)
+        if refusal:
+            self._refusal.append(refusal)
+            self._characters += len(refusal)
+            self.words += not is_blank(refusal)
+        return self._add(text, thought + tagged)
 
-    def close(self) -> Delta | None:
-        """Return the text or thinking that was held back, now that the stream is over."""
-        return self._add(*self._splitter.close())
+    def close(self, *, ended_well: bool) -> Delta | None:
+        """Return the text or thinking that was held back, now that the stream is over.
+
+        If it ended well inside a `<think>` that was never closed, what followed the tag is the answer.
+        """
+        text, tagged = self._splitter.close()
+        if ended_well and self._splitter.thinks and self.finish_reason not in _CUT_SHORT:
+            text = ("".join(self._tagged) + tagged).lstrip()
+            field = "".join(self._reasoning).replace("".join(self._tagged), "", 1)
+            self._reasoning, tagged = [field], ""
+        return self._add(text, tagged)
 
     def over_limit(self, max_tokens: int) -> str:
         """Return why the answer has to be cut off, "" while it is within its limits."""
@@ -93,6 +106,12 @@ class CompletionBuilder:
         """Where the text began to repeat itself without end, "" when it does not."""
         end = self._text_repetition.end
         return "" if end is None else f"it repeats itself from character {end:,} on"
+
+    @property
+    def refusal(self) -> str:
+        """The words with which the model refuses to answer, "" when it does not."""
+        words = "".join(self._refusal).strip()
+        return words or ("it gave no reason" if self.finish_reason == "refusal" else "")
 
     @property
     def finished(self) -> bool:
@@ -173,6 +192,11 @@ class ThinkSplitter:
         # After the thinking, the blank lines before the answer are not part of it.
         self._held = self._held.lstrip()
         return (self._release("text"), "") if self._held else ("", "")
+
+    @property
+    def thinks(self) -> bool:
+        """Whether `<think>` has come and `</think>` has not."""
+        return self._state == "thinking"
 
     def close(self) -> tuple[str, str]:
         """Return what was held back, the stream being over."""

@@ -1,11 +1,7 @@
 """Reads the response to a request for a completion: bytes in, deltas out, and at the end its outcome.
 
-    bytes ─► EventReader ─► chunks ─► _with_failure ─► CompletionBuilder ─► Delta …, Completion or Failure
-      └─ WordTimeout: given up when no word has come for too long, whatever else comes
-
-Server-sent events are read by hand: the SDK's reader gives up a stream at the first byte that is not
-UTF-8, and readers that follow the standard drop a last event that no blank line follows. An answer
-should survive both.
+bytes ─► EventReader ─► chunks ─► _with_failure ─► CompletionBuilder ─► Delta …, Completion or Failure
+└─ WordTimeout: given up when no word has come for too long, whatever else comes
 """
 
 from __future__ import annotations
@@ -19,6 +15,7 @@ import httpx
 from bot.client import error_mapping
 from bot.client.body_limit import ANSWER_TYPES, MAX_BODY_BYTES, BodyError, media_type
 from bot.client.completion import CompletionBuilder
+from bot.client.event_reader import EventReader
 from bot.client.service_data import read_json
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Request
@@ -30,74 +27,9 @@ EVENTS_PER_TOKEN, SPARE_EVENTS = 4, 10_000
 """A stream of more events than its tokens can be, and these, is not read on: reading each costs time."""
 MAX_EVENT_BYTES = 1024 * 1024
 """Of one event; as Python objects it can take 25 times as much."""
-_LINE_OVERHEAD = 64
-"""Bytes of memory that a line takes besides its text."""
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-class EventReader:
-    """Reads server-sent events from bytes that are cut anywhere; returns the data of complete events.
-
-    Only `data` fields matter here; the rest of the format is skipped
-    (https://html.spec.whatwg.org/multipage/server-sent-events.html).
-    """
-
-    def __init__(self) -> None:
-        self._line = bytearray()
-        self._data: list[str] = []
-        self._after_return = False
-        self._first_line = True
-        self._data_size = 0
-
-    @property
-    def held(self) -> int:
-        """Bytes of memory that the event takes that has not ended yet."""
-        return len(self._line) + self._data_size
-
-    def feed(self, chunk: bytes) -> list[str]:
-        """Return the data of the events that end in `chunk`."""
-        if not chunk:
-            return []
-        if self._after_return:
-            # The line ended with the \r of the last chunk; this \n belongs to it.
-            chunk = chunk.removeprefix(b"\n")
-        self._after_return = chunk.endswith(b"\r")
-        events: list[str] = []
-        if b"\r" in chunk:
-            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *ends, rest = chunk.split(b"\n")
-        for end in ends:
-            if self._line:
-                self._line += end
-                end = bytes(self._line)  # noqa: PLW2901 - the line that this piece completes
-                self._line.clear()
-            self._add_line(end, events)
-        self._line += rest
-        return events
-
-    def close(self) -> list[str]:
-        """Return the data of an event that the end of the stream left without its blank line."""
-        events: list[str] = []
-        if self._line:
-            self._add_line(bytes(self._line), events)
-            self._line.clear()
-        self._add_line(b"", events)
-        return events
-
-    def _add_line(self, line: bytes, events: list[str]) -> None:
-        if self._first_line:
-            line = line.removeprefix(_BYTE_ORDER_MARK)
-            self._first_line = False
-        if not line:
-            self._data_size = 0
-            if self._data:
-                events.append("\n".join(self._data))
-                self._data.clear()
-            return
-        name, _, value = line.partition(b":")
-        if name == b"data":
-            self._data.append(value.removeprefix(b" ").decode("utf-8", "replace"))
-            self._data_size += len(value) + _LINE_OVERHEAD
+EMPTY_BODY = "the service sent an empty body"
+_ERROR_FIELDS = frozenset({"message", "detail"})
+"""Fields of an error that stands alone; no chunk of an answer has them."""
 
 
 class WordTimeout:
@@ -136,7 +68,7 @@ async def read_response(
     kind = media_type(response)
     if kind not in ANSWER_TYPES:
         page = (await response.aread()).decode("utf-8", "replace")
-        message = error_mapping.error_message(page).message or "nothing readable"
+        message = error_mapping.error_message(page).message or EMPTY_BODY
         yield error_mapping.request_failure(
             request, FailureKind.GARBLED, f"not a chat completion but {kind[:80]}: {message}"
         )
@@ -154,13 +86,9 @@ async def read_response(
             if delta := answer.add_chunk(chunk):
                 yield delta
             word_timeout.update(answer.words)
-    if delta := answer.close():
+    if delta := answer.close(ended_well=failure is None):
         yield delta
-    if failure is None and answer.finish_reason == "content_filter":
-        message = "the service's filter ended the answer"
-        failure = error_mapping.request_failure(request, FailureKind.CONTENT_FILTER, message)
-    if failure is None and answer.repetition:
-        failure = error_mapping.request_failure(request, FailureKind.ENDLESS, answer.repetition)
+    failure = failure or _bad_end(request, answer)
     if failure is None:
         yield answer.completion()
         await _drain(body)
@@ -168,6 +96,18 @@ async def read_response(
         yield answer.completion(failure)
     else:
         yield failure
+
+
+def _bad_end(request: Request, answer: CompletionBuilder) -> Failure | None:
+    """Return why an answer that the service ended properly is none, or not a whole one; None if it is."""
+    if answer.refusal:
+        return error_mapping.request_failure(request, FailureKind.REFUSED, answer.refusal)
+    if answer.finish_reason == "content_filter":
+        message = "the service's filter ended the answer"
+        return error_mapping.request_failure(request, FailureKind.CONTENT_FILTER, message)
+    if answer.repetition:
+        return error_mapping.request_failure(request, FailureKind.ENDLESS, answer.repetition)
+    return None
 
 
 async def read_chunks(
@@ -215,7 +155,10 @@ async def _in_time(body: AsyncIterator[bytes], word_timeout: WordTimeout) -> Asy
 
 async def _whole_answer(pieces: AsyncIterator[bytes]) -> AsyncGenerator[dict[str, object], None]:
     """Yield the one completion of an answer that was not streamed. Raises GarbledError."""
-    yield _json_object(b"".join([piece async for piece in pieces]).decode("utf-8", "replace"))
+    body = b"".join([piece async for piece in pieces]).decode("utf-8", "replace")
+    if not body.strip():
+        raise GarbledError(EMPTY_BODY)
+    yield _json_object(body)
 
 
 async def _with_failure(
@@ -224,8 +167,8 @@ async def _with_failure(
     """Yield the chunks; what ends them early, an exception or an error event, is yielded as a `Failure`."""
     try:
         async for chunk in chunks:
-            if chunk.get("error"):
-                yield error_mapping.failure_from_stream_error(request, chunk["error"])
+            if error := _error_in(chunk):
+                yield error_mapping.failure_from_stream_error(request, error)
                 return
             yield chunk
     except (TimeoutError, httpx.TimeoutException) as error:
@@ -246,6 +189,20 @@ async def _with_failure(
             yield error_mapping.request_failure(request, FailureKind.CUT, message)
 
 
+def _error_in(chunk: dict[str, object]) -> object:
+    """Return the error that a chunk reports, in whatever place; None when it reports none."""
+    if error := chunk.get("error") or chunk.get("errors"):
+        return error[0] if isinstance(error, list) else error
+    choices = chunk.get("choices")
+    if not choices:
+        is_error = "error" in (chunk.get("object"), chunk.get("type"))
+        return chunk if is_error or ("usage" not in chunk and chunk.keys() & _ERROR_FIELDS) else None
+    choice = choices[0] if isinstance(choices, list) else None
+    if not isinstance(choice, dict):
+        return None
+    return choice.get("error") or ({"message": ""} if choice.get("finish_reason") == "error" else None)
+
+
 async def _drain(body: AsyncIterator[bytes]) -> None:
     """Read the little that follows `[DONE]`: only then can the connection be used again."""
     with suppress(TimeoutError, httpx.HTTPError):
@@ -259,6 +216,8 @@ def _json_object(event: str) -> dict[str, object]:
         data = read_json(event)
     except ValueError:
         raise GarbledError(f"the service sent something that is not JSON: {event[:80]}") from None
+    if isinstance(data, list) and len(data) == 1:
+        data = data[0]  # Google sends an error like that
     if not isinstance(data, dict):
         raise GarbledError(f"the service sent something that is not a chunk: {event[:80]}")
     return data

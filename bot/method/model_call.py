@@ -177,7 +177,8 @@ class ModelCall:
         if isinstance(outcome, Failure):
             streamed = any(self._text)
             if streamed and (
-                self.slot.role == "aggregator" or outcome.kind is not FailureKind.CONTENT_FILTER
+                self.slot.role == "aggregator"
+                or outcome.kind not in (FailureKind.CONTENT_FILTER, FailureKind.REFUSED)
             ):
                 return self.cut_off(outcome.describe(), outcome.kind)
             return self._failed(outcome)

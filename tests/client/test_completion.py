@@ -114,7 +114,7 @@ def test_text_that_was_held_back_is_the_first_token_when_it_is_released() -> Non
     answer = CompletionBuilder(60.0, clock)
     assert answer.add_chunk(chunk(content="<th")) is None
     clock.now = 103.0
-    assert answer.close() == Delta("<th")
+    assert answer.close(ended_well=True) == Delta("<th")
     assert answer.completion().first_token == 3.0
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from bot.client import error_mapping
 from bot.client.completion import CompletionBuilder
+from bot.client.event_reader import EventReader
 from bot.client.model_list import read_model_list
-from bot.client.response_stream import EventReader
 from bot.messages import Endpoint, Message, Request
 from bot.text.sanitise import Sanitiser
 
@@ -49,7 +49,7 @@ def answer(text: str) -> None:
     for start in range(0, len(text), 10):
         builder.add_chunk({"choices": [{"delta": {"content": text[start : start + 10]}}]})
         builder.over_limit(SIZE)
-    builder.close()
+    builder.close(ended_well=True)
     builder.completion()
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.client.response_stream import EventReader
+from bot.client.event_reader import EventReader
 
 
 def read(chunks: list[bytes]) -> list[str]:

@@ -37,7 +37,7 @@ def read(parts: Sequence[bytes]) -> tuple[str, str, Completion]:
         answer, deltas = CompletionBuilder(60.0), list[Delta | None]()
         async for chunk in read_chunks(_pieces(parts), answer, REQUEST.max_tokens):
             deltas.append(answer.add_chunk(chunk))
-        deltas.append(answer.close())
+        deltas.append(answer.close(ended_well=True))
         said = [delta for delta in deltas if delta]
         text, thinking = ("".join(getattr(delta, name) for delta in said) for name in ("text", "reasoning"))
         return text, thinking, answer.completion()
