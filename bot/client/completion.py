@@ -201,7 +201,7 @@ class ThinkSplitter:
     def close(self) -> tuple[str, str]:
         """Return what was held back, the stream being over."""
         held, self._held = self._held, ""
-        if self._state == "start" and held:
+        if self._state == "start":
             held = "".join(self._blanks) + held
         return ("", held) if self._state == "thinking" else (held, "")
 
