@@ -30,18 +30,20 @@ _COMMON_WORDS = frozenset({"reasoning", "think", "thinking", "tools", "stop", "u
 """Fields whose names are words of any sentence: they count only between quotation marks."""
 
 _REFUSED = re.compile(
-    r"un(?:supported|known|recogni[sz]ed|expected)"
-    r"|n(?:o|'|’)t (?:be )?(?:support|allow|permitt|accept|enabl|availabl|valid|compatible|implement)"
-    r"|cannot (?:be )?(?:set|used|specified|find)|must not be (?:set|used|specified|present)"
+    r"(?:un|not )(?:supported|known|recogni[sz]ed|expected)|incompatible|disabled|disallow|forbid"
+    r"|n(?:o|'|’)t (?:be |an? |currently |yet )?"
+    r"(?:support|allow|permitt|accept|enabl|availabl|valid|compatib|implement|recogni[sz])"
+    r"|cannot (?:be )?(?:set|used|specified|find)|(?:must|should) not be|must be (?:omitted|null|unset|removed)"
     r"|extra(?:neous)? (?:input|field|key)|(?:invalid|no such) (?:field|param|argument)"
     r"|deprecated|no longer|does not (?:take|have|exist)"
 )
 _VALUE = re.compile(
-    r"between|maximum|minimum|at (?:most|least)|too (?:large|small|high|low|long|many)|out of range|exceed"
+    r"between|maximum|minimum|at (?:most|least)|too (?:large|small|high|low|long|many)|\brange\b|exceed"
     r"|(?:greater|less|more|larger|smaller|higher|lower|fewer) than|[<>≤≥]=? ?\d|\bup to\b"
 )
 _DEFAULT_ONLY = re.compile(
-    r"\bonly\b.{0,40}\bdefault\b|\bonly (?:be (?:set to )?)?1(?:\.0)?\b(?! ?(?:to|-|or) )"
+    r"\bonly\b.{0,40}\bdefault\b|\bonly \d(?:\.\d{1,3})? is (?:allowed|supported)"
+    r"|\bonly (?:be (?:set to )?)?1(?:\.0)?\b(?! ?(?:to|-|or) )"
     r"|must be (?:set to |equal to )?(?:1(?:\.0)?\b(?! ?(?:to|-|or|and) )|the default)"
 )
 _ACCEPTED = re.compile(
@@ -53,20 +55,24 @@ _ACCEPTED = re.compile(
 _NO = r"(?:not|n't|n’t|cannot|never)\b.{0,20}(?:support|allow|permit|accept|enabl|availab|valid|us)\w*"
 _WRONG = r"(?:unsupported|disallowed|invalid|unknown|unexpected)"
 _Q = r"['\"`]?"
-_SYSTEM_MESSAGE = rf"\bsystem\b{_Q} ?(?:role|message|prompt|instruction)s?"
+_SYSTEM_MESSAGE = rf"\bsystem{_Q}[ _]?(?:role|message|prompt|instruction)s?"
 _TWO_ROLES = (
-    rf"[:\s]{{0,2}}{_Q}user{_Q} ?(?:and|or|,|/) ?{_Q}(?:assistant|model)\b(?!{_Q},? ?(?:and |or )?{_Q}system)"
+    rf"[:\s\[(]{{0,3}}{_Q}user{_Q} ?(?:and|or|,|/) ?{_Q}(?:assistant|model)\b"
+    rf"(?!{_Q},? ?(?:and |or )?{_Q}system)"
 )
 _SYSTEM = re.compile(
-    rf"{_SYSTEM_MESSAGE}.{{0,40}}(?:{_NO}|{_WRONG})|(?:{_WRONG}|{_NO}).{{0,30}}{_SYSTEM_MESSAGE}"
+    rf"{_SYSTEM_MESSAGE}.{{0,40}}(?:{_NO}|{_WRONG})|(?:{_WRONG}|{_NO}|\bno) ?.{{0,30}}{_SYSTEM_MESSAGE}"
     rf"|{_WRONG}[^.]{{0,20}}\broles?\b[^.]{{0,20}}\bsystem\b|\brole {_Q}system\b.{{0,20}}(?:{_NO}|{_WRONG})"
     rf"|\brole\b.{{0,20}}{_NO}.{{0,10}}\bsystem\b"
     rf"|\bonly{_TWO_ROLES}|\b(?:must|should) be(?: either| one of)?{_TWO_ROLES}"
+    rf"|{_Q}system{_Q}. supported values are{_TWO_ROLES}"
     r"|developer instruction is not enabled"
     r"|(?:first message must be|must (?:start|begin) with)[^.]{0,12}\buser\b"
 )
+_ROLE_WORD = r"\b(?:roles?|messages?|turns?|users?|assistants?)\b"
 _ALTERNATING = re.compile(
-    r"\balternat(?:e|es|ing)\b|consecutive (?:user|assistant|messages|roles)|same role"
+    rf"{_ROLE_WORD}.{{0,60}}\balternat(?:e|es|ing)\b|\balternat(?:e|es|ing)\b.{{0,40}}{_ROLE_WORD}|interleav"
+    rf"|consecutive (?:user|assistant|messages|roles)|same role|unexpected role {_Q}\w{{1,20}}{_Q} after"
     r"|(?:2|two) or more (?:user|assistant)|(?:user|assistant) messages in a row"
 )
 
