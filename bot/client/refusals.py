@@ -33,7 +33,7 @@ _REFUSED = re.compile(
     r"(?:un|not )(?:supported|known|recogni[sz]ed|expected)|incompatible|disabled|disallow|forbid"
     r"|n(?:o|'|’)t (?:be |an? |currently |yet )?"
     r"(?:support|allow|permitt|accept|enabl|availabl|valid|compatib|implement|recogni[sz])"
-    r"|cannot (?:be )?(?:set|used|specified|find)|(?:must|should) not be|must be (?:omitted|null|unset|removed)"
+    r"|cannot (?:be )?(?:set|used|specified|find)|(?:must|should) not be|must be (?:omitted|null|unset)"
     r"|extra(?:neous)? (?:input|field|key)|(?:invalid|no such) (?:field|param|argument)"
     r"|deprecated|no longer|does not (?:take|have|exist)"
 )

@@ -14,11 +14,14 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 from huggingface_hub import hf_hub_url
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # exported lazily
 
+from bot.client.proxies import NetworkSettingError, proxies_of
+from bot.client.tls import tls_context
 from bot.errors import MoaError
 from bot.local.model_files import HubFile, downloads_dir, find_downloaded
 
@@ -68,7 +71,7 @@ class _Download:
         # With the user's token, if there is one.
         headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
         for _ in range(_MAX_REDIRECTS):
-            answer = httpx.head(self._url, headers=headers, timeout=_TIMEOUT)
+            answer = httpx.head(self._url, headers=headers, timeout=_TIMEOUT, **_network(self._url))
             location = answer.headers.get("location", "")
             # A relative redirect is a renamed repository; an absolute one leads to the file's storage.
             if not (answer.is_redirect and location.startswith("/")):
@@ -106,7 +109,12 @@ class _Download:
         if start:
             headers["Range"] = f"bytes={start}-"
         with httpx.stream(
-            "GET", self._url, headers=headers, follow_redirects=True, timeout=_TIMEOUT
+            "GET",
+            self._url,
+            headers=headers,
+            follow_redirects=True,
+            timeout=_TIMEOUT,
+            **_network(self._url),
         ) as answer:
             if answer.status_code == _NO_SUCH_RANGE:
                 return  # the part is complete; `_check` tells whether it is right
@@ -145,6 +153,15 @@ class _Download:
             raise MoaError(f"{self._hub_file}: damaged on the way: its checksum differs.", hint="Try again.")
 
 
+def _network(url: str) -> dict[str, Any]:
+    """Return the proxy and the certificates for a URL, as for all other requests."""
+    return {
+        "proxy": proxies_of(os.environ).proxy_for(url),
+        "verify": tls_context(),
+        "trust_env": False,
+    }
+
+
 class _StoppedError(Exception):
     """The download was stopped."""
 
@@ -154,6 +171,8 @@ def _readable_errors(hub_file: HubFile) -> Iterator[None]:
     """Turn errors into a MoaError that names the file and what to do."""
     try:
         yield
+    except NetworkSettingError as problem:
+        raise MoaError(f"{hub_file}: cannot be downloaded: {problem}.") from None
     except httpx.HTTPStatusError as problem:
         raise _refused(hub_file, problem.response.status_code) from None
     except httpx.HTTPError:

@@ -183,6 +183,15 @@ def test_no_hub(fake: FakeHub, get: Callable[..., tuple[Path, list[str]]]) -> No
     assert "local:PATH.gguf" in caught.value.hint
 
 
+def test_a_proxy_that_is_none(
+    get: Callable[..., tuple[Path, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong proxy address is one line that names its variable."""
+    monkeypatch.setenv("http_proxy", "what")
+    with pytest.raises(MoaError, match="http_proxy is not the address of a proxy"):
+        get()
+
+
 def test_a_model_of_the_hub_is_downloaded_and_asked(
     fake: FakeHub, moa: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
