@@ -18,10 +18,14 @@ MAX_REPEATS = 64
 
 
 class Choice(NamedTuple):
-    """Reference models and aggregator, as the service names them; "MODEL*3" stands for three times."""
+    """Reference models and aggregator, as the service names them; "MODEL*3" stands for three times.
+
+    `cancelled` says that the user left before choosing the aggregator, which is then the default.
+    """
 
     references: tuple[str, ...]
     aggregator: str
+    cancelled: bool = False
 
     def options(self, endpoint: str) -> dict[str, object]:
         """Return it as options; each model names its endpoint, so that the default does not matter."""
@@ -31,8 +35,8 @@ class Choice(NamedTuple):
         }
 
 
-def choose_models(questions: Questions, names: Sequence[str]) -> Choice:
-    """Return the user's choice; any name may be typed when `names` is empty.
+def choose_models(questions: Questions, names: Sequence[str], likely: Sequence[str] = ()) -> Choice:
+    """Return the user's choice; any name may be typed when `names` is empty, and `likely` are suggested.
 
     Raises UserCancelledError when nothing is chosen.
     """
@@ -40,17 +44,21 @@ def choose_models(questions: Questions, names: Sequence[str]) -> Choice:
         questions.say(f"  {number:>2}  {name}")
     if len(names) > SHOWN:
         questions.say(f"      … and {len(names) - SHOWN} more: type a part of a name to see which.")
-    suggested = (f"{names[0]}*{SUGGESTED}",) if len(names) == 1 else tuple(names[:SUGGESTED])
-    default = f" [{', '.join(suggested)}]" if names else " (names, separated by commas)"
+    first_ones = tuple((names or likely)[:SUGGESTED])
+    suggested = (f"{first_ones[0]}*{SUGGESTED}",) if len(first_ones) == 1 else first_ones
+    default = f" [{', '.join(suggested)}] (Enter chooses these)" if suggested else " (names, with commas)"
     references: tuple[str, ...] = ()
     while not references:
         answer = questions.ask(f"Which models should answer?{default}")
-        if not answer and not names:
+        if not answer and not suggested:
             raise UserCancelledError
         references = _parse(questions, names, answer) if answer else suggested
     first = references[0].partition("*")[0]
     while True:
-        answer = questions.ask(f"Which one writes the reply from their answers? [{first}]")
+        try:
+            answer = questions.ask(f"Which one writes the reply from their answers? [{first}]")
+        except UserCancelledError:
+            return Choice(references, first, cancelled=True)
         chosen = _parse(questions, names, answer) if answer else (first,)
         if len(chosen) == 1 and "*" not in chosen[0]:
             return Choice(references, chosen[0])

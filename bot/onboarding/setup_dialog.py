@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from bot.app.make_plan import make_plan
 from bot.client.model_list import ModelList
 from bot.errors import Failure, FailureKind, KeyMissingError, MoaError
 from bot.local.discovery import LocalService, find_services
@@ -29,17 +31,13 @@ _OTHER, _DEMO, _LOCAL = "another service", "demo", "local"
 
 
 def run_setup_dialog(
-    settings: Settings, resolve: Resolve, questions: Questions, environ: Mapping[str, str]
+    settings: Settings, service: str, resolve: Resolve, questions: Questions, environ: Mapping[str, str]
 ) -> Resolve:
-    """Return a function that resolves settings with the answers.
+    """Return a function that resolves settings with the answers; `service` is the one without a key.
 
-    KeyMissingError, which names the alternatives, when the user cancels.
+    UserCancelledError when the user cancels; what was saved by then is kept.
     """
-    try:
-        return _SetupDialog(settings, resolve, questions).run()
-    except UserCancelledError:
-        endpoint_with_key(settings.endpoints[settings.default_endpoint], environ)
-        raise
+    return _SetupDialog(settings, service, resolve, questions, environ).run()
 
 
 class _Key(NamedTuple):
@@ -52,31 +50,64 @@ class _Key(NamedTuple):
 class _SetupDialog:
     """One pass through the questions."""
 
-    def __init__(self, settings: Settings, resolve: Resolve, questions: Questions) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        service: str,
+        resolve: Resolve,
+        questions: Questions,
+        environ: Mapping[str, str],
+    ) -> None:
         self._settings = settings
+        self._home = service
+        self._environ = environ
         self._resolve = resolve
         self._questions = questions
         self._say = questions.say
 
     def run(self) -> Resolve:
         """Ask, save what is to be saved, and return a function that resolves settings."""
-        home = self._settings.default_endpoint
+        home = self._home
         found = asyncio.run(find_services(self._settings.endpoints.values()))
         self._say(f"No {service_title(home)} API key yet. Ways to start (Ctrl-D quits):")
         while True:
-            choice = self._questions.choose("Which?", self._choices(home, found))
+            keyed = self._services_with_key()
+            default = keyed[0] if keyed else ""
+            choice = self._questions.choose("Which?", self._choices(home, keyed, found), default)
             if choice == _DEMO:
                 return self._with({"demo": True})
             if choice in {home, _OTHER}:
                 name = home if choice == home else self._choose_service(home)
                 return self._after_key(name, self._ask_key(self._settings.endpoints[name]))
+            if choice in keyed:
+                return self._after_key(choice, self._known_key(self._settings.endpoints[choice]))
             service = next(service for service in found if service.endpoint.name == choice)
             if resolve := self._use_local(service):
                 return resolve
 
-    def _choices(self, home: str, found: list[LocalService]) -> list[tuple[str, str]]:
+    def _services_with_key(self) -> list[str]:
+        """Return the services outside the mixture that have a key, from the environment or a set-up before."""
+        asked = {agent.endpoint for agent in make_plan(self._settings).agents()}
+        names = []
+        for name, config in self._settings.endpoints.items():
+            with suppress(KeyMissingError):
+                if name not in asked and config.needs_key and config.key_source(self._environ):
+                    names.append(name)
+        return names
+
+    def _known_key(self, config: EndpointConfig) -> _Key:
+        """Check a key that is there already; another one is asked for when it is refused."""
+        found = config.find_key(self._environ)
+        answer = self._check(config, found.key) if found else None
+        if isinstance(answer, Failure) and answer.kind is FailureKind.KEY_REFUSED:
+            self._say(f"{service_title(config.name)} does not accept its key: {answer.message}")
+            return self._ask_key(config)
+        return _Key(None, answer if isinstance(answer, ModelList) else None)
+
+    def _choices(self, home: str, keyed: Sequence[str], found: list[LocalService]) -> list[tuple[str, str]]:
         page = KEYS_PAGES.get(home)
         choices = [
+            *((name, f"use {service_title(name)}, which has a key") for name in keyed),
             (home, f"paste your {service_title(home)} API key" + (f"\n     from {page}" if page else "")),
             (_OTHER, "use another service, with its key"),
         ]
@@ -142,14 +173,25 @@ class _SetupDialog:
         session = {name: checked.key} if checked.key else {}
         if name == TOGETHER:
             return self._choose_preset(session)
-        if name == self._settings.default_endpoint:
-            # The user has set another default endpoint, and so has a mixture for it.
+        if name == self._home:
+            # The user has named the service, and so has a mixture with it.
             return self._with({}, session)
         names = chat_models(checked.model_list.models) if checked.model_list else []
-        choice = choose_models(self._questions, names)
+        choice = choose_models(self._questions, names, self._catalogued(name))
         if session:
+            if choice.cancelled:
+                raise UserCancelledError
             return self._with(choice.options(name), session)
         return self._save_preset(name, name, choice, f"Models of {name}")
+
+    def _catalogued(self, endpoint: str) -> list[str]:
+        """Return the models that the catalogue has of a service."""
+        catalogue = self._settings.catalogue
+        return [
+            name
+            for name in catalogue.models
+            if (facts := catalogue.facts(name)) and facts.endpoint == endpoint and facts.status != "retired"
+        ]
 
     def _choose_preset(self, session: Mapping[str, str]) -> Resolve:
         """Ask for a preset, unless the user has set one already."""
@@ -180,7 +222,10 @@ class _SetupDialog:
         """Save a mixture as the default preset; use it for this run only when it cannot be saved."""
         options = choice.options(endpoint)
         table = {"description": description, **options}
-        if not self._write({("presets", preset): table, ("preset",): preset}):
+        written = self._write({("presets", preset): table, ("preset",): preset})
+        if choice.cancelled:
+            raise UserCancelledError
+        if not written:
             return self._with(options)
         self._say(f"Saved as the preset {preset}, which is the default from now on.")
         # A preset on the command line or in the environment would win over the file.

@@ -168,6 +168,71 @@ def test_ways_out(person: Person, way_out: list[str]) -> None:
     assert not (person.home / "config.toml").exists()
 
 
+def _with_groq(person: Person, away: str) -> None:
+    file = person.home / "config.toml"
+    file.write_text(f"[endpoints.groq]\nbase_url = '{away}'\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("way_out", ["\x03", "\x04"])
+def test_left_after_the_key(person: Person, way_out: str) -> None:
+    """A key that was saved is kept: that is not an error, and the next start asks nothing."""
+    with pytest.raises(KeyboardInterrupt):
+        person.answers("1", KEY, "", way_out)
+    assert "What you answered is kept." in person.heard
+    assert not needs_setup(person.resolve({}), streams(), person.environ)
+
+
+@pytest.mark.parametrize("way_out", ["\x03", "\x04"])
+def test_left_before_the_models(person: Person, away: str, way_out: str) -> None:
+    """The key of another service is kept; the next start begins with it, and Enter goes on from there."""
+    _with_groq(person, away)
+    with pytest.raises(KeyMissingError):
+        person.answers("2", "groq", KEY, "", way_out)
+    again = person.answers("", "", "")
+    assert "1  use Groq, which has a key" in person.heard
+    plan = make_plan(again({}))
+    assert [(agent.endpoint, agent.model) for agent in plan.layers[0]] == [
+        ("groq", "a"),
+        ("groq", "b"),
+        ("groq", "judge"),
+    ]
+    assert person.config()["preset"] == "groq"
+
+
+@pytest.mark.parametrize("way_out", ["\x03", "\x04"])
+def test_left_before_the_aggregator(person: Person, away: str, way_out: str) -> None:
+    """The models that were chosen are kept, with the default for the aggregator."""
+    _with_groq(person, away)
+    with pytest.raises(KeyboardInterrupt):
+        person.answers("2", "groq", KEY, "", "b, judge", way_out)
+    plan = make_plan(person.resolve({}))
+    assert [agent.model for agent in plan.layers[0]] == ["b", "judge"]
+    assert plan.aggregator.model == "b"
+    assert not needs_setup(person.resolve({}), streams(), person.environ)
+
+
+def test_the_service_without_a_key_is_named(person: Person, away: str) -> None:
+    """Of a mixture of several services it is the one that is asked for."""
+    _with_groq(person, away)
+    person.environ["TOGETHER_API_KEY"] = KEY
+    person.given = {"reference_models": ["a", "groq:b"], "aggregator": "judge"}
+    again = person.answers("1", KEY, "")
+    assert "No Groq API key yet." in person.heard
+    assert again({}).endpoint("groq", {}).key == KEY
+    assert make_plan(again({})).layers[0][1].endpoint == "groq"
+
+
+def test_models_of_a_service_that_lists_none(person: Person) -> None:
+    """Those of the catalogue are the default; any other can be typed."""
+    (person.home / "config.toml").write_text(
+        "[endpoints.openai]\nbase_url = 'http://0.0.0.0:9/v1'\n", encoding="utf-8"
+    )
+    plan = make_plan(person.answers("2", "openai", KEY, "2", "", "")({}))
+    assert {agent.endpoint for agent in plan.agents()} == {"openai"}
+    plan = make_plan(person.answers("2", "openai", KEY, "2", "my-own", "")({}))
+    assert plan.aggregator.model == "my-own"
+
+
 def test_offline(person: Person) -> None:
     """The demonstration models need no key; nothing is saved."""
     settings = person.answers("demo")({})
