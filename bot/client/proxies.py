@@ -83,7 +83,10 @@ def _system_excepts(host: str) -> bool:
 
 def _origin(url: str) -> tuple[str, str, int]:
     """Return a URL's scheme, its host without brackets, and its port."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # no address at all, as the request itself will say
+        return "", "", 0
     return parts.scheme, (parts.hostname or "").rstrip("."), parts.port or _PORTS.get(parts.scheme, 0)
 
 

@@ -52,6 +52,11 @@ _ACCEPTED = re.compile(
 )
 """What follows names fields that are accepted."""
 
+_THINKING = ("reasoning", "reasoning_effort", "chat_template_kwargs", "think", "thinking")
+_NO_THINKING = re.compile(
+    r"n(?:o|'|’)t support (?:thinking|reasoning)"
+    r"|\b(?:thinking|reasoning)\b.{0,40}(?:mandatory|cannot be disabled|n(?:o|'|’)t supported)"
+)
 _NO = r"(?:not|n't|n’t|cannot|never)\b.{0,20}(?:support|allow|permit|accept|enabl|availab|valid|us)\w*"
 _WRONG = r"(?:unsupported|disallowed|invalid|unknown|unexpected)"
 _Q = r"['\"`]?"
@@ -94,7 +99,7 @@ def find_refusal(request: Request, body: str, status: int = 400) -> str:
     if status >= 500:  # noqa: PLR2004 - HTTP's classes
         return ""
     sent = sent_fields(request)
-    return _by_fields(error, text, sent) or _by_words(text, sent)
+    return _by_fields(error, text, sent) or _by_words(text, sent) or _thinking(text, sent)
 
 
 def sent_fields(request: Request) -> tuple[str, ...]:
@@ -156,6 +161,11 @@ def _by_words(text: str, sent: Iterable[str]) -> str:
         if _is_refusal(text[max(0, start - _BEFORE) : end + _AFTER]):
             return _ALIASES.get(found[1], found[1])
     return ""
+
+
+def _thinking(text: str, sent: Iterable[str]) -> str:
+    """Return the field that sets the thinking where the error says that thinking cannot be set."""
+    return next((name for name in sent if name in _THINKING), "") if _NO_THINKING.search(text) else ""
 
 
 def _is_refusal(text: str) -> bool:

@@ -169,7 +169,9 @@ async def _models(services: Services, agents: list[Agent]) -> AsyncIterator[Chec
                 continue
             cost = services.cost(agent, answer)
             total, unknown = total + (cost or 0.0), unknown + (cost is None)
-            yield ok(f"model {agent.model}", _answered(answer))
+            name, found = f"model {agent.model}", _answered(answer)
+            refused = services.adapted.get(agent)
+            yield warning(name, found, refused) if refused else ok(name, found)
     finally:
         for task in tasks:
             task.cancel()

@@ -16,7 +16,7 @@ from bot.client.adapt import RequestAdapter
 from bot.demo.process import start_demo
 from bot.errors import Failure, FailureKind, KeyMissingError
 from bot.local.local_pool import LocalPool
-from bot.messages import Completion, Message, Request
+from bot.messages import Adapted, Completion, Message, Request
 
 if TYPE_CHECKING:
     from bot.client.model_list import ModelList
@@ -32,13 +32,15 @@ QUESTION = "Say yes."
 class Services:
     """Running workers, and with --demo the offline service; made by `open_services`.
 
-    `settings` are those given, with the address of the offline service if it runs.
+    `settings` are those given, with the address of the offline service if it runs. `adapted` says what
+    was left out of the calls of an agent because its model refused it.
     """
 
     def __init__(self, settings: Settings, pool: Pool, environ: Mapping[str, str]) -> None:
         self.settings = settings
         self._pool = pool
         self._known = KnownModels(settings, environ)
+        self.adapted: dict[Agent, str] = {}
         self._ask = RequestAdapter(pool.ask, self._known.adaptation)
 
     async def list_models(self, name: str) -> ModelList | Failure:
@@ -74,6 +76,8 @@ class Services:
         async for update in self._ask(request):
             if isinstance(update, Completion | Failure):
                 last = update
+            elif isinstance(update, Adapted):
+                self.adapted[agent] = update.text
         return last
 
     def cost(self, agent: Agent, completion: Completion) -> float | None:

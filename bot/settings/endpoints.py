@@ -281,4 +281,13 @@ def _is_url(text: str) -> bool:
         address is not None
         and not set(text) & set("@?#")
         and int(address["port"] or 1) in range(1, _LAST_PORT + 1)
+        and (not address["host"].startswith("[") or _is_ipv6(address["host"][1:-1]))
     )
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True

@@ -87,6 +87,9 @@ REFUSED = [
     ("The parameter temperature cannot be used with reasoning models", {}, "temperature"),
     ("stream_options: this field is forbidden", {}, "stream_options"),
     ("temperature must be omitted for this model", {}, "temperature"),
+    # thinking
+    ('"llama3.2:3b" does not support thinking', {}, "reasoning"),
+    ("Reasoning is mandatory for this endpoint and cannot be disabled.", {}, "reasoning"),
     # roles
     ("System role not supported", {}, SYSTEM_ROLE),
     ("The system role is not supported by this model's chat template", {}, SYSTEM_ROLE),
@@ -147,7 +150,7 @@ NOT_REFUSED = [
     ("role must be one of 'user', 'assistant', 'system'", {}),
     ("role must be one of 'system', 'user', 'assistant'", {}),
     ("The system is not available right now", {}),
-    ("This reasoning model is not supported", {}),
+    ("This reasoning model is not available", {}),
     ("the model ByteDance-Seed/Seed-OSS is not supported", {}),
     ("", {}),
 ]

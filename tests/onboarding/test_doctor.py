@@ -104,6 +104,17 @@ def test_models_that_fail(moa: Moa, environment: dict[str, str], service: DemoPr
     assert "models --endpoint together" in found["endpoint together"]["advice"]
 
 
+def test_models_that_refuse_a_field(moa: Moa, environment: dict[str, str], service: DemoProcess) -> None:
+    """They work, and the note says what is left out and how to make that permanent."""
+    service.set_behaviour({"models": {"a": {"reject_fields": ["temperature"]}, "b": {}, "judge": {}}})
+    done = moa("doctor", "--json", env=environment)
+    assert done.returncode == 0
+    found = checks(done)
+    assert found["model a"]["verdict"] == "note"
+    assert '[models."a"] rejects = ["temperature"]' in found["model a"]["advice"]
+    assert found["model b"]["verdict"] == "fine"
+
+
 @pytest.mark.parametrize(
     ("env", "name", "said"),
     [

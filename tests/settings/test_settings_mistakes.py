@@ -109,6 +109,8 @@ _CONFIG = [
         f"endpoints.mine.base_url: expected {_URL}",
     ),
     ("[endpoints.mine]\nbase_url = 'https://host:99999/v1'", f"endpoints.mine.base_url: expected {_URL}"),
+    ("[endpoints.mine]\nbase_url = 'http://[::::]/v1'", f"endpoints.mine.base_url: expected {_URL}"),
+    ("[endpoints.mine]\nbase_url = 'http://[1.2.3.4]/v1'", f"endpoints.mine.base_url: expected {_URL}"),
     (
         "[endpoints.together]\nkey_env = 'tgp_v1_abcdef'",
         f"endpoints.together.key_env: expected {_VARIABLE}",
