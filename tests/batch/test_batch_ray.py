@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from services import start_service
+from services import conversation, start_service
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
@@ -44,6 +44,6 @@ def test_a_batch_on_ray_resumes_one_made_here(
         assert moa(*arguments, env=environment).returncode == 0
         assert not service.requests()
     answers = [json.loads(line) for line in (tmp_path / "prompts.answers.jsonl").read_text().splitlines()]
-    asked = [json.loads(answer["reply"])["messages"][-1]["content"] for answer in answers]
+    asked = [conversation(json.loads(answer["reply"]))[-1] for answer in answers]
     assert asked == PROMPTS
     assert "not-needed" not in (tmp_path / "prompts.answers.jsonl.run" / "calls.jsonl").read_text()

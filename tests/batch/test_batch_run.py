@@ -17,6 +17,7 @@ from running import LIMIT, until
 from bot.batch.estimate import estimate
 from bot.batch.rows import PromptRow, Rows
 from bot.demo.process import DemoProcess
+from bot.demo.references import split_prompt
 from bot.errors import UsageError
 from bot.messages import Agent, Usage
 
@@ -53,7 +54,7 @@ def lines(file: Path) -> list[dict[str, Any]]:
 
 def asked(answer: dict[str, Any]) -> str:
     """The prompt that the echoing aggregator was sent."""
-    return str(json.loads(answer["reply"])["messages"][-1]["content"])
+    return split_prompt(json.loads(answer["reply"])["messages"][-1]["content"])[0]
 
 
 def test_answers_stand_in_order(moa: Run, environment: dict[str, str], prompts: Path, tmp_path: Path) -> None:

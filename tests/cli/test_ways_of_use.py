@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 from running import LIMIT, in_time, wait
+from services import conversation
 
 from bot.demo.process import DemoProcess
+from bot.demo.references import split_prompt
 
 KEY = "very-secret-key-4711"
 Bot = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -24,7 +26,7 @@ Moa = Bot
 def prompts(service: DemoProcess) -> list[str]:
     """The prompts that the aggregator was asked, in order."""
     bodies = [request["body"] for request in service.requests()]
-    return [body["messages"][-1]["content"] for body in bodies if body["model"] == "judge"]
+    return [split_prompt(body["messages"][-1]["content"])[0] for body in bodies if body["model"] == "judge"]
 
 
 def test_ask_prints_the_reply_and_nothing_else(bot: Bot) -> None:
@@ -284,8 +286,8 @@ def test_continue_and_resume(bot: Bot, service: DemoProcess) -> None:
     assert json.loads(done.stdout)["conversation_id"] == first
     done = bot("ask", "-c", "and now?")
     assert f"Resumed {first}" in done.stderr
-    messages = service.requests()[-1]["body"]["messages"]
-    assert [m["content"] for m in messages if m["role"] == "user"] == [
+    last = service.requests()[-1]["body"]
+    assert conversation(last)[::2] == [
         "my name is Ada",
         "what is it?",
         "and now?",

@@ -15,6 +15,7 @@ import bot
 from bot import Mixture
 from bot.api.library import Options
 from bot.demo.process import DemoProcess
+from bot.demo.references import split_prompt
 from bot.errors import ConfigError, FailureKind, KeyMissingError, TurnFailedError, UsageError
 from bot.events import ReplyDelta, RoundStarted, TurnFinished
 from bot.messages import Message
@@ -55,7 +56,7 @@ def test_ask(service: DemoProcess) -> None:
         assert result.usage.completion_tokens
         moa.ask("and then?")
     last = service.requests()[-1]["body"]["messages"]
-    assert [message["content"] for message in last[1:]] == ["and then?"]
+    assert [split_prompt(message["content"])[0] for message in last] == ["and then?"]
 
 
 def test_ask_in_a_coroutine(service: DemoProcess) -> None:
@@ -96,7 +97,7 @@ def test_a_conversation_has_a_history(service: DemoProcess) -> None:
         chat.ask("one")
         asyncio.run(chat.aask("two"))
         list(chat.stream("three"))
-    said = [message["content"] for message in service.requests()[-1]["body"]["messages"][1:]]
+    said = [split_prompt(message["content"])[0] for message in service.requests()[-1]["body"]["messages"]]
     assert said == ["my name is Ada", "hello", "one", "the reply", "two", "the reply", "three"]
     assert len(chat.history) == 8
 

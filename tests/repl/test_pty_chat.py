@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from services import conversation
 
 pytest.importorskip("pty", reason="pseudo-terminals are POSIX only")
 
@@ -213,8 +214,7 @@ def test_resumed_in_another_window(window: Open, service: Service, home: Path) -
         talk.ask("/new")
         assert talk.ask(f"/resume {found[1][:4]}") == f"Resumed {found[1]}: first prompt (2 turns)"
         talk.ask("third prompt")
-        asked = [m["content"] for m in service.bodies()[-1]["messages"] if m["role"] == "user"]
-        assert asked == ["first prompt", "second prompt", "third prompt"]
+        assert conversation(service.bodies()[-1])[::2] == ["first prompt", "second prompt", "third prompt"]
 
 
 def test_the_editor_gets_a_usual_terminal(window: Open, service: Service, tmp_path: Path) -> None:

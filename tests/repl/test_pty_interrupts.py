@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from running import wait
+from services import conversation
 
 pytest.importorskip("pty", reason="pseudo-terminals are POSIX only")
 
@@ -90,11 +91,7 @@ def test_ctrl_c_in_each_phase(window: Open, service: Service, home: Path) -> Non
     part = kept[2][2]
     assert part.startswith("word word word")
     assert len(part) < len(WORDS)
-    told = [(m["role"], m["content"]) for m in service.bodies()[-1]["messages"][1:]]
-    assert told == [
-        ("user", "first"), ("assistant", QUICK["reply"]),
-        ("user", "third"), ("assistant", part), ("user", "typed meanwhile"),
-    ]  # fmt: skip
+    assert conversation(service.bodies()[-1]) == ["first", QUICK["reply"], "third", part, "typed meanwhile"]
     print({what: f"{seconds:.3f} s" for what, seconds in times.items()})
     assert max(times.values()) < SOON
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from chat_service import Service
 from chatting import Chat, chatting, in_loop
+from services import conversation
 
 from bot.repl import commands
 from bot.repl.commands import COMMANDS
@@ -78,7 +79,7 @@ async def test_command_new(service: Service) -> None:
         assert await talk.enter("/refs") == "There is no reply yet."
         assert await talk.enter("/retry") == "Nothing was asked yet."
         await talk.enter("second")
-        assert [m["content"] for m in service.bodies()[-1]["messages"] if m["role"] == "user"] == ["second"]
+        assert conversation(service.bodies()[-1]) == ["second"]
         assert len((await talk.enter("/history")).split("\n")) == 3
 
 
@@ -102,9 +103,7 @@ async def test_command_retry(service: Service) -> None:
         assert "another reply" in shown
         assert "2 models → other" in shown
         await talk.enter("and then?")
-        messages = [(m["role"], m["content"]) for m in service.bodies()[-1]["messages"]]
-        assert messages[-3:] == [("user", "why?"), ("assistant", "another reply"), ("user", "and then?")]
-        assert [m for m in messages if m[0] == "user"] == [("user", "why?"), ("user", "and then?")]
+        assert conversation(service.bodies()[-1]) == ["why?", "another reply", "and then?"]
 
 
 @in_loop
@@ -125,8 +124,7 @@ async def test_retry_that_fails(service: Service) -> None:
         service.says(judge={"reply": "another reply"})
         await talk.enter("/retry")
         await talk.enter("three")
-        asked = [m["content"] for m in service.bodies()[-1]["messages"][1:]]
-        assert asked == ["one", "the reply", "two", "another reply", "three"]
+        assert conversation(service.bodies()[-1]) == ["one", "the reply", "two", "another reply", "three"]
         await talk.enter("/undo")
         await talk.keys("\x15/undo\r")
         await talk.until(lambda: talk.screen.here == ">>> two", "the prompt in the line")
@@ -141,7 +139,7 @@ async def test_retry_after_a_failure(service: Service) -> None:
         assert "✗" in await talk.enter("two")
         service.says()
         assert "the reply" in await talk.enter("/retry")
-        assert [m["content"] for m in service.bodies()[-1]["messages"][1:]] == ["one", "the reply", "two"]
+        assert conversation(service.bodies()[-1]) == ["one", "the reply", "two"]
 
 
 @in_loop
@@ -154,7 +152,7 @@ async def test_command_undo(service: Service) -> None:
         await talk.enter("/undo")
         await talk.until(lambda: talk.screen.here == ">>> two", "the prompt in the line")
         await talk.keys("\x15three\r")
-        assert [m["content"] for m in service.bodies()[-1]["messages"][1:]] == ["one", "the reply", "three"]
+        assert conversation(service.bodies()[-1]) == ["one", "the reply", "three"]
 
 
 @in_loop
@@ -269,7 +267,7 @@ async def test_command_resume(service: Service) -> None:
         assert "judge ← 2 × 2 · why?" in await talk.bar()
         assert "from a" in await talk.enter("/refs 1")
         await talk.enter("and then?")
-        assert [m["content"] for m in service.bodies()[-1]["messages"][1:]] == [
+        assert conversation(service.bodies()[-1]) == [
             "why?",
             "the reply",
             "and then?",
@@ -298,7 +296,7 @@ async def test_command_fork(service: Service) -> None:
         said = await talk.enter("/fork")
         assert said.endswith(f"{original} stays as it is.")
         await talk.enter("two")
-        assert [m["content"] for m in service.bodies()[-1]["messages"][1:]] == ["one", "the reply", "two"]
+        assert conversation(service.bodies()[-1]) == ["one", "the reply", "two"]
         turns = {row.split()[0]: row.split()[3] for row in (await talk.enter("/history")).split("\n")[1:]}
         assert sorted(turns.values()) == ["1", "2"]
         assert turns[original] == "1"

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import together
 from running import LIMIT
+from services import conversation
 
 from bot.demo.process import DemoProcess
 
@@ -66,8 +67,8 @@ def test_the_openai_package(openai: Any, serve: Serve, service: DemoProcess) -> 
         assert told.model_extra
         references = told.model_extra["moa"]["references"]
         assert [[each["text"] for each in layer] for layer in references] == [["from b"] * 2] * 2
-        last = service.requests()[-1]["body"]["messages"]
-        assert [message["content"] for message in last[1:]] == ["why?", REPLY, "really?"]
+        last = service.requests()[-1]["body"]
+        assert conversation(last) == ["why?", REPLY, "really?"]
 
 
 def test_errors_as_the_openai_package_knows_them(openai: Any, serve: Serve, service: DemoProcess) -> None:
@@ -134,7 +135,7 @@ def test_the_llm_command(serve: Serve, service: DemoProcess, tmp_path: Path, tag
     assert llm("-m", "mixture", "why?") == REPLY
     assert llm("-c", "--no-stream", "-o", "temperature", "0.5", "really?") == REPLY
     last = service.requests()[-1]["body"]
-    assert [message["content"] for message in last["messages"][1:]] == ["why?", REPLY, "really?"]
+    assert conversation(last) == ["why?", REPLY, "really?"]
     assert last["temperature"] == 0.5
 
 

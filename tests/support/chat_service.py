@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bot.demo.process import DemoProcess
+from bot.demo.references import split_prompt
 
 SAYS = {"a": {"reply": "from a"}, "b": {"reply": "from b"}, "judge": {"reply": "the reply"}}
 
@@ -26,4 +27,4 @@ class Service:
 
     def prompts(self, model: str = "judge") -> list[str]:
         """The prompts that this model was asked, in order."""
-        return [body["messages"][-1]["content"] for body in self.bodies(model)]
+        return [split_prompt(body["messages"][-1]["content"])[0] for body in self.bodies(model)]

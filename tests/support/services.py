@@ -8,6 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from bot.demo.process import DemoProcess
+from bot.demo.references import split_prompt
+
+
+def conversation(body: Mapping[str, Any]) -> list[str]:
+    """The conversation in a request: prompts and replies in turn, without system prompts and references."""
+    *history, last = [message["content"] for message in body["messages"] if message["role"] != "system"]
+    return [*history, split_prompt(last)[0]]
 
 
 def start_service(folder: Path, behaviour: Mapping[str, Any]) -> DemoProcess:
