@@ -78,14 +78,15 @@ async def show(
         log_sink.view = view
     ticking = asyncio.create_task(_tick(view, log))
     try:
-        async with aclosing(session.turn(prompt, cancel_token, retry=retry)) as events:
-            async for event in events:
-                if follow is not None:
-                    follow(event)
-                view.handle_event(event)
-                log.log_event(event)
-                if isinstance(event, TurnFinished):
-                    result = event.result
+        with handle_signals(view.handle_resize, ("SIGWINCH",)):
+            async with aclosing(session.turn(prompt, cancel_token, retry=retry)) as events:
+                async for event in events:
+                    if follow is not None:
+                        follow(event)
+                    view.handle_event(event)
+                    log.log_event(event)
+                    if isinstance(event, TurnFinished):
+                        result = event.result
     finally:
         ticking.cancel()
         if log_sink is not None:

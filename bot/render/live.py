@@ -2,15 +2,23 @@
 
 The one module that moves the cursor. It knows rows and cells, not Markdown or models. It never hides
 the cursor and leaves no mode set, so there is nothing to restore if the program dies.
+
+When the window is resized, the terminal wraps anew what is on it, before the program learns of it. The
+rows are then erased (`LiveRows.handle_resize`) and drawn again once the size has been the same for
+a while: what is not on the screen cannot be left behind.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import subprocess
+import time
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.color import ColorSystem
     from rich.console import Console
 
@@ -24,6 +32,12 @@ _REFLOWING_ENV = (
 )  # fmt: skip
 
 
+SETTLE = 0.4
+"""Seconds without a resize after which rows are drawn again; tmux reports a size up to 0.25 s late."""
+_NARROWEST = 40
+"""Cells: `widest_row` cares for windows down to this width."""
+
+
 class LiveRows:
     """Draws rows that stay (`done`) and rows that can still change (`tail`), writing only what changed.
 
@@ -32,9 +46,11 @@ class LiveRows:
     codes of ours.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
+        self._clock = clock
         self._rows = [""]
+        self._settled_at = float("-inf")
         self._width = 0
         self._colours = colour_system(console)
 
@@ -62,7 +78,8 @@ class LiveRows:
         if self._width and width != self._width:
             start, self._rows = self._erase(self._rows_on_screen(width)), [""]
         self._width = width
-        tail = tail or [""]
+        if self._clock() < self._settled_at or not tail:
+            tail = [""]
         rows = done + tail
         old = self._rows
         same = 0
@@ -90,6 +107,16 @@ class LiveRows:
             self._write(self._erase(self._rows_on_screen(self._console.width)))
         self._rows = [""]
 
+    def handle_resize(self) -> None:
+        """Take the tail off the screen, until the window's size has settled."""
+        self.clear()
+        self._settled_at = self._clock() + SETTLE
+
+    @property
+    def begins(self) -> bool:
+        """Whether the next tail is drawn where none is on the screen."""
+        return self._rows == [""] and self._clock() >= self._settled_at
+
     def _rows_on_screen(self, width: int) -> int:
         """Return how many rows the tail takes in a window that is now `width` cells wide."""
         if width >= self._width or not rewraps_lines():
@@ -100,7 +127,9 @@ class LiveRows:
 
     @staticmethod
     def _erase(rows: int) -> str:
-        return "\r" + (f"\x1b[{rows - 1}A" if rows > 1 else "") + "\x1b[J"
+        # Erasing from the screen's first cell on would make tmux keep what was there in its scrollback.
+        below = "\x1b[1B\x1b[J\x1b[1A" if rows > 1 else ""
+        return "\r" + (f"\x1b[{rows - 1}A" if rows > 1 else "") + "\x1b[K" + below
 
     def _write(self, text: str) -> None:
         if text:
@@ -151,6 +180,30 @@ def rewraps_lines() -> bool:
     return any(name in term for name in _REFLOWING_TERMS) or any(
         os.environ.get(name) for name in _REFLOWING_ENV
     )
+
+
+def widest_row(console: Console, rows: int) -> int:
+    """Return how wide `rows` live rows may be where the cursor is, so that a resize leaves none behind.
+
+    When tmux gets narrower, it wraps the lines that are too long and moves as many rows from the top of
+    the screen into its scrollback, where nothing can be erased, even if the screen is half empty.
+    The live rows themselves must not be among them.
+    """
+    width = console.width
+    if "TMUX" not in os.environ or not rows:
+        return width
+    above = max(0, min(_tmux_cursor_row(), console.height - rows - 1))
+    return min(width, _NARROWEST * (1 + above // rows))
+
+
+def _tmux_cursor_row() -> int:
+    """Return how many rows of the pane are above the cursor, 0 where tmux does not say."""
+    command = ["tmux", "display-message", "-p", "-t", os.environ.get("TMUX_PANE", ""), "#{cursor_y}"]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=1, check=True)
+        return int(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return 0
 
 
 def can_redraw(console: Console) -> bool:

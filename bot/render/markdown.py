@@ -18,7 +18,7 @@ import time
 from typing import TYPE_CHECKING
 
 from bot.render.blocks import QUOTE_BAR, Block, Laid, Part, lay_out, parse
-from bot.render.live import LiveRows, can_redraw
+from bot.render.live import SETTLE, LiveRows, can_redraw
 from bot.render.styles import style
 from bot.render.view import ReplyWriter
 from bot.text.sanitise import Sanitiser
@@ -64,7 +64,7 @@ class MarkdownStream(ReplyWriter):
         self._interval = interval
         self._clock = clock
         self._sanitiser = Sanitiser()
-        self._rows = LiveRows(console)
+        self._rows = LiveRows(console, clock)
         self._live = can_redraw(console)
         self._text = ""
         self._new: list[str] = []
@@ -93,6 +93,12 @@ class MarkdownStream(ReplyWriter):
         """Take the tail off the screen; the next `refresh` draws it again, wherever the cursor is then."""
         self._rows.clear()
         self._new.append("")
+
+    def handle_resize(self) -> None:
+        """Take the tail off the screen until the window's size has settled."""
+        self._rows.handle_resize()
+        self._new.append("")
+        self._next = self._clock() + SETTLE
 
     def close(self, *, partial: bool = False) -> None:
         """Print the rest for good; the cursor is then at the beginning of a new line.

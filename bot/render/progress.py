@@ -22,7 +22,7 @@ from bot.events import (
     RoundFinished,
     RoundStarted,
 )
-from bot.render.live import LiveRows, plain_signs, write_text
+from bot.render.live import LiveRows, plain_signs, widest_row, write_text
 from bot.render.progress_row import ProgressRow
 from bot.render.styles import style
 from bot.render.turn_text import round_summary, stopped
@@ -63,6 +63,9 @@ class Progress:
     def clear_live_rows(self) -> None:
         """Take what can still change off the screen; the next redraw brings it back."""
 
+    def handle_resize(self) -> None:
+        """Take what can still change off the screen while the window is being resized."""
+
     def close(self) -> None:
         """Take off the screen what is not meant to stay."""
 
@@ -79,7 +82,8 @@ class LiveProgress(Progress):
         self._console = console
         self._keep = keep
         self._clock = clock
-        self._live = LiveRows(console)
+        self._live = LiveRows(console, clock)
+        self._width = console.width
         self._next = float("-inf")
         self._rows: dict[tuple[int, int], ProgressRow] = {}
         self._title = ""
@@ -135,6 +139,10 @@ class LiveProgress(Progress):
         self._live.clear()
         self._next = float("-inf")
 
+    def handle_resize(self) -> None:
+        """Take the live rows off the screen until the window's size has settled."""
+        self._live.handle_resize()
+
     def close(self) -> None:
         """Take the live rows off the screen."""
         self._rows.clear()
@@ -158,6 +166,10 @@ class LiveProgress(Progress):
         self._draw([row for line in lines for row in self._wrapped(line, "dim")], self._clock())
 
     def _draw(self, done: list[str], now: float) -> None:
+        if self._live.begins:
+            slots = len(self._rows)
+            self._width = widest_row(self._console, slots and slots + 1 + len(self._summaries))
+        self._width = min(self._width, self._console.width)
         rows = list(self._summaries)
         elapsed = duration(max(now - self._since, 0))
         if self._rows:
@@ -174,7 +186,7 @@ class LiveProgress(Progress):
         """Return the rows of the round in progress: its title, and a row for each model."""
         from rich.cells import cell_len
 
-        width = self._console.width
+        width = self._width
         title = MARGIN + self._title + self._finished()
         if len(title) + len(elapsed) + 3 > width:
             title = MARGIN + self._title
@@ -203,7 +215,7 @@ class LiveProgress(Progress):
         shown = [(MARGIN, ""), (sign, look), (f" {fit_cells(row.name, name_width)}", "name")]
         if row.state in {"failed", "retrying"}:
             return self._row([*shown, (f"  {cells.words}", "dim")])
-        left = self._console.width - len(MARGIN) - 2 - name_width
+        left = self._width - len(MARGIN) - 2 - name_width
         columns = {}
         for column, size in (("time", time_width), ("tokens", _TOKENS), ("rate", _RATE)):
             if size > left:
@@ -227,7 +239,7 @@ class LiveProgress(Progress):
         from rich.cells import cell_len
 
         encoding = self._console.encoding
-        left = self._console.width
+        left = self._width
         row: Row = []
         for text, look in cells:
             shown = plain_signs(cut_cells(plain_signs(text, encoding), left), encoding)

@@ -117,6 +117,13 @@ class TerminalView(View):
         if self._reply is not None:
             self._reply.clear_live_rows()
 
+    def handle_resize(self) -> None:
+        """Take what can still change off the screen until the window's size has settled."""
+        if self._progress:
+            self._progress.handle_resize()
+        if self._reply is not None:
+            self._reply.handle_resize()
+
     def close(self) -> None:
         """Leave the terminal in order; a reply that was still coming is marked as cut."""
         self._end_of_progress()

@@ -26,6 +26,9 @@ class View:
         The next `refresh` draws it again.
         """
 
+    def handle_resize(self) -> None:
+        """Take what can still change off the screen until the window's size has settled."""
+
     def close(self) -> None:
         """Leave the terminal in order, however the turn ended. May be called more than once."""
 
@@ -41,6 +44,9 @@ class ReplyWriter:
 
     def clear_live_rows(self) -> None:
         """Take what can still change off the screen; the next `refresh` draws it again."""
+
+    def handle_resize(self) -> None:
+        """Take what can still change off the screen until the window's size has settled."""
 
     def close(self, *, partial: bool = False) -> None:
         """Write what was held back and end the last line; `partial` says that the reply was cut."""

@@ -10,8 +10,8 @@ import pytest
 from emulator import Emulator
 from rich.console import Console
 
-# All that our own code may send besides visible text: colours, up, erase below, autowrap off and on.
-_OURS = re.compile(r"\x1b\[[0-9;]*m|\x1b\[\d+A|\x1b\[J|\x1b\[\?7[lh]")
+# All that our own code may send besides visible text: colours, up and down, erase, autowrap off and on.
+_OURS = re.compile(r"\x1b\[[0-9;]*m|\x1b\[\d+[AB]|\x1b\[[JK]|\x1b\[\?7[lh]")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 

@@ -319,7 +319,7 @@ def test_a_terminal_that_wraps_anew(make_screen: MakeScreen, monkeypatch: pytest
     before = len(screen.written)
     screen.console.size = (30, 24)
     made.feed(" yet")
-    assert screen.written[before:].startswith("\r\x1b[2A\x1b[J")
+    assert screen.written[before:].startswith("\r\x1b[2A\x1b[K\x1b[1B\x1b[J\x1b[1A")
 
 
 def test_cut_replies_say_so(make_screen: MakeScreen) -> None:

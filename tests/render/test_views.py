@@ -30,6 +30,7 @@ from bot.events import (
     TurnResult,
 )
 from bot.messages import Agent, Completion, Usage
+from bot.render.live import widest_row
 from bot.render.reply import JsonView, PipeView, turn_json
 from bot.render.terminal_view import TerminalView
 
@@ -299,6 +300,44 @@ def test_a_turn_stopped_before_the_reply(
     out, err = io.StringIO(), io.StringIO()
     play(PipeView(out, err), iter(events))
     assert (out.getvalue(), err.getvalue()) == ("", "moa-bot: stopped before the reply began\n")
+
+
+def test_a_resize_while_the_models_think(make_screen: MakeScreen) -> None:
+    """The rows go at once, and are back when the size has not changed for a while; what stays is printed."""
+    screen, clock = make_screen(80, 24), Clock()
+    view = TerminalView(screen.console, screen.console, clock=clock)
+    view.handle_event(RoundStarted(1, 2, slots(1)))
+    assert len(screen.rows()) == 6
+    for width in (70, 60):
+        screen.resize(width, 24)
+        view.handle_resize()
+        clock.now += 0.3
+        view.refresh()
+        assert screen.rows() == []
+    view.handle_event(Notice("a notice"))
+    assert screen.rows() == ["  a notice"]
+    clock.now += 0.2
+    view.refresh()
+    assert [len(row) for row in screen.rows()[:2]] == [len("  a notice"), 60]
+    assert len(screen.rows()) == 7
+    view.close()
+    screen.assert_in_order()
+
+
+@pytest.mark.parametrize(
+    ("above", "width", "expected"),
+    [(0, 80, 40), (4, 80, 40), (6, 80, 80), (12, 200, 120), (23, 200, 120), (23, 100, 100), (0, 30, 30)],
+)
+def test_rows_in_tmux_leave_room_to_be_wrapped(
+    make_screen: MakeScreen, monkeypatch: pytest.MonkeyPatch, above: int, width: int, expected: int
+) -> None:
+    """The rows above the table are as many as a window of 40 columns adds to it."""
+    screen = make_screen(width, 24)
+    assert widest_row(screen.console, 6) == width
+    monkeypatch.setenv("TMUX", "/tmp/tmux,1,0")
+    monkeypatch.setattr("bot.render.live._tmux_cursor_row", lambda: above)
+    assert widest_row(screen.console, 6) == expected
+    assert widest_row(screen.console, 0) == width
 
 
 def test_without_streaming_the_reply_comes_whole(make_screen: MakeScreen) -> None:
