@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from prompt_toolkit.application.current import get_app
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.document import Document
 from prompt_toolkit.enums import DEFAULT_BUFFER
-from prompt_toolkit.filters import completion_is_selected, has_focus
+from prompt_toolkit.filters import Condition, Filter, completion_is_selected, has_focus, vi_navigation_mode
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
+
+from bot.repl.pastes import Pastes
 
 QUOTES = '"""'
 
@@ -28,7 +34,7 @@ def has_open_quotes(text: str) -> bool:
     return stripped.startswith(QUOTES) and not closed
 
 
-def key_bindings() -> KeyBindings:
+def key_bindings(pastes: Pastes) -> KeyBindings:
     """Return the bindings, which do not apply while the user searches earlier prompts."""
     bindings = KeyBindings()
     in_line = has_focus(DEFAULT_BUFFER)
@@ -39,7 +45,7 @@ def key_bindings() -> KeyBindings:
 
     @bindings.add("enter", filter=in_line & ~completion_is_selected)
     def _submit(event: KeyPressEvent) -> None:
-        if has_open_quotes(event.current_buffer.text):
+        if has_open_quotes(pastes.unfold(event.current_buffer.text)):
             event.current_buffer.insert_text("\n")
         else:
             event.current_buffer.validate_and_handle()
@@ -56,4 +62,29 @@ def key_bindings() -> KeyBindings:
         else:
             event.app.exit(exception=KeyboardInterrupt)
 
+    _add_paste_bindings(bindings, in_line, pastes)
     return bindings
+
+
+def _add_paste_bindings(bindings: KeyBindings, in_line: Filter, pastes: Pastes) -> None:
+    """Add the keys that fold a long paste and show its text again."""
+    folded = Condition(lambda: pastes.unfold(get_app().current_buffer.text) != get_app().current_buffer.text)
+
+    def unfold(buffer: Buffer) -> None:
+        before = pastes.unfold(buffer.document.text_before_cursor)
+        buffer.document = Document(pastes.unfold(buffer.text), len(before))
+
+    @bindings.add(Keys.BracketedPaste, filter=in_line)
+    def _paste(event: KeyPressEvent) -> None:
+        text = event.data.replace("\r\n", "\n").replace("\r", "\n")
+        event.current_buffer.insert_text(pastes.fold(text))
+
+    @bindings.add("c-o", filter=in_line & folded)
+    def _unfold(event: KeyPressEvent) -> None:
+        unfold(event.current_buffer)
+
+    @bindings.add("c-x", "c-e", filter=in_line & folded)
+    @bindings.add("v", filter=in_line & folded & vi_navigation_mode)
+    def _edit(event: KeyPressEvent) -> None:
+        unfold(event.current_buffer)
+        event.current_buffer.open_in_editor(validate_and_handle=True)

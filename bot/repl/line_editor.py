@@ -15,24 +15,29 @@ from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.input import Input
+from prompt_toolkit.layout.processors import TabsProcessor
 from prompt_toolkit.output import Output
 from prompt_toolkit.output.plain_text import PlainTextOutput
 from prompt_toolkit.styles import Style
 
 from bot.repl.command_syntax import bare_command
 from bot.repl.key_bindings import key_bindings, strip_quotes
+from bot.repl.pastes import PasteProcessor, Pastes
 from bot.settings import paths
 from bot.text.sanitise import mend
 
 DUMB_TERMINALS = ("dumb", "unknown")
 """Values of $TERM for terminals that understand no escape sequences."""
 CONTINUATION = "... "
+TAB = 8
+"""Columns from one tab stop to the next, as terminals have them."""
 HINT = "  Ctrl-D leaves."
 STYLE = {
     "bottom-toolbar": "noreverse fg:default",
     "bottom-toolbar.text": "noreverse",
     "auto-suggestion": "fg:ansibrightblack italic",
     "prompt": "bold fg:ansicyan",
+    "paste": "fg:ansicyan",
 }
 
 
@@ -57,12 +62,18 @@ class LineEditor:
         terminal_out: Output | None = None,
     ) -> None:
         self._say = say
+        self._pastes = Pastes()
         self._session: PromptSession[str] = PromptSession(
-            history=_history() if save else InMemoryHistory(),
+            history=_history(self._pastes, save=save),
             auto_suggest=AutoSuggestFromHistory() if suggest else None,
             completer=completer,
             complete_while_typing=False,
-            key_bindings=key_bindings(),
+            key_bindings=key_bindings(self._pastes),
+            # A tab is shown as ^I by default.
+            input_processors=[
+                TabsProcessor(tabstop=TAB, char1=" ", char2=" ", style=""),
+                PasteProcessor(self._pastes),
+            ],
             editing_mode=EditingMode.VI if vi else EditingMode.EMACS,
             enable_open_in_editor=True,
             enable_suspend=True,
@@ -91,6 +102,7 @@ class LineEditor:
 
         `draft` is in the line to begin with.
         """
+        draft = self._pastes.refold(draft)
         while True:
             try:
                 text = await self._session.prompt_async(
@@ -103,7 +115,7 @@ class LineEditor:
                 draft = ""
                 continue
             # Bytes that are not UTF-8 come as lone surrogates, which cannot be written anywhere.
-            text = mend(text)
+            text = mend(self._pastes.unfold(text))
             text = bare_command(text) or strip_quotes(text)
             if text.strip():
                 return text
@@ -123,8 +135,9 @@ def plain_output_on_dumb_terminal(out: TextIO) -> Iterator[None]:
 class _SharedHistory(FileHistory):
     """The file of prompts that all windows share, read again for each prompt."""
 
-    def __init__(self, filename: str) -> None:
+    def __init__(self, filename: str, pastes: Pastes) -> None:
         super().__init__(filename)
+        self._pastes = pastes
         self._newest_first: list[str] = []
 
     async def load(self) -> AsyncGenerator[str, None]:
@@ -139,6 +152,7 @@ class _SharedHistory(FileHistory):
 
     def append_string(self, string: str) -> None:
         """Add a prompt."""
+        string = self._pastes.unfold(string)
         self._newest_first.insert(0, string)
         self.store_string(string)
 
@@ -155,11 +169,25 @@ class _SharedHistory(FileHistory):
             super().store_string(mend(string))
 
 
-def _history() -> History:
-    """Return the history of all windows; one in memory when its file cannot be written."""
+class _OwnHistory(InMemoryHistory):
+    """The prompts of this chat only, in memory."""
+
+    def __init__(self, pastes: Pastes) -> None:
+        super().__init__()
+        self._pastes = pastes
+
+    def append_string(self, string: str) -> None:
+        """Add a prompt."""
+        super().append_string(self._pastes.unfold(string))
+
+
+def _history(pastes: Pastes, *, save: bool) -> History:
+    """Return the history of all windows; one in memory when its file cannot be written, or not `save`."""
+    if not save:
+        return _OwnHistory(pastes)
     file = paths.prompt_history_file()
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(file, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
-        return _SharedHistory(str(file))
-    return InMemoryHistory()
+        return _SharedHistory(str(file), pastes)
+    return _OwnHistory(pastes)

@@ -124,7 +124,7 @@ def test_a_paste_of_500_lines(window: Open, service: Service) -> None:
     with window() as talk:
         talk.prompt()
         talk.type(PASTE + text.replace("\n", "\r") + PASTED)
-        talk.until(lambda: talk.here.endswith("line 499"))
+        talk.prompt("[pasted 500 lines]")
         talk.type("\r")
         talk.until(lambda: talk.here == ">>>")
         assert service.prompts() == [text]

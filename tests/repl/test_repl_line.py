@@ -138,6 +138,78 @@ async def test_a_paste_of_500_lines(service: Service) -> None:
         await talk.until(lambda: talk.screen.here.endswith("line 499: /x and [bold] stay"))
 
 
+LONG = "\n".join(f"row {number}\tcell" for number in range(300))
+CTRL_A, CTRL_O, LEFT, BACKSPACE, CTRL_UNDERSCORE = "\x01", "\x0f", "\x1b[D", "\x7f", "\x1f"
+
+
+@in_loop
+async def test_a_long_paste_is_folded(service: Service) -> None:
+    """It is one word of the line, whatever is typed around it, and whole in what is sent and recalled."""
+    async with chatting() as talk:
+        talk.type(f"sum up {PASTE}{LONG}\n{PASTED} please")
+        await line_is(talk, "sum up [pasted 300 lines] please")
+        talk.type(f"{CTRL_A}and {LEFT * 4}{RIGHT * 4}")
+        await line_is(talk, "and sum up [pasted 300 lines] please")
+        shown = await talk.keys("\r")
+        asked = f"and sum up {LONG}\n please"
+        assert service.prompts() == [asked]
+        assert "row 150" not in shown
+        talk.type(UP)
+        await talk.until(lambda: "row 299" in talk.text, "the whole prompt")
+        await talk.keys("\r")
+        assert service.prompts() == [asked, asked]
+
+
+PASTES = [
+    ("a\tb", "", "a       b"),
+    ("\tx\n\ty", "", "...         y"),
+    ("\n".join(["x"] * 20), "", "... x"),
+    ("\n".join(["x"] * 21), "", ">>> [pasted 21 lines]"),
+    ("\n".join(["x"] * 21), BACKSPACE, ">>>"),
+    ("\n".join(["x"] * 21), BACKSPACE + CTRL_UNDERSCORE, ">>> [pasted 21 lines]"),
+    ("\n".join(["x"] * 21), "!" + LEFT * 2 + "?", ">>> ?[pasted 21 lines]!"),
+    ("\n".join(["x"] * 21), CTRL_O + "!", "... x!"),
+    ("\n".join(["x"] * 21), "\x15\x19", ">>> [pasted 21 lines]"),
+    ("x" * 5000, "", ">>> [pasted 1 line, 5,000 characters]"),
+    ("\n".join(["x"] * 21), f"{PASTE}{LONG}{PASTED}", ">>> [pasted 21 lines][pasted 300 lines]"),
+]
+
+
+@pytest.mark.parametrize(("text", "keys", "row"), PASTES)
+@in_loop
+async def test_how_a_paste_is_shown(service: Service, text: str, keys: str, row: str) -> None:
+    """Tabs as tabs, more than 20 lines as one word; Ctrl-O shows them; whole when sent."""
+    async with chatting(height=40) as talk:
+        talk.type(f"{PASTE}{text}{PASTED}{keys}")
+        await talk.until(lambda: talk.screen.here.endswith(row), repr(row))
+        if not keys:
+            await talk.keys("\r")
+            assert service.prompts() == [text]
+
+
+@in_loop
+async def test_a_stopped_prompt_is_folded_again(service: Service) -> None:
+    """A long paste that is put back into the line is one word of it, and sent whole."""
+    async with chatting() as talk:
+        await stop(talk, service, f"sum up {PASTE}{LONG}{PASTED}")
+        await line_is(talk, "sum up [pasted 300 lines]")
+        service.says()
+        await talk.keys("\r")
+        assert service.prompts() == [f"sum up {LONG}"]
+
+
+@in_loop
+async def test_a_long_paste_in_the_editor(service: Service, editor: Path) -> None:
+    """The editor gets the text itself."""
+    async with chatting() as talk:
+        talk.type(f"x {PASTE}{LONG}{PASTED}\x18\x05")
+        await talk.until(lambda: service.prompts("judge"), "the reply")
+        await talk.shows("the reply")
+        await talk.until(lambda: talk.idle, "the prompt")
+        assert (editor / "given").read_text() == f"x {LONG}"
+        assert service.prompts()[0].rstrip("\n") == "from the editor\nin two lines"
+
+
 @in_loop
 async def test_ctrl_c_at_the_prompt(service: Service) -> None:
     """On text it empties the line and the history is still there; on the empty line it hints at Ctrl-D."""

@@ -102,6 +102,7 @@ KEYS: tuple[tuple[str, str], ...] = (
     ("Tab", "complete commands, options, models, presets, files"),
     ("Ctrl-C", "while models think: use the answers so far; again, or during the reply: stop"),
     ("Ctrl-O", "while models think: show their answers as they come"),
+    ("Ctrl-O", "at the prompt: show the text of a paste that is folded to [pasted 300 lines]"),
     ("Ctrl-Z", "suspend moa-bot"),
     ("Ctrl-D", "leave"),
     ("//", "starts a prompt that starts with a slash"),
