@@ -117,6 +117,28 @@ def test_migrating_keeps_a_copy(path: Path) -> None:
     assert {file.name for file in path.parent.iterdir()} == {path.name, copy.name}
 
 
+def test_a_file_from_before_cached_tokens(path: Path) -> None:
+    """Its turns and calls are read as before; how many tokens were cached is not known."""
+    with closing(Database.open(path, migrations=MIGRATIONS[:2])) as database:
+        database.connection.executescript(
+            """
+            INSERT INTO conversations (id, created, updated, title, settings)
+            VALUES ('abcdef', '2026-07-02T09:31:12.345Z', '2026-07-02T09:31:12.345Z', 'old', '{}');
+            INSERT INTO turns (
+                conversation, number, created, status, model, notices, prompt, reply, reasoning, prompt_tokens
+            ) VALUES ('abcdef', 1, '2026-07-02T09:31:12.345Z', 'done', 'm', '[]', 'why?', 'so', '', 7);
+            INSERT INTO calls (
+                turn, round, slot, role, model, endpoint, status, retries, partial, text, reasoning
+            ) VALUES (1, 1, 0, 'reference', 'm', 'together', 'done', 0, '', 'because', '');
+            """
+        )
+    with Store.open(path) as store:
+        [turn] = store.turns("abcdef")
+        [call] = store.calls(turn.id)
+    assert (turn.prompt_tokens, turn.cached_tokens) == (7, None)
+    assert (call.text, call.cached_tokens) == ("because", None)
+
+
 def test_a_failed_migration_changes_nothing(path: Path) -> None:
     """A migration that fails half-way leaves the file at the version before it, usable."""
     with Store.open(path) as store:
