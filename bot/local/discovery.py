@@ -14,7 +14,9 @@ from typing import NamedTuple
 
 import httpx
 
+from bot.client.body_limit import ACCEPT_ENCODING, limit_body
 from bot.client.model_list import ModelList, read_model_list
+from bot.client.service_data import read_json
 from bot.settings.endpoints import LOCAL, EndpointConfig
 
 TIMEOUT = 0.2
@@ -47,16 +49,21 @@ async def find_services(
         if url.startswith("http:") and endpoint.on_this_computer and endpoint.name != LOCAL:
             by_url.setdefault(url, endpoint)
     # Proxies of the environment are not for this computer, and no certificates are needed for http.
-    async with httpx.AsyncClient(timeout=seconds, trust_env=False, verify=False) as client:  # noqa: S501
+    async with httpx.AsyncClient(
+        timeout=seconds,
+        trust_env=False,
+        verify=False,  # noqa: S501
+        headers={"Accept-Encoding": ACCEPT_ENCODING},
+        event_hooks={"response": [limit_body]},
+    ) as client:
 
         async def get(url: str) -> object:
             """Return the answer, decoded from JSON; None without a useful one."""
-            with suppress(httpx.HTTPError, TimeoutError, ValueError, RecursionError):
+            with suppress(httpx.HTTPError, TimeoutError, ValueError):
                 async with asyncio.timeout(MAX_STEPS * seconds):
                     response = await client.get(url)
                 if response.status_code == httpx.codes.OK:
-                    answer: object = response.json()
-                    return answer
+                    return read_json(response.text)
             return None
 
         async def ask(url: str, endpoint: EndpointConfig) -> LocalService | None:

@@ -183,7 +183,19 @@ FAULTS: tuple[Fault, ...] = (
     Fault("cut-late-once", {"kind": "cut", "times": 1}, late=True, torn=True),
     Fault("stall-late", {"kind": "stall_after"}, K.TIMEOUT, "no word", late=True, torn=True),
     Fault("garbage-late", {"kind": "garbage"}, K.GARBLED, "not JSON", late=True, torn=True),
+    Fault("odd-code", {"kind": "error_in_stream", "message": "no luck", "code": "²"}, K.SERVICE, "luck", 3),
     Fault("error-late", {"kind": "error_in_stream"}, K.SERVICE, late=True, torn=True),
+    Fault(
+        "context-of-400-digits",
+        {
+            "status": 400,
+            "code": "context_length_exceeded",
+            "message": f"This model's maximum context length is {'9' * 400} tokens.",
+        },
+        K.CONTEXT_LENGTH,
+        "maximum context length",
+        2,
+    ),
     # The last, because the program remembers the context length that it was told.
     Fault("context", {"kind": "context_length"}, K.CONTEXT_LENGTH, "maximum context length", 2),
 )
