@@ -187,6 +187,7 @@ class App:
             multi_turn=self.settings.multi_turn,
             settings=self.settings.stored_options(),
             conversation=self.resumed,
+            max_cost=self.settings.max_cost,
         )
 
     def mixture(self, changes: Mapping[str, object] | None = None) -> Mixture:

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING
 
+from bot.app.turn_budget import TurnBudget
 from bot.errors import Failure, FailureKind, StoreError
 from bot.events import (
     AggregatorStarted,
@@ -38,6 +39,7 @@ class Session:
 
     `store` is None when nothing is to be kept; nothing is written to one that can only be read. With
     `multi_turn` off every prompt starts a fresh conversation. `conversation` is a stored one to continue.
+    `max_cost` is in US dollars, for all turns of the session and of the conversation that it continues.
     """
 
     def __init__(
@@ -48,8 +50,10 @@ class Session:
         multi_turn: bool = True,
         settings: Mapping[str, object] | None = None,
         conversation: Conversation | None = None,
+        max_cost: float | None = None,
     ) -> None:
         self.mixture = mixture
+        self.budget = TurnBudget(max_cost)
         self.multi_turn = multi_turn
         self.history: list[Message] = []
         self.turns = 0
@@ -59,6 +63,8 @@ class Session:
         if conversation is not None and store is not None:
             self.history = list(store.messages(conversation.id))
             self.turns = store.count_turns(conversation.id)
+            if max_cost is not None:
+                self.budget.spent = sum(turn.cost or 0.0 for turn in store.turns(conversation.id))
 
     @property
     def conversation_id(self) -> str | None:
@@ -101,11 +107,27 @@ class Session:
 
         With `retry` the turn replaces the last one of the history, once it is done: until then, and
         when it fails or is stopped, the conversation ends with that one.
+
+        Raises BudgetError, and asks and stores nothing, when the turn may cost more than is left.
         """
         if not (self.multi_turn or retry):
             self.clear()
-        kept = len(self.history) - (2 if retry else 0)
-        history = self.history[:kept]
+        history = self.history[: len(self.history) - (2 if retry else 0)]
+        mixture = self.mixture
+        reserved = self.budget.reserve(mixture.plan, history, prompt, mixture.models.cost)
+        result: TurnResult | None = None
+        try:
+            async with aclosing(self._turn(history, prompt, cancel_token, retry=retry)) as events:
+                async for event in events:
+                    if isinstance(event, TurnFinished):
+                        result = event.result
+                    yield event
+        finally:
+            self.budget.settle(reserved, result.cost if result else None)
+
+    async def _turn(
+        self, history: list[Message], prompt: str, cancel_token: CancelToken | None, *, retry: bool
+    ) -> AsyncGenerator[Event, None]:
         recorder = TurnRecorder(
             self._store, self.conversation, prompt, self.mixture.plan.system, self._settings, retry=retry
         )

@@ -6,11 +6,11 @@ all that it may. Both count that later layers read all answers of the layer befo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bot.messages import Agent, Usage
+from bot.app.turn_budget import Cost, estimate_turn
 from bot.method.context import MESSAGE_TOKENS, estimate_tokens
 from bot.text.numbers import money, plural
 
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from bot.method.plan import Plan
 
 LIKELY_TOKENS = 500
-_FRAME_TOKENS = 40
-"""What stands around an answer that another model reads."""
-
-Cost = Callable[[Agent, Usage], float | None]
 
 
 @dataclass(slots=True)
@@ -50,7 +46,6 @@ class Estimate:
 def estimate(rows: Iterable[PromptRow], plan: Plan, cost: Cost) -> Estimate:
     """Return what answering these rows may cost."""
     found = Estimate()
-    instruction = estimate_tokens(plan.instruction)
     system = estimate_tokens(plan.system or "") + MESSAGE_TOKENS
 
     def dollars(turns: Sequence[str], longest: int | None) -> float:
@@ -58,20 +53,10 @@ def estimate(rows: Iterable[PromptRow], plan: Plan, cost: Cost) -> Estimate:
         prompt, total = system, 0.0
         for turn in turns:
             prompt += estimate_tokens(turn) + MESSAGE_TOKENS
-            read = reply = 0
-            for layer in (*plan.layers, (plan.aggregator,)):
-                asked = prompt + (instruction + read if read else 0)
-                read = 0
-                for agent in layer:
-                    usual = plan.max_tokens if agent is plan.aggregator else plan.reference_max_tokens
-                    limit = agent.max_tokens or usual
-                    reply = limit if longest is None else min(limit, longest)
-                    read += reply + _FRAME_TOKENS
-                    price = cost(agent, Usage(asked, reply))
-                    if price is None:
-                        found.unpriced.add(agent.model)
-                    total += price or 0.0
-            prompt += reply
+            each = estimate_turn(plan, prompt, cost, longest)
+            total += each.dollars
+            found.unpriced |= each.unpriced
+            prompt += each.reply_tokens
         return total
 
     for row in rows:

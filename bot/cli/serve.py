@@ -29,6 +29,7 @@ ACCEPTED_OPTIONS = (
     *MIXTURE_OPTIONS,
     "quiet",
     "verbose",
+    "max_cost",
     *(option.name for option in OPTIONS if option.group is Group.ADVANCED),
 )
 

@@ -53,7 +53,7 @@ class Mixture:
     def __init__(self, plan: Plan, ask: Ask, models: Models) -> None:
         self.plan = plan
         self._ask = ask
-        self._models = models
+        self.models = models
         self._shown_notices: set[str] = set()
 
     def run(
@@ -63,7 +63,7 @@ class Mixture:
 
         Closing the iterator cancels every call of the turn.
         """
-        turn_context = TurnContext(self.plan, self._ask, self._models, history, prompt, self._shown_notices)
+        turn_context = TurnContext(self.plan, self._ask, self.models, history, prompt, self._shown_notices)
         return _Turn(turn_context, cancel_token or CancelToken()).events()
 
 

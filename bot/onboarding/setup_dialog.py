@@ -86,7 +86,7 @@ class _SetupDialog:
                 return resolve
 
     def _services_with_key(self) -> list[str]:
-        """Return the services outside the mixture that have a key, from the environment or a set-up before."""
+        """Return the services outside the mixture that have a key."""
         asked = {agent.endpoint for agent in make_plan(self._settings).agents()}
         names = []
         for name, config in self._settings.endpoints.items():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bot.app.attachments import attach
 from bot.app.signals import handle_signals
 from bot.app.turn import show, view_for
+from bot.app.turn_budget import BudgetError
 from bot.errors import FailureKind, MoaError, UsageError
 from bot.method.mixture import CancelToken
 from bot.repl.command_syntax import quote_prompt
@@ -117,6 +118,9 @@ class ChatContext:
             self.session.mixture = self.app.mixture({"aggregator": aggregator})
         try:
             untouched = await self._run_turn(text, retry=retry)
+        except BudgetError as error:
+            untouched = True
+            self.say_error(error)
         finally:
             if aggregator is not None:
                 self.session.mixture = usual

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from bot.app.turn_budget import TurnBudget
 from bot.events import ReplyDelta
 from bot.method.mixture import Mixture
 from bot.serve.api_errors import ApiError, rate_limited
@@ -43,8 +44,18 @@ WRITE_SECONDS = 60.0
 class ChatCompletions:
     """The route, as an ASGI application."""
 
-    def __init__(self, mixtures: ServedMixtures, ask: Ask, log: Log, turns: Turns, limits: Limits) -> None:
+    def __init__(
+        self,
+        mixtures: ServedMixtures,
+        ask: Ask,
+        log: Log,
+        turns: Turns,
+        limits: Limits,
+        *,
+        max_cost: float | None = None,
+    ) -> None:
         self.mixtures, self._ask, self._log = mixtures, ask, log
+        self._budget = TurnBudget(max_cost)
         self._turns, self._limits = turns, limits
         self._bodies = Bodies()
 
@@ -62,7 +73,7 @@ class ChatCompletions:
                 chat_request = parse_request(body)
             served = self.mixtures.get(chat_request.model, chat_request.moa)
             mixture = Mixture(with_overrides(served.plan, chat_request), self._ask, served.models)
-            turn = Turn(mixture, chat_request, self._log, cancel_token)
+            turn = Turn(mixture, chat_request, self._log, cancel_token, self._budget)
             answer = (
                 self._stream(turn, chat_request, send)
                 if chat_request.stream

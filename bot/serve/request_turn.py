@@ -9,12 +9,14 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from bot.app.turn_budget import BudgetError
 from bot.client.error_mapping import redact
 from bot.events import Event, ReplyDelta, TurnFinished, TurnResult
 from bot.serve.api_errors import ApiError, error_for, service_stopping
 
 if TYPE_CHECKING:
     from bot.app.log import Log
+    from bot.app.turn_budget import TurnBudget
     from bot.method.mixture import CancelToken, Mixture
     from bot.serve.request_schema import ChatRequest
 
@@ -64,9 +66,15 @@ class Turn:
     """A turn in progress: iterate `events()` to its end, then ask for `finish_reason()` and `text()`."""
 
     def __init__(
-        self, mixture: Mixture, chat_request: ChatRequest, log: Log, cancel_token: CancelToken
+        self,
+        mixture: Mixture,
+        chat_request: ChatRequest,
+        log: Log,
+        cancel_token: CancelToken,
+        budget: TurnBudget,
     ) -> None:
         self._mixture = mixture
+        self._budget = budget
         self._request = chat_request
         self._log = log
         self._cancel_token = cancel_token
@@ -75,7 +83,24 @@ class Turn:
         self._result: TurnResult | None = None
 
     async def events(self) -> AsyncGenerator[Event, None]:
-        """Yield the turn's events, the reply's only up to a stop text."""
+        """Yield the turn's events, the reply's only up to a stop text. ApiError when it may cost too much."""
+        reserved = self._reserve()
+        try:
+            async with aclosing(self._events()) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._budget.settle(reserved, self._result.cost if self._result else None)
+
+    def _reserve(self) -> float:
+        mixture, request = self._mixture, self._request
+        try:
+            return self._budget.reserve(mixture.plan, request.history, request.prompt, mixture.models.cost)
+        except BudgetError as error:
+            # Not a 429, which clients send again by themselves.
+            raise ApiError(402, f"{error.message} {error.hint}", "insufficient_quota") from None
+
+    async def _events(self) -> AsyncGenerator[Event, None]:
         running = self._mixture.run(self._request.history, self._request.prompt, self._cancel_token)
         async with aclosing(running) as events:
             async for event in events:

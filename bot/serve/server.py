@@ -125,7 +125,14 @@ async def serve(
             app.mixture()
             turns = Turns(limits.turns)
             service = make_app(
-                ChatCompletions(ServedMixtures(app.settings, resolve), app.ask, app.log, turns, limits),
+                ChatCompletions(
+                    ServedMixtures(app.settings, resolve),
+                    app.ask,
+                    app.log,
+                    turns,
+                    limits,
+                    max_cost=app.settings.max_cost,
+                ),
                 key=address.key,
                 host=address.host,
             )

@@ -104,6 +104,8 @@ OPTIONS: tuple[Option, ...] = (
            help="Worker processes; if not given, one per reference model, at most one per CPU core."),
     Option("seed", Kind.INT, Group.ADVANCED, metavar="N", minimum=0, maximum=2_000_000_000, in_preset=True,
            help="Ask for repeatable answers: call i of a round is sent the seed N+i."),
+    Option("max_cost", Kind.FLOAT, Group.CONVERSATION, metavar="DOLLARS", minimum=0,
+           help="Ask nothing that could bring the cost of this conversation, or of this run, above this."),
     Option("rate", Kind.FLOAT, Group.ADVANCED, metavar="N", maximum=1_000_000, above=0, in_preset=True,
            help="Send at most N requests a minute to each service."),
     Option("timeout", Kind.FLOAT, Group.ADVANCED, metavar="SECONDS", maximum=86400, above=0, unit="seconds",

@@ -123,6 +123,7 @@ class Settings:
     num_proc: int | None
     seed: int | None
     rate: float | None
+    max_cost: float | None
     timeout: float
 
     preset_changed: bool

@@ -82,7 +82,14 @@ def serve(
 class App:
     """The application with made-up models; `client()` talks with it inside this process."""
 
-    def __init__(self, ask: FakeAsk, *, key: str | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        ask: FakeAsk,
+        *,
+        key: str | None = None,
+        limits: Limits | None = None,
+        max_cost: float | None = None,
+    ) -> None:
         said = {"reference_models": ["a", "b"], "aggregator": "judge", "system": "Be kind."}
 
         def again(changes: Mapping[str, object]) -> Any:
@@ -92,7 +99,7 @@ class App:
         self.limits = limits or Limits()
         self.turns = Turns(self.limits.turns)
         mixtures = ServedMixtures(again({}), again)
-        self.chat = ChatCompletions(mixtures, ask, Log(None), self.turns, self.limits)
+        self.chat = ChatCompletions(mixtures, ask, Log(None), self.turns, self.limits, max_cost=max_cost)
         self.asgi = make_app(self.chat, key=key, host="127.0.0.1")
 
     def client(self, **more: Any) -> httpx.AsyncClient:

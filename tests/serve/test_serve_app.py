@@ -282,3 +282,12 @@ def test_text_that_utf8_cannot_encode(make: Make) -> None:
     text = "a\ud800b\u2028c\r\n\r\ndata: [DONE]"
     app = make({"judge": Completion(text, usage=Usage(1, 1))})
     assert run(post(app)).json()["choices"][0]["message"]["content"] == text
+
+
+def test_a_budget_for_all_requests(make: Make) -> None:
+    """A request that could exceed it is refused with 402, which clients do not send again."""
+    app = make(max_cost=0.0)
+    answer = run(post(app))
+    assert answer.status_code == 402
+    assert answer.json()["error"]["code"] == "insufficient_quota"
+    assert not app.ask.requests

@@ -58,6 +58,8 @@ async def _cost(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
     known = money(spent.dollars if spent.dollars or not spent.unpriced else None)
     unknown = f" and {plural(spent.unpriced, 'turn')} of unknown cost" if spent.unpriced else ""
     chat.say(f"  this chat: {known}{unknown if spent.dollars else ''}, {plural(spent.tokens, 'token')}")
+    if (budget := chat.session.budget).cap is not None:
+        chat.say(f"  budget: {money(budget.spent)} of {money(budget.cap)}")
 
 
 @command("copy")

@@ -1,0 +1,109 @@
+"""What a turn may cost at most, and a conversation's budget: money is reserved before a turn begins.
+
+The most is an estimate: prompts counted in characters, every answer as long as it may be, each layer
+reading all answers of the layer before, each call answered at the first attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from bot.errors import MoaError
+from bot.messages import Agent, Message, Usage
+from bot.method.context import MESSAGE_TOKENS, estimate_tokens
+from bot.text.numbers import money, plural
+
+if TYPE_CHECKING:
+    from bot.method.plan import Plan
+
+ANSWER_FRAME_TOKENS = 40
+"""Tokens around an answer that another model reads."""
+
+Cost = Callable[[Agent, Usage], float | None]
+"""US dollars of a call with this usage, None when the price or the tokens are unknown."""
+
+
+class BudgetError(MoaError):
+    """The next turn may cost more than is left of the budget, or its price is unknown."""
+
+
+@dataclass(slots=True)
+class TurnEstimate:
+    """US dollars of a turn, without the models in `unpriced`; `reply_tokens` are the reply's."""
+
+    dollars: float = 0.0
+    reply_tokens: int = 0
+    unpriced: set[str] = field(default_factory=set)
+
+
+def estimate_turn(plan: Plan, prompt_tokens: int, cost: Cost, longest: int | None = None) -> TurnEstimate:
+    """Return what a turn costs whose conversation and prompt take `prompt_tokens` tokens.
+
+    Answers take `longest` tokens; None: all that they may.
+    """
+    found = TurnEstimate()
+    instruction = estimate_tokens(plan.instruction)
+    read = 0
+    for layer in (*plan.layers, (plan.aggregator,)):
+        asked = prompt_tokens + (instruction + read if read else 0)
+        read = 0
+        for agent in layer:
+            usual = plan.max_tokens if agent is plan.aggregator else plan.reference_max_tokens
+            limit = agent.max_tokens or usual
+            found.reply_tokens = limit if longest is None else min(limit, longest)
+            read += found.reply_tokens + ANSWER_FRAME_TOKENS
+            price = cost(agent, Usage(asked, found.reply_tokens))
+            if price is None:
+                found.unpriced.add(agent.model)
+            found.dollars += price or 0.0
+    return found
+
+
+class TurnBudget:
+    """US dollars up to `cap` (None: any number) for the turns of a conversation; `spent` were paid before."""
+
+    def __init__(self, cap: float | None, spent: float = 0.0) -> None:
+        self.cap, self.spent = cap, spent
+        self._reserved = 0.0
+
+    def reserve(self, plan: Plan, history: Sequence[Message], prompt: str, cost: Cost) -> float:
+        """Reserve the most that a turn may cost, and return it. BudgetError when that is too much."""
+        if self.cap is None:
+            return 0.0
+        texts = [plan.system or "", *(message.content for message in history), prompt]
+        tokens = sum(estimate_tokens(text) + MESSAGE_TOKENS for text in texts)
+        found = estimate_turn(plan, tokens, cost)
+        if found.unpriced:
+            raise BudgetError(
+                f"The price of {', '.join(sorted(found.unpriced))} is not known, so no budget can be kept.",
+                hint='Set it in config.toml ([models."ID"] input_price, output_price), or drop --max_cost.',
+            )
+        left = self.cap - self.spent - self._reserved
+        if found.dollars > left:
+            smaller = self._smaller(plan, tokens, cost, left)
+            raise BudgetError(
+                f"Not asked: this turn may cost up to {money(found.dollars)}, and {money(max(left, 0.0))}"
+                f" is left of the budget of {money(self.cap)}.",
+                hint=f"It would fit with {smaller}." if smaller else "Raise --max_cost to go on.",
+            )
+        self._reserved += found.dollars
+        return found.dollars
+
+    def settle(self, reserved: float, cost: float | None) -> None:
+        """Release what was reserved for a turn that is over, and book its cost, or all of it if unknown."""
+        self._reserved -= reserved
+        self.spent += reserved if cost is None else cost
+
+    def _smaller(self, plan: Plan, tokens: int, cost: Cost, left: float) -> str:
+        """Return what mixture of the same models would fit, "" if none does."""
+        if plan.rounds > 1:
+            one_round = replace(plan, layers=plan.layers[:1])
+            if estimate_turn(one_round, tokens, cost).dollars <= left:
+                return "one round (--rounds 1)"
+        for count in range(len(plan.layers[0]) - 1 if plan.layers else 0, 0, -1):
+            fewer = replace(plan, layers=(plan.layers[0][:count],))
+            if estimate_turn(fewer, tokens, cost).dollars <= left:
+                return f"{plural(count, 'reference model')} and one round"
+        return ""

@@ -1,0 +1,121 @@
+"""A budget holds: what could exceed it is not asked, and nothing of it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_models import FakeAsk, FakeModels, failed, layers, make_plan
+from virtual_time import run
+
+from bot.app.session import Session
+from bot.app.turn_budget import BudgetError, TurnBudget, estimate_turn
+from bot.method.mixture import Mixture
+from bot.store import Store
+
+LIMITS = {"max_tokens": 100, "reference_max_tokens": 100}
+
+
+def session(ask: FakeAsk, cap: float, *, rounds: int = 1, price: float | None = 1.0, **more: Any) -> Session:
+    """A session of three references in which a completion token costs `price` dollars."""
+    plan = make_plan(layers("a", "b", "c", rounds=rounds), **LIMITS)
+    return Session(Mixture(plan, ask, FakeModels(price=price)), max_cost=cap, **more)
+
+
+def ask_in(chat: Session, prompt: str) -> None:
+    async def turn() -> None:
+        async for _ in chat.turn(prompt):
+            pass
+
+    run(turn())
+
+
+def test_the_most_that_a_turn_may_cost() -> None:
+    """Each call with all of its tokens: three references in two rounds, and the aggregator."""
+    plan = make_plan(layers("a", "b", "c", rounds=2), **LIMITS)
+    assert estimate_turn(plan, 10, FakeModels(price=0.5).cost).dollars == 7 * 100 * 0.5
+    assert estimate_turn(plan, 10, FakeModels(price=0.5).cost, 20).dollars == 7 * 20 * 0.5
+    assert estimate_turn(plan, 10, FakeModels().cost).unpriced == {"a", "b", "c", "judge"}
+
+
+def test_turns_are_asked_while_the_most_is_left() -> None:
+    """What a turn did cost is booked; the first that could cost more than is left is not asked."""
+    ask = FakeAsk({"judge": "two words"})
+    chat = session(ask, 420.0)
+    ask_in(chat, "one")
+    spent = 3 * 3 + 2  # "answer of a", three times, and the reply
+    assert chat.budget.spent == spent
+    ask_in(chat, "two")
+    requests = len(ask.requests)
+    with pytest.raises(BudgetError, match=r"may cost up to \$400.*\$398.* is left of the budget of \$420"):
+        ask_in(chat, "three")
+    assert len(ask.requests) == requests
+    assert [message.content for message in chat.history[::2]] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("cap", "rounds", "hint"),
+    [
+        (500.0, 2, "It would fit with one round (--rounds 1)."),
+        (350.0, 2, "It would fit with 2 reference models and one round."),
+        (250.0, 1, "It would fit with 1 reference model and one round."),
+        (50.0, 1, "Raise --max_cost to go on."),
+    ],
+)
+def test_what_would_fit_is_said(cap: float, rounds: int, hint: str) -> None:
+    """Fewer rounds, then fewer references."""
+    with pytest.raises(BudgetError) as caught:
+        ask_in(session(FakeAsk({}), cap, rounds=rounds), "why?")
+    assert caught.value.hint == hint
+
+
+def test_an_unknown_price() -> None:
+    """No budget can be kept, and the models are named."""
+    with pytest.raises(BudgetError, match="The price of a, b, c, judge is not known"):
+        ask_in(session(FakeAsk({}), 10.0, price=None), "why?")
+
+
+def test_a_turn_whose_cost_is_unknown_counts_in_full() -> None:
+    """A cap holds also where a call told no tokens."""
+    chat = session(FakeAsk({"judge": failed()}), 500.0)
+    ask_in(chat, "why?")
+    assert chat.budget.spent in (9.0, 400.0)
+
+
+def test_nothing_is_stored_of_what_was_not_asked(tmp_path: Path) -> None:
+    """The conversation does not begin; a resumed one counts what its turns have cost."""
+    with Store.open(tmp_path / "c.db") as store:
+        with pytest.raises(BudgetError):
+            ask_in(session(FakeAsk({}), 10.0, store=store), "why?")
+        assert store.latest() is None
+        first = session(FakeAsk({"judge": "a reply"}), 1000.0, store=store)
+        ask_in(first, "one")
+        again = session(FakeAsk({}), 1000.0, store=store, conversation=first.conversation)
+        assert again.budget.spent == 11
+
+
+def test_turns_at_once_share_a_budget() -> None:
+    """What is reserved for a turn under way is not there for another."""
+    plan, models = make_plan(layers("a", "b", "c"), **LIMITS), FakeModels(price=1.0)
+    budget = TurnBudget(700.0)
+    reserved = budget.reserve(plan, [], "one", models.cost)
+    with pytest.raises(BudgetError, match=r"\$300"):
+        budget.reserve(plan, [], "two", models.cost)
+    budget.settle(reserved, 5.0)
+    assert budget.reserve(plan, [], "two", models.cost) == 400
+
+
+def test_a_turn_that_is_left_is_settled() -> None:
+    """Closing the events of a turn releases what was reserved."""
+    chat = session(FakeAsk({"judge": "one two"}), 900.0)
+
+    async def leave() -> None:
+        events = chat.turn("one")
+        await anext(events)
+        await events.aclose()
+        await asyncio.sleep(0)
+
+    run(leave())
+    assert chat.budget.spent == 400
