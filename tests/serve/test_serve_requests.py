@@ -177,6 +177,8 @@ def test_what_is_this_computer_alone(host: str, *, ours: bool) -> None:
         (FailureKind.NOT_FOUND, 502, "upstream_error"),
         (FailureKind.TOO_FEW, 502, "upstream_error"),
         (FailureKind.RATE_LIMITED, 429, "upstream_rate_limited"),
+        (FailureKind.QUOTA, 402, "insufficient_quota"),
+        (FailureKind.REFUSED, 400, "content_filter"),
         (FailureKind.OVERLOADED, 503, "upstream_overloaded"),
         (FailureKind.TIMEOUT, 504, "upstream_timeout"),
         (FailureKind.CONTEXT_LENGTH, 400, "context_length_exceeded"),
