@@ -68,7 +68,8 @@ async def read_response(
     kind = media_type(response)
     if kind not in ANSWER_TYPES:
         page = (await response.aread()).decode("utf-8", "replace")
-        message = error_mapping.error_message(page).message or EMPTY_BODY
+        nothing = "nothing readable" if page.strip() else EMPTY_BODY
+        message = error_mapping.error_message(page).message or nothing
         yield error_mapping.request_failure(
             request, FailureKind.GARBLED, f"not a chat completion but {kind[:80]}: {message}"
         )
