@@ -99,9 +99,9 @@ class Pool:
             yield Failure(FailureKind.WORKER, reason, request.model)
             return
         call = PendingCall(next(self._numbers), verb, request, asyncio.Queue())
-        self._assign(call)
         over = False
         try:
+            self._assign(call)
             while not over:
                 update = await call.updates.get()
                 over = isinstance(update, _LAST)
