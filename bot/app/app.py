@@ -45,6 +45,7 @@ from bot.text.names import service_title
 from bot.text.numbers import plural
 
 if TYPE_CHECKING:
+    from bot.events import Call
     from bot.method.plan import Plan
     from bot.settings.settings import Settings
     from bot.store import Conversation
@@ -112,6 +113,16 @@ class KnownModels:
         if listed is not None and known.cached_input is None:
             known = listed if known.cost(usage) is None else replace(known, cached_input=listed.cached_input)
         return known.cost(usage)
+
+    def cost_without_cache(self, call: Call) -> float | None:
+        """Return what a call would have cost in US dollars had the service cached nothing, None if unknown."""
+        usage = call.completion.usage if call.completion else Usage()
+        if call.cost is None or not usage.cached_tokens:
+            return call.cost
+        agent = call.slot.agent
+        cost, without = self.cost(agent, usage), self.cost(agent, replace(usage, cached_tokens=None))
+        # The call's own cost stays in it: prices may have changed since.
+        return None if cost is None or without is None else call.cost + without - cost
 
     def learn_prices(self, endpoint: str, model_list: ModelList) -> None:
         """Remember what a service's list says of prices, for models whose price is not configured."""

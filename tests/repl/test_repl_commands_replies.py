@@ -92,6 +92,42 @@ async def test_cost_of_cached_tokens(service: Service, home: Path) -> None:
         assert (await talk.enter("/cost")).split("\n")[:5] == shown.split("\n")[:5]
 
 
+@pytest.mark.parametrize(
+    ("cached", "cached_price", "said"),
+    [
+        (10**6, "cached_input_price = 0\n", " without the cache, 100% of the prompt tokens cached"),
+        (10**6, "cached_input_price = 9000\n", ", 100% of the prompt tokens cached"),
+        (10**6, "", ", 100% of the prompt tokens cached"),
+        (0, "cached_input_price = 0\n", ""),
+        (None, "cached_input_price = 0\n", ""),
+    ],
+    ids=["cheaper", "same price", "no price", "nothing cached", "nothing reported"],
+)
+@in_loop
+async def test_cost_without_the_cache(
+    service: Service, home: Path, cached: int | None, cached_price: str, said: str
+) -> None:
+    """It stands beside a turn's cost where the cache has changed it, also when resumed."""
+    tables = [f'[models."{name}"]\ninput_price = 9000\noutput_price = 1000\n{cached_price}' for name in "ab"]
+    judge = "[models.judge]\ninput_price = 0\noutput_price = 1000\n"
+    (home / "config.toml").write_text("".join(tables) + judge, encoding="utf-8")
+    behaviour = {"reply": "x"} | ({} if cached is None else {"cached_tokens": cached})
+    service.says(a=behaviour, b=behaviour, judge=behaviour)
+    async with chatting({"reference_models": ["a", "b"]}) as talk:
+        await talk.enter("why?")
+        shown = await talk.enter("/cost")
+        total = shown.split("\n")[4]
+        assert total.startswith("  this turn: $")
+        cost, *without = total.removeprefix("  this turn: ").removesuffix(said).split(", ")
+        assert len(without) == ("without" in said)
+        if without:
+            assert float(without[0].removeprefix("$")) > float(cost.removeprefix("$"))
+        found = (await talk.enter("/history")).split("\n")[1].split()[0]
+        await talk.enter("/new")
+        await talk.enter(f"/resume {found}")
+        assert (await talk.enter("/cost")).split("\n")[:5] == shown.split("\n")[:5]
+
+
 @in_loop
 async def test_cost_after_a_fallback(service: Service) -> None:
     """The aggregator that failed and the one that wrote the reply are told apart, also when resumed."""

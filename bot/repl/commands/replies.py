@@ -18,6 +18,8 @@ from bot.text.sanitise import one_line, sanitise
 from bot.text.table import table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bot.events import Call, TurnResult
     from bot.repl.chat_context import ChatContext
 
@@ -52,8 +54,9 @@ async def _cost(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
     """Show the tokens and dollars of the last turn by model, and of this chat."""
     if (result := _find_result(chat)) is not None:
         chat.say(_cost_table(result, chat.terminal.width))
+        uncached = _uncached(result, chat.app.models.cost_without_cache)
         cached = _cached(result.usage, " of the prompt tokens")
-        chat.say(f"  this turn: {money(result.cost)}{f', {cached}' if cached else ''}")
+        chat.say(f"  this turn: {', '.join(filter(None, (money(result.cost), uncached, cached)))}")
     spent = chat.spent
     known = money(spent.dollars if spent.dollars or not spent.unpriced else None)
     unknown = f" and {plural(spent.unpriced, 'turn')} of unknown cost" if spent.unpriced else ""
@@ -187,6 +190,16 @@ def _cached(usage: Usage, what: str = "") -> str:
     if not usage.cached_tokens or not usage.prompt_tokens:
         return ""
     return f"{usage.cached_tokens / usage.prompt_tokens:.0%}{what} cached"
+
+
+def _uncached(result: TurnResult, cost_without_cache: Callable[[Call], float | None]) -> str:
+    """Return what a turn would have cost without the cache, "" where that is not known or the same."""
+    costs = [cost_without_cache(call) for call in result.calls]
+    known = [cost for cost in costs if cost is not None]
+    if result.cost is None or len(known) < len(costs):
+        return ""
+    shown = money(sum(known))
+    return "" if shown == money(result.cost) else f"{shown} without the cache"
 
 
 def _first_line(code: str) -> str:
