@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 from bot.app.log import Log, LogOutput
 from bot.app.make_plan import make_plan
+from bot.app.name_check import NameCheck
 from bot.app.resume import Resolve, conversation_to_resume, resumed_options
 from bot.app.session import Session
 from bot.client.adapt import Adaptation, RequestAdapter
@@ -166,6 +167,7 @@ class App:
         self.resumed: Conversation | None = None
         self.pool: LocalPool
         self.ask: Ask
+        self._check_names: NameCheck
         self.ask_once: Ask
         """Without retries, for work in bulk, which has its own."""
         self._stack = AsyncExitStack()
@@ -211,7 +213,7 @@ class App:
         plan = make_plan(settings) if changes else self.plan
         for agent in plan.agents():
             self._warn_of_plain_http(models.endpoint(agent.endpoint))
-        return Mixture(plan, self.ask, models)
+        return Mixture(plan, self.ask, models, self._check_names)
 
     def _warn_of_plain_http(self, endpoint: Endpoint) -> None:
         """Warn, once per service, that a key goes to another machine unencrypted."""
@@ -277,7 +279,9 @@ class App:
         self.pool = LocalPool(self.settings.processes(), lambda: self.settings.models_dir, self.say)
         asyncio.get_running_loop().call_later(self._start_after, self.pool.start)
         ask = RequestAdapter(self.pool.ask, self._adaptation)
-        self.ask = Retrier(ModelSuggester(ask, self._list_models), rate=settings.rate)
+        suggester = ModelSuggester(ask, self._list_models)
+        self.ask = Retrier(suggester, rate=settings.rate)
+        self._check_names = NameCheck(lambda: self.settings, lambda: self.models, self.store, suggester)
         self.ask_once = RequestAdapter(self.pool.ask, self._adaptation, self.say)
         stack.push_async_callback(self.pool.close)
         stack.callback(self.log.close)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 
 from bot.client.model_list import ModelList
@@ -42,23 +42,27 @@ class ModelSuggester:
                     yield update
 
     async def _with_hint(self, failure: Failure, request: Request) -> Failure:
-        endpoint = request.endpoint
+        found = nearest_model(request.model, await self.names(request.endpoint))
+        if not found:
+            return failure
+        return replace(failure, hint=f"the nearest that {request.endpoint.name} has is {found}")
+
+    async def names(self, endpoint: Endpoint, seconds: float | None = None) -> tuple[str, ...]:
+        """Return the names of the service's chat models, fetched once.
+
+        () when the service gives none, or they do not come within `seconds`.
+        """
         key = (endpoint.base_url, endpoint.key)
         if key not in self._fetches:
             self._fetches[key] = asyncio.ensure_future(self._names(endpoint))
-        # Other calls may wait for the same list: it goes on when this one is cancelled.
-        found = nearest_model(request.model, await asyncio.shield(self._fetches[key]))
-        if not found:
-            return failure
-        return replace(failure, hint=f"the nearest that {endpoint.name} has is {found}")
+        # Other calls may wait for the same list: it goes on when this one is cancelled or waits no longer.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._seconds if seconds is None else seconds):
+                return await asyncio.shield(self._fetches[key])
+        return ()
 
     async def _names(self, endpoint: Endpoint) -> tuple[str, ...]:
-        """Return the names of the service's chat models; () when the list does not come in time."""
-        try:
-            async with asyncio.timeout(self._seconds):
-                model_list = await self._list_models(endpoint)
-        except TimeoutError:
-            return ()
+        model_list = await self._list_models(endpoint)
         if isinstance(model_list, Failure):
             return ()
         return tuple(model.id for model in model_list.models if model.chats)

@@ -12,8 +12,9 @@ event loop's clock, so a test can set it.
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import get_running_loop
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -47,13 +48,21 @@ if TYPE_CHECKING:
 __all__ = ["CancelToken", "Mixture"]
 
 
-class Mixture:
-    """A mixture ready to answer: its plan, a way to ask, and what is known of its models."""
+CheckNames = Callable[["Plan"], Awaitable[tuple[tuple[str, ...], Failure | None]]]
+"""Returns notices about models that do not exist, and the failure when none can write the reply."""
 
-    def __init__(self, plan: Plan, ask: Ask, models: Models) -> None:
+
+class Mixture:
+    """A mixture ready to answer: its plan, a way to ask, and what is known of its models.
+
+    `check_names` is asked before the first round of each turn.
+    """
+
+    def __init__(self, plan: Plan, ask: Ask, models: Models, check_names: CheckNames | None = None) -> None:
         self.plan = plan
         self._ask = ask
         self.models = models
+        self._check_names = check_names
         self._shown_notices: set[str] = set()
 
     def run(
@@ -64,15 +73,18 @@ class Mixture:
         Closing the iterator cancels every call of the turn.
         """
         turn_context = TurnContext(self.plan, self._ask, self.models, history, prompt, self._shown_notices)
-        return _Turn(turn_context, cancel_token or CancelToken()).events()
+        return _Turn(turn_context, cancel_token or CancelToken(), self._check_names).events()
 
 
 class _Turn:
     """The state of one turn."""
 
-    def __init__(self, turn_context: TurnContext, cancel_token: CancelToken) -> None:
+    def __init__(
+        self, turn_context: TurnContext, cancel_token: CancelToken, check_names: CheckNames | None
+    ) -> None:
         self._turn_context = turn_context
         self._cancel_token = cancel_token
+        self._check_names = check_names
         self._started = 0.0
         self._calls: list[Call] = []
         self._references: list[Call] = []
@@ -93,6 +105,12 @@ class _Turn:
 
     async def _run(self) -> AsyncGenerator[Event, None]:
         layers = self._turn_context.plan.layers
+        notices, failure = await self._checked_names()
+        for text in notices:
+            yield Notice(text)
+        if failure:
+            yield self._finished(self._turn_context.plan.aggregator, failure=failure)
+            return
         for number, agents in enumerate(layers, start=1):
             async with aclosing(self._run_round(number, agents)) as events:
                 async for event in events:
@@ -109,6 +127,19 @@ class _Turn:
         async with aclosing(self._aggregate(len(layers) + 1)) as events:
             async for event in events:
                 yield event
+
+    async def _checked_names(self) -> tuple[tuple[str, ...], Failure | None]:
+        """Return what is to be said about the names of models; nothing when the user does not wait for it."""
+        if self._check_names is None:
+            return (), None
+        checking = asyncio.ensure_future(self._check_names(self._turn_context.plan))
+        stopping = asyncio.ensure_future(self._cancel_token.wait())
+        try:
+            await asyncio.wait({checking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return checking.result() if checking.done() else ((), None)
+        finally:
+            checking.cancel()
+            stopping.cancel()
 
     async def _run_round(self, number: int, agents: Sequence[Agent]) -> AsyncGenerator[Event, None]:
         plan, started = self._turn_context.plan, self._seconds()

@@ -213,6 +213,11 @@ class Store:
         with self._database.reading() as connection:
             return turns.count(connection, conversation_id)
 
+    def has_answered(self, endpoint: str, model: str) -> bool:
+        """Return whether a call to this model was ever answered."""
+        with self._database.reading() as connection:
+            return turns.has_answered(connection, endpoint, model)
+
     def calls(self, turn: TurnId) -> tuple[StoredCall, ...]:
         """Return the calls of one turn, by round and slot."""
         with self._database.reading() as connection:

@@ -183,6 +183,18 @@ def list_calls(
     return readable(rows, call_from_row, skip)
 
 
+def has_answered(connection: sqlite3.Connection, endpoint: str, model: str) -> bool:
+    """Return whether there is an answered call to this model; the newest calls are looked at first."""
+    found = connection.execute(
+        """
+        SELECT 1 FROM calls WHERE endpoint = ? AND model = ? AND status = 'done'
+        ORDER BY rowid DESC LIMIT 1
+        """,
+        (storable(endpoint), storable(model)),
+    ).fetchone()
+    return found is not None
+
+
 def list_messages(connection: sqlite3.Connection, conversation: str, last: int) -> tuple[Message, ...]:
     """Return the messages of the last `last` turns that have a reply (-1: of all of them), in order."""
     rows = connection.execute(
