@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from bot.errors import Failure, FailureKind
@@ -19,10 +20,14 @@ Reasoning = Literal["off", "low", "medium", "high"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a chat: who says it, and what."""
+    """One message of a chat: who says it, and what.
+
+    `cache_mark`: the service is asked to cache the request up to the end of this message.
+    """
 
     role: Role
     content: str
+    cache_mark: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +58,10 @@ class Endpoint:
     `key` is None where none is needed (a service on this computer). It is left out of `repr`, so
     that no log line or traceback shows it. `rate` is the limit of requests per minute, `parallel`
     that of concurrent requests; None: no limit. `max_tokens_field` is the service's name for that
-    field, `rejects` are fields of a request's body that the service does not accept. With `own`, this
-    program runs the service, and no proxy is used.
+    field, `rejects` are fields of a request's body that the service does not accept. Requests to the
+    models in `cache_marks` (patterns of model ids) say what is to be cached; `cache_key_field` is the
+    field for a key that requests with the same beginning share, "" for none. With `own`, this program
+    runs the service, and no proxy is used.
     """
 
     name: str
@@ -66,6 +73,12 @@ class Endpoint:
     max_tokens_field: str = "max_tokens"
     rejects: tuple[str, ...] = ()
     own: bool = field(default=False, compare=False)
+    cache_marks: tuple[str, ...] = ()
+    cache_key_field: str = ""
+
+    def wants_cache_mark(self, model: str) -> bool:
+        """Whether requests to a model have to say what the service is to cache."""
+        return any(fnmatchcase(model.lower(), pattern.lower()) for pattern in self.cache_marks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +99,8 @@ class Request:
 
     `timeout` is in seconds without a byte received. `delta_interval` is for how many seconds a
     worker collects deltas before it sends them (0: each at once). `retry_partial` says that the
-    request may be sent again after a part of its answer has come.
+    request may be sent again after a part of its answer has come. `cache_key` is sent in the endpoint's
+    `cache_key_field`, if it has one.
     """
 
     endpoint: Endpoint
@@ -99,6 +113,7 @@ class Request:
     timeout: float = 120.0
     delta_interval: float = 0.0
     retry_partial: bool = True
+    cache_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,7 @@ class KnownModels:
         return known.cost(usage)
 
     def cost_without_cache(self, call: Call) -> float | None:
-        """Return what a call would have cost in US dollars had the service cached nothing, None if unknown."""
+        """Return what a call would have cost in US dollars had nothing been cached, None if unknown."""
         usage = call.completion.usage if call.completion else Usage()
         if call.cost is None or not usage.cached_tokens:
             return call.cost

@@ -174,11 +174,11 @@ def _without_system_role(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     first = next((index for index, each in enumerate(others) if each.role == "user"), None)
     if first is None:
         return (Message("user", system), *others)
-    others[first] = Message("user", f"{system}\n\n{others[first].content}")
+    others[first] = replace(others[first], content=f"{system}\n\n{others[first].content}")
     return tuple(others)
 
 
 def _merged(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """Return the messages with neighbours of one role as one message."""
-    groups = groupby(messages, lambda message: message.role)
-    return tuple(Message(role, "\n\n".join(each.content for each in group)) for role, group in groups)
+    groups = [tuple(group) for _, group in groupby(messages, lambda message: message.role)]
+    return tuple(replace(group[-1], content="\n\n".join(each.content for each in group)) for group in groups)

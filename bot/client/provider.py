@@ -30,6 +30,7 @@ from bot.client.completion import LONGEST_CALL, CompletionBuilder
 from bot.client.model_list import ModelList, read_model_list
 from bot.client.network import NetworkTransport
 from bot.client.proxies import NetworkSettingError, proxies_of
+from bot.client.refusals import CACHE_CONTROL
 from bot.client.response_stream import (
     CONNECT_SECONDS,
     WordTimeout,
@@ -41,7 +42,7 @@ from bot.client.response_stream import (
 from bot.client.service_data import read_json
 from bot.client.tls import tls_context
 from bot.errors import Failure, FailureKind
-from bot.messages import CallUpdate, Endpoint, RateLimitHint, Request
+from bot.messages import CallUpdate, Endpoint, Message, RateLimitHint, Request
 
 
 class Provider:
@@ -102,15 +103,14 @@ class Provider:
         endpoint = request.endpoint
         body: dict[str, object] = {
             "model": request.model,
-            # A NUL means nothing to a model, and services that are written in C end the text there.
             "messages": [
-                {"role": message.role, "content": message.content.replace("\0", "")}
-                for message in request.messages
+                {"role": message.role, "content": _content(message, endpoint)} for message in request.messages
             ],
             "temperature": request.temperature,
             endpoint.max_tokens_field: request.max_tokens,
             "stream": True,
             **({} if request.seed is None else {"seed": request.seed}),
+            **({endpoint.cache_key_field: request.cache_key} if request.cache_key else {}),
             **request.extra,
         }
         accepted = {name: value for name, value in body.items() if name not in endpoint.rejects}
@@ -150,6 +150,15 @@ class Provider:
                 http_client=self._http,
             )
         return self._clients[key]
+
+
+def _content(message: Message, endpoint: Endpoint) -> str | list[dict[str, object]]:
+    """Return a message's text, as a list of parts where it carries a cache mark."""
+    # A NUL means nothing to a model, and services that are written in C end the text there.
+    text = message.content.replace("\0", "")
+    if not message.cache_mark or CACHE_CONTROL in endpoint.rejects:
+        return text
+    return [{"type": "text", "text": text, CACHE_CONTROL: {"type": "ephemeral"}}]
 
 
 # Six models behind one key are six streams at once: none may wait for a connection.

@@ -17,6 +17,8 @@ from bot.messages import Request
 SYSTEM_ROLE = "system role"
 ALTERNATING_ROLES = "alternating roles"
 LENGTHS = ("max_tokens", "max_completion_tokens")
+CACHE_CONTROL = "cache_control"
+"""The field of a cache mark, which makes a message's content a list of parts."""
 
 _LONGEST = 4000
 """Characters of an error that are looked at."""
@@ -74,6 +76,9 @@ _SYSTEM = re.compile(
     r"|developer instruction is not enabled"
     r"|(?:first message must be|must (?:start|begin) with)[^.]{0,12}\buser\b"
 )
+_TEXT_ONLY = re.compile(
+    r"\bcontents?\b.{0,80}\b(?:valid|expected|must be|should be|only)\b.{0,20}\bstrings?\b"
+)
 _ROLE_WORD = r"\b(?:roles?|messages?|turns?|users?|assistants?)\b"
 _ALTERNATING = re.compile(
     rf"{_ROLE_WORD}.{{0,60}}\balternat(?:e|es|ing)\b|\balternat(?:e|es|ing)\b.{{0,40}}{_ROLE_WORD}|interleav"
@@ -91,6 +96,8 @@ def find_refusal(request: Request, body: str, status: int = 400) -> str:
     error = _error(body)
     message = error.get("message") or error.get("detail") or error.get("msg") or error.get("error") or body
     text = (message if isinstance(message, str) else json.dumps(message))[:_LONGEST].lower()
+    if isinstance(metadata := error.get("metadata"), dict) and isinstance(raw := metadata.get("raw"), str):
+        text += f" {raw[:_LONGEST].lower()}"  # OpenRouter: what the model's own service said
     text = text.replace(request.model.lower(), "the model")
     if _ALTERNATING.search(text):
         return ALTERNATING_ROLES
@@ -99,14 +106,22 @@ def find_refusal(request: Request, body: str, status: int = 400) -> str:
     if status >= 500:  # noqa: PLR2004 - HTTP's classes
         return ""
     sent = sent_fields(request)
+    if CACHE_CONTROL in sent and _TEXT_ONLY.search(text):
+        return CACHE_CONTROL
     return _by_fields(error, text, sent) or _by_words(text, sent) or _thinking(text, sent)
 
 
 def sent_fields(request: Request) -> tuple[str, ...]:
     """Return the fields of the request's body that it could go without."""
-    seed = () if request.seed is None else ("seed",)
-    names = ("temperature", request.endpoint.max_tokens_field, *seed, *request.extra)
-    return tuple(name for name in names if name not in request.endpoint.rejects)
+    endpoint = request.endpoint
+    names = ["temperature", endpoint.max_tokens_field, *request.extra]
+    if request.seed is not None:
+        names.append("seed")
+    if request.cache_key:
+        names.append(endpoint.cache_key_field)
+    if any(message.cache_mark for message in request.messages):
+        names.append(CACHE_CONTROL)
+    return tuple(name for name in names if name not in endpoint.rejects)
 
 
 def _error(body: str) -> Mapping[str, object]:

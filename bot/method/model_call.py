@@ -243,11 +243,15 @@ class ModelCall:
         plan, agent, models = self._turn_context.plan, self.slot.agent, self._turn_context.models
         temperature = plan.temperature if agent.temperature is None else agent.temperature
         aggregator = self.slot.role == "aggregator"
-        messages = fitted.messages
+        endpoint, messages = models.endpoint(agent.endpoint), fitted.messages
+        # With answers in it, the system message is another one each time, and nothing after it can be cached.
+        varies = plan.placement == "system" and self._answers
+        if endpoint.wants_cache_mark(agent.model) and not varies:
+            messages = prompts.mark_history(messages)
         if self._partial_reply:
             messages = prompts.continue_reply(messages, self._partial_reply)
         return Request(
-            endpoint=models.endpoint(agent.endpoint),
+            endpoint=endpoint,
             model=agent.model,
             messages=messages,
             temperature=0.0 if temperature < MIN_TEMPERATURE else temperature,
@@ -257,7 +261,12 @@ class ModelCall:
             timeout=plan.timeout,
             delta_interval=0.0 if aggregator else DELTA_INTERVAL,
             retry_partial=not aggregator,
+            cache_key=self._cache_key() if endpoint.cache_key_field else "",
         )
+
+    def _cache_key(self) -> str:
+        context = self._turn_context
+        return prompts.cache_key(context.plan.system, context.history, context.prompt, self.slot.agent.model)
 
     def _fit_notices(self, fitted: Fitted) -> list[Notice]:
         """Return what had to be cut for this model, as a notice that is given once."""

@@ -13,7 +13,9 @@ the agent's own. Nothing here knows about rounds, tokens or services.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from bot.messages import Message
@@ -99,6 +101,23 @@ def compose(
         prompt = user_message(prompt, instruction, answers)
     head = (Message("system", system),) if system else ()
     return (*head, *history, Message("user", prompt))
+
+
+def mark_history(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Return the messages with a cache mark on the last one before the prompt, if there is one.
+
+    Later requests of the conversation begin with the same messages up to that one.
+    """
+    if len(messages) < 2 or not messages[-2].content.strip():  # noqa: PLR2004 - one before the prompt
+        return messages
+    *before, last, prompt = messages
+    return (*before, replace(last, cache_mark=True), prompt)
+
+
+def cache_key(system: str | None, history: Sequence[Message], prompt: str, model: str) -> str:
+    """Return 32 hex digits that are the same for all requests of a conversation to one model."""
+    first = next((message.content for message in history if message.role == "user"), prompt)
+    return hashlib.sha256(json.dumps([system or "", first, model]).encode()).hexdigest()[:32]
 
 
 CONTINUE = (

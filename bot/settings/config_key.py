@@ -74,17 +74,23 @@ def parse_value(key: Key, text: str) -> object:
     """Return the text as a value of this key. UsageError when the key does not accept it."""
     if "\0" in text or not _is_unicode(text):
         raise UsageError(f"{'.'.join(key)}: expected a text in UTF-8.")
+    if key[0] == "endpoints" and key[2:] == ("cache_marks",):
+        return _split(text)  # patterns, which are no names of models
     option = _option(key)
     try:
         value = parse_text(option, text, separator="\0")
     except InvalidValueError as problem:
         raise UsageError(f"{'.'.join(key)}: {problem}") from None
     if option.kind is Kind.MODELS:
-        return [part.strip() for part in text.split(",")]
+        return _split(text)
     if isinstance(value, Path):
         # It is relative to the current folder here, but in config.toml to the folder of config.toml.
         return str(value.absolute())
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
 
 
 def _option(key: Key) -> Option:

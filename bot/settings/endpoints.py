@@ -212,6 +212,8 @@ def endpoint_with_key(endpoint: EndpointConfig, environ: Mapping[str, str]) -> E
         quirks.max_tokens_field,
         quirks.rejects,
         own=endpoint.name in {DEMO, LOCAL},
+        cache_marks=quirks.cache_marks,
+        cache_key_field=quirks.cache_key_field,
     )
 
 

@@ -6,6 +6,7 @@ Read from an endpoint's table; applied where requests are made (`bot.client.prov
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
@@ -15,9 +16,20 @@ if TYPE_CHECKING:
 ThinkingSwitch = Literal["reasoning", "reasoning_effort", "chat_template_kwargs", "think", "thinking", "none"]
 """The field of a request that sets how much a model thinks."""
 
-KEYS = ("ask_usage", "max_tokens_field", "rejects", "thinking", "rate", "parallel")
+KEYS = (
+    "ask_usage",
+    "max_tokens_field",
+    "rejects",
+    "thinking",
+    "rate",
+    "parallel",
+    "cache_marks",
+    "cache_key_field",
+)
 LENGTHS = ("max_tokens", "max_completion_tokens")
 _NEEDED = frozenset({"model", "messages", "stream"})
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+_OTHER_USE = _NEEDED | {*LENGTHS, "temperature", "seed", "stream_options"}
 _MOST_PARALLEL = 10_000
 _FASTEST = 1_000_000
 
@@ -28,7 +40,8 @@ class Quirks:
 
     `ask_usage` is off when the service counts the tokens of a stream unasked and refuses to be asked.
     `rejects` are fields of a request that it refuses; `rate` is requests a minute, `parallel` requests
-    at once, None for no limit.
+    at once, None for no limit. `cache_marks` are patterns of the models whose requests have to say what
+    is to be cached, `cache_key_field` is the field for a key of the conversation, "" for none.
     """
 
     ask_usage: bool = True
@@ -37,6 +50,8 @@ class Quirks:
     thinking: ThinkingSwitch = "reasoning"
     rate: float | None = None
     parallel: int | None = None
+    cache_marks: tuple[str, ...] = ()
+    cache_key_field: str = ""
 
 
 def read_quirks(section: Section, base: Quirks) -> Quirks:
@@ -50,17 +65,33 @@ def read_quirks(section: Section, base: Quirks) -> Quirks:
         cast("ThinkingSwitch", thinking) if thinking else base.thinking,
         _rate(section) if "rate" in section else base.rate,
         _parallel(section) if "parallel" in section else base.parallel,
+        _names(section, "cache_marks", "a list of models, such as vendor/*")
+        if "cache_marks" in section
+        else base.cache_marks,
+        _cache_key_field(section) if "cache_key_field" in section else base.cache_key_field,
     )
 
 
 def read_rejects(section: Section) -> tuple[str, ...]:
     """Return the fields that a table says are refused. ConfigError for a field that is needed."""
-    names = section.table["rejects"]
-    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
-        raise section.wrong_type("rejects", "a list of a request's fields")
+    names = _names(section, "rejects", "a list of a request's fields")
     if needed := _NEEDED.intersection(names):
         raise section.error("rejects", f"no request can go without {' and '.join(sorted(needed))}")
+    return names
+
+
+def _names(section: Section, key: str, expected: str) -> tuple[str, ...]:
+    names = section.table[key]
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
+        raise section.wrong_type(key, expected)
     return tuple(names)
+
+
+def _cache_key_field(section: Section) -> str:
+    value = section.table["cache_key_field"]
+    if isinstance(value, str) and (not value or (_FIELD.fullmatch(value) and value not in _OTHER_USE)):
+        return value
+    raise section.wrong_type("cache_key_field", 'the name of a field such as prompt_cache_key, "" for none')
 
 
 def _rate(section: Section) -> float | None:

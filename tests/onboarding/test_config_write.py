@@ -260,6 +260,8 @@ def test_names_of_nothing(name: str) -> None:
         ("presets.m.agents.x.max_tokens", "3", 3),
         ("models.x/y.input_price", "0.5", 0.5),
         ("endpoints.w.ask_usage", "no", False),
+        ("endpoints.w.cache_marks", "anthropic/*, google/*", ["anthropic/*", "google/*"]),
+        ("endpoints.w.cache_key_field", "", ""),
         ("endpoints.w.headers.X", "5", "5"),
     ],
 )

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from bot.app.make_plan import make_plan
 from bot.errors import ConfigError, MoaError, UsageError
 from bot.settings.options import FILE_OPTIONS, OPTIONS, PRESET_OPTIONS
+from bot.settings.quirks import KEYS as QUIRKS
 from bot.settings.resolve import resolve
 from bot.settings.show import config_json, config_rows
 
@@ -49,7 +50,7 @@ _FACT_KEYS = (
     "note",
     "endpoint",
 )
-_ENDPOINT_KEYS = ("base_url", "key_env", "headers", "ask_usage", "rejects", "thinking", "rate", "parallel")
+_ENDPOINT_KEYS = ("base_url", "key_env", "headers", *QUIRKS)
 
 
 def _table(*keys: str) -> st.SearchStrategy[dict[str, Any]]:
