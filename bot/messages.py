@@ -60,8 +60,8 @@ class Endpoint:
     that of concurrent requests; None: no limit. `max_tokens_field` is the service's name for that
     field, `rejects` are fields of a request's body that the service does not accept. Requests to the
     models in `cache_marks` (patterns of model ids) say what is to be cached; `cache_key_field` is the
-    field for a key that requests with the same beginning share, "" for none. With `own`, this program
-    runs the service, and no proxy is used.
+    field for a key that requests with the same beginning share, "" for none. With `own`, no proxy is
+    used: the service is this program's own, or --local asks one on this computer.
     """
 
     name: str

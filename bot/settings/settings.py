@@ -152,11 +152,13 @@ class Settings:
         """Return a service with its key.
 
         UsageError for an unknown name; KeyMissingError, which says what can be done, when the service
-        needs a key and there is none. A service on this computer needs none.
+        needs a key and there is none. A service on this computer needs none; with --local, no proxy is
+        used for it, through which prompts would leave the computer.
         """
         if name not in self.endpoints:
             raise unknown_endpoint(name, self.endpoints)
-        return endpoint_with_key(self.endpoints[name], environ)
+        endpoint = endpoint_with_key(self.endpoints[name], environ)
+        return replace(endpoint, own=True) if self.local and self.endpoints[name].runs_here else endpoint
 
     def with_endpoint(self, name: str, base_url: str, key: str | None = None) -> Settings:
         """Return settings in which that service is at `base_url` (and has this key)."""

@@ -171,6 +171,14 @@ def test_options_refuse_other_models(option: str, name: str, tmp_path: Path) -> 
         _settings(tmp_path, {}, MOA_BOT_LOCAL="1", **{variable: name})
 
 
+@pytest.mark.parametrize("local", [True, None])
+def test_no_proxy_under_local(tmp_path: Path, local: bool | None) -> None:  # noqa: FBT001 - a row of the table
+    """A proxy would take the prompt off this computer: under --local none is used for a service here."""
+    settings = _settings(tmp_path, {"local": local})
+    assert settings.endpoint("ollama", {}).own is bool(local)
+    assert not settings.endpoint("together", {"TOGETHER_API_KEY": "the-key"}).own
+
+
 def test_farther_levels_name_no_models(tmp_path: Path) -> None:
     """Models of config.toml and of a preset are not asked under --local, fallbacks included."""
     (tmp_path / "config.toml").write_text(
