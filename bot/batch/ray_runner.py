@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bot.app.app import KnownModels
+from bot.app.known_models import KnownModels
 from bot.app.signals import handle_signals
 from bot.batch.answers import line_of
 from bot.batch.rows import PromptRow

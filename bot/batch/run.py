@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from bot.app.app import KnownModels
+from bot.app.known_models import KnownModels
 from bot.app.make_plan import make_plan
 from bot.batch.answers import line_of, write_answers
 from bot.batch.batch import Batch, Options, open_batch, open_rows

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bot.app.app import KnownModels
+from bot.app.known_models import KnownModels
 from bot.app.make_plan import make_plan
 from bot.bulk import run_folder
 from bot.bulk.answering import strict_plan

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bot.app.app import KnownModels
+from bot.app.known_models import KnownModels
 from bot.client.adapt import RequestAdapter
 from bot.demo.process import start_demo
 from bot.errors import Failure, FailureKind, KeyMissingError

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from bot.app.app import KnownModels
+from bot.app.known_models import KnownModels
 from bot.app.make_plan import make_plan
 from bot.errors import MoaError, UsageError
 from bot.serve.api_errors import ApiError, bad_request

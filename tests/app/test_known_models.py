@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.app.app import KnownModels
+from bot.app.known_models import KnownModels
 from bot.client.model_list import read_model_list
 from bot.messages import Agent, Usage
 from bot.settings.resolve import resolve
