@@ -8,6 +8,7 @@ This module is imported early, so it imports little.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -53,13 +54,16 @@ def start_forkserver() -> None:
 def starting_processes() -> Iterator[None]:
     """Start processes in this block, one thread at a time.
 
-    SIGINT is blocked in them: Ctrl-C must not end a process that still imports. And multiprocessing
-    does not import the parent's main module into them: workers need nothing of it, and a script that
-    uses moa-bot as a library needs no `if __name__ == "__main__"` around its lines.
+    SIGINT is blocked in them: Ctrl-C must not end a process that still imports. They do not import from
+    the working folder, where a folder `bot` or a file `json.py` may lie. And multiprocessing does not
+    import the parent's main module into them: workers need nothing of it, and a script that uses moa-bot
+    as a library needs no `if __name__ == "__main__"` around its lines.
     """
     with _LOCK:
         main = sys.modules.get("__main__")
         sys.modules["__main__"] = ModuleType("__main__")
+        safe_path = os.environ.get("PYTHONSAFEPATH")
+        os.environ["PYTHONSAFEPATH"] = "1"  # like python -P, which multiprocessing cannot pass on
         mask = getattr(signal, "pthread_sigmask", None)
         before = mask(signal.SIG_BLOCK, {signal.SIGINT}) if mask else None
         try:
@@ -67,5 +71,9 @@ def starting_processes() -> Iterator[None]:
         finally:
             if mask:
                 mask(signal.SIG_SETMASK, before)
+            if safe_path is None:
+                del os.environ["PYTHONSAFEPATH"]
+            else:
+                os.environ["PYTHONSAFEPATH"] = safe_path
             if main is not None:
                 sys.modules["__main__"] = main

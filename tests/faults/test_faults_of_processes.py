@@ -66,6 +66,30 @@ def started(environment: dict[str, str]) -> Iterator[Start]:
     end(running)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bot/__init__.py", "json.py", "threading.py", "httpx.py"])
+def test_modules_of_the_working_folder_are_not_run(
+    environment: dict[str, str], tmp_path: Path, name: str
+) -> None:
+    """Neither the program nor a process that it starts imports what lies in the working folder."""
+    script, module = tmp_path / "bin" / "moa-bot", tmp_path / "work" / name
+    script.parent.mkdir()
+    script.write_text("from bot.__main__ import main\nmain()\n", encoding="utf-8")
+    module.parent.mkdir(parents=True)
+    module.write_text("open('was-run', 'w')\nraise SystemExit(9)", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, script, "ask", "hello"],
+        env=environment,
+        cwd=tmp_path / "work",
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "work" / "was-run").exists()
+
+
 def test_killed_workers_cost_no_reply(service: DemoProcess, started: Start) -> None:
     """All workers get SIGKILL while the reference thinks: it is asked again, and the reply comes."""
     service.set_behaviour(models(a={"reply": "from a", "delay": 0.7}, judge={"reply": "the reply"}))
