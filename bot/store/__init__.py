@@ -10,6 +10,7 @@ It decides nothing about a conversation (that is `bot.app.session`) and prints n
      ├── turns.py             SQL about turns and calls
      ├── search.py            the full-text index, and the search without one
      ├── rows.py              the rows as frozen dataclasses
+     ├── conversion.py        rows to and from SQL values
      └── names.py             ids short enough to type, and titles
     results.py                a stored turn as a `TurnResult`
 """

@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.errors import StoreError, UsageError
-from bot.store.names import clean_title, is_id, new_id
-from bot.store.rows import (
-    Conversation,
-    Summary,
+from bot.store.conversion import (
     UnreadableRecordError,
     conversation_from_row,
-    now,
     readable,
     sql_value,
     sql_values,
     storable,
 )
+from bot.store.names import clean_title, is_id, new_id
+from bot.store.rows import Conversation, Summary, now
 
 if TYPE_CHECKING:
     import sqlite3

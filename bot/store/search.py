@@ -12,8 +12,9 @@ import re
 from typing import TYPE_CHECKING
 
 from bot.errors import UsageError
+from bot.store.conversion import UnreadableRecordError, column, readable, storable
 from bot.store.database import transaction
-from bot.store.rows import Hit, UnreadableRecordError, column, parse_time, readable, storable
+from bot.store.rows import Hit, parse_time
 
 if TYPE_CHECKING:
     import sqlite3

@@ -9,20 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from bot.store import conversations, search, turns
+from bot.store.conversion import sql_value, stored_call
 from bot.store.database import TIMEOUT, Database
 from bot.store.names import UNTITLED, clean_title
-from bot.store.rows import (
-    Conversation,
-    Hit,
-    StoredCall,
-    Summary,
-    Turn,
-    TurnId,
-    format_time,
-    now,
-    sql_value,
-    stored_call,
-)
+from bot.store.rows import Conversation, Hit, StoredCall, Summary, Turn, TurnId, format_time, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -6,13 +6,8 @@ from typing import TYPE_CHECKING
 
 from bot.messages import Message
 from bot.store.conversations import require_conversation
-from bot.store.rows import (
-    StoredCall,
-    Turn,
-    TurnId,
+from bot.store.conversion import (
     call_from_row,
-    format_time,
-    now,
     readable,
     sql_value,
     sql_values,
@@ -20,6 +15,7 @@ from bot.store.rows import (
     stored_call,
     turn_from_row,
 )
+from bot.store.rows import StoredCall, Turn, TurnId, format_time, now
 
 if TYPE_CHECKING:
     import sqlite3

@@ -15,8 +15,9 @@ from bot.events import Call, Slot, TurnResult
 from bot.messages import Agent, Completion, Message, Usage
 from bot.store import Conversation, Store, StoredCall, TurnId, title_from
 from bot.store import conversations as sql
+from bot.store.conversion import storable
 from bot.store.names import ALPHABET, UNTITLED, clean_title, is_id, new_id
-from bot.store.rows import now, storable
+from bot.store.rows import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
