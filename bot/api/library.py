@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from bot.settings.settings import Settings
 
 
-class Options(TypedDict, total=False):
+class MixtureOptions(TypedDict, total=False):
     """The options of a mixture; the others are as on the command line."""
 
     reference_models: str | Sequence[str]
@@ -84,7 +84,7 @@ class Mixture:
         *,
         api_key: str | None = None,
         base_url: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[MixtureOptions],
     ) -> None:
         self._settings = _load_settings(preset, api_key, base_url, dict(options))
         self._plan = make_plan(self._settings)
@@ -255,7 +255,7 @@ def _load_settings(
     preset: str | None, api_key: str | None, base_url: str | None, options: dict[str, object]
 ) -> Settings:
     for name in options:
-        if name not in Options.__annotations__:
+        if name not in MixtureOptions.__annotations__:
             raise TypeError(f"Mixture() got an unexpected keyword argument {name!r}")
     settings = load_settings({"save": False, **options, "preset": preset})
     if api_key is None and base_url is None:

@@ -46,7 +46,7 @@ from bot.text.numbers import plural
 if TYPE_CHECKING:
     from bot.method.plan import Plan
     from bot.settings.settings import Settings
-    from bot.store import Conversation
+    from bot.store import StoredConversation
 
 
 LOCK_SECONDS = 2.0
@@ -81,7 +81,7 @@ class App:
         self._plan: Plan | None = None
         self.log = Log(paths.log_file(), verbose)
         self.store: Store | None = None
-        self.resumed: Conversation | None = None
+        self.resumed: StoredConversation | None = None
         self.pool: LocalPool
         self.ask: Ask
         self._check_names: NameCheck
@@ -152,7 +152,7 @@ class App:
         self._changed.update(changes)
         self._set_settings(settings)
 
-    def resume(self, conversation: Conversation) -> None:
+    def resume(self, conversation: StoredConversation) -> None:
         """Continue a stored conversation, with its options where the user has not given others."""
         if self._resolve is not None:
             self._changed = {}

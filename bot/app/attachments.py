@@ -11,7 +11,7 @@ from bot.settings.bounded_read import read_bounded
 MAX_BYTES = 16_000_000
 
 
-def read_text(path: Path) -> str:
+def read_attachment(path: Path) -> str:
     """Return a text file's text; UsageError when it cannot be read, or is not text."""
     try:
         raw = read_bounded(path, MAX_BYTES)
@@ -35,7 +35,7 @@ def attach(words: str, files: Sequence[Path], piped: str = "") -> str:
         return words
     parts = [words.strip("\r\n"), piped.strip("\r\n")]
     for path in files:
-        text = read_text(path)
+        text = read_attachment(path)
         fence = "```"
         while fence in text:
             fence += "`"

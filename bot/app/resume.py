@@ -14,7 +14,7 @@ from bot.store import Store
 
 if TYPE_CHECKING:
     from bot.settings.settings import Settings
-    from bot.store import Conversation
+    from bot.store import StoredConversation
 
 Resolve = Callable[[Mapping[str, object]], "Settings"]
 """Returns the settings with some options changed, as if they were on the command line."""
@@ -22,7 +22,7 @@ Resolve = Callable[[Mapping[str, object]], "Settings"]
 _NEAR = (Level.COMMAND, Level.OUTER, Level.ENVIRONMENT)
 
 
-def conversation_to_resume(store: Store, settings: Settings) -> Conversation:
+def conversation_to_resume(store: Store, settings: Settings) -> StoredConversation:
     """Return the conversation that --continue or --resume names. UsageError when there is none."""
     conversation = store.conversation(settings.resume) if settings.resume else store.latest()
     if conversation is None:
@@ -30,7 +30,7 @@ def conversation_to_resume(store: Store, settings: Settings) -> Conversation:
     return conversation
 
 
-def resumed_options(conversation: Conversation, resolve: Resolve) -> dict[str, object]:
+def resumed_options(conversation: StoredConversation, resolve: Resolve) -> dict[str, object]:
     """Return the options that a stored conversation had, where this run gives no others.
 
     Options on the command line and in the environment win over the stored ones; another preset given

@@ -31,7 +31,7 @@ from bot.method.mixture import CancelToken, Mixture
 
 if TYPE_CHECKING:
     from bot.settings.settings import Settings
-    from bot.store import Conversation, Store, TurnId
+    from bot.store import Store, StoredConversation, TurnId
 
 
 class Session:
@@ -49,7 +49,7 @@ class Session:
         store: Store | None = None,
         multi_turn: bool = True,
         settings: Mapping[str, object] | None = None,
-        conversation: Conversation | None = None,
+        conversation: StoredConversation | None = None,
         max_cost: float | None = None,
     ) -> None:
         self.mixture = mixture
@@ -173,7 +173,7 @@ class TurnRecorder:
     def __init__(
         self,
         store: Store | None,
-        conversation: Conversation | None,
+        conversation: StoredConversation | None,
         prompt: str,
         system: str | None,
         settings: Mapping[str, object],

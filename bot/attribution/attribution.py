@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bot.attribution.blocks import Block, split_blocks
+from bot.attribution.blocks import TextBlock, split_blocks
 from bot.attribution.passages import nearest_passages
 from bot.text.similarity import bleu, levenshtein, tfidf
 
@@ -71,7 +71,7 @@ class AttributedBlock:
     `nearest` is the best match even where it is not near, None where no word is shared.
     """
 
-    block: Block
+    block: TextBlock
     matches: tuple[Match, ...] = ()
     nearest: Match | None = None
 
@@ -132,7 +132,7 @@ def _edit(reply: str, text: str) -> float:
     return levenshtein(reply, text) if reply.strip() and text.strip() else 0.0
 
 
-def _attributed(block: Block, scores: Sequence[float], near: float) -> AttributedBlock:
+def _attributed(block: TextBlock, scores: Sequence[float], near: float) -> AttributedBlock:
     ordered = sorted(
         (Match(index, score) for index, score in enumerate(scores) if score > 0),
         key=lambda match: (-match.score, match.proposal),

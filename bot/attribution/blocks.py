@@ -38,7 +38,7 @@ _SENTENCE_END = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class TextBlock:
     """One block. `text` is without Markdown's signs, and on one line unless it is code.
 
     `line` is the line, from 1, on which its paragraph (or other Markdown block) begins.
@@ -49,7 +49,7 @@ class Block:
     line: int
 
 
-def split_blocks(markdown: str, long: int = LONG) -> list[Block]:
+def split_blocks(markdown: str, long: int = LONG) -> list[TextBlock]:
     """Return the blocks of a Markdown text in order.
 
     Paragraphs and items of `long` words or more are split into sentences; 0 splits all of them.
@@ -78,15 +78,15 @@ def split_sentences(text: str) -> list[str]:
     return [" ".join(sentence.split()) for sentence in joined]
 
 
-def _pieces(block: Block, long: int) -> list[Block]:
+def _pieces(block: TextBlock, long: int) -> list[TextBlock]:
     if block.kind == "code":
         return [block]
     if block.kind not in {"paragraph", "item"} or size(block.text) < long:
-        return [Block(block.kind, " ".join(block.text.split()), block.line)]
-    return [Block(block.kind, sentence, block.line) for sentence in split_sentences(block.text)]
+        return [TextBlock(block.kind, " ".join(block.text.split()), block.line)]
+    return [TextBlock(block.kind, sentence, block.line) for sentence in split_sentences(block.text)]
 
 
-def _walk(tokens: Sequence[Token]) -> Iterator[Block]:
+def _walk(tokens: Sequence[Token]) -> Iterator[TextBlock]:
     """Yield paragraphs, items, headings, rows and code; blocks without text are left out."""
     containers: list[str] = []
     cells: list[str] = []
@@ -99,14 +99,14 @@ def _walk(tokens: Sequence[Token]) -> Iterator[Block]:
         elif token.nesting < 0:
             containers.pop()
             if token.type == "tr_close":
-                block = Block("row", " | ".join(cells), line)
+                block = TextBlock("row", " | ".join(cells), line)
                 cells = []
         elif token.type in {"fence", "code_block"}:
-            block = Block("code", token.content.strip("\n"), line)
+            block = TextBlock("code", token.content.strip("\n"), line)
         elif token.type == "inline" and "tr_open" in containers:
             cells.append(_plain(token))
         elif token.type == "inline":
-            block = Block(_kind(containers), _plain(token), line)
+            block = TextBlock(_kind(containers), _plain(token), line)
         if block and block.text.strip(" |\n\t"):
             yield block
 

@@ -18,7 +18,7 @@ from bot.bulk.budget import Budget
 from bot.bulk.cached_client import CachedClient
 from bot.bulk.concurrency import AdaptiveConcurrency
 from bot.bulk.journal import Journal
-from bot.bulk.progress import Progress
+from bot.bulk.progress import BulkProgress
 from bot.bulk.runner import CONCURRENCY, bulk_retrier, open_app, price_of
 from bot.errors import UsageError
 
@@ -32,7 +32,7 @@ FORMS = (".jsonl", ".parquet")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class BatchOptions:
     """The options of a batch besides its mixture; None: not given."""
 
     source: str
@@ -61,20 +61,20 @@ class Options:
 class Batch:
     """What the engines need of a batch that is open."""
 
-    options: Options
+    options: BatchOptions
     rows: Rows
     app: App
     plan: Plan
     answers: Answers
     client: CachedClient
-    progress: Progress
+    progress: BulkProgress
 
     def pending(self) -> Iterator[PromptRow]:
         """Yield the rows that have no reply yet."""
         return (row for row in self.rows if not self.answers.answered(row))
 
 
-def open_rows(options: Options) -> Rows:
+def open_rows(options: BatchOptions) -> Rows:
     """Return the rows of a batch. Raises UsageError for these and for other options that are wrong."""
     name = options.answers_file().name
     if not name.endswith(FORMS):
@@ -91,7 +91,7 @@ def open_rows(options: Options) -> Rows:
 
 
 async def open_batch(
-    stack: AsyncExitStack, settings: Settings, streams: Streams, options: Options, rows: Rows
+    stack: AsyncExitStack, settings: Settings, streams: Streams, options: BatchOptions, rows: Rows
 ) -> Batch:
     """Open the folder, the program, and what was answered before; KeyMissingError when a key is missing."""
     out = options.answers_file()
@@ -111,4 +111,4 @@ async def open_batch(
         concurrency=AdaptiveConcurrency(options.concurrency),
         budget=Budget(price_of(app.settings), options.max_cost, journal.spent),
     )
-    return Batch(options, rows, app, plan, answers, client, Progress(streams, quiet=settings.quiet))
+    return Batch(options, rows, app, plan, answers, client, BulkProgress(streams, quiet=settings.quiet))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bot.app.known_models import KnownModels
 from bot.app.make_plan import make_plan
 from bot.batch.answers import line_of, write_answers
-from bot.batch.batch import Batch, Options, open_batch, open_rows
+from bot.batch.batch import Batch, BatchOptions, open_batch, open_rows
 from bot.batch.estimate import estimate
 from bot.batch.rows import PromptRow
 from bot.bulk.answering import answer_item, sample_numbers
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bot.settings.settings import Settings
 
 
-async def run_batch(settings: Settings, streams: Streams, options: Options) -> ExitCode:
+async def run_batch(settings: Settings, streams: Streams, options: BatchOptions) -> ExitCode:
     """Answer all rows; returns 1 when more than `max_errors` have no reply, 130 when interrupted."""
     rows = open_rows(options)
     if options.dry_run:

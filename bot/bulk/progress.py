@@ -20,7 +20,7 @@ REDRAW_SECONDS = 0.5
 PLAIN_SECONDS = 30.0
 
 
-class Progress:
+class BulkProgress:
     """Shows how far a stage is, unless `quiet`."""
 
     def __init__(self, streams: Streams, *, quiet: bool = False) -> None:

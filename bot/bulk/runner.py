@@ -19,7 +19,7 @@ from bot.app.app import App
 from bot.app.signals import handle_signals
 from bot.bulk.budget import Price
 from bot.bulk.cached_client import CachedClient, CallStats
-from bot.bulk.progress import Progress
+from bot.bulk.progress import BulkProgress
 from bot.client.retry import Retrier
 from bot.errors import ExitCode, MoaError, TurnFailedError
 from bot.messages import Ask, Request, Usage
@@ -98,7 +98,7 @@ class RunResult:
 class Runner:
     """Works on items through one client, `at_once` of them at the same time."""
 
-    def __init__(self, client: CachedClient, progress: Progress, *, at_once: int) -> None:
+    def __init__(self, client: CachedClient, progress: BulkProgress, *, at_once: int) -> None:
         self._client, self._progress, self._at_once = client, progress, max(1, at_once)
         self._failures_in_a_row = 0
         self._result = RunResult()

@@ -9,7 +9,7 @@ import typer
 
 from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
-from bot.batch.batch import Options
+from bot.batch.batch import BatchOptions
 from bot.batch.run import run_batch
 from bot.cli.boundary import run_async
 from bot.cli.bulk_options import MIXTURE_OPTIONS, Concurrency, MaxCost
@@ -59,7 +59,7 @@ def batch(
     given: Given,
 ) -> None:
     """Answer every prompt of a file; killed at any moment, the same command goes on."""
-    options = Options(
+    options = BatchOptions(
         source=source,
         out=out,
         column=column,

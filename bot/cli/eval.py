@@ -17,7 +17,7 @@ from bot.cli.options import Given, new_typer_app
 from bot.cli.output import print_json, print_text
 from bot.errors import ExitCode
 from bot.eval.benchmark import Stage
-from bot.eval.eval_context import SCORE_ONLY, Options, name_of
+from bot.eval.eval_context import SCORE_ONLY, EvalOptions, name_of
 from bot.eval.evaluation import evaluate
 from bot.eval.official_data import read_rows
 from bot.eval.registry import open_benchmark
@@ -51,7 +51,7 @@ def _stage_command(benchmark: str, stages: Sequence[Stage]) -> Callable[..., Non
 
     @with_eval_options()
     def command(ctx: typer.Context, *, eval_given: EvalGiven, given: Given) -> None:
-        options = Options(benchmark=benchmark, **eval_given)
+        options = EvalOptions(benchmark=benchmark, **eval_given)
         _run(ctx, given, lambda settings, streams: evaluate(settings, streams, options, tuple(stages)))
 
     return command
@@ -76,7 +76,7 @@ def _score_command(benchmark: str) -> Callable[..., None]:
         given: Given,
     ) -> None:
         if file is None:
-            options = Options(benchmark=benchmark, **eval_given)
+            options = EvalOptions(benchmark=benchmark, **eval_given)
             _run(ctx, given, lambda settings, streams: evaluate(settings, streams, options, SCORE_ONLY))
             return
         figures = open_benchmark(benchmark, eval_given["data_dir"]).score(read_rows(file))
@@ -138,7 +138,7 @@ def _sweep(
     def work(settings: Settings, streams: Streams) -> Coroutine[Any, Any, ExitCode]:
         name = f"{'rank' if kinds == ('rank',) else 'sweep'}-{name_of(settings)}"
         out = eval_given["out"] or Path("evaluations") / benchmark / name
-        options = Options(benchmark=benchmark, **{**eval_given, "out": out, "name": name})
+        options = EvalOptions(benchmark=benchmark, **{**eval_given, "out": out, "name": name})
         return run_sweep(settings, streams, options, kinds)
 
     _run(ctx, given, work)

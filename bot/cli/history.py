@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.app.attachments import read_text
+from bot.app.attachments import read_attachment
 from bot.cli.options import new_typer_app
 from bot.cli.output import print_json, print_text, report_unreadable, terminal_width
 from bot.errors import UsageError
@@ -27,7 +27,7 @@ from bot.text.numbers import plural
 from bot.text.sanitise import sanitise
 
 if TYPE_CHECKING:
-    from bot.store import Conversation
+    from bot.store import StoredConversation
 
 typer_app = new_typer_app("List, show, search, export and delete the conversations that are kept.")
 
@@ -139,7 +139,7 @@ def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file written by export --format json.")],
 ) -> None:
     """Import a conversation that was exported as JSON."""
-    text = read_text(file)
+    text = read_attachment(file)
     with _store() as store:
         try:
             conversation = import_json(store, text)
@@ -184,7 +184,7 @@ def _store() -> Iterator[Store]:
         yield store
 
 
-def _find(store: Store, identifier: str | None) -> Conversation:
+def _find(store: Store, identifier: str | None) -> StoredConversation:
     conversation = store.latest() if identifier is None else store.conversation(identifier)
     if conversation is None:
         raise UsageError("No conversations are kept yet.")

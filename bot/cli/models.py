@@ -35,7 +35,7 @@ _OPTIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ModelRow:
     """A model in the list. `used` is "preset" for a model of the mixture, "gone" when it is not served.
 
     `base_url` is where its service is, "" for the built-in engine.
@@ -167,24 +167,24 @@ def _has_key(settings: Settings, name: str) -> bool:
         return False
 
 
-def _rows(settings: Settings, name: str, model_list: ModelList) -> list[Row]:
+def _rows(settings: Settings, name: str, model_list: ModelList) -> list[ModelRow]:
     used = dict.fromkeys(agent.model for agent in make_plan(settings).agents() if agent.endpoint == name)
     rows = [_row(settings, name, model, "preset" if model.id in used else "") for model in model_list.models]
     there = {row.id for row in rows}
     if name == LOCAL:
         # A file may be named in several ways, and one of the hub's may not be here yet.
         return rows
-    return rows + [Row(name, model, used="gone") for model in used if model not in there]
+    return rows + [ModelRow(name, model, used="gone") for model in used if model not in there]
 
 
-def _row(settings: Settings, name: str, model: ListedModel, used: str) -> Row:
+def _row(settings: Settings, name: str, model: ListedModel, used: str) -> ModelRow:
     facts = settings.catalogue.facts(model.id)
     priced = facts is not None and facts.endpoint in {"", name}
     if name == LOCAL:
         model = replace(model, input_price=0.0, output_price=0.0)
     said = model.input_price is not None and model.output_price is not None
     known = facts if priced and not said else None
-    return Row(
+    return ModelRow(
         name,
         model.id,
         model.context or (facts.context if facts else None),
@@ -197,7 +197,7 @@ def _row(settings: Settings, name: str, model: ListedModel, used: str) -> Row:
     )
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: ModelRow) -> tuple[str, ...]:
     """Return a row for other programs: numbers as they are, nothing where nothing is known."""
     values = (row.endpoint, row.id, row.context, row.input_price, row.output_price, row.reasoning)
     cells = [
@@ -206,7 +206,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (*cells, row.used)
 
 
-def _table(rows: list[Row], width: int, endpoints: int) -> str:
+def _table(rows: list[ModelRow], width: int, endpoints: int) -> str:
     marks = {"preset": "✓", "gone": "✗", "": ""}
     columns = {
         " ": [marks[row.used] for row in rows],
@@ -240,7 +240,7 @@ def _price(dollars: float | None) -> str:
     return "" if dollars is None else money(dollars)
 
 
-def _footnotes(settings: Settings, rows: list[Row], lists: dict[str, ModelList]) -> None:
+def _footnotes(settings: Settings, rows: list[ModelRow], lists: dict[str, ModelList]) -> None:
     """Explain the marks on stderr, and name the models that are gone."""
     gone = [row for row in rows if row.used == "gone"]
     mixture = f"preset {settings.preset_label}"

@@ -20,7 +20,7 @@ from bot.store.results import turn_result
 
 if TYPE_CHECKING:
     from bot.attribution.attribution import Attribution
-    from bot.store import Turn
+    from bot.store import StoredTurn
 
 
 typer_app = new_typer_app()
@@ -69,7 +69,7 @@ def trace(
         _print(streams, attribution, plain=bool(given.get("plain")))
 
 
-def _chosen(turns: Sequence[Turn], number: int | None) -> Turn:
+def _chosen(turns: Sequence[StoredTurn], number: int | None) -> StoredTurn:
     """Return that turn, or the last one with a reply; UsageError where there is none to trace."""
     replied = [turn for turn in turns if turn.reply.strip() and number in (None, turn.number)]
     if replied:

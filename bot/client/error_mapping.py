@@ -259,13 +259,13 @@ def rate_limit_reset(headers: Mapping[str, str]) -> float | None:
     """
     for suffix in ("", "-requests", "-tokens"):
         if headers.get(f"x-ratelimit-remaining{suffix}", "").strip() == "0":
-            seconds = duration(headers.get(f"x-ratelimit-reset{suffix}", ""))
+            seconds = parse_duration(headers.get(f"x-ratelimit-reset{suffix}", ""))
             if seconds:
                 return seconds
     return None
 
 
-def duration(text: str) -> float | None:
+def parse_duration(text: str) -> float | None:
     """Return the seconds of "1.5", "20ms", "6m0s" or "1h2m"; None for anything else."""
     text = text[:_HEADER_CHARACTERS].strip()
     units = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}

@@ -46,7 +46,7 @@ class BadRequestError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HttpRequest:
     """One HTTP request: path without query, header names in lower case, `time` of arrival.
 
     `time` is in seconds of the monotonic clock, taken when the head was read.
@@ -70,7 +70,7 @@ class Connection:
         self._reader = reader
         self._reading: asyncio.Task[bytes] | None = None
 
-    async def next_request(self) -> Request | None:
+    async def next_request(self) -> HttpRequest | None:
         """Return the next request; None when the client has closed. Raises BadRequestError."""
         try:
             head = await self._event()
@@ -83,7 +83,7 @@ class Connection:
             body = await self._body()
         except h11.RemoteProtocolError as error:
             raise BadRequestError(400, f"Not a request in HTTP/1.1: {error}") from error
-        return Request(
+        return HttpRequest(
             method=head.method.decode("latin-1"),
             path=head.target.decode("latin-1").partition("?")[0],
             headers=headers,
@@ -181,7 +181,7 @@ class Exchange:
     `number` is the number of a chat request. `piece_size` splits the body into chunks of so many bytes.
     """
 
-    def __init__(self, connection: Connection, request: Request) -> None:
+    def __init__(self, connection: Connection, request: HttpRequest) -> None:
         self.connection = connection
         self.request = request
         self.piece_size: int | None = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bot.demo.http_wire import Request
+    from bot.demo.http_wire import HttpRequest
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class RequestRecord:
 
     number: int
     connection: int
-    request: Request
+    request: HttpRequest
     ended: float | None = None
     finished: bool = False
     cancelled: bool = False
@@ -64,7 +64,7 @@ class RequestLog:
     opened: int = 0
     open: int = 0
 
-    def add(self, request: Request, connection: int) -> RequestRecord:
+    def add(self, request: HttpRequest, connection: int) -> RequestRecord:
         """Record a chat request."""
         self.number += 1
         record = RequestRecord(self.number, connection, request)

@@ -22,7 +22,7 @@ import h11
 from bot.demo.behaviour import Behaviour, parse_behaviour
 from bot.demo.chat import ChatRoute, check_key
 from bot.demo.fault_injection import StatusError, error_body
-from bot.demo.http_wire import BadRequestError, Connection, Exchange, Request
+from bot.demo.http_wire import BadRequestError, Connection, Exchange, HttpRequest
 from bot.demo.request_log import RequestLog
 from bot.errors import ConfigError, MoaError
 
@@ -132,7 +132,7 @@ class DemoService:
             if task is not None:
                 self._tasks.discard(task)
 
-    async def _handle(self, connection: Connection, request: Request) -> None:
+    async def _handle(self, connection: Connection, request: HttpRequest) -> None:
         """Answer one request; a chat request is recorded."""
         exchange = Exchange(connection, request)
         if (request.method, request.path) != ("POST", "/v1/chat/completions"):
@@ -146,7 +146,7 @@ class DemoService:
         finally:
             record.finish(cancelled=not finished)
 
-    def _route(self, request: Request) -> Handler:
+    def _route(self, request: HttpRequest) -> Handler:
         methods = self._routes.get(request.path)
         if methods is None:
             message = f"Unknown path {request.path}; here are {', '.join(self._routes)}."
@@ -217,7 +217,7 @@ def _error_handler(error: StatusError) -> Handler:
 
 async def _answer_bad_request(connection: Connection, error: BadRequestError) -> None:
     """Answer what could not be read as a request, and give the client time to read the error."""
-    request = Request("POST", "", {}, b"", 0.0, chunked_reply=True)
+    request = HttpRequest("POST", "", {}, b"", 0.0, chunked_reply=True)
     body = error_body(
         str(error), "invalid_request_error", HTTPStatus(error.status).phrase.lower().replace(" ", "_")
     )

@@ -24,7 +24,7 @@ from bot.bulk.budget import Budget
 from bot.bulk.cached_client import CachedClient
 from bot.bulk.concurrency import AdaptiveConcurrency
 from bot.bulk.journal import Journal
-from bot.bulk.progress import Progress
+from bot.bulk.progress import BulkProgress
 from bot.bulk.runner import CONCURRENCY, bulk_retrier, open_app, price_of
 from bot.errors import Failure, FailureKind, UsageError
 from bot.eval.benchmark import Benchmark, Item, Stage
@@ -45,7 +45,7 @@ _THIS_COMPUTER = "http://127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class EvalOptions:
     """The options of an evaluation besides its mixture; None: not given."""
 
     benchmark: str
@@ -75,7 +75,7 @@ class EvalContext:
 
     settings: Settings
     streams: Streams
-    options: Options
+    options: EvalOptions
     stages: tuple[Stage, ...]
     name: str
     out: Path
@@ -85,7 +85,7 @@ class EvalContext:
     judge: Agent
     generating: CachedClient
     judging: CachedClient
-    progress: Progress
+    progress: BulkProgress
     manifest: dict[str, Any]
 
     def record_mixture(self, plan: Plan) -> None:
@@ -110,7 +110,7 @@ class EvalContext:
 
 @asynccontextmanager
 async def open_evaluation(
-    settings: Settings, streams: Streams, options: Options, stages: Sequence[Stage]
+    settings: Settings, streams: Streams, options: EvalOptions, stages: Sequence[Stage]
 ) -> AsyncIterator[EvalContext]:
     """Open an evaluation of these stages; to make figures anew, no key is needed and no call is made."""
     stages = tuple(stages)
@@ -156,7 +156,8 @@ async def open_evaluation(
         }
         yield EvalContext(
             settings, streams, options, stages, name, out, benchmark, items, models, judge,
-            generating, judging, Progress(streams, quiet=settings.quiet or stages == SCORE_ONLY), manifest,
+            generating, judging, BulkProgress(streams, quiet=settings.quiet or stages == SCORE_ONLY),
+            manifest,
         )  # fmt: skip
 
 
@@ -172,7 +173,7 @@ def name_of(settings: Settings) -> str:
 
 
 def _judge(
-    settings: Settings, options: Options, stages: Sequence[Stage], kept: Mapping[str, Any], official: str
+    settings: Settings, options: EvalOptions, stages: Sequence[Stage], kept: Mapping[str, Any], official: str
 ) -> Agent:
     """Return the judge: the one that was named, or that of the run, or the official one."""
     if options.judge is None:

@@ -11,7 +11,7 @@ from bot.bulk import run_folder
 from bot.bulk.runner import RunResult
 from bot.errors import ExitCode
 from bot.eval.benchmark import Stage
-from bot.eval.eval_context import SCORE_ONLY, EvalContext, Options, Variant, open_evaluation
+from bot.eval.eval_context import SCORE_ONLY, EvalContext, EvalOptions, Variant, open_evaluation
 from bot.eval.report import text_report
 from bot.eval.stages import Summary, generate, judge
 from bot.text.numbers import plural
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 async def evaluate(
-    settings: Settings, streams: Streams, options: Options, stages: Sequence[Stage]
+    settings: Settings, streams: Streams, options: EvalOptions, stages: Sequence[Stage]
 ) -> ExitCode:
     """Run the stages; prints the figures, if there are any, on stdout.
 

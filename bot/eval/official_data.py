@@ -36,7 +36,7 @@ class MissingDataError(DataError):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class OfficialFile:
     """One official file: its path `name` in a repository.
 
     `sha256` are those of its unpacked content that are known to be right; with none, the benchmark
@@ -77,7 +77,7 @@ class OfficialData:
         self._cache = cache
         self._contents: dict[str, bytes] = {}
 
-    def content(self, source: Source) -> bytes:
+    def content(self, source: OfficialFile) -> bytes:
         """Return the file's unpacked content. Raises DataError when it is missing or altered."""
         if source.key not in self._contents:
             path = self._fetch(source) if self.folder is None else self._find(self.folder, source)
@@ -90,7 +90,7 @@ class OfficialData:
             self._contents[source.key] = content
         return self._contents[source.key]
 
-    def records(self, source: Source, parse: Callable[[Row], T]) -> list[T]:
+    def records(self, source: OfficialFile, parse: Callable[[Row], T]) -> list[T]:
         """Return what `parse` makes of each of the file's rows.
 
         Raises DataError when the file is missing, altered or unreadable, or `parse` finds a row without
@@ -104,21 +104,21 @@ class OfficialData:
                 raise DataError(f"{source.name}: row {number} cannot be read: {error!r}") from error
         return found
 
-    def text(self, source: Source) -> str:
+    def text(self, source: OfficialFile) -> str:
         """Return the file as text. Raises DataError when it is missing, altered or unreadable."""
         try:
             return self.content(source).decode()
         except UnicodeDecodeError as error:
             raise DataError(f"{source.name}: not UTF-8 text") from error
 
-    def reject(self, source: Source, what: str) -> None:
+    def reject(self, source: OfficialFile, what: str) -> None:
         """Raise DataError because a file is not the official one, or note it where that is accepted."""
         if not self.accept_altered:
             raise DataError(what, hint=self._where_to_get(source))
         if source.key not in self.altered:
             self.altered.append(source.key)
 
-    def _find(self, folder: Path, source: Source) -> Path:
+    def _find(self, folder: Path, source: OfficialFile) -> Path:
         benchmark = source.key.partition(".")[0]
         for name in (source.name, *source.others):
             parts = name.split("/")
@@ -129,7 +129,7 @@ class OfficialData:
                             return path
         raise MissingDataError(f"{folder}: {source.name} is missing", hint=self._where_to_get(source))
 
-    def _fetch(self, source: Source, *, again: bool = False) -> Path:
+    def _fetch(self, source: OfficialFile, *, again: bool = False) -> Path:
         import datasets  # type: ignore[import-untyped]  # noqa: PLC0415 - takes 600 ms, and is for official data only
 
         config = datasets.DownloadConfig(
@@ -150,13 +150,13 @@ class OfficialData:
                 f"{source.name} cannot be fetched: {reason}", hint=extra + self._where_to_get(source)
             ) from error
 
-    def _where_to_get(self, source: Source) -> str:
+    def _where_to_get(self, source: OfficialFile) -> str:
         folder = "a folder that --data_dir names" if self.folder is None else str(self.folder)
         place = f"fetch {source.url} and put it at {source.name} in {folder}"
         return f"{place}; {source.hint}" if source.hint else place
 
 
-def _is_official(source: Source, content: bytes) -> bool:
+def _is_official(source: OfficialFile, content: bytes) -> bool:
     return not source.sha256 or hashlib.sha256(content).hexdigest() in source.sha256
 
 

@@ -21,7 +21,7 @@ from bot.app.make_plan import instruction, make_plan
 from bot.bulk.files import write_json
 from bot.bulk.runner import RunResult
 from bot.errors import ExitCode, UsageError
-from bot.eval.eval_context import Options, Variant, open_evaluation
+from bot.eval.eval_context import EvalOptions, Variant, open_evaluation
 from bot.eval.evaluation import finish, run_stages
 from bot.eval.report import text_report
 from bot.eval.stages import Summary
@@ -78,7 +78,7 @@ def variants_of(plan: Plan, settings: Settings, kinds: Sequence[str]) -> dict[st
     return found
 
 
-async def sweep(settings: Settings, streams: Streams, options: Options, kinds: Sequence[str]) -> ExitCode:
+async def sweep(settings: Settings, streams: Streams, options: EvalOptions, kinds: Sequence[str]) -> ExitCode:
     """Evaluate all variants one after the other, and print one table of them."""
     async with open_evaluation(settings, streams, options, ("generate", "judge", "score")) as context:
         plan = make_plan(context.settings)

@@ -23,7 +23,7 @@ from bot.store.rows import format_time
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from bot.store import Conversation, Hit, StoredCall, Summary, Turn
+    from bot.store import Hit, StoredCall, StoredConversation, StoredTurn, Summary
 
 FORMAT = "moa-bot conversation"
 VERSION = 1
@@ -63,7 +63,9 @@ def search_json(hits: Iterable[Hit]) -> list[Json]:
     ]
 
 
-def document_of(conversation: Conversation, turns: Iterable[Turn], calls: Iterable[StoredCall]) -> Json:
+def document_of(
+    conversation: StoredConversation, turns: Iterable[StoredTurn], calls: Iterable[StoredCall]
+) -> Json:
     """Return all of a conversation as one object (see the module's docstring)."""
     calls_by_turn = by_turn(calls)
     return {
@@ -79,12 +81,16 @@ def document_of(conversation: Conversation, turns: Iterable[Turn], calls: Iterab
     }
 
 
-def export_json(conversation: Conversation, turns: Iterable[Turn], calls: Iterable[StoredCall]) -> str:
+def export_json(
+    conversation: StoredConversation, turns: Iterable[StoredTurn], calls: Iterable[StoredCall]
+) -> str:
     """Write a conversation as one indented document."""
     return json.dumps(document_of(conversation, turns, calls), ensure_ascii=False, indent=2) + "\n"
 
 
-def export_jsonl(conversation: Conversation, turns: Iterable[Turn], calls: Iterable[StoredCall]) -> str:
+def export_jsonl(
+    conversation: StoredConversation, turns: Iterable[StoredTurn], calls: Iterable[StoredCall]
+) -> str:
     """Write a conversation as one object per turn and line; each names its conversation's id."""
     document = document_of(conversation, turns, calls)
     return "".join(
@@ -93,7 +99,7 @@ def export_jsonl(conversation: Conversation, turns: Iterable[Turn], calls: Itera
     )
 
 
-def _turn(turn: Turn, calls: Sequence[StoredCall]) -> Json:
+def _turn(turn: StoredTurn, calls: Sequence[StoredCall]) -> Json:
     values = {column.name: getattr(turn, column.name) for column in fields(turn)}
     del values["conversation"]
     return values | {

@@ -15,13 +15,13 @@ from bot.history.markdown import export_markdown
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bot.store import Conversation, Store, StoredCall, Turn
+    from bot.store import Store, StoredCall, StoredConversation, StoredTurn
 
-Export = Callable[["Conversation", "Sequence[Turn]", "Sequence[StoredCall]"], str]
+Export = Callable[["StoredConversation", "Sequence[StoredTurn]", "Sequence[StoredCall]"], str]
 """Makes the text of an export from a conversation, its turns and its calls."""
 
 
-def _html(conversation: Conversation, turns: Sequence[Turn], calls: Sequence[StoredCall]) -> str:
+def _html(conversation: StoredConversation, turns: Sequence[StoredTurn], calls: Sequence[StoredCall]) -> str:
     # It loads Jinja and a Markdown parser, which the other formats do without.
     from bot.history.html import export_html  # noqa: PLC0415 - a Markdown parser and Jinja2, for this format only
 
@@ -58,6 +58,6 @@ def format_of(path: Path | None) -> str:
     return _FORMAT_OF_SUFFIX.get(suffix, "markdown")
 
 
-def export_conversation(store: Store, conversation: Conversation, format_name: str) -> str:
+def export_conversation(store: Store, conversation: StoredConversation, format_name: str) -> str:
     """Return a stored conversation as text in one of `FORMATS`; KeyError for another, or StoreError."""
     return FORMATS[format_name](conversation, store.turns(conversation.id), store.all_calls(conversation.id))

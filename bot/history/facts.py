@@ -12,7 +12,7 @@ from bot.text.numbers import duration, money, plural
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from bot.store import StoredCall, Turn
+    from bot.store import StoredCall, StoredTurn
 
 
 def mixture(settings: Mapping[str, object]) -> str:
@@ -30,7 +30,7 @@ def mixture(settings: Mapping[str, object]) -> str:
     return " · ".join(parts)
 
 
-def _ending(turn: Turn) -> str:
+def _ending(turn: StoredTurn) -> str:
     """Write how a turn ended, "" for one that is done."""
     match turn.status:
         case "done":
@@ -45,12 +45,12 @@ def _ending(turn: Turn) -> str:
             return "interrupted: the program ended before the reply was there"
 
 
-def notes(turn: Turn) -> list[str]:
+def notes(turn: StoredTurn) -> list[str]:
     """Return what is to be known of a turn beside its texts: how it ended, and its notices."""
     return [note for note in (_ending(turn), *turn.notices) if note]
 
 
-def turn_facts(turn: Turn, calls: Iterable[StoredCall]) -> str:
+def turn_facts(turn: StoredTurn, calls: Iterable[StoredCall]) -> str:
     """Write who answered and what it took, as far as it is known; "" where nothing is."""
     references = [call for call in calls if call.role == "reference"]
     parts = []

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
     from markdown_it.token import Token
 
-    from bot.store import Conversation, StoredCall, Turn
+    from bot.store import StoredCall, StoredConversation, StoredTurn
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 RELATION = "noopener noreferrer nofollow"
@@ -48,7 +48,9 @@ _ANY_DIRECTION = frozenset(
 )
 
 
-def export_html(conversation: Conversation, turns: Sequence[Turn], calls: Iterable[StoredCall] = ()) -> str:
+def export_html(
+    conversation: StoredConversation, turns: Sequence[StoredTurn], calls: Iterable[StoredCall] = ()
+) -> str:
     """Write a conversation as one document, with every proposal folded under its reply."""
     calls_by_turn = by_turn(calls)
     document = _template().render(
@@ -89,7 +91,7 @@ def markdown_to_html(text: str) -> str:
     return html
 
 
-def _facts(conversation: Conversation, turns: Sequence[Turn]) -> str:
+def _facts(conversation: StoredConversation, turns: Sequence[StoredTurn]) -> str:
     parts = [local_time(conversation.created), mixture(conversation.settings), plural(len(turns), "turn")]
     costs = [turn.cost for turn in turns if turn.cost is not None]
     if costs:

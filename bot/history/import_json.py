@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from bot.errors import UsageError
 from bot.history.documents import FORMAT, VERSION
-from bot.store.rows import Conversation, StoredCall, Turn, parse_time
+from bot.store.rows import StoredCall, StoredConversation, StoredTurn, parse_time
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -70,11 +70,12 @@ def _model(row: type, omitted: str = "", **added: Any) -> type[BaseModel]:
 
 
 _Call = _model(StoredCall, "turn")
-_Turn = _model(Turn, "conversation", references=(list[list[_Call]], []), aggregator_calls=(list[_Call], []))  # type: ignore[valid-type]
-_Document = _model(Conversation, turns=(list[_Turn], []))  # type: ignore[valid-type]
+_turn_fields: Any = {"references": (list[list[_Call]], []), "aggregator_calls": (list[_Call], [])}  # type: ignore[valid-type]
+_Turn = _model(StoredTurn, "conversation", **_turn_fields)
+_Document = _model(StoredConversation, turns=(list[_Turn], []))  # type: ignore[valid-type]
 
 
-def import_json(store: Store, document: str | dict[str, Any]) -> Conversation:
+def import_json(store: Store, document: str | dict[str, Any]) -> StoredConversation:
     """Write an exported conversation (text, or parsed) into `store`; returns it as it is there.
 
     It keeps its id if that is free, else gets a new one. Raises UsageError where the document is
@@ -93,10 +94,12 @@ def import_json(store: Store, document: str | dict[str, Any]) -> Conversation:
         checked: Any = _Document.model_validate(parsed)
     except ValidationError as error:
         raise UsageError(_message(error.errors(include_url=False)[0])) from None
-    conversation = Conversation(**_values(Conversation, checked))
+    conversation = StoredConversation(**_values(StoredConversation, checked))
     turns, calls = [], []
     for entry in checked.turns:
-        turns.append(Turn(conversation.id, **_values(Turn, entry) | {"notices": tuple(entry.notices)}))
+        turns.append(
+            StoredTurn(conversation.id, **_values(StoredTurn, entry) | {"notices": tuple(entry.notices)})
+        )
         for group in (*entry.references, entry.aggregator_calls):
             calls += [StoredCall(entry.number, **_values(StoredCall, call)) for call in group]
     _check_unique((turn.number for turn in turns), "turn number {}")

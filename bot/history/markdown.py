@@ -16,14 +16,14 @@ from bot.text.numbers import plural
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from bot.store import Conversation, StoredCall, Turn
+    from bot.store import StoredCall, StoredConversation, StoredTurn
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 
 
 def export_markdown(
-    conversation: Conversation,
-    turns: Sequence[Turn],
+    conversation: StoredConversation,
+    turns: Sequence[StoredTurn],
     calls: Iterable[StoredCall] = (),
     *,
     references: bool = True,

@@ -19,7 +19,7 @@ from bot.text.wrap import cut_cells
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from bot.store import Conversation, Hit, StoredCall, Summary, Turn
+    from bot.store import Hit, StoredCall, StoredConversation, StoredTurn, Summary
 
 _GAP = "  "
 _INDENT = "    "
@@ -90,8 +90,8 @@ def _highlighted(line: str, hit: Hit) -> str:
 
 
 def show_text(
-    conversation: Conversation,
-    turns: Sequence[Turn],
+    conversation: StoredConversation,
+    turns: Sequence[StoredTurn],
     calls: Iterable[StoredCall] = (),
     *,
     references: bool = False,

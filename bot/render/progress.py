@@ -48,7 +48,7 @@ _TOKENS, _SECONDS, _RATE, _WORDS = 11, 8, 7, 12  # cells, at least; the words ge
 _SHORTEST_NAME = 8  # cells
 
 
-class Progress:
+class TurnProgress:
     """Shows a turn up to the reply's first word."""
 
     def handle_event(self, event: Event) -> None:
@@ -70,7 +70,7 @@ class Progress:
         """Take off the screen what is not meant to stay."""
 
 
-class LiveProgress(Progress):
+class LiveProgress(TurnProgress):
     """The live view of one turn's rounds on a terminal that can redraw.
 
     With `keep`, each round leaves its summary behind; without, only what went wrong stays.
@@ -248,7 +248,7 @@ class LiveProgress(Progress):
         return self._live.ansi(row)
 
 
-class PlainProgress(Progress):
+class PlainProgress(TurnProgress):
     """Prints a line for each round when it is over, and one for each model that failed in it."""
 
     def __init__(self, console: Console) -> None:

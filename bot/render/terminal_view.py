@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bot.events import Call, Event, TurnResult
-    from bot.render.progress import Progress
+    from bot.render.progress import TurnProgress
 
 
 STOPPED = "Stopped before the reply began."
@@ -193,7 +193,7 @@ class TerminalView(View):
         progress = self._progress or self._make_progress()
         progress.print_line(text, look)
 
-    def _make_progress(self) -> Progress:
+    def _make_progress(self) -> TurnProgress:
         from bot.render.live import can_redraw
         from bot.render.progress import LiveProgress, PlainProgress
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bot.render.log_sink import LogSink
     from bot.repl.terminal import Terminal
     from bot.settings.settings import Settings
-    from bot.store import Turn
+    from bot.store import StoredTurn
 
 _NO_WRAPPING = 1 << 20
 
@@ -156,7 +156,7 @@ class ChatContext:
             raise UsageError("There is no reply yet.")
         return replies[-1]
 
-    def turns(self) -> Sequence[Turn]:
+    def turns(self) -> Sequence[StoredTurn]:
         """Return the stored turns of this conversation, without those that were undone."""
         store, identifier = self.app.store, self.session.conversation_id
         if store is None or identifier is None:

@@ -23,7 +23,7 @@ from bot.method.mixture import Mixture
 from bot.serve.api_errors import ApiError, rate_limited
 from bot.serve.limits import Limits, Turns
 from bot.serve.request_schema import ChatRequest, parse_request
-from bot.serve.request_turn import Turn
+from bot.serve.request_turn import ServedTurn
 from bot.serve.responses import COMMENT, DONE, ResponseBuilder, moa_json, progress_json, server_sent
 from bot.serve.served_mixtures import ServedMixtures, with_overrides
 
@@ -73,7 +73,7 @@ class ChatCompletions:
                 chat_request = parse_request(body)
             served = self.mixtures.get(chat_request.model, chat_request.moa)
             mixture = Mixture(with_overrides(served.plan, chat_request), self._ask, served.models)
-            turn = Turn(mixture, chat_request, self._log, cancel_token, self._budget)
+            turn = ServedTurn(mixture, chat_request, self._log, cancel_token, self._budget)
             answer = (
                 self._stream(turn, chat_request, send)
                 if chat_request.stream
@@ -82,7 +82,7 @@ class ChatCompletions:
             await _until_disconnect(answer, receive)
 
     async def _whole(
-        self, turn: Turn, chat_request: ChatRequest, scope: Scope, receive: Receive, send: Send
+        self, turn: ServedTurn, chat_request: ChatRequest, scope: Scope, receive: Receive, send: Send
     ) -> None:
         async with aclosing(turn.events()) as events:
             async for _ in events:
@@ -94,7 +94,7 @@ class ChatCompletions:
             async with asyncio.timeout(WRITE_SECONDS):
                 await _AsciiResponse(body)(scope, receive, send)
 
-    async def _stream(self, turn: Turn, chat_request: ChatRequest, send: Send) -> None:
+    async def _stream(self, turn: ServedTurn, chat_request: ChatRequest, send: Send) -> None:
         stream = EventStream(send, self._limits.keep_alive)
         alive = asyncio.create_task(stream.keep_alive())
         try:
@@ -112,7 +112,7 @@ class ChatCompletions:
             with suppress(asyncio.CancelledError, TimeoutError):
                 await alive
 
-    async def _chunks(self, turn: Turn, chat_request: ChatRequest, stream: EventStream) -> None:
+    async def _chunks(self, turn: ServedTurn, chat_request: ChatRequest, stream: EventStream) -> None:
         responses = ResponseBuilder(chat_request.model, include_usage=chat_request.include_usage)
         begun = False
         async with aclosing(turn.events()) as events:

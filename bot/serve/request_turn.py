@@ -62,7 +62,7 @@ class StopCutter:
         )
 
 
-class Turn:
+class ServedTurn:
     """A turn in progress: iterate `events()` to its end, then ask for `finish_reason()` and `text()`."""
 
     def __init__(

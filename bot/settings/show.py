@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bot.settings.settings import Settings
 
 
-class Row(NamedTuple):
+class SettingRow(NamedTuple):
     """One line: a key, its value as text on one line, and the value's source."""
 
     key: str
@@ -27,19 +27,21 @@ class Row(NamedTuple):
     source: str
 
 
-def config_rows(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[Row]:
+def config_rows(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[SettingRow]:
     """Return a row for each option in the order of their table, then for services and files."""
     rows = []
     for option in OPTIONS:
         value = settings.value(option.name)
         if option.kind is Kind.MODELS and isinstance(value, tuple):
             value = join_models(value)
-        rows.append(Row(option.name, _line(value), str(settings.sources[option.name])))
+        rows.append(SettingRow(option.name, _line(value), str(settings.sources[option.name])))
     for name, endpoint in settings.endpoints.items():
-        rows.append(Row(f"endpoints.{name}", _service(endpoint, environ), endpoint.source))
+        rows.append(SettingRow(f"endpoints.{name}", _service(endpoint, environ), endpoint.source))
     instruction = settings.folder / INSTRUCTION
     own = instruction.is_file()
-    rows.append(Row("instruction", str(instruction) if own else INSTRUCTION, "file" if own else "defaults"))
+    rows.append(
+        SettingRow("instruction", str(instruction) if own else INSTRUCTION, "file" if own else "defaults")
+    )
     return rows
 
 

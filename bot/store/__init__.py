@@ -18,17 +18,17 @@ It decides nothing about a conversation (that is `bot.app.session`) and prints n
 from __future__ import annotations
 
 from bot.store.names import title_from
-from bot.store.rows import Conversation, Hit, StoredCall, StoredStatus, Summary, Turn, TurnId
+from bot.store.rows import Hit, StoredCall, StoredConversation, StoredStatus, StoredTurn, Summary, TurnId
 from bot.store.store import Store
 
 __all__ = [
-    "Conversation",
     "Hit",
     "Store",
     "StoredCall",
+    "StoredConversation",
     "StoredStatus",
+    "StoredTurn",
     "Summary",
-    "Turn",
     "TurnId",
     "title_from",
 ]

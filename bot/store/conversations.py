@@ -14,7 +14,7 @@ from bot.store.conversion import (
     storable,
 )
 from bot.store.names import clean_title, is_id, new_id
-from bot.store.rows import Conversation, Summary, now
+from bot.store.rows import StoredConversation, Summary, now
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,9 +26,9 @@ _AFTER_ALL_LETTERS = "~"  # sorts behind everything an id is made of
 
 def insert(
     connection: sqlite3.Connection,
-    conversation: Conversation,
+    conversation: StoredConversation,
     draw: Callable[[], str] = new_id,
-) -> Conversation:
+) -> StoredConversation:
     """Insert `conversation` under its id, or a new one from `draw` where its own is "", invalid or taken."""
     identifier = conversation.id if is_id(conversation.id) else draw()
     values = sql_values(conversation) | {"title": sql_value(clean_title(conversation.title))}
@@ -41,19 +41,19 @@ def insert(
     return _by_id(connection, identifier)
 
 
-def resolve(connection: sqlite3.Connection, id_or_prefix: str) -> Conversation:
+def resolve(connection: sqlite3.Connection, id_or_prefix: str) -> StoredConversation:
     """Return the one conversation with that id, or whose id begins with it; see `Store.conversation`."""
     return conversation_from_row(_find_row(connection, id_or_prefix))
 
 
-def delete(connection: sqlite3.Connection, id_or_prefix: str) -> Conversation:
+def delete(connection: sqlite3.Connection, id_or_prefix: str) -> StoredConversation:
     """Delete that conversation, also one that cannot be read; returns what it was."""
     row = _find_row(connection, id_or_prefix)
     connection.execute("DELETE FROM conversations WHERE id = ?", (row["id"],))
     try:
         return conversation_from_row(row)
     except UnreadableRecordError:
-        return Conversation(row["id"], "unreadable", now(), now())
+        return StoredConversation(row["id"], "unreadable", now(), now())
 
 
 def _find_row(connection: sqlite3.Connection, id_or_prefix: str) -> sqlite3.Row:
@@ -77,13 +77,13 @@ def _find_row(connection: sqlite3.Connection, id_or_prefix: str) -> sqlite3.Row:
     return rows[0]
 
 
-def _by_id(connection: sqlite3.Connection, identifier: str) -> Conversation:
+def _by_id(connection: sqlite3.Connection, identifier: str) -> StoredConversation:
     return conversation_from_row(
         connection.execute("SELECT * FROM conversations WHERE id = ?", (identifier,)).fetchone()
     )
 
 
-def latest(connection: sqlite3.Connection, skip: Callable[[str], None]) -> Conversation | None:
+def latest(connection: sqlite3.Connection, skip: Callable[[str], None]) -> StoredConversation | None:
     """Return the conversation that was last written to, of those that can be read."""
     for row in connection.execute("SELECT * FROM conversations ORDER BY updated DESC, seq DESC"):
         if found := readable([row], conversation_from_row, skip):

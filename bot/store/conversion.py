@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from bot.store.rows import (
     CallRole,
     CallStatus,
-    Conversation,
     StoredCall,
+    StoredConversation,
     StoredStatus,
-    Turn,
+    StoredTurn,
     format_time,
     parse_time,
 )
@@ -36,7 +36,7 @@ SqlValue = str | float | int | None
 _LARGEST = 2**63 - 1
 
 _Value = TypeVar("_Value")
-_Row = TypeVar("_Row", "Conversation", "Turn", "StoredCall")
+_Row = TypeVar("_Row", "StoredConversation", "StoredTurn", "StoredCall")
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "str": (str,),
@@ -66,7 +66,7 @@ def storable(text: str) -> str:
     return text
 
 
-def sql_values(row: Conversation | Turn | StoredCall) -> dict[str, SqlValue]:
+def sql_values(row: StoredConversation | StoredTurn | StoredCall) -> dict[str, SqlValue]:
     """Return the row's fields as named SQL parameters."""
     values = {column.name: sql_value(getattr(row, column.name)) for column in fields(row)}
     if values.get("status") == "interrupted":
@@ -103,10 +103,10 @@ def readable(
     return found
 
 
-def conversation_from_row(row: sqlite3.Row) -> Conversation:
+def conversation_from_row(row: sqlite3.Row) -> StoredConversation:
     """Read a row of the table `conversations`. Raises UnreadableRecordError."""
     where = f"conversation {_shown(row['id'])}"
-    conversation = Conversation(
+    conversation = StoredConversation(
         id=row["id"],
         title=row["title"],
         created=column(row, "created", parse_time, where),
@@ -117,7 +117,7 @@ def conversation_from_row(row: sqlite3.Row) -> Conversation:
     return _checked(conversation, where)
 
 
-def turn_from_row(row: sqlite3.Row) -> Turn:
+def turn_from_row(row: sqlite3.Row) -> StoredTurn:
     """Read a row of the table `turns`. Raises UnreadableRecordError."""
     where = f"turn {_shown(row['number'])} of conversation {_shown(row['conversation'])}"
     values: dict[str, Any] = dict(row)
@@ -126,7 +126,7 @@ def turn_from_row(row: sqlite3.Row) -> Turn:
     values["notices"] = column(row, "notices", _texts, where)
     if values["status"] == "open":
         values["status"] = "interrupted"
-    return _checked(Turn(**values), where)
+    return _checked(StoredTurn(**values), where)
 
 
 def call_from_row(row: sqlite3.Row) -> StoredCall:

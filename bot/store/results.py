@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from bot.errors import Failure, FailureKind
 from bot.events import Call, Slot, TurnResult, TurnStatus
 from bot.messages import Agent, Completion, Usage
-from bot.store.rows import StoredCall, Turn
+from bot.store.rows import StoredCall, StoredTurn
 
 _KINDS = {str(kind): kind for kind in FailureKind}
 
 
-def turn_result(turn: Turn, calls: Iterable[StoredCall]) -> TurnResult:
+def turn_result(turn: StoredTurn, calls: Iterable[StoredCall]) -> TurnResult:
     """Return a turn and its calls, in the order of their slots, as a result.
 
     What the store does not hold is left at its default: an agent's own settings, a failure's

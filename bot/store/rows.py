@@ -30,7 +30,7 @@ class TurnId(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
+class StoredConversation:
     """A conversation without its turns. `settings` are the mixture's, as JSON values."""
 
     id: str
@@ -49,14 +49,14 @@ class Summary:
     others.
     """
 
-    conversation: Conversation
+    conversation: StoredConversation
     turns: int
     cost: float | None
     uncosted: int
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class StoredTurn:
     """A prompt and its reply. `reply` is "" where there is none; then `error` says why."""
 
     conversation: str

@@ -12,7 +12,7 @@ from bot.store import conversations, search, turns
 from bot.store.conversion import sql_value, stored_call
 from bot.store.database import TIMEOUT, Database
 from bot.store.names import UNTITLED, clean_title
-from bot.store.rows import Conversation, Hit, StoredCall, Summary, Turn, TurnId, format_time, now
+from bot.store.rows import Hit, StoredCall, StoredConversation, StoredTurn, Summary, TurnId, format_time, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -96,11 +96,13 @@ class Store:
 
     def create_conversation(
         self, settings: Mapping[str, Any], system: str | None = None, title: str = UNTITLED
-    ) -> Conversation:
+    ) -> StoredConversation:
         """Begin a conversation under a new id. `settings` must be JSON values."""
         moment = now()
         with self._database.writing() as connection:
-            return conversations.insert(connection, Conversation("", title, moment, moment, settings, system))
+            return conversations.insert(
+                connection, StoredConversation("", title, moment, moment, settings, system)
+            )
 
     def begin_turn(self, conversation_id: str, prompt: str, *, retry: bool = False) -> TurnId:
         """Write the prompt as the conversation's next turn, before any model is asked.
@@ -142,7 +144,7 @@ class Store:
             ).rowcount
             conversations.require_conversation(changed, conversation_id)
 
-    def rename(self, id_or_prefix: str, title: str) -> Conversation:
+    def rename(self, id_or_prefix: str, title: str) -> StoredConversation:
         """Give a conversation another title; returns the conversation with it."""
         with self._database.writing() as connection:
             found = conversations.resolve(connection, id_or_prefix)
@@ -151,7 +153,7 @@ class Store:
             )
             return conversations.resolve(connection, found.id)
 
-    def delete(self, id_or_prefix: str) -> Conversation:
+    def delete(self, id_or_prefix: str) -> StoredConversation:
         """Delete a conversation with its turns and calls; returns the deleted conversation."""
         with self._database.writing() as connection:
             return conversations.delete(connection, id_or_prefix)
@@ -164,8 +166,11 @@ class Store:
             ).rowcount
 
     def restore(
-        self, conversation: Conversation, all_turns: Iterable[Turn], all_calls: Iterable[StoredCall]
-    ) -> Conversation:
+        self,
+        conversation: StoredConversation,
+        all_turns: Iterable[StoredTurn],
+        all_calls: Iterable[StoredCall],
+    ) -> StoredConversation:
         """Write a whole conversation as it is (an import, a copy), all of it or nothing.
 
         Its id is kept if it is valid and free, else it gets a new one: nothing is overwritten.
@@ -180,7 +185,7 @@ class Store:
 
     # Reading.
 
-    def conversation(self, id_or_prefix: str) -> Conversation:
+    def conversation(self, id_or_prefix: str) -> StoredConversation:
         """Return the conversation with that id, or the only one whose id begins with it.
 
         Raises StoreError where several ids begin with it, or none; UsageError for an empty id.
@@ -188,12 +193,12 @@ class Store:
         with self._database.reading() as connection:
             return conversations.resolve(connection, id_or_prefix)
 
-    def latest(self) -> Conversation | None:
+    def latest(self) -> StoredConversation | None:
         """Return the conversation that was last written to, None in an empty store."""
         with self._database.reading() as connection:
             return conversations.latest(connection, self._skip)
 
-    def turns(self, conversation_id: str) -> tuple[Turn, ...]:
+    def turns(self, conversation_id: str) -> tuple[StoredTurn, ...]:
         """Return all turns, in order. The status of an unfinished one is "interrupted"."""
         with self._database.reading() as connection:
             return tuple(turns.list_turns(connection, conversation_id, self._skip))

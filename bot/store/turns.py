@@ -15,7 +15,7 @@ from bot.store.conversion import (
     stored_call,
     turn_from_row,
 )
-from bot.store.rows import StoredCall, Turn, TurnId, format_time, now
+from bot.store.rows import StoredCall, StoredTurn, TurnId, format_time, now
 
 if TYPE_CHECKING:
     import sqlite3
@@ -56,7 +56,7 @@ def begin(connection: sqlite3.Connection, conversation: str, prompt: str, status
     return TurnId(conversation, number)
 
 
-def insert(connection: sqlite3.Connection, turn: Turn) -> None:
+def insert(connection: sqlite3.Connection, turn: StoredTurn) -> None:
     """Insert a turn as it is, under its own number."""
     connection.execute(
         """
@@ -150,7 +150,9 @@ def insert_calls(
         connection.execute(statement, sql_values(call) | {"turn": rows[call.turn]})
 
 
-def list_turns(connection: sqlite3.Connection, conversation: str, skip: Callable[[str], None]) -> list[Turn]:
+def list_turns(
+    connection: sqlite3.Connection, conversation: str, skip: Callable[[str], None]
+) -> list[StoredTurn]:
     """Return the turns of a conversation that can be read, in order."""
     rows = connection.execute("SELECT * FROM turns WHERE conversation = ? ORDER BY number", (conversation,))
     return readable(rows, turn_from_row, skip)

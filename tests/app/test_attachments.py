@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot.app import attachments
-from bot.app.attachments import attach, read_text
+from bot.app.attachments import attach, read_attachment
 from bot.errors import UsageError
 from bot.settings import bounded_read, files
 
@@ -72,8 +72,8 @@ def test_devices(device: str, message: str) -> None:
     if "\0" not in device and not Path(device).exists():
         pytest.skip(f"there is no {device}")
     with pytest.raises(UsageError, match=message):
-        read_text(Path(device))
-    assert read_text(Path(os.devnull)) == ""
+        read_attachment(Path(device))
+    assert read_attachment(Path(os.devnull)) == ""
 
 
 @_POSIX
@@ -92,7 +92,7 @@ def test_a_pipe_that_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     writer = threading.Thread(target=write)
     writer.start()
-    assert read_text(path) == "piece " * 50_000
+    assert read_attachment(path) == "piece " * 50_000
     writer.join()
 
 
@@ -105,7 +105,7 @@ def test_a_pipe_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     held = os.open(path, os.O_RDWR)
     os.write(held, b"x" * 2000)
     with pytest.raises(UsageError, match="larger than"):
-        read_text(path)
+        read_attachment(path)
     os.close(held)
 
 
@@ -118,6 +118,6 @@ def test_a_pipe_that_stays_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     held = os.open(path, os.O_RDWR)
     try:
         with pytest.raises(UsageError, match="pipe from which nothing came"):
-            read_text(path)
+            read_attachment(path)
     finally:
         os.close(held)

@@ -12,7 +12,7 @@ from bot.app.resume import resumed_options, settings_to_resume
 from bot.settings import paths
 from bot.settings.resolve import resolve
 from bot.settings.settings import Settings
-from bot.store import Conversation, Store
+from bot.store import Store, StoredConversation
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -27,12 +27,12 @@ class Run:
         return resolve({**self.cli, **changes}, None, self.environ)
 
 
-def stored(folder: Path, **cli: object) -> Conversation:
+def stored(folder: Path, **cli: object) -> StoredConversation:
     """A conversation that was held with these options."""
-    return Conversation("abcd", "title", NOW, NOW, Run(folder, cli)({}).stored_options())
+    return StoredConversation("abcd", "title", NOW, NOW, Run(folder, cli)({}).stored_options())
 
 
-def resumed(run: Run, conversation: Conversation) -> Settings:
+def resumed(run: Run, conversation: StoredConversation) -> Settings:
     return run(resumed_options(conversation, run))
 
 

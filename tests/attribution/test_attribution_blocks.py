@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.attribution.blocks import Block, split_blocks, split_sentences
+from bot.attribution.blocks import TextBlock, split_blocks, split_sentences
 
 MARKDOWN = """\
 # Purring
@@ -39,15 +39,15 @@ Cats **purr** for [many](https://example.org) `reasons`.
 def test_each_kind_of_block_is_found() -> None:
     """Paragraphs, items, code, rows and quotes are blocks without their signs; headings are left out."""
     assert split_blocks(MARKDOWN) == [
-        Block("paragraph", "Cats purr for many reasons.", 3),
-        Block("item", "First, they are content.", 5),
-        Block("item", "Second:", 7),
-        Block("code", "purr()\n\npurr()", 9),
-        Block("paragraph", "Quoted words.", 15),
-        Block("row", "cat | sound", 17),
-        Block("row", "big | roar", 19),
-        Block("code", "    indented()".strip(), 21),
-        Block("paragraph", "<b>HTML</b> & more", 24),
+        TextBlock("paragraph", "Cats purr for many reasons.", 3),
+        TextBlock("item", "First, they are content.", 5),
+        TextBlock("item", "Second:", 7),
+        TextBlock("code", "purr()\n\npurr()", 9),
+        TextBlock("paragraph", "Quoted words.", 15),
+        TextBlock("row", "cat | sound", 17),
+        TextBlock("row", "big | roar", 19),
+        TextBlock("code", "    indented()".strip(), 21),
+        TextBlock("paragraph", "<b>HTML</b> & more", 24),
     ]
 
 

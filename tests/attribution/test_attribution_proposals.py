@@ -12,7 +12,7 @@ from bot.attribution.proposals import attribute_result, proposals_read, stored_m
 from bot.errors import Failure, FailureKind
 from bot.events import Call, Slot, TurnResult
 from bot.messages import Agent, Completion
-from bot.store import StoredCall, Turn
+from bot.store import StoredCall, StoredTurn
 from bot.store.results import turn_result
 
 FAILED = "failed"
@@ -47,7 +47,7 @@ def from_stored_turn(rounds: Rounds, reply: str, needed: int = 1) -> Attribution
         for index, answer in enumerate(answers)
     ]
     aggregator = StoredCall(2, len(rounds) + 1, 0, "aggregator", "judge", "together", "done", text=reply)
-    turn = Turn("abcdef", 2, "hi", datetime(2026, 7, 2, tzinfo=UTC), "done", reply)
+    turn = StoredTurn("abcdef", 2, "hi", datetime(2026, 7, 2, tzinfo=UTC), "done", reply)
     return attribute_result(turn_result(turn, [*calls, aggregator]), needed)
 
 

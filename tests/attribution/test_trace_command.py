@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from bot.cli.app import typer_app
 from bot.errors import StoreError, UsageError
 from bot.settings import paths
-from bot.store import Conversation, Store, StoredCall, Turn
+from bot.store import Store, StoredCall, StoredConversation, StoredTurn
 
 WHEN = datetime(2026, 7, 2, 9, 31, tzinfo=UTC)
 PURR = "Purring is a self-regulating behaviour that calms the cat."
@@ -22,9 +22,9 @@ HURT = "It is not always a good sign, because hurt cats purr as well."
 def kept() -> str:
     """A conversation of three turns, the last without a reply; returns its id."""
     turns = [
-        Turn("", 1, "Why?", WHEN, "done", PURR, model="judge"),
-        Turn("", 2, "And?", WHEN, "partial", HURT, model="judge"),
-        Turn("", 3, "So?", WHEN, "failed"),
+        StoredTurn("", 1, "Why?", WHEN, "done", PURR, model="judge"),
+        StoredTurn("", 2, "And?", WHEN, "partial", HURT, model="judge"),
+        StoredTurn("", 3, "So?", WHEN, "failed"),
     ]
     calls = [
         StoredCall(number, 1, slot, "reference", f"vendor/{name}", "together", "done", text=text)
@@ -32,7 +32,7 @@ def kept() -> str:
         for slot, (name, text) in enumerate([("a", PURR), ("b", HURT)])
     ]
     with Store.open(paths.store_file()) as store:
-        return store.restore(Conversation("", "Cats", WHEN, WHEN), turns, calls).id
+        return store.restore(StoredConversation("", "Cats", WHEN, WHEN), turns, calls).id
 
 
 def test_the_last_reply_is_traced(kept: str) -> None:

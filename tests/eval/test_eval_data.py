@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from bot.bulk.files import write_rows
 from bot.errors import UsageError, needs_extra
 from bot.eval.benchmark import figure, fill
-from bot.eval.official_data import DataError, MissingDataError, OfficialData, Source, read_rows
+from bot.eval.official_data import DataError, MissingDataError, OfficialData, OfficialFile, read_rows
 from bot.eval.registry import BENCHMARKS, open_benchmark
 
 ROWS: list[dict[str, object]] = [{"a": 1, "text": "ä\u2028\n\x00"}, {"a": None, "text": "\ud800"}]
 CONTENT = b'{"id": 1}\n{"id": 2}\n'
-SOURCE = Source(
+SOURCE = OfficialFile(
     "alpaca_eval.thing",
     "http://127.0.0.1:9/",
     "deep/inside/thing.jsonl",
@@ -145,7 +145,7 @@ def test_a_fetched_file_is_checked_and_kept(tmp_path: Path, web: tuple[str, Path
     pytest.importorskip("aiohttp")
     address, folder, asked = web
     (folder / "thing.jsonl").write_bytes(CONTENT)
-    source = Source(SOURCE.key, f"{address}/", "thing.jsonl", SOURCE.sha256)
+    source = OfficialFile(SOURCE.key, f"{address}/", "thing.jsonl", SOURCE.sha256)
     for _ in range(2):
         assert OfficialData(cache=tmp_path / "cache").content(source) == CONTENT
     assert asked == ["/thing.jsonl"]
@@ -158,7 +158,7 @@ def test_a_fetched_file_that_is_altered_is_fetched_anew_and_refused(
     """A broken copy in the cache mends itself; what stays altered is an error with a hint."""
     pytest.importorskip("aiohttp")
     address, folder, asked = web
-    source = Source(SOURCE.key, f"{address}/", "thing.jsonl", SOURCE.sha256)
+    source = OfficialFile(SOURCE.key, f"{address}/", "thing.jsonl", SOURCE.sha256)
     (folder / "thing.jsonl").write_bytes(b"{}")
     with pytest.raises(DataError, match="not the official file") as caught:
         OfficialData(cache=tmp_path / "cache").content(source)
@@ -172,7 +172,7 @@ def test_a_fetched_file_that_is_altered_is_fetched_anew_and_refused(
 @pytest.mark.parametrize("repository", ["file:///no/such/", "http://127.0.0.1:9/"])
 def test_what_cannot_be_fetched_says_what_to_do(tmp_path: Path, repository: str) -> None:
     """No network, or no file there, is an error that says where to put the file instead."""
-    source = Source(SOURCE.key, repository, "thing.jsonl")
+    source = OfficialFile(SOURCE.key, repository, "thing.jsonl")
     with pytest.raises(MissingDataError, match="cannot be fetched") as caught:
         OfficialData(cache=tmp_path).content(source)
     assert source.url in caught.value.hint

@@ -15,7 +15,7 @@ from bot.errors import UsageError
 from bot.history.documents import document_of, export_json, export_jsonl
 from bot.history.import_json import import_json
 from bot.history.markdown import export_markdown
-from bot.store import Conversation, Store, StoredCall, Turn
+from bot.store import Store, StoredCall, StoredConversation, StoredTurn
 from bot.store.names import clean_title
 
 if TYPE_CHECKING:
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WHEN = datetime(2026, 7, 2, 9, 31, 12, 345_000, tzinfo=UTC)
-CONVERSATION = Conversation("abcdef", "Cats", WHEN, WHEN, {"preset": "fast"}, "Be kind.")
+CONVERSATION = StoredConversation("abcdef", "Cats", WHEN, WHEN, {"preset": "fast"}, "Be kind.")
 TURNS = (
-    Turn("abcdef", 1, "Why?\n# not a heading", WHEN, "done", "# Because\n\nyes.", model="j", seconds=2.0),
-    Turn("abcdef", 2, "Code?", WHEN, "partial", "```python\nx = 1", notices=("shortened",)),
-    Turn("abcdef", 3, "Lost", WHEN),
+    StoredTurn(
+        "abcdef", 1, "Why?\n# not a heading", WHEN, "done", "# Because\n\nyes.", model="j", seconds=2.0
+    ),
+    StoredTurn("abcdef", 2, "Code?", WHEN, "partial", "```python\nx = 1", notices=("shortened",)),
+    StoredTurn("abcdef", 3, "Lost", WHEN),
 )
 CALLS = (
     StoredCall(1, 1, 0, "reference", "a", "together", "done", text="```\nopen fence"),
@@ -48,7 +50,7 @@ jsons = st.recursive(
     max_leaves=5,
 )
 conversations = st.builds(
-    Conversation,
+    StoredConversation,
     id=st.just("abcdef"),
     title=texts.map(clean_title),
     created=moments,
@@ -57,7 +59,7 @@ conversations = st.builds(
     system=st.none() | texts,
 )
 turns = st.builds(
-    Turn,
+    StoredTurn,
     conversation=st.just("abcdef"),
     number=st.integers(1, 9),
     prompt=texts,
@@ -103,7 +105,7 @@ calls = st.builds(
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> tuple[Conversation, tuple[Turn, ...], tuple[StoredCall, ...]]:
+def histories(draw: st.DrawFn) -> tuple[StoredConversation, tuple[StoredTurn, ...], tuple[StoredCall, ...]]:
     """A conversation with turns in order and calls that belong to them."""
     its_turns = draw(st.lists(turns, max_size=3, unique_by=lambda turn: turn.number))
     its_turns.sort(key=lambda turn: turn.number)
@@ -125,7 +127,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @settings(max_examples=100)
 @given(history=histories())
 def test_export_and_import_lose_nothing(
-    store: Store, history: tuple[Conversation, tuple[Turn, ...], tuple[StoredCall, ...]]
+    store: Store, history: tuple[StoredConversation, tuple[StoredTurn, ...], tuple[StoredCall, ...]]
 ) -> None:
     """Store, export, import into an empty store, read: every field of every row is as it was."""
     store.delete_older_than(datetime(2200, 1, 1, tzinfo=UTC))
@@ -139,7 +141,9 @@ def test_export_and_import_lose_nothing(
     exported.encode()
 
 
-def whole(store: Store, identifier: str) -> tuple[Conversation, tuple[Turn, ...], tuple[StoredCall, ...]]:
+def whole(
+    store: Store, identifier: str
+) -> tuple[StoredConversation, tuple[StoredTurn, ...], tuple[StoredCall, ...]]:
     return store.conversation(identifier), store.turns(identifier), store.all_calls(identifier)
 
 
@@ -216,7 +220,7 @@ def test_markdown() -> None:
 )
 def test_open_fences_are_closed(reply: str, ending: str) -> None:
     """A fence is closed as it was opened, and only where one is open."""
-    turn = Turn("abcdef", 1, "p", WHEN, "done", reply)
+    turn = StoredTurn("abcdef", 1, "p", WHEN, "done", reply)
     exported = export_markdown(CONVERSATION, [turn])
     body = reply.strip("\n") + (ending if ending.startswith("\n") else "")
     assert exported.endswith(f"> p\n\n{body}\n")

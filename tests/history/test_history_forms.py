@@ -20,7 +20,7 @@ from bot.history.html import export_html
 from bot.history.markdown import export_markdown
 from bot.history.terminal import search_text
 from bot.settings import paths
-from bot.store import Conversation, Hit, Store
+from bot.store import Hit, Store, StoredConversation
 
 if TYPE_CHECKING:
     from pty_window import PtyWindow
@@ -30,7 +30,7 @@ CODES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @pytest.fixture
-def kept() -> Conversation:
+def kept() -> StoredConversation:
     """A conversation with one turn in the store of the program's home."""
     with Store.open(paths.store_file()) as store:
         conversation = store.create_conversation({"preset": "fast"}, None, "Cats & dogs")
@@ -39,7 +39,7 @@ def kept() -> Conversation:
         return store.conversation(conversation.id)
 
 
-def test_every_form_is_the_one_that_it_names(kept: Conversation) -> None:
+def test_every_form_is_the_one_that_it_names(kept: StoredConversation) -> None:
     """`export_conversation` reads the conversation and writes it in the form asked for."""
     with Store.open(paths.store_file()) as store:
         whole = (kept, store.turns(kept.id), store.all_calls(kept.id))
@@ -65,7 +65,7 @@ def test_every_form_is_the_one_that_it_names(kept: Conversation) -> None:
     ],
 )
 def test_the_form_follows_the_file(
-    kept: Conversation, tmp_path: Path, name: str, options: list[str], beginning: str
+    kept: StoredConversation, tmp_path: Path, name: str, options: list[str], beginning: str
 ) -> None:
     """`history export -o FILE` writes what FILE's ending asks for, unless --format says otherwise."""
     out = tmp_path / name
@@ -73,7 +73,7 @@ def test_the_form_follows_the_file(
     assert out.read_text(encoding="utf-8").startswith(beginning)
 
 
-def test_without_a_file_it_is_markdown(kept: Conversation, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_file_it_is_markdown(kept: StoredConversation, capsys: pytest.CaptureFixture[str]) -> None:
     """An export to stdout is Markdown unless --format says otherwise."""
     assert run(["history", "export", kept.id]) == 0
     assert capsys.readouterr().out.startswith("# Cats & dogs")
@@ -123,7 +123,7 @@ def test_nothing_but_our_codes_reaches_the_terminal() -> None:
 
 @pytest.mark.parametrize(("variable", "coloured"), [("COLORTERM", True), ("NO_COLOR", False)])
 def test_colour_on_a_terminal(
-    kept: Conversation, terminal: Callable[..., PtyWindow], variable: str, *, coloured: bool
+    kept: StoredConversation, terminal: Callable[..., PtyWindow], variable: str, *, coloured: bool
 ) -> None:
     """On a terminal a search sets off what it found, unless NO_COLOR is set."""
     with terminal("history", "search", "purr", env={variable: "1"}) as window:

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from bot.history import html
 from bot.history.html import POLICY, RELATION, export_html, markdown_to_html
-from bot.store import Conversation, StoredCall, Turn
+from bot.store import StoredCall, StoredConversation, StoredTurn
 
 WHEN = datetime(2026, 7, 2, 9, 31, 12, 345_000, tzinfo=UTC)
 STYLE = Path(html.__file__).with_name("templates").joinpath("conversation.css").read_text(encoding="utf-8")
 LOCAL = WHEN.astimezone().strftime("%Y-%m-%d %H:%M")
-CONVERSATION = Conversation("abcdef", "Cats", WHEN, WHEN, {"preset": "fast"}, "Be kind.")
+CONVERSATION = StoredConversation("abcdef", "Cats", WHEN, WHEN, {"preset": "fast"}, "Be kind.")
 REPLY = """# Because
 
 They *really* **do**, ~~not~~ `always`: see [this](https://example.org/a?b=1&c=2 "x").
@@ -36,7 +36,7 @@ def f(x):  # a comment
 ```
 """
 TURNS = (
-    Turn(
+    StoredTurn(
         "abcdef",
         1,
         "Why?\n  # not <b>a</b> heading",
@@ -48,8 +48,8 @@ TURNS = (
         seconds=2.0,
         cost=0.02,
     ),
-    Turn("abcdef", 2, "Code?", WHEN, "partial", "```python\nx = 1", notices=("history was shortened",)),
-    Turn("abcdef", 3, "Lost", WHEN, "failed", error="too few references: 0 of 2"),
+    StoredTurn("abcdef", 2, "Code?", WHEN, "partial", "```python\nx = 1", notices=("history was shortened",)),
+    StoredTurn("abcdef", 3, "Lost", WHEN, "failed", error="too few references: 0 of 2"),
 )
 CALLS = (
     StoredCall(1, 1, 0, "reference", "v/a", "t", "done", text="They **purr**.",
@@ -141,12 +141,12 @@ class Reader(HTMLParser):
 
 def everywhere(text: str) -> str:
     """A document in which every field that a person, model or service fills holds this text."""
-    conversation = Conversation(
+    conversation = StoredConversation(
         text, text, WHEN, WHEN, {"preset": text, "aggregator": text, "reference_models": [text]}, text
     )
     turns = [
-        Turn("abcdef", 1, text, WHEN, "done", text, text, text, text, notices=(text, text)),
-        Turn("abcdef", 2, text, WHEN, "failed", "", text, text, text),
+        StoredTurn("abcdef", 1, text, WHEN, "done", text, text, text, text, notices=(text, text)),
+        StoredTurn("abcdef", 2, text, WHEN, "failed", "", text, text, text),
     ]
     calls = [
         StoredCall(1, 1, 0, "reference", text, text, "done", text=text, reasoning=text, partial=text),

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from bot.history.documents import list_json, search_json
 from bot.history.terminal import list_text, search_text, show_text
-from bot.store import Conversation, Hit, StoredCall, Summary, Turn
+from bot.store import Hit, StoredCall, StoredConversation, StoredTurn, Summary
 
 WHEN = datetime(2026, 7, 2, 9, 31, 12, 345_000, tzinfo=UTC)
 LOCAL = WHEN.astimezone().strftime("%Y-%m-%d %H:%M")
@@ -17,8 +17,8 @@ SETTINGS = {"preset": "fast", "reference_models": ["a", "b"], "rounds": 2, "aggr
 HOSTILE = "a\x1b[2Jb\x07 \x9b31mc\td\r\ne \x1b]52;c;AAAA\x07[bold]f[/abc]"
 
 
-def conversation(title: str = "Cats", identifier: str = "abcdef") -> Conversation:
-    return Conversation(identifier, title, WHEN, WHEN, SETTINGS, "Be kind.\nAlways.")
+def conversation(title: str = "Cats", identifier: str = "abcdef") -> StoredConversation:
+    return StoredConversation(identifier, title, WHEN, WHEN, SETTINGS, "Be kind.\nAlways.")
 
 
 ROWS = [
@@ -28,7 +28,7 @@ ROWS = [
 ]
 
 TURNS = [
-    Turn(
+    StoredTurn(
         "abcdef",
         1,
         "Why do cats purr?\nAnd dogs?",
@@ -44,9 +44,9 @@ TURNS = [
         cost=0.0183,
         notices=("one reference was left out",),
     ),
-    Turn("abcdef", 2, "And this?", WHEN),
-    Turn("abcdef", 3, "And that?", WHEN, "failed", error="too few references: 0 of 2 answered"),
-    Turn("abcdef", 4, "Last", WHEN, "partial", "The beginning", error="stopped"),
+    StoredTurn("abcdef", 2, "And this?", WHEN),
+    StoredTurn("abcdef", 3, "And that?", WHEN, "failed", error="too few references: 0 of 2 answered"),
+    StoredTurn("abcdef", 4, "Last", WHEN, "partial", "The beginning", error="stopped"),
 ]
 CALLS = [
     StoredCall(1, 1, 0, "reference", "vendor/a", "together", "done", text="They\npurr.", seconds=3.6),
@@ -155,12 +155,12 @@ def test_references_and_reasoning_are_shown_on_request() -> None:
 
 def test_nothing_shown_is_obeyed_by_a_terminal() -> None:
     """Escape sequences and control characters from any field never reach the terminal."""
-    hostile = Turn(
+    hostile = StoredTurn(
         "abcdef", 1, HOSTILE, WHEN, "partial", HOSTILE, HOSTILE, HOSTILE, HOSTILE, notices=(HOSTILE,)
     )
     call = StoredCall(1, 1, 0, "reference", HOSTILE, HOSTILE, "failed", HOSTILE, HOSTILE, HOSTILE, HOSTILE)
     hit = Hit("abcdef", HOSTILE, 1, WHEN, HOSTILE)
-    asker = Conversation("abcdef", HOSTILE, WHEN, WHEN, {"preset": HOSTILE}, HOSTILE)
+    asker = StoredConversation("abcdef", HOSTILE, WHEN, WHEN, {"preset": HOSTILE}, HOSTILE)
     shown = show_text(asker, [hostile], [call], references=True, reasoning=True)
     for text in (shown, search_text([hit], 80), search_text([hit], None)):
         assert not [character for character in text if ord(character) < 32 and character not in "\n\t"]

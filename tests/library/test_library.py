@@ -13,7 +13,7 @@ from running import LIMIT, until
 
 import bot
 from bot import Mixture
-from bot.api.library import Options
+from bot.api.library import MixtureOptions
 from bot.demo.process import DemoProcess
 from bot.demo.references import split_prompt
 from bot.errors import ConfigError, FailureKind, KeyMissingError, TurnFailedError, UsageError
@@ -44,7 +44,7 @@ def test_every_option_of_a_mixture_is_typed() -> None:
     """The table of options and the library's keywords name the same things."""
     in_a_mixture = {option.name for option in OPTIONS if option.group in {Group.MIXTURE, Group.ADVANCED}}
     others = {"multi_turn", "system", "system_file", "save"}
-    assert set(Options.__annotations__) == (in_a_mixture | others) - {"preset"}
+    assert set(MixtureOptions.__annotations__) == (in_a_mixture | others) - {"preset"}
 
 
 def test_ask(service: DemoProcess) -> None:

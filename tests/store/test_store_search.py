@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bot.errors import UsageError
 from bot.events import TurnResult
-from bot.store import Conversation, Store, Turn
+from bot.store import Store, StoredConversation, StoredTurn
 from bot.store.rows import now
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def say(store: Store, *exchanges: tuple[str, str]) -> Conversation:
+def say(store: Store, *exchanges: tuple[str, str]) -> StoredConversation:
     conversation = store.create_conversation({}, None, "a title")
     for prompt, reply in exchanges:
         turn = store.begin_turn(conversation.id, prompt)
@@ -166,8 +166,8 @@ def test_reading_needs_one_query_and_an_index(tmp_path: Path, name: str) -> None
     moment = now()
     with Store.open(tmp_path / "s.db") as store:
         conversation = store.restore(
-            Conversation("abcdef", "t", moment, moment),
-            [Turn("", n, "purr", moment) for n in range(1, 200)],
+            StoredConversation("abcdef", "t", moment, moment),
+            [StoredTurn("", n, "purr", moment) for n in range(1, 200)],
             (),
         )
         for _ in range(20):
@@ -195,9 +195,10 @@ def test_10_000_turns_are_there_for_all_ways_of_reading(tmp_path: Path) -> None:
     moment = now()
     with Store.open(tmp_path / "s.db") as store:
         turns = [
-            Turn("", n, f"prompt {n}", moment, "done", "a reply " * 20, cost=0.5) for n in range(1, 10_001)
+            StoredTurn("", n, f"prompt {n}", moment, "done", "a reply " * 20, cost=0.5)
+            for n in range(1, 10_001)
         ]
-        conversation = store.restore(Conversation("abcdef", "t", moment, moment), turns, ())
+        conversation = store.restore(StoredConversation("abcdef", "t", moment, moment), turns, ())
     with Store.open(tmp_path / "s.db") as store:
         steps = Steps(store._database.connection)
         (row,) = store.list_conversations()

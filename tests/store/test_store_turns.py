@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bot.errors import Failure, FailureKind, StoreError, UsageError
 from bot.events import Call, Slot, TurnResult
 from bot.messages import Agent, Completion, Message, Usage
-from bot.store import Conversation, Store, StoredCall, TurnId, title_from
+from bot.store import Store, StoredCall, StoredConversation, TurnId, title_from
 from bot.store import conversations as sql
 from bot.store.conversion import storable
 from bot.store.names import ALPHABET, UNTITLED, clean_title, is_id, new_id
@@ -230,7 +230,7 @@ def test_prefixes(store: Store) -> None:
     """A unique beginning of an id is enough; an ambiguous, unknown or empty one is an error that helps."""
     moment = now()
     for identifier in ("abcdef", "abcxyz", "abcdefgh"):
-        store.restore(Conversation(identifier, identifier, moment, moment), (), ())
+        store.restore(StoredConversation(identifier, identifier, moment, moment), (), ())
     assert store.conversation("abcx").id == "abcxyz"
     assert store.conversation(" ABCX ").id == "abcxyz"
     assert store.conversation("abcdef").id == "abcdef"  # exact, though another one goes on
@@ -250,7 +250,7 @@ def test_an_ambiguous_prefix_names_a_few(store: Store) -> None:
     """With a thousand candidates the message stays a line."""
     moment = now()
     for letter in ALPHABET:
-        store.restore(Conversation(f"abcde{letter}", "t", moment, moment), (), ())
+        store.restore(StoredConversation(f"abcde{letter}", "t", moment, moment), (), ())
     with pytest.raises(StoreError) as ambiguous:
         store.conversation("ab")
     assert ambiguous.value.message.endswith(", …")
@@ -295,7 +295,7 @@ def test_deleting_by_age(store: Store) -> None:
     moment = datetime(2026, 1, 31, 12, tzinfo=UTC)
     for hours in (-2, -1, 0, 1):
         updated = moment + timedelta(hours=hours)
-        store.restore(Conversation("", f"{hours}", updated, updated), (), ())
+        store.restore(StoredConversation("", f"{hours}", updated, updated), (), ())
     assert store.delete_older_than(moment) == 2
     assert sorted(row.conversation.title for row in store.list_conversations()) == ["0", "1"]
 
@@ -321,7 +321,7 @@ def test_a_taken_id_is_drawn_again(store: Store) -> None:
     drawn = iter(["abcdef", "abcdef", "bcdefg"])
     with store._database.writing() as connection:
         ids = [
-            sql.insert(connection, Conversation("", "t", moment, moment), lambda: next(drawn)).id
+            sql.insert(connection, StoredConversation("", "t", moment, moment), lambda: next(drawn)).id
             for _ in range(2)
         ]
     assert ids == ["abcdef", "bcdefg"]

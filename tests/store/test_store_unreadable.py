@@ -16,7 +16,7 @@ from bot.events import Call, Slot, TurnResult
 from bot.history.exports import FORMATS, export_conversation
 from bot.messages import Agent, Completion, Message
 from bot.method.mixture import Mixture
-from bot.store import Conversation, Store, database
+from bot.store import Store, StoredConversation, database
 
 _CALL = Call(Slot(1, 0, Agent("a", "e")), Completion("An answer."), cost=0.1)
 _RESULT = TurnResult(status="done", reply="The reply.", reasoning="", model="m", calls=(_CALL,), seconds=1.0)
@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "conversations.db"
 
 
-def _fill(path: Path) -> list[Conversation]:
+def _fill(path: Path) -> list[StoredConversation]:
     """Write three conversations of two turns each."""
     with Store.open(path) as store:
         made = [store.create_conversation({"rounds": 1}, None, f"title {number}") for number in range(3)]

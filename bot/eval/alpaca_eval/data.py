@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bot.eval.benchmark import Item
-from bot.eval.official_data import OfficialData, Source
+from bot.eval.official_data import OfficialData, OfficialFile
 
 _HUB = (
     "https://huggingface.co/datasets/tatsu-lab/alpaca_eval/resolve/17853a40d13d6685f232795138d844a92b4089c6/"
@@ -23,12 +23,12 @@ _REPOSITORY = (
 BASELINE = "gpt4_1106_preview"
 COUNT = 805
 
-QUESTIONS = Source(
+QUESTIONS = OfficialFile(
     "alpaca_eval.questions", _HUB, "alpaca_eval_gpt4_baseline.json", others=("recorded_answers.jsonl",)
 )
-DIFFICULTY = Source("alpaca_eval.difficulty", _HUB, "instruction_difficulty.csv")
-GAMED = Source("alpaca_eval.gamed", _HUB, "df_gamed.csv", others=("df_gamed_surrogate.csv",))
-PROMPT = Source(
+DIFFICULTY = OfficialFile("alpaca_eval.difficulty", _HUB, "instruction_difficulty.csv")
+GAMED = OfficialFile("alpaca_eval.gamed", _HUB, "df_gamed.csv", others=("df_gamed_surrogate.csv",))
+PROMPT = OfficialFile(
     "alpaca_eval.prompt",
     _REPOSITORY,
     "src/alpaca_eval/evaluators_configs/alpaca_eval_clf_gpt4_turbo/alpaca_eval_clf.txt",

@@ -8,11 +8,11 @@ from typing import Any
 
 from bot.bulk.files import Row
 from bot.eval.benchmark import Item
-from bot.eval.official_data import DataError, MissingDataError, OfficialData, Source
+from bot.eval.official_data import DataError, MissingDataError, OfficialData, OfficialFile
 
 _REPOSITORY = "https://raw.githubusercontent.com/kaistAI/FLASK/3b4e22bc34aa9dc15ea0c51be3cbf5f3c8b1b5e5/"
 
-ITEMS = Source(
+ITEMS = OfficialFile(
     "flask.items",
     _REPOSITORY,
     "evaluation_set/flask_evaluation.jsonl",
@@ -22,14 +22,14 @@ ITEMS = Source(
         "4a70942f5e99ebbdc03def0575779f5bd97daf2d1ae1dfa227e1bcbdd3bba052",
     ),
 )
-HARD = Source("flask.hard", _REPOSITORY, "evaluation_set/flask_hard_evaluation.jsonl")
-PROMPTS = Source(
+HARD = OfficialFile("flask.hard", _REPOSITORY, "evaluation_set/flask_hard_evaluation.jsonl")
+PROMPTS = OfficialFile(
     "flask.prompts",
     _REPOSITORY,
     "gpt_review/src/prompt.jsonl",
     ("64836bb1eb6940e7ddbbbf0ea66265191bfd49476036ca15fc2660bbfa326134",),
 )
-SKILLS = Source(
+SKILLS = OfficialFile(
     "flask.skills",
     _REPOSITORY,
     "metadata_annotation/skillset/src/skillset_description.json",
@@ -98,7 +98,7 @@ class ReviewPrompt:
     defaults: Mapping[str, str]
 
 
-def instructions(data: OfficialData, source: Source = ITEMS) -> list[Instruction]:
+def instructions(data: OfficialData, source: OfficialFile = ITEMS) -> list[Instruction]:
     """Return the items in their order. Raises DataError."""
     # Older official files call the same columns by other names.
     return data.records(

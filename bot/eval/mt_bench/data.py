@@ -6,25 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bot.eval.benchmark import Item
-from bot.eval.official_data import OfficialData, Source
+from bot.eval.official_data import OfficialData, OfficialFile
 
 _REPOSITORY = "https://raw.githubusercontent.com/lm-sys/FastChat/0e6d3e4beaab66f4d3f93db72541a4abab8af28d/"
 _FOLDER = "fastchat/llm_judge/data/"
 
-QUESTIONS = Source(
+QUESTIONS = OfficialFile(
     "mt_bench.questions",
     _REPOSITORY,
     _FOLDER + "mt_bench/question.jsonl",
     ("119565adbab82227089cefdb44c8d7e2cf04dc0a0ec233634c82e7d4e2a944f7",),
 )
-REFERENCES = Source(
+REFERENCES = OfficialFile(
     "mt_bench.references",
     _REPOSITORY,
     _FOLDER + "mt_bench/reference_answer/gpt-4.jsonl",
     ("f957a5bc977badb66885ec970e6cd08527845780313f0995764260e5777b9b3f",),
     others=("reference_answer-gpt-4.jsonl",),
 )
-PROMPTS = Source(
+PROMPTS = OfficialFile(
     "mt_bench.prompts",
     _REPOSITORY,
     _FOLDER + "judge_prompts.jsonl",

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.app.attachments import read_text
+from bot.app.attachments import read_attachment
 from bot.app.editor import edit_text
 from bot.errors import StoreError, UsageError
 from bot.method.context import estimate_tokens
@@ -107,7 +107,7 @@ async def _file(chat: ChatContext, argument: str) -> None:
         chat.files.clear()
     for name in split_arguments(argument) if argument != "-" else []:
         path = Path(name).expanduser()
-        text = read_text(path)
+        text = read_attachment(path)
         chat.files.append(path)
         chat.say(f"  {path.name}: {_size(text)}, attached to the next prompt")
     if not argument or argument == "-":
