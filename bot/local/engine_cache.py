@@ -69,6 +69,7 @@ class EngineCache:
         self._cores = asyncio.Semaphore(at_once)
         self._changed = asyncio.Condition()
         self._prepared: dict[str, asyncio.Task[ModelFile]] = {}
+        self._files: dict[Path, ModelFile] = {}
         self._engines: dict[Path, EngineProcess] = {}
         self._busy: set[Path] = set()
         self._closed = False
@@ -87,7 +88,9 @@ class EngineCache:
         if task is None or (task.done() and (task.cancelled() or task.exception())):
             task = self._prepared[name] = asyncio.create_task(asyncio.to_thread(self._find, name))
         # Several calls may wait for one file: it goes on when one of them is cancelled.
-        return await asyncio.shield(task)
+        file = await asyncio.shield(task)
+        # One process for a file, by whatever name or link.
+        return self._files.setdefault(file.path.resolve(), file)
 
     @asynccontextmanager
     async def acquire(self, name: str) -> AsyncGenerator[Endpoint, None]:

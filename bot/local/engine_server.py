@@ -20,6 +20,13 @@ from importlib import import_module
 from typing import IO, Any
 
 _PARENT_POLL_SECONDS = 0.5
+_SLOTS = 4
+"""Prompts that are kept, so that agents with system prompts of their own find theirs again next turn."""
+_SIMILARITY = 0.3
+"""The share of a prompt that the beginning of a kept one must make up to be replaced by it.
+
+With the engine's 0.1, agents that share the user's system prompt all replace the same one.
+"""
 _ERROR_LINE = re.compile(r" E (.*)")
 _VAGUE = re.compile(r"exiting due to|failed to load model|failed to fit|encountered an error while")
 
@@ -78,15 +85,18 @@ def _server(config: dict[str, Any]) -> Any:
         "port": 0,
         "api_keys": [config["key"]],
         "n_ctx": config["context"],
-        "n_parallel": 1,
         # Pings keep the connection from timing out while a long prompt is read.
         "sse_ping_interval": 10,
         "warmup": False,
         "ui": False,
         "use_jinja": True,
         "verbosity": 1,
-        # The slot keeps the last prompt; a larger cache would need memory that is not counted.
+        # The slots keep the last prompts; a larger cache would need memory that is not counted.
         "cache_ram_mib": 0,
+        # All slots share one context, in which a slot that is not in use makes room for one that is.
+        "kv_unified": True,
+        "slot_prompt_similarity": _SIMILARITY,
+        "n_parallel": _SLOTS if hasattr(params, "kv_unified") else 1,
     }
     for name, value in options.items():
         # The engine's versions differ in which of these they have.

@@ -56,7 +56,7 @@ def engines_of(process: psutil.Process) -> list[int]:
     found = []
     for child in process.children(recursive=True):
         try:
-            if any(part.endswith("child.py") for part in child.cmdline()):
+            if any(part.endswith("engine_server.py") for part in child.cmdline()):
                 found.append(child.pid)
         except psutil.Error:
             continue
@@ -64,8 +64,9 @@ def engines_of(process: psutil.Process) -> list[int]:
 
 
 def request(name: str, **more: Any) -> Request:
-    fields = {"temperature": 0.0, "max_tokens": 12, "timeout": 20.0, **more}
-    return Request(Endpoint("local", "http://local.localhost/v1"), name, (Message("user", "hi"),), **fields)
+    said = (Message("user", "hi"),)
+    fields = {"messages": said, "temperature": 0.0, "max_tokens": 12, "timeout": 20.0, **more}
+    return Request(Endpoint("local", "http://local.localhost/v1"), name, **fields)
 
 
 def with_engines(
@@ -126,6 +127,61 @@ def test_a_mixture_of_models_in_a_folder(
     assert len({call["model"] for call in calls}) == 3
     assert all(call["text"].strip() and call["tokens"] == 24 for call in calls)
     assert said["cost"] == 0
+
+
+def prompt_of(*texts: str) -> tuple[Message, ...]:
+    """A system prompt, then user and assistant in turn."""
+    roles = ("system", *(("user", "assistant") * len(texts)))
+    return tuple(Message(role, text) for role, text in zip(roles, texts, strict=False))  # type: ignore[arg-type]
+
+
+async def answer(pool: LocalPool, *texts: str) -> Completion:
+    usage = {"stream_options": {"include_usage": True}}
+    asked = request("qwen-tiny", messages=prompt_of(*texts), max_tokens=2, extra=usage)
+    found = (await updates(pool, asked))[-1]
+    assert isinstance(found, Completion), found
+    return found
+
+
+def test_each_agent_finds_its_prompt_again(folder: Path) -> None:
+    """Three references with system prompts of their own and the aggregator: one process, one slot each."""
+
+    async def work(pool: LocalPool) -> None:
+        systems = [f"{name} " * 12 for name in ("poet", "critic", "nurse", "judge")]
+        firsts = [await answer(pool, system, "one") for system in systems]
+        assert len(pool.engines.pids) == 1
+        for system, first in zip(systems, firsts, strict=True):
+            again = await answer(pool, system, "one", "1", "two")
+            sent = first.usage.prompt_tokens
+            assert sent is not None
+            assert (again.usage.cached_tokens or 0) > 0.8 * sent
+
+    with_pool(folder, work)
+
+
+def test_prompts_as_long_as_the_context(folder: Path) -> None:
+    """Each may use all of it: what other slots keep makes room."""
+
+    async def work(pool: LocalPool) -> None:
+        for word in ("a", "b", "c", "a"):
+            found = await answer(pool, word, f"{word} " * (CONTEXT // 5))
+            assert CONTEXT * 0.7 < (found.usage.prompt_tokens or 0) < CONTEXT
+
+    with_pool(folder, work)
+
+
+def test_one_process_for_one_file(folder: Path, tmp_path: Path) -> None:
+    """A model that is named in several ways is loaded once."""
+    link = tmp_path / "link.gguf"
+    link.symlink_to(folder / "qwen-tiny.gguf")
+
+    async def work(engines: EngineCache) -> None:
+        for name in ("qwen-tiny", "qwen-tiny.gguf", str(folder / "qwen-tiny.gguf"), str(link)):
+            async with engines.acquire(name):
+                pass
+        assert len(engines.pids) == 1
+
+    with_engines(folder, work)
 
 
 def test_a_chat_in_a_pipe_with_models_by_path(
