@@ -59,9 +59,9 @@ class Endpoint:
     that no log line or traceback shows it. `rate` is the limit of requests per minute, `parallel`
     that of concurrent requests; None: no limit. `max_tokens_field` is the service's name for that
     field, `rejects` are fields of a request's body that the service does not accept. Requests to the
-    models in `cache_marks` (patterns of model ids) say what is to be cached; `cache_key_field` is the
-    field for a key that requests with the same beginning share, "" for none. With `own`, no proxy is
-    used: the service is this program's own, or --local asks one on this computer.
+    models in `cache_marks` (patterns of model ids) say what is to be cached; `cache_key_field` and
+    `cache_key_header` are the field and the header for a request's `cache_key`, "" for none. With `own`,
+    no proxy is used: the service is this program's own, or --local asks one on this computer.
     """
 
     name: str
@@ -75,6 +75,7 @@ class Endpoint:
     own: bool = field(default=False, compare=False)
     cache_marks: tuple[str, ...] = ()
     cache_key_field: str = ""
+    cache_key_header: str = ""
 
     def wants_cache_mark(self, model: str) -> bool:
         """Whether requests to a model have to say what the service is to cache."""
@@ -99,8 +100,8 @@ class Request:
 
     `timeout` is in seconds without a byte received. `delta_interval` is for how many seconds a
     worker collects deltas before it sends them (0: each at once). `retry_partial` says that the
-    request may be sent again after a part of its answer has come. `cache_key` is sent in the endpoint's
-    `cache_key_field`, if it has one.
+    request may be sent again after a part of its answer has come. `cache_key` is the same for all
+    requests of a conversation to one model.
     """
 
     endpoint: Endpoint

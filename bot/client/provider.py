@@ -110,9 +110,13 @@ class Provider:
             endpoint.max_tokens_field: request.max_tokens,
             "stream": True,
             **({} if request.seed is None else {"seed": request.seed}),
-            **({endpoint.cache_key_field: request.cache_key} if request.cache_key else {}),
             **request.extra,
         }
+        headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+        if request.cache_key and endpoint.cache_key_field:
+            body[endpoint.cache_key_field] = request.cache_key
+        if request.cache_key and endpoint.cache_key_header:
+            headers[endpoint.cache_key_header] = request.cache_key
         accepted = {name: value for name, value in body.items() if name not in endpoint.rejects}
         response: object = await self._client(endpoint).post(
             "/chat/completions",
@@ -122,7 +126,7 @@ class Provider:
             options={
                 "timeout": _timeout(request),
                 "follow_redirects": False,
-                "headers": {"Content-Type": "application/json", "Accept": "text/event-stream"},
+                "headers": headers,
             },
             stream=True,
             stream_cls=together.AsyncStream[object],

@@ -117,7 +117,7 @@ def sent_fields(request: Request) -> tuple[str, ...]:
     names = ["temperature", endpoint.max_tokens_field, *request.extra]
     if request.seed is not None:
         names.append("seed")
-    if request.cache_key:
+    if request.cache_key and endpoint.cache_key_field:
         names.append(endpoint.cache_key_field)
     if any(message.cache_mark for message in request.messages):
         names.append(CACHE_CONTROL)

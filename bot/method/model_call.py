@@ -261,7 +261,7 @@ class ModelCall:
             timeout=plan.timeout,
             delta_interval=0.0 if aggregator else DELTA_INTERVAL,
             retry_partial=not aggregator,
-            cache_key=self._cache_key() if endpoint.cache_key_field else "",
+            cache_key=self._cache_key(),
         )
 
     def _cache_key(self) -> str:

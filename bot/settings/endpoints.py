@@ -214,6 +214,7 @@ def endpoint_with_key(endpoint: EndpointConfig, environ: Mapping[str, str]) -> E
         own=endpoint.name in {DEMO, LOCAL},
         cache_marks=quirks.cache_marks,
         cache_key_field=quirks.cache_key_field,
+        cache_key_header=quirks.cache_key_header,
     )
 
 

@@ -25,11 +25,13 @@ KEYS = (
     "parallel",
     "cache_marks",
     "cache_key_field",
+    "cache_key_header",
 )
 LENGTHS = ("max_tokens", "max_completion_tokens")
 _NEEDED = frozenset({"model", "messages", "stream"})
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _OTHER_USE = _NEEDED | {*LENGTHS, "temperature", "seed", "stream_options"}
+_HEADER = re.compile(r"x-[a-z0-9-]{1,60}", re.IGNORECASE)
 _MOST_PARALLEL = 10_000
 _FASTEST = 1_000_000
 
@@ -41,7 +43,8 @@ class Quirks:
     `ask_usage` is off when the service counts the tokens of a stream unasked and refuses to be asked.
     `rejects` are fields of a request that it refuses; `rate` is requests a minute, `parallel` requests
     at once, None for no limit. `cache_marks` are patterns of the models whose requests have to say what
-    is to be cached, `cache_key_field` is the field for a key of the conversation, "" for none.
+    is to be cached, `cache_key_field` and `cache_key_header` are the field and the header for a key of the
+    conversation, "" for none.
     """
 
     ask_usage: bool = True
@@ -52,6 +55,7 @@ class Quirks:
     parallel: int | None = None
     cache_marks: tuple[str, ...] = ()
     cache_key_field: str = ""
+    cache_key_header: str = ""
 
 
 def read_quirks(section: Section, base: Quirks) -> Quirks:
@@ -69,6 +73,7 @@ def read_quirks(section: Section, base: Quirks) -> Quirks:
         if "cache_marks" in section
         else base.cache_marks,
         _cache_key_field(section) if "cache_key_field" in section else base.cache_key_field,
+        _cache_key_header(section) if "cache_key_header" in section else base.cache_key_header,
     )
 
 
@@ -92,6 +97,13 @@ def _cache_key_field(section: Section) -> str:
     if isinstance(value, str) and (not value or (_FIELD.fullmatch(value) and value not in _OTHER_USE)):
         return value
     raise section.wrong_type("cache_key_field", 'the name of a field such as prompt_cache_key, "" for none')
+
+
+def _cache_key_header(section: Section) -> str:
+    value = section.table["cache_key_header"]
+    if isinstance(value, str) and (not value or _HEADER.fullmatch(value)):
+        return value
+    raise section.wrong_type("cache_key_header", 'the name of a header such as x-session-id, "" for none')
 
 
 def _rate(section: Section) -> float | None:

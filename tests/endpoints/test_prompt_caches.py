@@ -184,6 +184,21 @@ def test_the_body(rejects: tuple[str, ...]) -> None:
     assert body.get("prompt_cache_key") == (None if "prompt_cache_key" in rejects else "k")
 
 
+def test_a_key_in_a_header() -> None:
+    """It is not in the body then; without a key of either kind nothing is sent."""
+    found = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        found.append((request.headers.get("x-conversation"), b"key-of" in request.content))
+        return httpx.Response(200, json={"choices": [{"message": {"content": "hi"}}]})
+
+    for header in ("x-conversation", ""):
+        endpoint = Endpoint("house", "http://fake/v1", cache_key_header=header)
+        request = Request(endpoint, "b", HISTORY, 0.7, 9, cache_key="key-of")
+        asyncio.run(complete(httpx.MockTransport(answer), request))
+    assert found == [("key-of", False), (None, False)]
+
+
 REFUSALS: list[tuple[str, dict[str, Any]]] = [
     *(
         ("cache_control", {"error": {"message": message}})
@@ -253,6 +268,7 @@ def test_settings(tmp_path: Path) -> None:
         "deepinfra": "prompt_cache_key",
         "fireworks": "user",
     }
+    assert settle().endpoint("xai", {"XAI_API_KEY": "k"}).cache_key_header == "x-grok-conv-id"
     own = settle('[endpoints.openrouter]\ncache_marks = []\n[endpoints.openai]\ncache_key_field = ""\n')
     assert own.endpoints["openrouter"].quirks.cache_marks == ()
     assert own.endpoints["openai"].quirks.cache_key_field == ""
@@ -264,6 +280,9 @@ def test_settings(tmp_path: Path) -> None:
         'cache_key_field = "temperature"',
         'cache_key_field = "a b"',
         "cache_key_field = 1",
+        'cache_key_header = "Authorization"',
+        'cache_key_header = "x-a: b"',
+        "cache_key_header = []",
     ):
         with pytest.raises(ConfigError, match=rf"{line.partition(' ')[0]}: expected"):
             settle(f"[endpoints.openai]\n{line}\n")
