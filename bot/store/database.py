@@ -42,6 +42,8 @@ _MESSAGES = {
     sqlite3.SQLITE_IOERR: ("cannot be read or written", "check the disk, or use --no_save"),
 }
 _DAMAGED = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
+# SQLITE_IOERR is what SQLite reports when there is no room for the -shm file.
+_NO_SPACE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 
 
 class Database:
@@ -60,25 +62,20 @@ class Database:
     ) -> Database:
         """Open or make the file, and migrate it to the newest version.
 
-        A file that cannot be written to is opened to be read. Raises StoreError, with nothing written,
-        where the file is no database, another program's, or of a newer version than `migrations` make.
+        A file that cannot be written to, or that lies on a full disk, is opened to be read. Raises
+        StoreError, with nothing written, where the file is no database, another program's, or of a newer
+        version than `migrations` make.
         """
         path = Path(path).absolute()
         with translate_errors(path):
-            if _is_read_only(path):
-                return cls(path, _connect_to_read(path, timeout, len(migrations)), read_only=True)
-            _make_private(path)
-            connection = _connect(path, timeout)
-            try:
-                _version(connection, path, len(migrations))
-                _enter_wal(connection, timeout)
-                connection.execute("PRAGMA synchronous=NORMAL")
-                connection.execute("PRAGMA foreign_keys=ON")
-                _migrate(connection, path, migrations)
-            except BaseException:
-                connection.close()
-                raise
-        return cls(path, connection)
+            if not _is_read_only(path):
+                _make_private(path)
+                try:
+                    return cls(path, _connect_to_write(path, timeout, migrations))
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode & _PRIMARY_CODE not in _NO_SPACE or not path.stat().st_size:
+                        raise
+            return cls(path, _connect_to_read(path, timeout, len(migrations)), read_only=True)
 
     def close(self) -> None:
         """Close the file; it may be closed already."""
@@ -148,6 +145,21 @@ def _connect(database: Path | str, timeout: float) -> sqlite3.Connection:
     connection.row_factory = sqlite3.Row
     # Bytes that are no UTF-8 are no reason to lose the text around them.
     connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    return connection
+
+
+def _connect_to_write(path: Path, timeout: float, migrations: Sequence[Migration]) -> sqlite3.Connection:
+    """Return a connection that reads and writes, to a file that has had all migrations."""
+    connection = _connect(path, timeout)
+    try:
+        _version(connection, path, len(migrations))
+        _enter_wal(connection, timeout)
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        _migrate(connection, path, migrations)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

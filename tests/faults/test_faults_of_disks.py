@@ -80,6 +80,28 @@ def test_what_a_full_disk_left_can_be_read(environment: dict[str, str]) -> None:
     assert run(environment, "-m", "bot", "--continue", "ask", "the next").stdout == "the reply\n"
 
 
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        (("history", "list"), "the first prompt"),
+        (("history", "search", "first"), "the first prompt"),
+        (("history", "show"), "the first prompt"),
+        (("history", "export"), "the first prompt"),
+        (("--continue", "ask", "the next"), "the reply\n"),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
+)
+def test_a_store_on_a_full_disk_is_read(
+    environment: dict[str, str], command: tuple[str, ...], shown: str
+) -> None:
+    """SQLite has no room for a file beside the store: what is kept is shown all the same."""
+    assert run(environment, "-m", "bot", "ask", "the first prompt").returncode == 0
+    done = run(environment, "-c", LIMITED, "0", *command)
+    assert done.returncode == 0
+    assert shown in done.stdout
+    assert "cannot be read" not in done.stderr
+
+
 @pytest.mark.parametrize("home", ["a file", "under a file", "under /proc"])
 def test_a_home_that_cannot_be_written_to(environment: dict[str, str], tmp_path: Path, home: str) -> None:
     """No folder can be made there: one line says that nothing is kept, and the reply comes."""
