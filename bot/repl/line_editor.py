@@ -64,7 +64,7 @@ class LineEditor:
         self._say = say
         self._pastes = Pastes()
         self._session: PromptSession[str] = PromptSession(
-            history=_history(self._pastes, save=save),
+            history=open_history(self._pastes, save=save),
             auto_suggest=AutoSuggestFromHistory() if suggest else None,
             completer=completer,
             complete_while_typing=False,
@@ -141,10 +141,10 @@ class _SharedHistory(FileHistory):
         self._newest_first: list[str] = []
 
     async def load(self) -> AsyncGenerator[str, None]:
-        """Yield the prompts, newest first, those of other windows among them."""
+        """Yield the prompts as lines, newest first, those of other windows among them."""
         self._newest_first = list(self.load_history_strings())
         for string in self._newest_first:
-            yield string
+            yield self._pastes.fold(self._pastes.refold(string))
 
     def get_strings(self) -> list[str]:
         """Return the prompts, oldest first."""
@@ -180,8 +180,13 @@ class _OwnHistory(InMemoryHistory):
         """Add a prompt."""
         super().append_string(self._pastes.unfold(string))
 
+    async def load(self) -> AsyncGenerator[str, None]:
+        """Yield the prompts as lines, newest first."""
+        async for string in super().load():
+            yield self._pastes.fold(self._pastes.refold(string))
 
-def _history(pastes: Pastes, *, save: bool) -> History:
+
+def open_history(pastes: Pastes, *, save: bool) -> History:
     """Return the history of all windows; one in memory when its file cannot be written, or not `save`."""
     if not save:
         return _OwnHistory(pastes)

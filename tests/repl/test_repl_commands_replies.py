@@ -165,7 +165,7 @@ def _no_clipboard(text: str) -> None:
 async def test_command_code(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reply's code blocks are listed, copied by number, and written to files."""
     monkeypatch.setattr("pyperclip.copy", _no_clipboard)
-    service.says(judge={"reply": "See:\n\n```python\nprint(1)\nprint(2)\n```\n\nand\n\n    plain code\n"})
+    service.says(judge={"reply": "See:\n\n```python\nprint(1)\nprint(2)\n```\n\nand\n\n    plain code"})
     async with chatting(width=160) as talk:
         await talk.enter("why?")
         assert (

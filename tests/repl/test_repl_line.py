@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,8 @@ from bot import __version__
 from bot.repl.command_syntax import bare_command, is_command, quote_prompt
 from bot.repl.completion import CommandCompleter
 from bot.repl.key_bindings import strip_quotes
+from bot.repl.line_editor import open_history
+from bot.repl.pastes import Pastes
 
 PASTE, PASTED = "\x1b[200~", "\x1b[201~"
 CTRL_C, CTRL_D, CTRL_J, CTRL_R, CTRL_U = "\x03", "\x04", "\x0a", "\x12", "\x15"
@@ -135,6 +138,8 @@ async def test_a_paste_of_500_lines(service: Service) -> None:
         await talk.keys(f"{PASTE}{text}{PASTED}\r")
         assert service.prompts() == [text]
         talk.type(UP)
+        await line_is(talk, "[pasted 500 lines]")
+        talk.type(CTRL_O)
         await talk.until(lambda: talk.screen.here.endswith("line 499: /x and [bold] stay"))
 
 
@@ -154,10 +159,36 @@ async def test_a_long_paste_is_folded(service: Service) -> None:
         asked = f"and sum up {LONG}\n please"
         assert service.prompts() == [asked]
         assert "row 150" not in shown
-        talk.type(UP)
-        await talk.until(lambda: "row 299" in talk.text, "the whole prompt")
-        await talk.keys("\r")
-        assert service.prompts() == [asked, asked]
+        await talk.keys("short\r")
+        talk.type(UP * 2)
+        await line_is(talk, "and sum up [pasted 300 lines] please")
+        await talk.keys("!\r")
+        assert service.prompts() == [asked, "short", f"{asked}!"]
+        talk.type(UP * 3)  # the lines of a folded prompt are not in the way to earlier ones
+        await line_is(talk, "and sum up [pasted 300 lines] please")
+
+
+@pytest.mark.parametrize("save", [True, False])
+def test_a_long_prompt_in_the_history_is_folded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, save: bool
+) -> None:
+    """Also one of an earlier chat; the file has all of its lines."""
+    monkeypatch.setenv("MOA_BOT_HOME", str(tmp_path))
+    pastes = Pastes()
+    history = open_history(pastes, save=save)
+    for prompt in ("short", LONG):
+        history.append_string(prompt)
+    if save:
+        pastes = Pastes()
+        history = open_history(pastes, save=save)
+
+    async def lines() -> list[str]:
+        return [line async for line in history.load()]
+
+    for _ in range(2):
+        long, short = asyncio.run(lines())
+        assert (pastes.label(long), short) == ("[pasted 300 lines]", "short")
+        assert pastes.unfold(long) == LONG
 
 
 PASTES = [

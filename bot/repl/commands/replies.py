@@ -81,7 +81,7 @@ async def _code(chat: ChatContext, argument: str) -> None:
     which, _, name = argument.partition(" ")
     if not which:
         for index, (language, code) in enumerate(blocks, start=1):
-            lines = plural(code.count("\n"), "line")
+            lines = plural(len(code.splitlines()), "line")
             chat.say(f"  {index}  {one_line(language) or 'text':<10} {lines}: {_first_line(code)}")
         return
     code = blocks[parse_number(which, len(blocks), "code block") - 1][1]
