@@ -14,10 +14,10 @@ from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from time import time
 from traceback import format_exception
-from typing import NamedTuple
 
+from bot.client.error_body import BODY_CHARACTERS, ServiceError, error_message, error_of
 from bot.client.refusals import find_refusal
-from bot.client.service_data import MAX_SECONDS, MAX_TOKENS, decimal_number, read_json, whole_number
+from bot.client.service_data import MAX_SECONDS, MAX_TOKENS, decimal_number, whole_number
 from bot.errors import Failure, FailureKind
 from bot.messages import Request
 
@@ -35,22 +35,21 @@ _LIMIT = re.compile(
 _FILTER = re.compile(r"content.?(filter|policy|management)|safety|moderation|flagged", re.IGNORECASE)
 _QUOTA = re.compile(
     r"insufficient[ _-]?(quota|balance|credit|fund)|credit[ _-]balance|(more|out of|not enough|no) credits?\b"
-    r"|exceed.{0,30}\b(quota|budget)|quota.{0,40}(exceed|exhaust|used up|reached)|spend(ing)?[ _-]limit"
+    r"|exceed.{0,30}(quota|budget)|quota.{0,40}(exceed|exhaust|used up|reached)|spend(ing)?[ _-]limit"
     r"|billing[ _-](hard[ _-])?(limit|not[ _-]active)|billing.{0,20}disabled|payment[ _-]required|unpaid"
-    r"|arrear|overdue|top up|recharge",
+    r"|arrear|overdue|top up|recharge|balance.{0,20}insufficient|suspended.{0,80}(billing|spending|\bpay)"
+    r"|limited to \d{1,9} .{0,30}(/ ?|per )month|余额不足|欠费|充值",
     re.IGNORECASE | re.DOTALL,
 )
+_SHORT = re.compile(r"per[ _-]?(second|min|hour)", re.IGNORECASE)
 _SOON = re.compile(
-    r"per[ _-]?(second|min)|(retry|try again) (in|after)|rate.?limit|requests? per|tokens? per|\b[rt]p[ms]\b",
+    r"(retry|try again) (in|after)|rate.?limit|requests? per|tokens? per|\b[rt]p[ms]\b",
     re.IGNORECASE,
 )
 _UNPAID = 402
-_MAY_BE_QUOTA = frozenset({400, 403, 429})
+_MAY_BE_QUOTA = frozenset({400, 403, 412, 429})
 _KEYISH = re.compile(r"\b(?:sk|tgp|gsk|key|pk|xai|fw|csk)[-_][\w-]{8,}|Bearer\s+\S+", re.IGNORECASE)
-_TAG = re.compile(r"<(/?+[a-z]*+)[^<>]*+>", re.IGNORECASE)
 _LONGEST = 300
-BODY_CHARACTERS = 65_536
-"""Of an error body or page that are looked at: a refusal is short, and a page says it at its top."""
 _SEARCHED = 2000
 """Characters of a message that are searched for its cause."""
 _HEADER_CHARACTERS = 64
@@ -81,14 +80,6 @@ _HINTS = {
     FailureKind.CONNECTION: "check the network and the endpoint's base_url",
     FailureKind.CONTEXT_LENGTH: "shorten the prompt, or choose a model with a longer context",
 }
-
-
-class ServiceError(NamedTuple):
-    """What an error body says: a message, its codes and types in one text, and an HTTP status."""
-
-    message: str
-    codes: str = ""
-    status: int | None = None
 
 
 def redact(text: str, key: str | None = None) -> str:
@@ -159,7 +150,7 @@ def _refusal(request: Request, status: int, error: ServiceError, headers: Mappin
 
 def failure_from_stream_error(request: Request, error: object) -> Failure:
     """Return what an `error` object in the middle of a stream means."""
-    failure = _failure_from_stream_error(request, _error_of({"error": error}))
+    failure = _failure_from_stream_error(request, error_of({"error": error}))
     return _with_refused(failure, request, json.dumps({"error": error}))
 
 
@@ -180,39 +171,17 @@ def _failure_from_stream_error(request: Request, said: ServiceError) -> Failure:
     return request_failure(request, kind, said.message or "the service broke off with an error", limit=limit)
 
 
-def error_message(body: str) -> ServiceError:
-    """Return what an error body says: JSON in any of the usual forms, or a page's text."""
-    try:
-        data = read_json(body)
-    except ValueError:
-        return ServiceError(_page_text(body))
-    return _error_of(data[0] if isinstance(data, list) and data else data)
-
-
-def _error_of(data: object) -> ServiceError:
-    if not isinstance(data, dict):
-        return ServiceError(data if isinstance(data, str) else "")
-    error = data.get("error", data)
-    if not isinstance(error, dict):
-        return ServiceError("" if error is None else _beginning(str(error)))
-    message = error.get("message") or error.get("detail") or error.get("msg") or ""
-    codes = [error.get(name) for name in ("code", "type", "status")]
-    statuses = [status for code in codes if (status := whole_number(code, 599)) and status >= 400]  # noqa: PLR2004 - HTTP's classes
-    return ServiceError(
-        message if isinstance(message, str) else json.dumps(message),
-        " ".join(code[:_HEADER_CHARACTERS] for code in codes if isinstance(code, str)),
-        statuses[0] if statuses else None,
-    )
-
-
 def _is_quota(error: ServiceError) -> bool:
     """Return whether an error is about a quota or bill that waiting does not settle.
 
-    A code or type that says so is enough. Messages speak of a quota also when it is one per minute.
+    Codes and messages speak of a quota also when it is one per minute. Otherwise a code or type that
+    says so is enough.
     """
+    message = error.message[:_SEARCHED]
+    if _SHORT.search(message):
+        return False
     if _QUOTA.search(error.codes):
         return True
-    message = error.message[:_SEARCHED]
     return bool(_QUOTA.search(message)) and not _SOON.search(message)
 
 
@@ -225,24 +194,6 @@ def _beginning(text: str) -> str:
     if len(text) <= BODY_CHARACTERS:
         return text
     return " ".join(text[:BODY_CHARACTERS].split()).rpartition(" ")[0] or text[:BODY_CHARACTERS]
-
-
-def _page_text(page: str) -> str:
-    """Return the text of an HTML page's beginning: without tags, scripts and styles."""
-    page = page[:BODY_CHARACTERS]
-    parts: list[str] = []
-    position, skipping = 0, ""
-    for tag in _TAG.finditer(page):
-        name = tag[1].lower()
-        if not skipping:
-            parts.append(page[position : tag.start()])
-            skipping = name if name in {"script", "style"} else ""
-        elif name == f"/{skipping}":
-            skipping = ""
-        position = tag.end()
-    if not skipping:
-        parts.append(page[position:])
-    return " ".join(parts).strip()
 
 
 def context_limit(message: str) -> int | None:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from bot.client.error_body import WRAPPERS, error_layers
 from bot.client.service_data import read_json
 from bot.messages import Request
 
@@ -73,6 +74,7 @@ _SYSTEM = re.compile(
     rf"|\brole\b.{{0,20}}{_NO}.{{0,10}}\bsystem\b"
     rf"|\bonly{_TWO_ROLES}|\b(?:must|should) be(?: either| one of)?{_TWO_ROLES}"
     rf"|{_Q}system{_Q}. supported values are{_TWO_ROLES}"
+    rf"|{_Q}system{_Q} is not (?:one of|an? (?:valid|supported|allowed))"
     r"|developer instruction is not enabled"
     r"|(?:first message must be|must (?:start|begin) with)[^.]{0,12}\buser\b"
 )
@@ -93,7 +95,12 @@ def find_refusal(request: Request, body: str, status: int = 400) -> str:
     A field that was sent, SYSTEM_ROLE, or ALTERNATING_ROLES. Of a `status` of 500 or more only the
     roles: llama.cpp answers so when a model's chat template does not accept them.
     """
-    error = _error(body)
+    found = (_refused_by(request, error, body, status) for error in _errors(body))
+    return next(filter(None, found), "")
+
+
+def _refused_by(request: Request, error: Mapping[str, object], body: str, status: int) -> str:
+    """Return what one error object refuses."""
     message = error.get("message") or error.get("detail") or error.get("msg") or error.get("error") or body
     text = (message if isinstance(message, str) else json.dumps(message))[:_LONGEST].lower()
     if isinstance(metadata := error.get("metadata"), dict) and isinstance(raw := metadata.get("raw"), str):
@@ -124,17 +131,13 @@ def sent_fields(request: Request) -> tuple[str, ...]:
     return tuple(name for name in names if name not in endpoint.rejects)
 
 
-def _error(body: str) -> Mapping[str, object]:
-    """Return the error object in a body, {} where there is none."""
+def _errors(body: str) -> list[Mapping[str, object]]:
+    """Return the error objects in a body, those within one another too; [{}] where there is none."""
     try:
-        data = read_json(body)
+        layers = error_layers(read_json(body))
     except ValueError:
-        return {}
-    if isinstance(data, list) and data:
-        data = data[0]
-    if isinstance(data, dict) and isinstance(inner := data.get("error"), dict):
-        data = inner
-    return data if isinstance(data, dict) else {}
+        layers = []
+    return [each for each in layers if not any(isinstance(each.get(name), dict) for name in WRAPPERS)] or [{}]
 
 
 def _by_fields(error: Mapping[str, object], text: str, sent: Iterable[str]) -> str:

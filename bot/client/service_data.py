@@ -41,7 +41,7 @@ def decimal_number(value: object) -> float | None:
     """Return a number or its text as a finite float of either sign, None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    if isinstance(value, str) and len(value) > LONGEST_NUMBER:
+    if isinstance(value, str) and (len(value) > LONGEST_NUMBER or "_" in value):
         return None
     try:
         number = float(value)

@@ -16,6 +16,7 @@ _CACHED = (
     "input_tokens_details.cached_tokens",  # services that use the names of OpenAI's Responses API
     "prompt_cache_hit_tokens",  # DeepSeek
     "cached_tokens",  # Moonshot, Together
+    "num_cached_tokens",  # Mistral
     "cache_read_input_tokens",  # Anthropic's name, as LiteLLM and others pass it on
     "prompt_tokens_details.cache_read_input_tokens",
     "prompt_tokens_details.cache_read_tokens",

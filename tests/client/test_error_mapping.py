@@ -7,6 +7,7 @@ import json
 import pytest
 
 from bot.client import error_mapping
+from bot.client.error_body import error_message
 from bot.errors import FailureKind
 from bot.messages import Endpoint, Message, Request
 
@@ -68,12 +69,38 @@ def test_the_limit_that_the_service_names() -> None:
         ([{"error": {"message": "m"}}], "m"),
         ("<html><style>x{}</style><h1>502 Bad Gateway</h1></html>", "502 Bad Gateway"),
         ("", ""),
+        ("<p>Bad &amp; wrong", "Bad & wrong"),
+        ('"m"', "m"),
+        ({"errors": [{"message": "m"}]}, "m"),
+        ({"errors": "m"}, "m"),
+        ({"error": [{"message": "m"}]}, "m"),
+        ({"error": ["m", "n"]}, "m; n"),
+        ({"error": {"error": {"error": {"message": "m"}}}}, "m"),
+        ({"error": {"message": {"error": {"message": "m"}}}}, "m"),
+        ({"error": {"message": ["m", "n"]}}, "m; n"),
+        ({"detail": {"error": {"message": "m"}}}, "m"),
+        ({"detail": [{"loc": ["body", "seed"], "msg": "m"}, {"loc": [], "msg": "n"}]}, "body.seed: m"),
+        ({"error": {"message": '{"error": {"message": "m"}}'}}, "m"),
+        ({"error": {"message": "{not JSON"}}, "{not JSON"),
+        ({"error": {"message": "Provider returned error", "metadata": {"raw": '{"error": "m"}'}}}, "m"),
+        ({"error": {"message": "Provider returned error", "metadata": {"raw": "m"}}}, "m"),
+        ({"error": {"message": "m", "metadata": {"raw": None}}}, "m"),
+        ({"error": {"message": "m", "error": {"message": None}}}, "m"),
+        ({"error": "invalid_request", "error_description": "m"}, "m"),
+        ({"error_code": 17, "error_msg": "m"}, "m"),  # Baidu
+        ({"base_resp": {"status_code": 1004, "status_msg": "m"}}, "m"),  # MiniMax
+        ({"Message": "m", "__type": "ValidationException"}, "m"),
+        ({"errorMessage": "m"}, "m"),
+        ({"type": "about:blank", "title": "m", "status": 400}, "m"),
+        ({"error": {"message": None, "code": None}}, ""),
+        ('{"error":' * 900 + '"m"' + "}" * 900, ""),
+        *((nothing, "") for nothing in ({}, [], 7, True, None, {"error": 400}, {"error": True})),
     ],
 )
 def test_error_bodies_in_every_form(body: object, message: str) -> None:
     """The message is found in the usual forms of error bodies, and in an HTML page."""
     text = body if isinstance(body, str) else json.dumps(body)
-    assert error_mapping.error_message(text)[0].strip() == message
+    assert error_message(text).message.strip() == message
 
 
 @pytest.mark.parametrize(
@@ -130,6 +157,12 @@ QUOTAS = [
     (403, {"error": "Your team has run out of credits or reached its monthly spending limit."}),  # xAI
     (429, {"detail": "Monthly quota exhausted"}),
     (429, {"error": {"type": "exceeded_current_quota_error", "message": "please recharge"}}),  # Moonshot
+    (429, {"error": {"type": "exceeded_current_quota_error", "message": "Your account is suspended"}}),
+    (429, {"error": {"code": "1113", "message": "余额不足或无可用资源包,请充值。"}}),  # Zhipu
+    (403, {"code": 30001, "message": "Sorry, your account balance is insufficient"}),  # SiliconFlow
+    (412, {"error": {"message": "Account x is suspended, possibly due to its monthly spending limit"}}),
+    (429, {"message": "You are using a Trial key, which is limited to 1000 API calls / month."}),  # Cohere
+    (429, {"error": {"message": "Provider returned error", "metadata": {"raw": "insufficient_quota"}}}),
 ]
 
 
@@ -158,6 +191,14 @@ def test_a_quota_that_is_used_up(status: int, body: object) -> None:
 def test_a_limit_that_passes_is_no_quota(message: str) -> None:
     """What is over in a minute is a rate limit, in whatever words."""
     assert http_failure(429, {"error": {"message": message}}).kind is FailureKind.RATE_LIMITED
+
+
+@pytest.mark.parametrize("unit", ["second", "minute", "hour"])
+def test_a_code_may_call_a_rate_limit_a_quota(unit: str) -> None:
+    """Cerebras has one code for its limits per minute and for those per day."""
+    body = {"message": f"Tokens per {unit} limit exceeded", "code": "token_quota_exceeded", "param": "quota"}
+    assert http_failure(429, body).kind is FailureKind.RATE_LIMITED
+    assert http_failure(429, {**body, "message": "Tokens per day limit exceeded"}).kind is FailureKind.QUOTA
 
 
 def test_a_quota_that_ends_a_stream() -> None:

@@ -92,6 +92,7 @@ REFUSED = [
     ("Reasoning is mandatory for this endpoint and cannot be disabled.", {}, "reasoning"),
     # roles
     ("System role not supported", {}, SYSTEM_ROLE),
+    ("'system' is not one of ['user', 'assistant'] - 'messages.0.role'", {}, SYSTEM_ROLE),
     ("The system role is not supported by this model's chat template", {}, SYSTEM_ROLE),
     ("Only user and assistant roles are supported!", {}, SYSTEM_ROLE),
     ("Only 'user' and 'assistant' roles are supported", {}, SYSTEM_ROLE),
@@ -231,3 +232,23 @@ def test_long_errors_are_cut_first() -> None:
     assert find_refusal(REQUEST, "x" * 3_900 + " unknown field: seed") == "seed"
     assert find_refusal(REQUEST, "x" * 200_000 + " unknown field: seed") == ""
     assert find_refusal(REQUEST, json.dumps({"message": "<" * 200_000 + " unknown field: seed"})) == ""
+
+
+SEED = {"message": "Unknown parameter: 'seed'.", "param": "seed", "code": "unknown_parameter"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"message": "Provider returned error", "metadata": {"raw": json.dumps({"error": SEED})}}},
+        {"error": {"message": json.dumps({"error": SEED}), "code": 400}},
+        {"error": {"error": SEED}},
+        {"errors": [SEED]},
+        {"detail": {"error": SEED}},
+        [{"error": SEED}],
+    ],
+    ids=str,
+)
+def test_refusals_that_a_gateway_passes_on(body: object) -> None:
+    """The error within the gateway's own one is read."""
+    assert find_refusal(REQUEST, json.dumps(body)) == "seed"

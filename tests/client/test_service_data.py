@@ -7,8 +7,8 @@ import json
 import pytest
 
 from bot.client.completion import CompletionBuilder, top_logprobs
+from bot.client.error_body import error_message
 from bot.client.error_mapping import (
-    error_message,
     failure_from_response,
     failure_from_stream_error,
     rate_limit_reset,
@@ -58,6 +58,7 @@ def test_whole_numbers(value: object, number: int | None) -> None:
         ("0.5", 0.5),
         (-2, -2.0),
         ("1e400", None),
+        ("1_0", None),
         ("nan", None),
         ("-inf", None),
         (10**400, None),

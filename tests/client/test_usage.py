@@ -28,6 +28,7 @@ def usage_of(*chunks: dict[str, Any]) -> Usage:
         {"prompt_tokens_details": {"cached_tokens": 600, "audio_tokens": None}, "cached_tokens": 5},
         {"prompt_tokens_details": None, "prompt_cache_hit_tokens": 600, "prompt_cache_miss_tokens": 400},
         {"cached_tokens": 600},
+        {"num_cached_tokens": 600},
         {"cache_read_input_tokens": 600, "cache_creation_input_tokens": 0},
         {"input_tokens_details": {"cached_tokens": 600}},
         {"prompt_tokens_details": {"cached_tokens": "many"}, "cached_tokens": 600},
