@@ -35,12 +35,25 @@ class BodyError(httpx.HTTPError):
 
 
 class _LimitedStream(httpx.AsyncByteStream):
-    """A response's body, decoded. Beyond `limit` bytes a page ends, anything else raises `BodyError`."""
+    """A response's body, decoded. Beyond `limit` bytes a page ends, anything else raises `BodyError`.
 
-    def __init__(self, body: httpx.AsyncByteStream, decode: _Decode, limit: int, *, page: bool) -> None:
-        self._body, self._decode, self._limit, self._page = body, decode, limit, page
+    What cannot be decoded raises it too, except in an error's body, which ends there: its status counts.
+    """
+
+    def __init__(
+        self, body: httpx.AsyncByteStream, decode: _Decode, limit: int, *, page: bool, error: bool
+    ) -> None:
+        self._body, self._decode, self._limit, self._page, self._error = body, decode, limit, page, error
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for part in self._parts():
+                yield part
+        except BodyError:
+            if not self._error:
+                raise
+
+    async def _parts(self) -> AsyncIterator[bytes]:
         received = decoded = 0
         async for piece in self._pieces():
             received += len(piece)
@@ -82,9 +95,10 @@ async def limit_body(response: httpx.Response) -> None:
     encodings = response.headers.pop("content-encoding", "").lower().split(",")
     decode = _decoder([name for each in encodings if (name := each.strip()) not in {"", "identity"}])
     kind = media_type(response)
-    page = response.status_code >= 300 or kind not in ANSWER_TYPES  # noqa: PLR2004 - HTTP's classes
+    error = response.status_code >= 300  # noqa: PLR2004 - HTTP's classes
+    page = error or kind not in ANSWER_TYPES
     limit = MAX_PAGE_BYTES if page else MAX_BODY_BYTES if kind == "text/event-stream" else MAX_JSON_BYTES
-    response.stream = _LimitedStream(response.stream, decode, limit, page=page)
+    response.stream = _LimitedStream(response.stream, decode, limit, page=page, error=error)
 
 
 ANSWER_TYPES = frozenset({"text/event-stream", "application/json", ""})

@@ -146,11 +146,19 @@ def test_long_compressed_answers_are_read_whole(size: int) -> None:
     ],
 )
 def test_encodings_that_cannot_be_read(encoding: str, said: str) -> None:
-    """They are unreadable, also as an error's body, and the message says why."""
+    """The answer is unreadable, and the message says why; of an error the status still counts."""
     last, _ = outcome(Response([ANSWER], {**JSON, "content-encoding": encoding}))
     assert isinstance(last, Failure)
     assert (last.kind, said in last.message) == (FailureKind.GARBLED, True)
     assert len(last.message) < 200
+    for status, kind in (
+        (401, FailureKind.KEY_REFUSED),
+        (402, FailureKind.QUOTA),
+        (500, FailureKind.SERVICE),
+    ):
+        last, _ = outcome(Response([ANSWER], {**JSON, "content-encoding": encoding}, status))
+        assert isinstance(last, Failure)
+        assert (last.kind, last.message) == (kind, f"HTTP {status}")
 
 
 def test_a_page_is_read_up_to_its_limit() -> None:
