@@ -28,6 +28,8 @@ SPARE_CHARACTERS = 10_000
 _LONGEST_REASON = 64
 _CUT_SHORT = frozenset({"length", "content_filter"})
 """Reasons for the end of an answer that is not whole."""
+_NO_REASONS = frozenset({"", "null"})
+"""What some services write instead of null in every chunk."""
 THINK_START, THINK_END = "<think>", "</think>"
 
 TopLogprobs = tuple[tuple[str, float], ...]
@@ -62,7 +64,7 @@ class CompletionBuilder:
         if not (isinstance(choices, list) and choices and isinstance(choices[0], dict)):
             return None
         choice = choices[0]
-        if isinstance(finish := choice.get("finish_reason"), str):
+        if isinstance(finish := choice.get("finish_reason"), str) and finish not in _NO_REASONS:
             self.finish_reason = finish[:_LONGEST_REASON]
         self._top_logprobs = self._top_logprobs or top_logprobs(choice)
         message = choice.get("delta") or choice.get("message")

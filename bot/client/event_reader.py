@@ -67,11 +67,13 @@ class EventReader:
             self._first_line = False
         if not line:
             self._data_size = 0
-            if self._data:
-                events.append("\n".join(self._data))
-                self._data.clear()
+            data = "\n".join(self._data)
+            self._data.clear()
+            if data.strip():  # Some services keep the connection alive with events that hold nothing.
+                events.append(data)
             return
         name, _, value = line.partition(b":")
-        if name == b"data":
+        # llama.cpp wrote an error as `error: {…}`.
+        if name in {b"data", b"error"}:
             self._data.append(value.removeprefix(b" ").decode("utf-8", "replace"))
             self._data_size += len(value) + _LINE_OVERHEAD

@@ -15,6 +15,7 @@ import httpx
 from bot.client import error_mapping
 from bot.client.body_limit import ANSWER_TYPES, MAX_BODY_BYTES, BodyError, media_type
 from bot.client.completion import CompletionBuilder
+from bot.client.error_body import error_message
 from bot.client.event_reader import EventReader
 from bot.client.service_data import read_json
 from bot.errors import Failure, FailureKind
@@ -23,12 +24,16 @@ from bot.text.numbers import duration
 
 CONNECT_SECONDS = 10.0
 DRAIN_SECONDS = 0.5
+END_SECONDS = 5.0
+"""How long the usage and the end of a stream are waited for once the answer is over."""
 EVENTS_PER_TOKEN, SPARE_EVENTS = 4, 10_000
 """A stream of more events than its tokens can be, and these, is not read on: reading each costs time."""
 MAX_EVENT_BYTES = 1024 * 1024
 """Of one event; as Python objects it can take 25 times as much."""
 EMPTY_BODY = "the service sent an empty body"
-_ERROR_FIELDS = frozenset({"message", "detail"})
+_ERROR_FIELDS = frozenset(
+    {"message", "detail", "error_msg", "error_message", "errorMessage", "error_code", "Message"}
+)
 """Fields of an error that stands alone; no chunk of an answer has them."""
 
 
@@ -47,6 +52,10 @@ class WordTimeout:
         """Begin anew if the number of words has grown."""
         if words > self._words:
             self._words, self._deadline = words, self._loop.time() + self._seconds
+
+    def shorten(self, seconds: float) -> None:
+        """Wait no longer than so long from now."""
+        self._deadline = min(self._deadline, self._loop.time() + seconds)
 
     def limit(self) -> asyncio.Timeout:
         """Return a block that ends with TimeoutError when the time is over."""
@@ -69,7 +78,7 @@ async def read_response(
     if kind not in ANSWER_TYPES:
         page = (await response.aread()).decode("utf-8", "replace")
         nothing = "nothing readable" if page.strip() else EMPTY_BODY
-        message = error_mapping.error_message(page).message or nothing
+        message = error_message(page).message or nothing
         yield error_mapping.request_failure(
             request, FailureKind.GARBLED, f"not a chat completion but {kind[:80]}: {message}"
         )
@@ -87,6 +96,8 @@ async def read_response(
             if delta := answer.add_chunk(chunk):
                 yield delta
             word_timeout.update(answer.words)
+            if answer.finished:
+                word_timeout.shorten(END_SECONDS)
     if delta := answer.close(ended_well=failure is None):
         yield delta
     failure = failure or _bad_end(request, answer)
@@ -172,14 +183,10 @@ async def _with_failure(
                 yield error_mapping.failure_from_stream_error(request, error)
                 return
             yield chunk
-    except (TimeoutError, httpx.TimeoutException) as error:
-        yield error_mapping.request_failure(request, FailureKind.TIMEOUT, describe_timeout(request, error))
-    except httpx.TransportError as error:
-        # An answer whose end has been announced is whole, however the connection ends.
+    except (TimeoutError, httpx.TransportError) as error:
+        # An answer whose end has been announced is whole, however the stream ends.
         if not answer.finished:
-            yield error_mapping.request_failure(
-                request, FailureKind.CUT, f"the stream broke off: {describe_error(error)}"
-            )
+            yield _broken_off(request, error)
     except (GarbledError, BodyError) as error:
         yield error_mapping.request_failure(request, FailureKind.GARBLED, describe_error(error))
     except EndlessError as error:
@@ -190,13 +197,23 @@ async def _with_failure(
             yield error_mapping.request_failure(request, FailureKind.CUT, message)
 
 
+def _broken_off(request: Request, error: Exception) -> Failure:
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return error_mapping.request_failure(request, FailureKind.TIMEOUT, describe_timeout(request, error))
+    message = f"the stream broke off: {describe_error(error)}"
+    return error_mapping.request_failure(request, FailureKind.CUT, message)
+
+
 def _error_in(chunk: dict[str, object]) -> object:
     """Return the error that a chunk reports, in whatever place; None when it reports none."""
     if error := chunk.get("error") or chunk.get("errors"):
         return error[0] if isinstance(error, list) else error
     choices = chunk.get("choices")
     if not choices:
-        is_error = "error" in (chunk.get("object"), chunk.get("type"))
+        status = chunk.get("base_resp")  # MiniMax
+        is_error = "error" in (chunk.get("object"), chunk.get("type")) or (
+            isinstance(status, dict) and status.get("status_code") not in (0, None)
+        )
         return chunk if is_error or ("usage" not in chunk and chunk.keys() & _ERROR_FIELDS) else None
     choice = choices[0] if isinstance(choices, list) else None
     if not isinstance(choice, dict):

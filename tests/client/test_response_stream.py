@@ -26,6 +26,8 @@ def read(chunks: list[bytes]) -> list[str]:
         (b"data: half a \xc3\n\n", ["half a \ufffd"]),
         (b"", []),
         (b"\n\n\n", []),
+        (b"data:\n\ndata: \n\ndata\n\ndata: one\n\n", ["one"]),
+        (b'error: {"message": "no"}\n\n', ['{"message": "no"}']),
     ],
 )
 def test_reads_events_however_the_bytes_are_cut(stream: bytes, events: list[str]) -> None:

@@ -38,18 +38,39 @@ TRICKLES = {
 }
 
 
-def one_call(response: Response) -> tuple[list[Any], float]:
+def one_call(response: Response, timeout: float = TIMEOUT) -> tuple[list[Any], float]:
     """The updates of one call, and its seconds."""
 
     async def timed() -> tuple[list[Any], float]:
         request = Request(
-            Endpoint("e", "http://e/v1"), "m", (Message("user", "hi"),), 0.7, 100, timeout=TIMEOUT
+            Endpoint("e", "http://e/v1"), "m", (Message("user", "hi"),), 0.7, 100, timeout=timeout
         )
         began = asyncio.get_running_loop().time()
         updates = await asked(ScriptedService({"m": response}), request)
         return updates, asyncio.get_running_loop().time() - began
 
     return run(timed())
+
+
+@pytest.mark.parametrize("timeout", [TIMEOUT, 120.0])
+@pytest.mark.parametrize("finish", ["stop", "length"])
+@pytest.mark.parametrize("rest", [b"", b": still here\n\n", event({})], ids=["silence", "comments", "deltas"])
+def test_an_answer_whose_stream_stays_open_is_whole(rest: bytes, finish: str, timeout: float) -> None:
+    """What follows the announced end is waited for, but not for long."""
+    response = Response([event({"content": "All of it."}, finish), *[rest] * 1000], pause=1)
+    updates, seconds = one_call(response, timeout)
+    assert isinstance(updates[-1], Completion)
+    assert (updates[-1].text, updates[-1].partial) == ("All of it.", "")
+    assert seconds <= 7
+
+
+@pytest.mark.parametrize("finish", ["", "null"])
+def test_an_empty_finish_reason_announces_no_end(finish: str) -> None:
+    """Some services write one in every chunk."""
+    response = Response([event({"content": "Half of it."}, finish), b": still here\n\n"], pause=1)
+    updates, _ = one_call(response)
+    assert updates[-1].finish_reason is None
+    assert "before the answer did" in updates[-1].partial
 
 
 @pytest.mark.parametrize("trickle", TRICKLES)
