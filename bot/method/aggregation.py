@@ -115,13 +115,11 @@ class Aggregation:
             async for event in events:
                 match event:
                     case CallDelta(text=text, reasoning=reasoning):
-                        text = joiner.feed(text)
-                        self._reply += text
+                        text = self._add(joiner.feed(text))
                         if text or reasoning:
                             yield ReplyDelta(text, reasoning)
                     case CallFinished(finished):
-                        if rest := joiner.close():
-                            self._reply += rest
+                        if rest := self._add(joiner.close()):
                             yield ReplyDelta(rest)
                         if finished.completion and finished.completion.truncation_kind is FailureKind.ENDLESS:
                             self._reply = self._without_repetition(before, finished)
@@ -130,6 +128,14 @@ class Aggregation:
                             self._reply = ""
                     case _:
                         yield event
+
+    def _add(self, text: str) -> str:
+        """Add to the reply; returns what to show now: blanks at its beginning wait for a word."""
+        nothing_shown = is_blank(self._reply)
+        self._reply += text
+        if not nothing_shown:
+            return text
+        return "" if is_blank(text) else self._reply
 
     def _is_discarded(self, call: Call) -> bool:
         """Return whether the text that the call streamed is not part of the reply."""

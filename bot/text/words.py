@@ -18,8 +18,8 @@ _UNIT = re.compile(rf"[{_SPACELESS}]|[^\W{_SPACELESS}]+")
 _TERM = re.compile(rf"[{_SPACELESS}]|[^\W{_SPACELESS}]{{2,}}")
 
 
-_INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-"""Characters that count as letters or symbols but show nothing."""
+_INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10))))
+"""Characters that count as letters, marks or symbols but show nothing, or nothing by themselves."""
 
 
 def is_blank(text: str) -> bool:

@@ -182,6 +182,10 @@ ERRORS: list[tuple[dict[str, Any], FailureKind, str]] = [
         "busy",
     ),
     ({"detail": "no luck"}, FailureKind.SERVICE, "no luck"),
+    ({"error": {"error": {"message": "no luck"}}}, FailureKind.SERVICE, "no luck"),
+    ({"error_code": 17, "error_msg": "no luck"}, FailureKind.SERVICE, "no luck"),
+    ({"base_resp": {"status_code": 1004, "status_msg": "no luck"}}, FailureKind.SERVICE, "no luck"),
+    ({"base_resp": {"status_code": [], "status_msg": "no luck"}}, FailureKind.SERVICE, "no luck"),
     ({"message": "no luck"}, FailureKind.SERVICE, "no luck"),
     ({"errors": [{"message": "no luck", "code": 1000}], "success": False}, FailureKind.SERVICE, "no luck"),
     (
@@ -258,6 +262,7 @@ BLANK = [
     "\u3164",
     "\u2800\u2800",
     "\u00ad",
+    "\ufe0f",
 ]
 
 
@@ -274,6 +279,14 @@ def test_a_reply_of_blanks_is_empty(blank: str, *, streamed: bool) -> None:
     events, result = turn(judge=response)
     assert result.reply == "answer of a"
     assert any("finished without a word" in e.text for e in events if isinstance(e, Notice))
+    assert "".join(e.text for e in events if isinstance(e, ReplyDelta)) == "answer of a"
+
+
+def test_blanks_before_a_word_are_part_of_the_reply() -> None:
+    """They are shown with it."""
+    events, result = turn(judge=stream(" ", "\n", "  x", " ", "y"))
+    assert result.reply.endswith("  x y")
+    assert [e.text for e in events if isinstance(e, ReplyDelta)] == [" \n  x", " ", "y"]
 
 
 GARBLED = {
