@@ -25,7 +25,8 @@ CHECK_INTERVAL = 400
 _PROBE = 80
 """The text's last characters: where they occur nowhere else, nothing is repeated."""
 
-_LIST_NUMBER = re.compile(r"^([ \t]*)(\d{1,6})(?=[.):] )", re.MULTILINE)
+_LIST_NUMBER = re.compile(r"^([^\w\n|]{0,8}+)(\d{1,6})(?=[.):\]*]{1,4} )", re.MULTILINE)
+"""Also "(7) ", "[7] " and "- **7.** "."""
 _FENCES = ("```", "~~~")
 
 

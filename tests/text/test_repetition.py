@@ -50,12 +50,13 @@ def test_loops(start: str, unit: str, kept: str, size: int) -> None:
     assert len(start.rstrip()) < end <= len(start) + 2 * len(unit)
 
 
-def test_numbered_lines_that_say_the_same() -> None:
-    """The numbers of a list do not make equal lines different."""
-    text = PROSE + "".join(f"{number}. Call the customer again.\n" for number in range(1, 100))
+@pytest.mark.parametrize("number", ["{}.", "{})", "({})", "[{}]", "**{}.**", "- {}.", "> **{}**:", "#{}:"])
+def test_numbered_lines_that_say_the_same(number: str) -> None:
+    """The numbers of a list do not make equal lines different, however they are written."""
+    text = PROSE + "".join(f"{number.format(n)} Call the customer again.\n" for n in range(1, 100))
     end = repetition(text)
     assert end is not None
-    assert text[:end] == PROSE + "1. Call the customer again."
+    assert text[:end] == PROSE + f"{number.format(1)} Call the customer again."
 
 
 def test_a_loop_is_found_early() -> None:
