@@ -19,7 +19,7 @@ from functools import cache
 
 import httpx
 
-from bot.client.proxies import Proxies
+from bot.client.proxies import Proxies, without_password
 
 DEAD_SECONDS = 9
 """After so long without a sign of life from the other computer, a connection is given up."""
@@ -77,7 +77,15 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             self._asleep = asleep
             await self._close_idle_connections()
         self._asleep = asleep
-        return await self._transport(request.url).handle_async_request(request)
+        proxy = self._proxy_for(request.url)
+        try:
+            return await self._transport(request.url, proxy).handle_async_request(request)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            if proxy is None:
+                raise
+            # The service may well be there: what cannot be reached is named.
+            message = f"through the proxy {without_password(proxy)}: {str(error) or type(error).__name__}"
+            raise httpx.ConnectError(message, request=request) from error
 
     def send_directly(self, base_url: str) -> None:
         """Use no proxy for this service, whatever the environment says."""
@@ -88,8 +96,10 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         for transport in self._transports.values():
             await transport.aclose()
 
-    def _transport(self, url: httpx.URL) -> httpx.AsyncHTTPTransport:
-        proxy = None if _origin(url) in self._direct else self._proxies.proxy_for(str(url))
+    def _proxy_for(self, url: httpx.URL) -> str | None:
+        return None if _origin(url) in self._direct else self._proxies.proxy_for(str(url))
+
+    def _transport(self, url: httpx.URL, proxy: str | None) -> httpx.AsyncHTTPTransport:
         key = (proxy, url.scheme == "https")
         if key not in self._transports:
             secure = url.scheme == "https" or (proxy or "").startswith("https:")

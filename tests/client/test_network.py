@@ -180,6 +180,18 @@ def test_a_proxy_that_is_none(value: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert last.message.startswith("HTTP_PROXY is not the address of a proxy")
 
 
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+@pytest.mark.parametrize("service", ["http", "https"])
+def test_a_proxy_that_cannot_be_reached(scheme: str, service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy is named, without its password."""
+    monkeypatch.setenv(f"{service}_proxy", f"{scheme}://me:secret@127.0.0.1:1")
+    last = asyncio.run(ask_once(request(f"{service}://127.0.0.1:9/v1")))
+    assert isinstance(last, Failure)
+    assert last.kind is FailureKind.CONNECTION
+    assert last.message.startswith(f"through the proxy {scheme}://127.0.0.1:1: ")
+    assert "secret" not in last.message
+
+
 def test_an_ipv6_service() -> None:
     """A base_url with an IPv6 address in brackets is asked as it is."""
 
