@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
-from running import Tag, end, slowness
+from running import LIMIT, Tag, end, slowness
 from services import start_service
 from virtual_time import VirtualTimeLoop
 
@@ -217,7 +217,10 @@ def moa(tagged: dict[str, str]) -> Moa:
     """Run the program as a user would, with arguments and standard input; returns what came out."""
 
     def run(
-        *arguments: str, stdin: str | bytes = b"", env: Mapping[str, str] | None = None, timeout: float = 40
+        *arguments: str,
+        stdin: str | bytes = b"",
+        env: Mapping[str, str] | None = None,
+        timeout: float = LIMIT,
     ) -> subprocess.CompletedProcess[str]:
         data = stdin.encode() if isinstance(stdin, str) else stdin
         done = subprocess.run(

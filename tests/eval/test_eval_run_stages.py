@@ -96,7 +96,6 @@ def without_times(summary: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in summary.items() if name != "seconds_per_query"}
 
 
-@pytest.mark.timeout(240)
 def test_alpaca_eval_killed_twice(
     *,
     recorded: Path,
@@ -135,7 +134,6 @@ def test_alpaca_eval_killed_twice(
     assert json.loads(official.stdout)["win_rate"] == pytest.approx(figures["figures"]["win_rate"])
 
 
-@pytest.mark.timeout(240)
 def test_mt_bench_killed_twice(
     recorded: Path, tmp_path: Path, service: DemoProcess, killed_twice: Callable[..., dict[str, Any]]
 ) -> None:

@@ -31,7 +31,6 @@ PUBLISHED = {"bleu_3": 0.380, "bleu_4": 0.379, "bleu_5": 0.363, "levenshtein": 0
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)  # 4,025 pairs of long texts; ten seconds where nothing else runs
 def test_recorded_figures_of_together_moa(recorded: Path) -> None:
     """The recorded answers give the known correlations to within 0.005, and a null of about zero."""
     path = recorded / "alpaca_eval" / "recorded_answers.jsonl.gz"

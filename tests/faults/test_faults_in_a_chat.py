@@ -19,7 +19,7 @@ from services import start_service
 from bot.demo.process import DemoProcess
 from bot.errors import ExitCode
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 @dataclass

@@ -14,7 +14,7 @@ from faulty import ALL, PLACES, Cell, Kept, cells, check_kept, expected, kept, v
 from running import LIMIT, Tag, in_time
 from services import start_service
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 @dataclass

@@ -18,7 +18,7 @@ from services import start_service
 
 from bot.demo.process import DemoProcess
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 AT_ONCE = 4
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-LIMIT = 60.0
+LIMIT = 120.0
 """Seconds that anything may take on a machine that is busy with other things."""
 
 
