@@ -21,7 +21,9 @@ MIN_CHARACTERS_IN_CODE = 2_000
 """Also of rows of a table."""
 MIN_CHARACTERS_WITHOUT_LETTERS = 3_000
 CHECK_INTERVAL = 400
-"""Characters between two searches."""
+CHECK_SHARE = 20
+"""Characters between two searches: these, or a twentieth of the text if that is more. A search takes some
+milliseconds, and a service can send megabytes."""
 _PROBE = 80
 """The text's last characters: where they occur nowhere else, nothing is repeated."""
 
@@ -53,7 +55,7 @@ class RepetitionDetector:
             self._tail = (self._tail + piece)[-WINDOW:]
             self._length += len(piece)
             self._unchecked += len(piece)
-            if self._unchecked >= CHECK_INTERVAL:
+            if self._unchecked >= max(CHECK_INTERVAL, self._length // CHECK_SHARE):
                 self._unchecked = 0
                 found = _loop_in(self._tail, in_code=self._in_code)
                 self.end = None if found is None else self._length - len(self._tail) + found

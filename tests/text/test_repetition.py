@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,15 @@ def test_a_loop_is_found_early() -> None:
         detector.feed("and again ")
         fed += len("and again ")
     assert MIN_CHARACTERS <= fed < 2 * MIN_CHARACTERS
+
+
+@pytest.mark.slow
+def test_megabytes_in_one_piece() -> None:
+    """A text in which something always seems to repeat takes a moment: 2.8 MB took a minute of CPU."""
+    paragraph = "".join(random.Random(1).choices("abcdefghij ", k=3_000))
+    detector, began = RepetitionDetector(), time.process_time()
+    detector.feed(paragraph * 950)
+    assert time.process_time() - began < 6.0
 
 
 SHUFFLE = random.Random(3)
