@@ -22,7 +22,7 @@ from typing import IO, Any
 _PARENT_POLL_SECONDS = 0.5
 _SLOTS = 4
 """Prompts that are kept, so that agents with system prompts of their own find theirs again next turn."""
-_SIMILARITY = 0.3
+_SIMILARITY = 0.2
 """The share of a prompt that the beginning of a kept one must make up to be replaced by it.
 
 With the engine's 0.1, agents that share the user's system prompt all replace the same one.
