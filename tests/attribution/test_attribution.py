@@ -180,6 +180,7 @@ def test_a_cut_off_search_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
 TEXT = st.text(alphabet="abc .\n-猫。`|#", max_size=80)
 
 
+@pytest.mark.slow
 @given(TEXT, st.lists(TEXT, max_size=5))
 def test_any_texts_can_be_traced(reply: str, texts: list[str]) -> None:
     """Whatever the texts, all figures lie between 0 and 1, shares add up, and the same comes out twice."""

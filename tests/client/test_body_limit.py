@@ -124,6 +124,7 @@ def test_compressed_answers_are_read(encoding: str, body: bytes, headers: dict[s
     assert last.text == "hi"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1000, 65_536, 65_537, 1_000_000])
 def test_long_compressed_answers_are_read_whole(size: int) -> None:
     """Nothing is lost where the decoded bytes fill a part exactly."""

@@ -309,6 +309,7 @@ def test_code_that_is_data_is_not_coloured() -> None:
         assert code in reader.text
 
 
+@pytest.mark.slow
 def test_many_pictures_take_no_time_to_speak_of() -> None:
     """Work grows with the length of a reply, not with its square."""
     document = markdown_to_html("![](https://e.org) " * 5000)

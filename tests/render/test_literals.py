@@ -99,6 +99,7 @@ def test_any_split_of_the_stream_gives_the_same(make_screen: MakeScreen, pieces:
     assert ends[0] == ends[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", ["\\(", "$a", "$$", "__a", "2*3", "\\[\n", "$$\n", "- [ ] "])
 def test_time_is_in_proportion_to_the_length(make_screen: MakeScreen, piece: str) -> None:
     """Openings without an end cost a bounded search each."""

@@ -227,6 +227,7 @@ def test_the_first_words_come_at_once_and_the_rest_in_time(make_screen: MakeScre
     assert len(screen.written) == written, "nothing changed, nothing is written"
 
 
+@pytest.mark.slow
 def test_rows_that_are_done_are_not_written_twice(make_screen: MakeScreen) -> None:
     """A long reply costs a few times its own length in output, not its length at each redraw."""
     text = "".join(f"Paragraph {n} has some words in it, enough for more than a row.\n\n" for n in range(300))
@@ -370,6 +371,7 @@ def test_print_markdown(make_screen: MakeScreen) -> None:
     assert screen.rows() == at_once(DOCUMENT, screen.console)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["", "> ", "  > "])
 @pytest.mark.parametrize("size", [(80, 24), (30, 8)])
 @pytest.mark.parametrize("cut", [1, 40, 10_000])

@@ -418,6 +418,7 @@ def test_notices_wait_for_the_end_of_the_reply(make_screen: MakeScreen) -> None:
     assert screen.rows()[:5] == ["  Cut short.", "", "Yes, it is.", "", "  Not saved."]
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(text=st.text(st.sampled_from("\x1b[]?25lhm;2JA\x07\r\n\x9b\x08ab \ud83d\u202e"), max_size=60))
 def test_hostile_words_in_the_progress(make_screen: MakeScreen, text: str) -> None:

@@ -103,6 +103,7 @@ def test_an_empty_query_is_wrong_usage(store: Store, query: str) -> None:
         store.search(query)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.text(st.characters(exclude_categories=()), max_size=40), st.booleans())
 def test_any_query_is_harmless(tmp_path_factory: pytest.TempPathFactory, query: str, full_text: bool) -> None:  # noqa: FBT001 -- hypothesis gives arguments by position or name alike

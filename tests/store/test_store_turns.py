@@ -387,6 +387,7 @@ def test_surrogates(store: Store) -> None:
     assert len(store.search("a\udc80b")) == 1
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(
     prompt=st.text(),
