@@ -113,9 +113,7 @@ def _add_turn(answer: ItemAnswer, result: TurnResult) -> ItemAnswer:
     aggregators = [call for call in result.calls if call.slot.role == "aggregator"]
     layers = [*result.rounds, *((call,) for call in aggregators)]
     usage, work = result.usage, _tflops(layers)
-    failure = ""
-    if result.status != "done":
-        failure = str(result.failure or Failure(FailureKind.CUT, "the reply is incomplete", result.model))
+    failure = "" if result.status == "done" else _why_no_reply(result)
     return replace(
         answer,
         turns=answer.turns if failure else (*answer.turns, result.reply),
@@ -129,6 +127,17 @@ def _add_turn(answer: ItemAnswer, result: TurnResult) -> ItemAnswer:
         tflops=None if answer.tflops is None or work is None else answer.tflops + work,
         notices=(*answer.notices, *result.notices),
     )
+
+
+def _why_no_reply(result: TurnResult) -> str:
+    """Return why a turn has no whole reply by its aggregator."""
+    failures = [result.failure, *(call.failure for call in reversed(result.attempts))]
+    if failed := next(filter(None, failures), None):
+        return str(failed)
+    completion = result.aggregator.completion if result.aggregator else None
+    kind = (completion and completion.truncation_kind) or FailureKind.CUT
+    said = (completion and completion.partial) or "the reply is incomplete"
+    return str(Failure(kind, said, result.model))
 
 
 def active_parameters(model: str) -> float | None:
