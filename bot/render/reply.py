@@ -84,6 +84,7 @@ class Reports:
 class PipeView(View):
     """Writes the reply to `out`, failures and notices to `err`; neither is a terminal.
 
+    What is to be said while the reply comes is said after it: both may end up on one screen (`| cat`).
     A closed `out` raises BrokenPipeError.
     """
 
@@ -92,6 +93,7 @@ class PipeView(View):
         self._reports = Reports(err, quiet=quiet)
         self._stream = stream
         self._written = False
+        self._waiting: list[Event] = []
 
     def handle_event(self, event: Event) -> None:
         """Write the reply as it comes; a failed turn writes nothing on `out`."""
@@ -99,16 +101,25 @@ class PipeView(View):
             case ReplyDelta(text) if text and self._stream:
                 self._written = True
                 self._reply.feed(text)
+                return
             case TurnFinished(result):
                 if not self._written:
                     self._reply.feed(result.reply)
                 self.close()
-        self._reports.handle_event(event)
+        if self._written:
+            self._waiting.append(event)
+        else:
+            self._reports.handle_event(event)
 
     def close(self) -> None:
         """End the reply with a newline if it has none."""
         self._written = False
-        self._reply.close()
+        waiting, self._waiting = self._waiting, []
+        try:
+            self._reply.close()
+        finally:
+            for event in waiting:
+                self._reports.handle_event(event)
 
 
 class JsonView(View):

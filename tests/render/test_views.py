@@ -464,6 +464,21 @@ def test_a_pipe_changes_no_byte(stream: bool, reply: str) -> None:  # noqa: FBT0
     assert out.getvalue() == (reply if reply.endswith("\n") else reply + "\n")
 
 
+@pytest.mark.parametrize("ending", ["done", "partial", "interrupted"])
+def test_a_notice_in_the_middle_of_a_reply_has_a_line_of_its_own(ending: str) -> None:
+    """Also where replies and notices end up on one screen: it comes after the reply."""
+    screen = io.StringIO()
+    view = PipeView(screen, screen)
+    for event in (Notice("before"), ReplyDelta(text="The re"), Notice("meanwhile"), ReplyDelta(text="ply")):
+        view.handle_event(event)
+    view.handle_event(Notice("at its end"))
+    if ending != "interrupted":
+        view.handle_event(TurnFinished(result(ending, "The reply")))
+    view.close()
+    lines = screen.getvalue().splitlines()
+    assert lines[:4] == ["moa-bot: before", "The reply", "moa-bot: meanwhile", "moa-bot: at its end"]
+
+
 def test_a_pipe_writes_what_no_encoding_can() -> None:
     """Surrogate pairs cut in half are joined, lone ones and unknown characters replaced."""
     raw = io.BytesIO()
