@@ -44,7 +44,12 @@ def begin(connection: sqlite3.Connection, conversation: str, prompt: str, status
     ).rowcount
     require_conversation(changed, conversation)
     number: int = connection.execute(
-        "SELECT coalesce(max(number), 0) + 1 FROM turns WHERE conversation = ?", (conversation,)
+        # In a damaged row it may be a text.
+        """
+        SELECT coalesce(max(number), 0) + 1 FROM turns
+        WHERE conversation = ? AND typeof(number) = 'integer'
+        """,
+        (conversation,),
     ).fetchone()[0]
     connection.execute(
         """

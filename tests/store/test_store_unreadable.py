@@ -112,6 +112,15 @@ def test_a_turn_that_cannot_be_read(path: Path, column: str, value: object) -> N
         assert Message("user", "word two") in session.history
 
 
+def test_a_turn_whose_number_cannot_be_read(path: Path) -> None:
+    """The next turn is stored under the number after the others."""
+    conversation = _fill(path)[0]
+    _change(path, "UPDATE turns SET number = ? WHERE number = 1 AND conversation = ?", "x", conversation.id)
+    with Store.open(path, report=lambda _: None) as store:
+        store.begin_turn(conversation.id, "word three")
+        assert [turn.number for turn in store.turns(conversation.id)] == [2, 3]
+
+
 @pytest.mark.parametrize(
     ("column", "value"),
     [
