@@ -41,13 +41,18 @@ def read_bounded(path: Path, limit: int) -> bytes:
         if os.name == "posix" and stat.S_ISFIFO(kind.st_mode):
             content = _read_pipe(path, limit)
         else:
-            with path.open("rb") as file:
-                content = file.read(limit + 1)
+            # /proc/kmsg and its like are files that wait for more at their end.
+            with open(path, "rb", opener=_open_nonblocking) as file:
+                content = file.read(limit + 1) or b""
     except ValueError as problem:  # such as a NUL character in its name
         raise OSError(0, str(problem)) from None
     if len(content) > limit:
         raise too_large
     return content
+
+
+def _open_nonblocking(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _read_pipe(path: Path, limit: int) -> bytes:

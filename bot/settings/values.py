@@ -147,10 +147,10 @@ def _texts(option: Option, items: Sequence[object]) -> list[str]:
 def _paths(option: Option, value: object, folder: Path | None) -> object:
     several = option.kind is Kind.PATHS
     items = value if several and isinstance(value, list | tuple) else [value]
-    if not all(
-        isinstance(item, str | Path) and str(item).strip() and "\0" not in str(item) for item in items
-    ):
-        raise InvalidValueError(option.expected, describe(value))
+    for item in items:
+        if not isinstance(item, str | Path) or not str(item).strip() or "\0" in str(item):
+            found = describe(item)
+            raise InvalidValueError(option.expected, found if item is value else f"{found} in it")
     paths = tuple(_complete(str(item), folder) for item in items)
     return paths if several else paths[0]
 

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,13 @@ def test_devices(device: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         read_attachment(Path(device))
     assert read_attachment(Path(os.devnull)) == ""
+
+
+@pytest.mark.skipif(not os.access("/proc/kmsg", os.R_OK), reason="the kernel's log is root's on Linux")
+def test_a_regular_file_that_waits_at_its_end() -> None:
+    """What is there by now is read, or the file is refused; nothing is waited for."""
+    with suppress(UsageError):
+        read_attachment(Path("/proc/kmsg"))
 
 
 @_POSIX

@@ -14,6 +14,7 @@ from bot.settings.model_names import join_models, parse_models, split_endpoint
 from bot.settings.options import BY_NAME, OPTIONS, Kind
 from bot.settings.settings import Settings
 from bot.settings.show import config_json, config_rows
+from bot.settings.values import InvalidValueError, check_value
 
 if TYPE_CHECKING:
     from conftest import Home
@@ -74,6 +75,17 @@ def test_folding_a_list_can_be_undone(listed: list[tuple[str, int]]) -> None:
     """The short form of a list reads back as the same list."""
     models = tuple(name for name, times in listed for _ in range(times))
     assert parse_models(join_models(models) or []) == models
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [("", '""'), (["a", " "], '" " in it'), (["a\0b"], r'"a\x00b" in it'), ([1], "1 in it"), (1, "1")],
+)
+def test_paths_that_are_none(value: object, found: str) -> None:
+    """The message shows the part that is wrong."""
+    with pytest.raises(InvalidValueError) as caught:
+        check_value(BY_NAME["file"], value)
+    assert str(caught.value).endswith(f", found {found}")
 
 
 def test_prefixes() -> None:
