@@ -11,6 +11,7 @@ raises `BodyError`.
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -101,13 +102,15 @@ async def limit_body(response: httpx.Response) -> None:
     response.stream = _LimitedStream(response.stream, decode, limit, page=page, error=error)
 
 
-ANSWER_TYPES = frozenset({"text/event-stream", "application/json", ""})
+ANSWER_TYPES = frozenset(
+    {"text/event-stream", "application/json", "text/plain", "application/octet-stream", ""}
+)
 """Media types that can be an answer; anything else is a page."""
 
 
 def media_type(response: httpx.Response) -> str:
-    """Return the response's media type in lower case, without parameters; "" when it names none."""
-    return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
+    """Return the response's media type in lower case, without parameters, the first of several; "" for none."""
+    return re.split("[;,]", response.headers.get("content-type", ""), maxsplit=1)[0].strip().lower()
 
 
 def _decoder(encodings: list[str]) -> _Decode:

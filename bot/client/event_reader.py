@@ -9,7 +9,7 @@ from __future__ import annotations
 
 _LINE_OVERHEAD = 64
 """Bytes of memory that a line takes besides its text."""
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class EventReader:
@@ -63,7 +63,7 @@ class EventReader:
 
     def _add_line(self, line: bytes, events: list[str]) -> None:
         if self._first_line:
-            line = line.removeprefix(_BYTE_ORDER_MARK)
+            line = line.removeprefix(BYTE_ORDER_MARK)
             self._first_line = False
         if not line:
             self._data_size = 0

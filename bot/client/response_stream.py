@@ -13,10 +13,10 @@ from contextlib import aclosing, suppress
 import httpx
 
 from bot.client import error_mapping
-from bot.client.body_limit import ANSWER_TYPES, MAX_BODY_BYTES, BodyError, media_type
+from bot.client.body_limit import ANSWER_TYPES, MAX_BODY_BYTES, MAX_JSON_BYTES, BodyError, media_type
 from bot.client.completion import CompletionBuilder
 from bot.client.error_body import error_message
-from bot.client.event_reader import EventReader
+from bot.client.event_reader import BYTE_ORDER_MARK, EventReader
 from bot.client.service_data import read_json
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Request
@@ -31,6 +31,7 @@ EVENTS_PER_TOKEN, SPARE_EVENTS = 4, 10_000
 MAX_EVENT_BYTES = 1024 * 1024
 """Of one event; as Python objects it can take 25 times as much."""
 EMPTY_BODY = "the service sent an empty body"
+_JSON_STARTS, _STREAM_STARTS = (b"{", b"["), (b"data:", b"event:", b"id:", b"retry:", b":")
 _ERROR_FIELDS = frozenset(
     {"message", "detail", "error_msg", "error_message", "errorMessage", "error_code", "Message"}
 )
@@ -86,8 +87,7 @@ async def read_response(
     body = response.aiter_bytes()
     failure: Failure | None = None
     pieces = _in_time(body, word_timeout)
-    streamed = kind == "text/event-stream"
-    chunks = read_chunks(pieces, answer, request.max_tokens) if streamed else _whole_answer(pieces)
+    chunks = _read_either(pieces, answer, request.max_tokens, streamed=kind == "text/event-stream")
     async with aclosing(chunks), aclosing(_with_failure(chunks, request, answer)) as chunks_or_failure:
         async for chunk in chunks_or_failure:
             if isinstance(chunk, Failure):
@@ -165,12 +165,42 @@ async def _in_time(body: AsyncIterator[bytes], word_timeout: WordTimeout) -> Asy
         yield piece
 
 
+async def _read_either(
+    pieces: AsyncIterator[bytes], answer: CompletionBuilder, max_tokens: int, *, streamed: bool
+) -> AsyncGenerator[dict[str, object], None]:
+    """Yield the chunks of an answer, streamed or whole: its beginning counts more than its type.
+
+    `streamed` is what the type says. Raises as `read_chunks` does.
+    """
+    beginning = b""
+    async for piece in pieces:
+        beginning = (beginning + piece).removeprefix(BYTE_ORDER_MARK).lstrip()
+        if len(beginning) >= max(map(len, _STREAM_STARTS)):
+            break
+    whole = beginning.startswith(_JSON_STARTS) if streamed else not beginning.startswith(_STREAM_STARTS)
+    all_pieces = _chained(beginning, pieces)
+    chunks = _whole_answer(all_pieces) if whole else read_chunks(all_pieces, answer, max_tokens)
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            yield chunk
+
+
+async def _chained(first: bytes, others: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    yield first
+    async for piece in others:
+        yield piece
+
+
 async def _whole_answer(pieces: AsyncIterator[bytes]) -> AsyncGenerator[dict[str, object], None]:
     """Yield the one completion of an answer that was not streamed. Raises GarbledError."""
-    body = b"".join([piece async for piece in pieces]).decode("utf-8", "replace")
+    body = bytearray()
+    async for piece in pieces:
+        body += piece
+        if len(body) > MAX_JSON_BYTES:  # of what is labelled as a stream
+            raise GarbledError(f"more than {MAX_JSON_BYTES // 2**20} MB received; the rest was discarded")
     if not body.strip():
         raise GarbledError(EMPTY_BODY)
-    yield _json_object(body)
+    yield _json_object(body.decode("utf-8", "replace"))
 
 
 async def _with_failure(

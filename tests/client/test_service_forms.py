@@ -251,6 +251,44 @@ def test_an_empty_body(headers: str, body: bytes) -> None:
     assert (last.text, last.retries) == ("yes", 1)
 
 
+TYPES = [
+    "text/event-stream",
+    "application/json",
+    "text/plain; charset=utf-8",
+    "application/octet-stream",
+    "",
+    "application/json, text/html",
+]
+ANSWERED = {
+    "a stream": [event({"content": "yes"}), event({}, "stop"), DONE],
+    "a stream, a byte at a time": [
+        bytes([byte]) for byte in b"\r\n" + event({"content": "yes"}, "stop") + DONE
+    ],
+    "a comment first": [b": PROCESSING\n\n", event({"content": "yes"}, "stop")],
+    "a named event": [b"event: delta\n" + event({"content": "yes"}, "stop")],
+    "whole": whole({"content": "yes"}).pieces,
+    "whole, a byte at a time": [bytes([byte]) for byte in b"\n\n" + whole({"content": "yes"}).pieces[0]],
+    "whole, with a byte order mark": [b"\xef\xbb\xbf" + whole({"content": "yes"}).pieces[0]],
+}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("form", ANSWERED)
+def test_an_answer_of_the_wrong_type(form: str, kind: str) -> None:
+    """Whether an answer is a stream is seen from its beginning, whatever type it is given."""
+    last = call(Response(ANSWERED[form], {"content-type": kind} if kind else {}))[-1]
+    assert isinstance(last, Completion)
+    assert (last.text, last.partial) == ("yes", "")
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_an_error_of_the_wrong_type(kind: str) -> None:
+    """The same with an error and a status of 200."""
+    last = call(Response([b'{"error": {"message": "no luck"}}'], {"content-type": kind} if kind else {}))[-1]
+    assert isinstance(last, Failure)
+    assert (last.kind, last.message) == (FailureKind.SERVICE, "no luck")
+
+
 BLANK = [
     " ",
     "\n\n",
