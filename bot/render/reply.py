@@ -59,14 +59,16 @@ class Reports:
     def __init__(self, err: IO[str] | None, *, quiet: bool = False) -> None:
         self._err = err
         self._quiet = quiet
+        self._notices: set[str] = set()
 
     def handle_event(self, event: Event) -> None:
         """Write a failure, a notice or an incomplete reply."""
         match event:
             case CallFinished(call) if call.failure is not None and call.slot.role == "reference":
                 if not call.cut:  # a notice names all those of a round
-                    self._write(call_failure(call))
+                    self._write(call_failure(call, short=str(call.failure) in self._notices))
             case Notice(text):
+                self._notices.add(text)
                 self._write(one_line(text))
             case TurnFinished(result) if result.status == "failed":
                 self._write(turn_failure(result), always=True)

@@ -100,12 +100,13 @@ def partial_reason(result: TurnResult) -> str:
     return f"partial: {why}" if why else "partial"
 
 
-def call_failure(call: Call) -> str:
-    """Return "round 1: dbrx-instruct left out: rate limited: HTTP 429: …", with all that is known."""
+def call_failure(call: Call, *, short: bool = False) -> str:
+    """Return "round 1: dbrx-instruct left out: rate limited: HTTP 429: …"; with `short` its kind only."""
     if call.failure is None:
         return ""
     name = short_name(call.slot.agent.model)
-    return f"round {call.slot.round}: {name} left out: {failure_text(call.failure)}"
+    why = call.failure.kind if short else failure_text(call.failure)
+    return f"round {call.slot.round}: {name} left out: {why}"
 
 
 def _mixture(result: TurnResult) -> str:

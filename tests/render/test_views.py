@@ -464,6 +464,19 @@ def test_a_pipe_changes_no_byte(stream: bool, reply: str) -> None:  # noqa: FBT0
     assert out.getvalue() == (reply if reply.endswith("\n") else reply + "\n")
 
 
+def test_a_failure_that_a_notice_has_explained_is_named_in_short() -> None:
+    """As that of a name that was found to be wrong before the round."""
+    failure = Failure(FailureKind.NOT_FOUND, "it is not served here", model="x/typo", hint="see the list")
+    call = Call(Slot(1, 0, Agent("x/typo", "e")), failure=failure)
+    out, err = io.StringIO(), io.StringIO()
+    play(PipeView(out, err), iter([CallFinished(call), Notice(str(failure)), CallFinished(call)]))
+    assert err.getvalue().splitlines() == [
+        f"moa-bot: round 1: typo left out: {FailureKind.NOT_FOUND}: it is not served here (see the list)",
+        f"moa-bot: {failure}",
+        f"moa-bot: round 1: typo left out: {FailureKind.NOT_FOUND}",
+    ]
+
+
 @pytest.mark.parametrize("ending", ["done", "partial", "interrupted"])
 def test_a_notice_in_the_middle_of_a_reply_has_a_line_of_its_own(ending: str) -> None:
     """Also where replies and notices end up on one screen: it comes after the reply."""
