@@ -109,7 +109,7 @@ ANSWER_TYPES = frozenset(
 
 
 def media_type(response: httpx.Response) -> str:
-    """Return the response's media type in lower case, without parameters, the first of several; "" for none."""
+    """Return a response's media type in lower case, without parameters; the first of several, "" for none."""
     return re.split("[;,]", response.headers.get("content-type", ""), maxsplit=1)[0].strip().lower()
 
 

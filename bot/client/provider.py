@@ -213,6 +213,8 @@ def _connection(cause: BaseException) -> tuple[FailureKind, str]:
     """Return whether a connection was never made or was lost before an answer, and the message."""
     if isinstance(cause, NetworkSettingError):
         return FailureKind.SETTING, str(cause)
+    if isinstance(cause, BodyError):
+        return FailureKind.GARBLED, describe_error(cause)
     if isinstance(cause, httpx.ConnectError):
         return FailureKind.CONNECTION, describe_error(cause)
     if isinstance(cause, httpx.TransportError):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
 from bot.client.provider import Provider
 from bot.client.tls import tls_context
-from bot.errors import Failure
+from bot.errors import Failure, FailureKind
 from bot.messages import Completion, Endpoint, Message, Request
 
 ANSWER = """data: {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
@@ -62,3 +63,30 @@ def test_certificates_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> No
     last = asyncio.run(run())
     assert isinstance(last, Failure)
     assert last.message.startswith("SSL_CERT_FILE or SSL_CERT_DIR cannot be used:")
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "said"),
+    [
+        (b" " * 4_000_000, {}, "more than 3 MB received; the rest was discarded"),
+        (b"[]", {"Content-Encoding": "br"}, "the body is encoded as br, which was not asked for"),
+        (b"[" * 100_000, {}, "the answer is not a list of models"),
+    ],
+    ids=["too long", "an encoding", "nested"],
+)
+def test_a_list_of_models_that_cannot_be_read(body: bytes, headers: dict[str, str], said: str) -> None:
+    """It is named as that: the network and the address are right."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield body
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Content-Type": "application/json", **headers}, content=pieces())
+
+    async def run() -> object:
+        provider = Provider(transport=httpx.MockTransport(answer))
+        return await provider.models(Request(Endpoint("test", "http://service.example/v1"), "", (), 0.0, 0))
+
+    last = asyncio.run(run())
+    assert isinstance(last, Failure)
+    assert (last.kind, last.message, last.hint) == (FailureKind.GARBLED, said, "")
