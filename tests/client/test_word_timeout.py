@@ -64,6 +64,13 @@ def test_an_answer_whose_stream_stays_open_is_whole(rest: bytes, finish: str, ti
     assert seconds <= 7
 
 
+def test_words_after_an_announced_end_are_read() -> None:
+    """Some services announce the end in every chunk."""
+    response = Response([*[event({"content": "word "}, "stop")] * 9, b"data: [DONE]\n\n"], pause=3)
+    updates, seconds = one_call(response)
+    assert (updates[-1].text, updates[-1].partial, seconds) == ("word " * 9, "", 30)
+
+
 @pytest.mark.parametrize("finish", ["", "null"])
 def test_an_empty_finish_reason_announces_no_end(finish: str) -> None:
     """Some services write one in every chunk."""
