@@ -65,11 +65,17 @@ def starting_processes() -> Iterator[None]:
         safe_path = os.environ.get("PYTHONSAFEPATH")
         os.environ["PYTHONSAFEPATH"] = "1"  # like python -P, which multiprocessing cannot pass on
         mask = getattr(signal, "pthread_sigmask", None)
-        before = mask(signal.SIG_BLOCK, {signal.SIGINT}) if mask else None
+        before = None
         try:
+            if mask:
+                from multiprocessing import resource_tracker  # noqa: PLC0415 - Windows has none
+
+                # Otherwise starting it, which comes first, would unblock SIGINT again.
+                resource_tracker.ensure_running()
+                before = mask(signal.SIG_BLOCK, {signal.SIGINT})
             yield
         finally:
-            if mask:
+            if before is not None:
                 mask(signal.SIG_SETMASK, before)
             if safe_path is None:
                 del os.environ["PYTHONSAFEPATH"]

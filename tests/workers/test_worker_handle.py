@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 
 import pytest
-from running import in_time
+from running import LIMIT, in_time
 from services import models
 
 from bot.demo.process import DemoProcess
@@ -23,6 +24,30 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no process can 
 @pytest.fixture
 def service(offline: Callable[..., DemoProcess]) -> DemoProcess:
     return offline(models(a={"reply": "one two"}))
+
+
+MASKS = """
+import signal
+from multiprocessing import resource_tracker
+from bot.workers.forkserver import starting_processes
+
+def blocked():
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+with starting_processes():
+    resource_tracker.ensure_running()  # multiprocessing does so before it starts a process
+    inside = blocked()
+print(inside, blocked())
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_blocked_in_processes_that_start() -> None:
+    """Also in the first one; a terminal sends SIGINT to all of them."""
+    done = subprocess.run(
+        [sys.executable, "-c", MASKS], capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+    assert (done.stdout, done.stderr) == ("True False\n", "")
 
 
 def test_a_stopped_worker_does_not_block_the_event_loop(service: DemoProcess) -> None:
