@@ -50,7 +50,9 @@ class LazyGroup(HelpSections, TyperGroup):
         """
         _, rest, _ = self.make_parser(ctx).parse_args(list(args))
         if rest[:1] == ["help"]:
-            # `help COMMAND` is `COMMAND --help`.
+            # `help COMMAND` is `COMMAND --help`; other words are a question.
+            if rest[1:] and rest[1] not in COMMANDS and not rest[1].startswith("-"):
+                raise _no_such_command(rest[1:], asked=rest)
             return super().parse_args(ctx, [*rest[1:], "--help"])
         if rest[:1] == ["ask"] and not ctx.resilient_parsing:
             from bot.workers.forkserver import start_forkserver  # noqa: PLC0415 - imports multiprocessing, for `ask` only
@@ -80,10 +82,13 @@ class LazyGroup(HelpSections, TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-def _no_such_command(args: list[str]) -> UsageError:
-    """Return the error for words that begin with no command: a mistyped one, or a question to be asked."""
+def _no_such_command(args: list[str], asked: list[str] | None = None) -> UsageError:
+    """Return the error for words that begin with no command: a mistyped one, or a question to be asked.
+
+    `asked` are the words of the question if they are not `args`.
+    """
     near = nearest_name(args[0], COMMANDS)
-    words = one_line(" ".join(takewhile(lambda word: not word.startswith("-"), args)))
+    words = one_line(" ".join(takewhile(lambda word: not word.startswith("-"), asked or args)))
     if " " not in words:
         words += " …"
     elif len(words) >= _LONGEST_QUESTION:

@@ -249,6 +249,7 @@ def test_a_refused_key(bot: Bot) -> None:
         (["hello", "to", "you", "--rounds", "2"], 'To ask that: moa-bot ask "hello to you"'),
         (["what", "is", "$HOME?"], "To ask that: moa-bot ask 'what is $HOME?'"),
         (["help", "nothing"], "There is no command 'nothing'."),
+        (["help", "me", "sort", "this"], 'To ask that: moa-bot ask "help me sort this"'),
         (["ask", "hi", "-c", "--resume", "abc"], "--resume"),
         (["ask", "hi", "--no_save", "--continue"], "--no_save"),
     ],
