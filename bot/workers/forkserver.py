@@ -75,7 +75,7 @@ def starting_processes() -> Iterator[None]:
                 before = mask(signal.SIG_BLOCK, {signal.SIGINT})
             yield
         finally:
-            if before is not None:
+            if mask and before is not None:
                 mask(signal.SIG_SETMASK, before)
             if safe_path is None:
                 del os.environ["PYTHONSAFEPATH"]
