@@ -12,6 +12,7 @@ import stat
 import tempfile
 import tomllib
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def read_toml(path: Path, *, optional: bool = False) -> dict[str, object]:
     ConfigError when it cannot be read or is not TOML.
     """
     try:
-        return tomllib.loads(_text(path))
+        return _parse(_text(path))
     except OSError as problem:
         if optional and isinstance(problem, FileNotFoundError | NotADirectoryError):
             return {}
@@ -47,6 +48,10 @@ def read_toml(path: Path, *, optional: bool = False) -> dict[str, object]:
     except ValueError as problem:
         # TOMLDecodeError is one, and so are a date or a number that Python cannot hold.
         raise ConfigError(f"{path}: not valid TOML: {_one_line(str(problem))}") from None
+
+
+# Settings are resolved several times in a run, from the same texts. Nobody changes the tables.
+_parse = lru_cache(maxsize=32)(tomllib.loads)
 
 
 def read_text(path: Path, what: str, *, optional: bool = False) -> str:
