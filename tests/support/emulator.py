@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import re
-from itertools import islice
+from typing import Any
 
 import pyte
+
+
+class Screen(pyte.Screen):
+    """A screen that keeps the rows that scroll away. pyte's own is several times slower: it can page back."""
+
+    def reset(self) -> None:
+        super().reset()
+        self.scrolled: list[Any] = []
+
+    def index(self) -> None:
+        top, bottom = self.margins or (0, self.lines - 1)
+        if self.cursor.y == bottom:
+            self.scrolled.append(self.buffer[top])
+        super().index()
+
+    def erase_in_display(self, how: int = 0, *args: Any, **kwargs: Any) -> None:
+        super().erase_in_display(how, *args, **kwargs)
+        if how == 3:  # the scrollback too
+            self.scrolled = []
 
 
 class Emulator:
     """A terminal's screen with its past: what was written, as rows of text."""
 
     def __init__(self, width: int, height: int) -> None:
-        self.screen = pyte.HistoryScreen(width, height, history=20000, ratio=0.5)
+        self.screen = Screen(width, height)
         self.fresh = set(self.screen.mode)
         self._stream = pyte.Stream(self.screen)
         self._past: list[str] = []
@@ -29,11 +48,11 @@ class Emulator:
     def rows(self) -> list[str]:
         """All rows, scrolled away or visible, without blanks at their ends and without empty rows below."""
         # Rows that have scrolled away never change, so each is read once: long sessions are looked at often.
-        top, columns = self.screen.history.top, self.screen.columns
+        top, columns = self.screen.scrolled, self.screen.columns
         read_with = (columns, top[0] if top else None)
         if columns != self._past_of[0] or read_with[1] is not self._past_of[1]:
             self._past, self._past_of = [], read_with
-        for row in islice(top, len(self._past), None):
+        for row in top[len(self._past) :]:
             self._past.append("".join(row[x].data for x in range(columns)).rstrip())
         rows = [*self._past, *(row.rstrip() for row in self.screen.display)]
         while rows and not rows[-1]:
