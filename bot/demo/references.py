@@ -28,7 +28,9 @@ def split_prompt(text: str) -> tuple[str, list[str]]:
     """Return the user's prompt and the answers after it in a user's message."""
     # What follows the last answer repeats the prompt, which may hold marks as well.
     blocks = _blocks(text.rpartition(_AGAIN)[0])
-    return (text[: blocks[0][0]].rstrip(), [answer for _, answer in blocks]) if blocks else (text, [])
+    if not blocks:
+        return text, []
+    return text[: blocks[0][0]].removesuffix("\n\n"), [answer for _, answer in blocks]
 
 
 def parse_references(system: str) -> list[str]:

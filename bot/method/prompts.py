@@ -13,7 +13,6 @@ the agent's own. Nothing here knows about rounds, tokens or services.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -117,7 +116,7 @@ def mark_history(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 def cache_key(system: str | None, history: Sequence[Message], prompt: str, model: str) -> str:
     """Return 32 hex digits that are the same for all requests of a conversation to one model."""
     first = next((message.content for message in history if message.role == "user"), prompt)
-    return hashlib.sha256(json.dumps([system or "", first, model]).encode()).hexdigest()[:32]
+    return hashlib.sha256(repr((system or "", first, model)).encode()).hexdigest()[:32]
 
 
 CONTINUE = (

@@ -171,7 +171,7 @@ def test_json_tells_all(bot: Bot) -> None:
 def test_json_of_a_failed_turn(bot: Bot, service: DemoProcess) -> None:
     """Lines and prompts stay side by side: a failed one has no reply, and an error."""
     service.set_behaviour(
-        {"models": {"a": {"failures": [{"status": 500}]}, "b": {"failures": [{"status": 404}]}}}
+        {"models": {"a": {"failures": [{"status": 500}]}, "b": {"failures": [{"status": 404}]}, "judge": {}}}
     )
     done = bot("ask", "--json", "why?")
     assert done.returncode == 1

@@ -30,7 +30,9 @@ def test_an_example_of_the_library(service: DemoProcess, run_script: Run, number
     assert "It is so." in done.stdout
     if "LAYERS" in text or text == examples("library.md")[-2]:
         # The paper's scripts: four models in every layer but the last.
-        models = [request["body"]["model"] for request in service.requests()]
+        bodies = [request["body"] for request in service.requests()]
+        # A name that the service does not list is asked for one token first.
+        models = [body["model"] for body in bodies if body["max_tokens"] > 1]
         assert len(models) == (9 if "LAYERS" in text else 5)
         assert models[-1] == "mistralai/Mixtral-8x22B-Instruct-v0.1"
 

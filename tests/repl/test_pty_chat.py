@@ -34,7 +34,7 @@ def purr() -> str:
 |---|---|
 | ✓ | yes |
 """
-SUMMARY = r"  2 models → judge · first word .* s( ·|\n ) .* s · 320 tokens · cost unknown"
+SUMMARY = r"  2 models → judge · first word .* s( ·|\n ) .* s · 323 tokens · cost unknown"
 RENDERED = """\
 Why
 

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pyte
+from wcwidth import wcwidth
 
 
 class Screen(pyte.Screen):
@@ -14,6 +15,20 @@ class Screen(pyte.Screen):
     def reset(self) -> None:
         super().reset()
         self.scrolled: list[Any] = []
+
+    def draw(self, data: str) -> None:
+        if data.isascii():
+            super().draw(data)
+            return
+        for character in data:
+            # In terminals a character of two cells that does not fit goes to the next row.
+            if (
+                wcwidth(character) > 1
+                and self.cursor.x == self.columns - 1
+                and pyte.modes.DECAWM in self.mode
+            ):
+                super().draw(" ")
+            super().draw(character)
 
     def index(self) -> None:
         top, bottom = self.margins or (0, self.lines - 1)
