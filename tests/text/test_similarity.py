@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-import math
 import time
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,15 +12,7 @@ from running import in_time
 
 from bot.text.similarity import bleu, levenshtein, tfidf
 
-# Length-controlled win rates as published.
-WIN_RATES = {
-    "Qwen1.5-110B-Chat": 43.91,
-    "Qwen1.5-72B-Chat": 36.57,
-    "Meta-Llama-3-70B-Instruct": 34.42,
-    "Mixtral-8x22B-Instruct-v0.1": 30.88,
-    "dbrx-instruct": 25.38,
-}
-TEXTS = [
+# Length-controlled win rates as published.TEXTS = [
     "Cats purr for many reasons. A purr is not always a good sign!",
     "A cat that purrs isn't always content: some purr when hurt, x = 5.",
     "Die Katze schnurrt, weil sie zufrieden ist; naïve Gründe gibt's viele.",
@@ -115,42 +103,3 @@ def test_very_long_texts_are_bounded() -> None:
     assert levenshtein(text, text[:-1] + "x") == 1  # the difference is beyond what is looked at
     assert bleu(text, text) == pytest.approx(1)
     assert in_time(time.process_time() - started, 5)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)  # 12,000 BLEU scores
-def test_the_published_correlations_are_met(recorded: Path) -> None:
-    """On recorded answers similarity to Together-MoA ranks five proposers as the published analysis says."""
-    with gzip.open(recorded / "alpaca_eval" / "recorded_answers.jsonl.gz", "rt", encoding="utf-8") as lines:
-        answers = [json.loads(line)["outputs"] for line in lines]
-    found: dict[str, list[float]] = {}
-    for outputs in answers:
-        reply, proposals = outputs["Together-MoA"], [outputs[model] for model in WIN_RATES]
-        for order in (3, 4, 5):
-            scores = [bleu(reply, proposal, order) for proposal in proposals]
-            found.setdefault(f"BLEU-{order}", []).append(_spearman(scores))
-        edits = [levenshtein(reply, proposal) for proposal in proposals]
-        found.setdefault("Levenshtein", []).append(_spearman(edits))
-        found.setdefault("TF-IDF", []).append(_spearman(tfidf([reply, *proposals])[0][1:]))
-    published = {"BLEU-3": 0.380, "BLEU-4": 0.379, "BLEU-5": 0.363, "Levenshtein": 0.126, "TF-IDF": 0.329}
-    means = {}
-    for measure, values in found.items():
-        known = [value for value in values if not math.isnan(value)]
-        assert len(known) > 800
-        means[measure] = sum(known) / len(known)
-    assert means == pytest.approx(published, abs=0.005)
-
-
-def _spearman(scores: list[float]) -> float:
-    """Return the rank correlation of scores with the win rates, NaN where all scores are equal."""
-    one, other = _ranks(scores), _ranks(list(WIN_RATES.values()))
-    middle = (len(scores) + 1) / 2
-    both = sum((a - middle) * (b - middle) for a, b in zip(one, other, strict=True))
-    spread = math.sqrt(sum((a - middle) ** 2 for a in one) * sum((b - middle) ** 2 for b in other))
-    return both / spread if spread else math.nan
-
-
-def _ranks(values: list[float]) -> list[float]:
-    """Return ranks from 1; equal values share the mean of theirs."""
-    ordered = sorted(values)
-    return [ordered.index(value) + (ordered.count(value) + 1) / 2 for value in values]
