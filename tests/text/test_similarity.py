@@ -12,7 +12,7 @@ from running import in_time
 
 from bot.text.similarity import bleu, levenshtein, tfidf
 
-# Length-controlled win rates as published.TEXTS = [
+TEXTS = [
     "Cats purr for many reasons. A purr is not always a good sign!",
     "A cat that purrs isn't always content: some purr when hurt, x = 5.",
     "Die Katze schnurrt, weil sie zufrieden ist; naïve Gründe gibt's viele.",
