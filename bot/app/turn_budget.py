@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING
 
 from bot.errors import MoaError
 from bot.messages import Agent, Message, Usage
-from bot.method.context import MESSAGE_TOKENS, estimate_tokens
+from bot.method.context import ANSWER_TOKENS, MESSAGE_TOKENS, estimate_tokens
 from bot.text.numbers import money, plural
 
 if TYPE_CHECKING:
     from bot.method.plan import Plan
-
-ANSWER_FRAME_TOKENS = 40
-"""Tokens around an answer that another model reads."""
 
 Cost = Callable[[Agent, Usage], float | None]
 """US dollars of a call with this usage, None when the price or the tokens are unknown."""
@@ -53,7 +50,7 @@ def estimate_turn(plan: Plan, prompt_tokens: int, cost: Cost, longest: int | Non
             usual = plan.max_tokens if agent is plan.aggregator else plan.reference_max_tokens
             limit = agent.max_tokens or usual
             found.reply_tokens = limit if longest is None else min(limit, longest)
-            read += found.reply_tokens + ANSWER_FRAME_TOKENS
+            read += found.reply_tokens + ANSWER_TOKENS
             price = cost(agent, Usage(asked, found.reply_tokens))
             if price is None:
                 found.unpriced.add(agent.model)
