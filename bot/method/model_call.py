@@ -261,10 +261,13 @@ class ModelCall:
             timeout=plan.timeout,
             delta_interval=0.0 if aggregator else DELTA_INTERVAL,
             retry_partial=not aggregator,
-            cache_key=self._cache_key(),
+            cache_key=self._cache_key(endpoint),
         )
 
-    def _cache_key(self) -> str:
+    def _cache_key(self, endpoint: Endpoint) -> str:
+        """Return the key of the conversation, "" for a service that takes none: a prompt can be long."""
+        if not (endpoint.cache_key_field or endpoint.cache_key_header):
+            return ""
         context = self._turn_context
         return prompts.cache_key(context.plan.system, context.history, context.prompt, self.slot.agent.model)
 
