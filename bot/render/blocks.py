@@ -187,7 +187,7 @@ class _Layout:
         else:
             number = None
         for item in _siblings(tokens[1:-1]):
-            box = self._take_box(item)
+            box = self._pop_box(item)
             sign = f" {box or '•'} " if number is None else f"{number}. ".rjust(4) + (box and f"{box} ")
             inner, first = _indent(width, sign)
             laid = self._children(item[1:-1], inner)
@@ -200,8 +200,8 @@ class _Layout:
             number = None if number is None else number + 1
         return Laid(rows, firm, tuple(parts))
 
-    def _take_box(self, item: Sequence[Token]) -> str:
-        """Take `[ ]` or `[x]` out of a task list's item; returns the box to show, "" where there is none."""
+    def _pop_box(self, item: Sequence[Token]) -> str:
+        """Remove `[ ]` or `[x]` from a task list's item; returns the box to show, "" where there is none."""
         children = item[2].children if len(item) > 2 and item[1].type == "paragraph_open" else None  # noqa: PLR2004 - the paragraph's text is the third token
         text = children[0] if children and children[0].type == "text" else None
         if text is None or not _BOX.match(text.content) or not self.console.encoding.startswith("utf"):
