@@ -40,7 +40,7 @@ class Proxies:
 
     def excepts(self, url: str) -> bool:
         """Whether no proxy is to be used for a URL."""
-        scheme, host, port = _origin(url)
+        scheme, host, port = _split_url(url)
         return is_excepted(self.excepted, scheme, host, port) or (self.from_system and _system_excepts(host))
 
     def checked(self) -> dict[str, str]:
@@ -49,7 +49,7 @@ class Proxies:
 
     def proxy_for(self, url: str) -> str | None:
         """Return the address of the proxy for a URL, None for none. Raises NetworkSettingError."""
-        scheme, _, _ = _origin(url)
+        scheme, _, _ = _split_url(url)
         name, value = self.addresses.get(scheme) or self.addresses.get("all") or ("", "")
         return _address(name, value) if value and not self.excepts(url) else None
 
@@ -81,7 +81,7 @@ def _system_excepts(host: str) -> bool:
     return bool(proxy_bypass(host))
 
 
-def _origin(url: str) -> tuple[str, str, int]:
+def _split_url(url: str) -> tuple[str, str, int]:
     """Return a URL's scheme, its host without brackets, and its port."""
     try:
         parts = urlsplit(url)
