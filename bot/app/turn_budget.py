@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bot.errors import MoaError
 from bot.messages import Agent, Message, Usage
 from bot.method.context import ANSWER_TOKENS, MESSAGE_TOKENS, estimate_tokens
+from bot.method.prompts import request_again
 from bot.text.numbers import money, plural
 
 if TYPE_CHECKING:
@@ -35,26 +36,36 @@ class TurnEstimate:
     unpriced: set[str] = field(default_factory=set)
 
 
-def estimate_turn(plan: Plan, prompt_tokens: int, cost: Cost, longest: int | None = None) -> TurnEstimate:
-    """Return what a turn costs whose conversation and prompt take `prompt_tokens` tokens.
+def estimate_turn(
+    plan: Plan, history_tokens: int, prompt: str, cost: Cost, longest: int | None = None
+) -> TurnEstimate:
+    """Return what a turn costs whose system prompt and history take `history_tokens` tokens.
 
-    Answers take `longest` tokens; None: all that they may.
+    Answers take `longest` tokens; None: all that they may. Of the models that may write the reply the
+    dearest counts.
     """
     found = TurnEstimate()
-    instruction = estimate_tokens(plan.instruction)
+    conversation = history_tokens + estimate_tokens(prompt) + MESSAGE_TOKENS
+    around = estimate_tokens(plan.instruction)
+    around += estimate_tokens(request_again(prompt)) if plan.placement == "prompt" else 0
     read = 0
-    for layer in (*plan.layers, (plan.aggregator,)):
-        asked = prompt_tokens + (instruction + read if read else 0)
-        read = 0
-        for agent in layer:
-            usual = plan.max_tokens if agent is plan.aggregator else plan.reference_max_tokens
-            limit = agent.max_tokens or usual
-            found.reply_tokens = limit if longest is None else min(limit, longest)
-            read += found.reply_tokens + ANSWER_TOKENS
-            price = cost(agent, Usage(asked, found.reply_tokens))
-            if price is None:
-                found.unpriced.add(agent.model)
-            found.dollars += price or 0.0
+
+    def call(agent: Agent, usual: int) -> tuple[float, int]:
+        """Return the dollars and the answer's tokens of a call that reads `read` tokens of answers."""
+        limit = agent.max_tokens or usual
+        answer = limit if longest is None else min(limit, longest)
+        asked = conversation + estimate_tokens(agent.system or "") + (around + read if read else 0)
+        price = cost(agent, Usage(asked, answer))
+        if price is None:
+            found.unpriced.add(agent.model)
+        return price or 0.0, answer
+
+    for layer in plan.layers:
+        calls = [call(agent, plan.reference_max_tokens) for agent in layer]
+        found.dollars += sum(dollars for dollars, _ in calls)
+        read = sum(answer + ANSWER_TOKENS for _, answer in calls)
+    dollars, found.reply_tokens = max(call(agent, plan.max_tokens) for agent in plan.writers())
+    found.dollars += dollars
     return found
 
 
@@ -69,9 +80,9 @@ class TurnBudget:
         """Reserve the most that a turn may cost, and return it. BudgetError when that is too much."""
         if self.cap is None:
             return 0.0
-        texts = [plan.system or "", *(message.content for message in history), prompt]
+        texts = [plan.system or "", *(message.content for message in history)]
         tokens = sum(estimate_tokens(text) + MESSAGE_TOKENS for text in texts)
-        found = estimate_turn(plan, tokens, cost)
+        found = estimate_turn(plan, tokens, prompt, cost)
         if found.unpriced:
             raise BudgetError(
                 f"The price of {', '.join(sorted(found.unpriced))} is not known, so no budget can be kept.",
@@ -79,7 +90,7 @@ class TurnBudget:
             )
         left = self.cap - self.spent - self._reserved
         if found.dollars > left:
-            smaller = self._smaller(plan, tokens, cost, left)
+            smaller = self._smaller(plan, tokens, prompt, cost, left)
             raise BudgetError(
                 f"Not asked: this turn may cost up to {money(found.dollars)}, and {money(max(left, 0.0))}"
                 f" is left of the budget of {money(self.cap)}.",
@@ -93,14 +104,14 @@ class TurnBudget:
         self._reserved -= reserved
         self.spent += reserved if cost is None else cost
 
-    def _smaller(self, plan: Plan, tokens: int, cost: Cost, left: float) -> str:
+    def _smaller(self, plan: Plan, tokens: int, prompt: str, cost: Cost, left: float) -> str:
         """Return what mixture of the same models would fit, "" if none does."""
         if plan.rounds > 1:
             one_round = replace(plan, layers=plan.layers[:1])
-            if estimate_turn(one_round, tokens, cost).dollars <= left:
+            if estimate_turn(one_round, tokens, prompt, cost).dollars <= left:
                 return "one round (--rounds 1)"
         for count in range(len(plan.layers[0]) - 1 if plan.layers else 0, 0, -1):
             fewer = replace(plan, layers=(plan.layers[0][:count],))
-            if estimate_turn(fewer, tokens, cost).dollars <= left:
+            if estimate_turn(fewer, tokens, prompt, cost).dollars <= left:
                 return f"{plural(count, 'reference model')} and one round"
         return ""

@@ -50,13 +50,12 @@ def estimate(rows: Iterable[PromptRow], plan: Plan, cost: Cost) -> Estimate:
 
     def dollars(turns: Sequence[str], longest: int | None) -> float:
         """Return what a conversation costs when answers take `longest` tokens, None: all that they may."""
-        prompt, total = system, 0.0
+        history, total = system, 0.0
         for turn in turns:
-            prompt += estimate_tokens(turn) + MESSAGE_TOKENS
-            each = estimate_turn(plan, prompt, cost, longest)
+            each = estimate_turn(plan, history, turn, cost, longest)
             total += each.dollars
             found.unpriced |= each.unpriced
-            prompt += each.reply_tokens
+            history += estimate_tokens(turn) + each.reply_tokens + 2 * MESSAGE_TOKENS
         return total
 
     for row in rows:

@@ -52,5 +52,9 @@ class Plan:
     def agents(self) -> tuple[Agent, ...]:
         """Return every different agent, in order, the aggregator last."""
         references = (agent for layer in self.layers for agent in layer)
+        return tuple(dict.fromkeys((*references, *self.writers())))
+
+    def writers(self) -> tuple[Agent, ...]:
+        """Return the agents that may write the reply, the aggregator last."""
         light = (self.light_aggregator,) if self.light_aggregator and self.early_stop.adaptive else ()
-        return tuple(dict.fromkeys((*references, *light, *self.fallbacks, self.aggregator)))
+        return (*light, *self.fallbacks, self.aggregator)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from virtual_time import run
 
 from bot.app.session import Session
 from bot.app.turn_budget import BudgetError, TurnBudget, estimate_turn
+from bot.messages import Agent
 from bot.method.mixture import Mixture
 from bot.store import Store
 
@@ -35,9 +37,23 @@ def ask_in(chat: Session, prompt: str) -> None:
 def test_the_most_that_a_turn_may_cost() -> None:
     """Each call with all of its tokens: three references in two rounds, and the aggregator."""
     plan = make_plan(layers("a", "b", "c", rounds=2), **LIMITS)
-    assert estimate_turn(plan, 10, FakeModels(price=0.5).cost).dollars == 7 * 100 * 0.5
-    assert estimate_turn(plan, 10, FakeModels(price=0.5).cost, 20).dollars == 7 * 20 * 0.5
-    assert estimate_turn(plan, 10, FakeModels().cost).unpriced == {"a", "b", "c", "judge"}
+    assert estimate_turn(plan, 10, "why?", FakeModels(price=0.5).cost).dollars == 7 * 100 * 0.5
+    assert estimate_turn(plan, 10, "why?", FakeModels(price=0.5).cost, 20).dollars == 7 * 20 * 0.5
+    assert estimate_turn(plan, 10, "why?", FakeModels().cost).unpriced == {"a", "b", "c", "judge"}
+
+
+def test_what_the_estimate_counts() -> None:
+    """The request named again after the answers, agents' own system prompts, the dearest writer."""
+
+    def dollars(prompt: str = "why?", **changes: Any) -> float:
+        plan = replace(make_plan(layers("a", rounds=1), **LIMITS), **changes)
+        return estimate_turn(plan, 0, prompt, lambda agent, usage: float(usage.prompt_tokens or 0)).dollars
+
+    text, size = "word " * 100, 150
+    assert dollars(text) - dollars() == pytest.approx(3 * size, abs=5)
+    assert dollars(text, placement="system") - dollars(placement="system") == pytest.approx(2 * size, abs=5)
+    assert dollars(layers=((Agent("a", system=text),),)) - dollars() == pytest.approx(size, abs=5)
+    assert dollars(fallbacks=(Agent("b", system=text),)) - dollars() == pytest.approx(size, abs=5)
 
 
 def test_turns_are_asked_while_the_most_is_left() -> None:

@@ -5,8 +5,9 @@
 A cache serves a request as far as it begins like an earlier one to the same model. For each role and
 both placements: of the characters that were sent to the model before (system prompt, conversation,
 and for a second round the round before), the share within that common beginning. Below it the price of
-ten turns of the preset `default`, tokens counted as a quarter of the characters, at the shipped prices.
-The conversations are made of recorded questions and answers; no service is asked.
+conversations with the preset `default`, with and without a file in the first prompt, tokens counted as a
+quarter of the characters, at the shipped prices. The conversations are made of recorded questions and
+answers; no service is asked.
 
 With `--local`, a real model in the engine inside answers eight turns, once for each placement: prompt
 tokens evaluated and seconds to the first token, turn by turn.
@@ -21,7 +22,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from bot.messages import CallUpdate, Completion, Message, Request, Usage  # noqa
 from bot.method.mixture import Mixture  # noqa: E402
 from bot.method.plan import Plan  # noqa: E402
 from bot.method.prompts import Placement  # noqa: E402
+from bot.settings.catalogue import Catalogue  # noqa: E402
 
 SYSTEM = "You are a careful assistant. Answer in the language of the question, and say when you are unsure."
 PLACEMENTS: tuple[Placement, ...] = ("prompt", "system")
@@ -127,32 +129,36 @@ def shares(rows: Sequence[dict[str, Any]], turns: int) -> None:
         for each in service.shares.values():
             in_place, repeated, instruction = (sum(column) for column in zip(*each, strict=True))
             found += [(in_place / repeated, min(1.0, in_place / (repeated - instruction)))]
-        columns = "".join(f"{share:12.2f}" for share, _ in found) + "".join(
-            f"{share:9.2f}" for _, share in found
+        columns = "".join(f"{share:12.3f}" for share, _ in found) + "".join(
+            f"{share:9.3f}" for _, share in found
         )
         print(f"  --placement {placement:18}{columns}")
 
 
-def dollars(rows: Sequence[dict[str, Any]], turns: int) -> None:
-    """Print what a conversation with the preset `default` costs, by the shipped prices."""
+def dollars(rows: Sequence[dict[str, Any]], turns: int, document: str) -> None:
+    """Print what a conversation with the preset `default` costs, by the shipped prices.
+
+    `document` stands in its first prompt, as an attached file does.
+    """
+    rows = [{**rows[0], "instruction": rows[0]["instruction"] + document}, *rows[1:]]
     totals = {}
     for placement in PLACEMENTS:
         settings = load_settings({"preset": "default", "rounds": 2, "placement": placement, "system": SYSTEM})
         service = Service(rows)
         asyncio.run(converse(plan_of(settings), service, turns))
-        costs = [settings.catalogue.prices(model, "together").cost(usage) for model, usage in service.tokens]
-        totals[placement] = sum(cost for cost in costs if cost is not None)
-        unknown = sum(cost is None for cost in costs)
-        uncached = [
-            settings.catalogue.prices(model, "together").cost(Usage(u.prompt_tokens, u.completion_tokens))
-            for model, u in service.tokens
-        ]
-        print(
-            f"{turns} turns, preset default, 2 rounds, --placement {placement}: ${totals[placement]:.4f}, "
-            f"without a cache ${sum(cost for cost in uncached if cost is not None):.4f}"
-            + (f" ({unknown} calls of unknown price)" if unknown else "")
+
+        def total(usages: Iterable[tuple[str, Usage]], catalogue: Catalogue = settings.catalogue) -> float:
+            costs = [catalogue.prices(model, "together").cost(usage) for model, usage in usages]
+            return sum(cost for cost in costs if cost is not None)
+
+        answers = total((model, Usage(0, used.completion_tokens)) for model, used in service.tokens)
+        uncached = total(
+            (model, Usage(used.prompt_tokens, used.completion_tokens)) for model, used in service.tokens
         )
-    print(f"  prompt over system: {totals['prompt'] / totals['system']:.2f}")
+        totals[placement] = total(service.tokens)
+        figures = f"{totals[placement]:9.3f}{answers:13.3f}{uncached:15.3f}"
+        print(f"  {turns:5}{len(document):12,}  {placement:10}{figures}")
+    print(f"{'prompt over system':>30}{totals['prompt'] / totals['system']:9.2f}")
 
 
 async def with_a_model(file: Path, placement: Placement, turns: int) -> None:
@@ -185,11 +191,15 @@ def main() -> int:
         print("skipped: there are no recorded answers beside the checkout (--data FOLDER)")
         return 0
     with gzip.open(file, "rt", encoding="utf-8") as lines:
-        rows = [json.loads(line) for _, line in zip(range(max(arguments.turns, 10)), lines, strict=False)]
+        rows = [json.loads(line) for _, line in zip(range(max(arguments.turns, 30)), lines, strict=False)]
     with tempfile.TemporaryDirectory() as home:
         os.environ["MOA_BOT_HOME"] = home
         shares(rows, arguments.turns)
-        dollars(rows, 10)
+        print("\ndollars, preset default in two rounds: five references and an aggregator")
+        print("  turns  characters  placement    total  for answers  without cache")
+        print("         of a file")
+        for turns, document in ((10, 0), (30, 0), (10, 20_000), (10, 60_000)):
+            dollars(rows, turns, "word " * (document // 5))
         if arguments.local:
             for placement in PLACEMENTS:
                 asyncio.run(with_a_model(arguments.local.absolute(), placement, arguments.turns))
