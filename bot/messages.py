@@ -16,6 +16,8 @@ from bot.errors import Failure, FailureKind
 
 Role = Literal["system", "user", "assistant"]
 Reasoning = Literal["off", "low", "medium", "high"]
+Mode = Literal["moa", "rank"]
+"""How the last layer makes the reply; `bot.method.modes` has the layer of each."""
 
 
 @dataclass(frozen=True, slots=True)

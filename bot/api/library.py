@@ -27,7 +27,7 @@ from bot.app.load_settings import load_settings
 from bot.app.make_plan import make_plan
 from bot.errors import TurnFailedError, UsageError
 from bot.events import Event, TurnFinished, TurnResult
-from bot.messages import Message
+from bot.messages import Message, Mode
 
 if TYPE_CHECKING:
     from bot.app.session import Session
@@ -45,7 +45,8 @@ class MixtureOptions(TypedDict, total=False):
     max_tokens: int
     reference_max_tokens: int
     min_references: int
-    mode: str
+    mode: Mode
+    judge: str
     placement: str
     fallbacks: str | Sequence[str]
     deadline: float

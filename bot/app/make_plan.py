@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bot.errors import ConfigError, UsageError
-from bot.messages import Agent
+from bot.messages import Agent, Mode
 from bot.method.early_stop import EarlyStop
 from bot.method.plan import Plan
 from bot.method.round_timeout import RoundTimeout
 from bot.settings.endpoints import DEMO, LOCAL, unknown_endpoint
 from bot.settings.files import read_text
 from bot.settings.model_names import split_endpoint
-from bot.settings.paths import INSTRUCTION, RANKING, shipped_file
+from bot.settings.paths import INSTRUCTION, shipped_file
 from bot.settings.settings import Level
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 SEQUENTIAL_DEADLINE = 3600.0
 """Seconds for a round whose models are asked one after another, so that the last is not a straggler."""
 _LEAST_TEMPERATURE = 1e-4
+_INSTRUCTIONS: Mapping[Mode, tuple[str, ...]] = {"moa": (), "rank": ("rank",)}
+"""The instructions of each mode beside aggregate.md: NAME is in NAME.md."""
 
 
 def make_plan(settings: Settings) -> Plan:
@@ -44,8 +47,10 @@ def make_plan(settings: Settings) -> Plan:
         ),
         round_timeout=_round_timeout(settings),
         early_stop=EarlyStop(settings.early_stop, settings.adaptive, settings.agreement),
-        light_aggregator=_light_aggregator(settings),
-        ranking=instruction(settings, RANKING) if settings.mode == "rank" else None,
+        light_aggregator=_other_writer(settings, "light_aggregator"),
+        mode=settings.mode,
+        instructions=mode_instructions(settings, settings.mode),
+        judge=_other_writer(settings, "judge"),
         placement="system" if settings.placement == "system" else "prompt",
     )
     _check_enough(settings, plan)
@@ -87,13 +92,12 @@ def _aggregator(settings: Settings) -> Agent:
     return _complete(settings, agent, ("max_tokens",))
 
 
-def _light_aggregator(settings: Settings) -> Agent | None:
-    name = settings.light_aggregator
-    return (
-        None
-        if name is None
-        else _complete(settings, _agent(settings, name, "light_aggregator"), ("max_tokens",))
-    )
+def _other_writer(settings: Settings, option: str) -> Agent | None:
+    """Return the agent of an option that names one model, None where it names none."""
+    name = settings.value(option)
+    if name is None:
+        return None
+    return _complete(settings, _agent(settings, str(name), option), ("max_tokens",))
 
 
 def _agent(settings: Settings, name: str, option: str) -> Agent:
@@ -139,6 +143,11 @@ def _default_endpoint(settings: Settings, model: str) -> str:
 def _sent_temperature(temperature: float) -> float:
     """Return 0 for temperatures that are almost 0."""
     return 0.0 if temperature < _LEAST_TEMPERATURE else temperature
+
+
+def mode_instructions(settings: Settings, mode: Mode) -> dict[str, str]:
+    """Return the instructions that only this mode needs, by name."""
+    return {name: instruction(settings, f"{name}.md") for name in _INSTRUCTIONS[mode]}
 
 
 def instruction(settings: Settings, name: str) -> str:

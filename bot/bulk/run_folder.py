@@ -89,10 +89,17 @@ def mixture_of(plan: Plan) -> dict[str, Any]:
         del mixture["placement"]
     for name in ("timeout", "round_timeout", "fallbacks"):
         del mixture[name]
-    for name in ("instruction", "ranking"):
-        text = mixture[name]
-        mixture[name] = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() if text else None
+    mixture["instruction"] = _digest(plan.instruction)
+    mode, texts, judge = (mixture.pop(name) for name in ("mode", "instructions", "judge"))
+    digests = {name: _digest(text) for name, text in texts.items()}
+    mixture["ranking"] = digests.pop("rank", None)
+    if mode not in {"moa", "rank"}:
+        mixture.update(mode=mode, instructions=digests, judge=judge)
     return mixture
+
+
+def _digest(text: str) -> str | None:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() if text else None
 
 
 def now() -> str:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bot.app.make_plan import instruction, make_plan
+from bot.app.make_plan import make_plan, mode_instructions
 from bot.bulk.files import write_json
 from bot.bulk.runner import RunResult
 from bot.errors import ExitCode, UsageError
@@ -25,7 +25,6 @@ from bot.eval.eval_context import EvalOptions, Variant, open_evaluation
 from bot.eval.evaluation import finish, run_stages
 from bot.eval.report import text_report
 from bot.eval.stages import Summary
-from bot.settings.paths import RANKING
 
 if TYPE_CHECKING:
     from bot.app.streams import Streams
@@ -60,8 +59,8 @@ def _plans(kind: str, plan: Plan, settings: Settings) -> Iterator[tuple[str, Pla
         for name, agent in named:
             yield f"proposer-{name}", _with_layers(plan, [(agent,) * len(layer) for layer in plan.layers])
     else:
-        yield "moa", replace(plan, ranking=None)
-        yield "rank", replace(plan, ranking=instruction(settings, RANKING))
+        yield "moa", replace(plan, mode="moa", instructions={})
+        yield "rank", replace(plan, mode="rank", instructions=mode_instructions(settings, "rank"))
 
 
 def variants_of(plan: Plan, settings: Settings, kinds: Sequence[str]) -> dict[str, Plan]:

@@ -6,7 +6,8 @@ mixture.py            a turn: the rounds, then the last layer
  │         ├── prompts.py    the messages that a model is sent
  │         └── context.py    fitted to its context length
  ├── early_stop.py    whether a round was the last
- ├── aggregation.py   the reply, also when aggregators fail
- └── ranking.py       the reply in mode "rank"
+ └── modes.py         the last layer of each mode
+      ├── aggregation.py  the aggregator writes the reply, also when aggregators fail
+      └── ranking.py      mode "rank": it picks one of the answers
 plan.py               what a mixture runs
 """

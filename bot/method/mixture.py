@@ -34,11 +34,10 @@ from bot.events import (
     TurnStatus,
 )
 from bot.messages import Agent, Ask, Message
-from bot.method.aggregation import Aggregation
 from bot.method.early_stop import decide
 from bot.method.fan_out import CancelToken, fan_out
 from bot.method.model_call import ModelCall, Models, TurnContext
-from bot.method.ranking import Ranking
+from bot.method.modes import last_layer
 from bot.text.names import short_name, slot_names
 from bot.text.numbers import plural
 
@@ -204,16 +203,13 @@ class _Turn:
     async def _aggregate(self, number: int) -> AsyncGenerator[Event, None]:
         # Cutting a round is about references; the reply can only be stopped.
         self._cancel_token.round_cut = False
-        ranks = self._turn_context.plan.ranking is not None and self._references
-        last_layer = (Ranking if ranks else Aggregation)(
-            self._turn_context, self._cancel_token, number, self._references
-        )
-        async with aclosing(last_layer.events()) as events:
+        layer = last_layer(self._turn_context, self._cancel_token, number, self._references)
+        async with aclosing(layer.events()) as events:
             async for event in events:
                 if isinstance(event, CallFinished):
                     self._calls.append(event.call)
                 yield event
-        call, source = self._calls[-1], last_layer.source
+        call, source = self._calls[-1], layer.source
         if source.completion and not call.failure and source.completion.finish_reason == "length":
             tokens = source.completion.usage.completion_tokens
             limit = f" ({tokens})" if tokens else ""

@@ -5,12 +5,16 @@ Made from settings by `bot.app.make_plan`. It knows models and endpoints by name
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bot.messages import Agent
+from bot.messages import Agent, Mode
 from bot.method.early_stop import EarlyStop
 from bot.method.prompts import Placement
 from bot.method.round_timeout import RoundTimeout
+
+JUDGED: frozenset[Mode] = frozenset()
+"""The modes that ask the judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +26,10 @@ class Plan:
     `temperature`, and `max_tokens` for the aggregator, `reference_max_tokens` for the others.
     `instruction` is the aggregate-and-synthesize text, `system` the user's system prompt.
     `fallbacks` are asked, in order, when the aggregator fails; `round_timeout` says when the slow
-    calls of a round are cut off. `timeout` is a request's, in seconds. `ranking` is the
-    instruction of an aggregator that chooses one of the answers; None: it writes the reply.
-    `placement` is where the answers stand in a request (`bot.method.prompts`).
+    calls of a round are cut off. `timeout` is a request's, in seconds. `mode` is how the last layer
+    makes the reply, `instructions` are the texts that only this mode needs, by name. `judge` is the
+    model that compares answers, None for the aggregator. `placement` is where the answers stand in a
+    request (`bot.method.prompts`).
     """
 
     layers: tuple[tuple[Agent, ...], ...]
@@ -41,7 +46,9 @@ class Plan:
     round_timeout: RoundTimeout = field(default_factory=RoundTimeout)
     early_stop: EarlyStop = field(default_factory=EarlyStop)
     light_aggregator: Agent | None = None
-    ranking: str | None = None
+    mode: Mode = "moa"
+    instructions: Mapping[str, str] = field(default_factory=dict)
+    judge: Agent | None = None
     placement: Placement = "prompt"
 
     @property
@@ -52,7 +59,8 @@ class Plan:
     def agents(self) -> tuple[Agent, ...]:
         """Return every different agent, in order, the aggregator last."""
         references = (agent for layer in self.layers for agent in layer)
-        return tuple(dict.fromkeys((*references, *self.writers())))
+        judge = (self.judge,) if self.judge and self.mode in JUDGED else ()
+        return tuple(dict.fromkeys((*references, *judge, *self.writers())))
 
     def writers(self) -> tuple[Agent, ...]:
         """Return the agents that may write the reply, the aggregator last."""

@@ -32,7 +32,7 @@ class Ranking:
     ) -> None:
         self._references = [call for call in references if call.answer]
         plan = turn_context.plan
-        plan = replace(plan, instruction=plan.ranking or plan.instruction)
+        plan = replace(plan, instruction=plan.instructions.get("rank", plan.instruction))
         self._aggregation = Aggregation(replace(turn_context, plan=plan), cancel_token, number, references)
         self._chosen: Call | None = None
 

@@ -5,8 +5,9 @@ Which of several values of an option is used is decided in `bot.settings.resolve
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
+from bot.messages import Mode
 from bot.settings.option import Group, Kind, Option
 
 if TYPE_CHECKING:
@@ -36,9 +37,11 @@ OPTIONS: tuple[Option, ...] = (
            help="The longest answer of a reference model, in tokens; as max_tokens if not given."),
     Option("min_references", Kind.INT, Group.MIXTURE, metavar="N", minimum=0, maximum=1000, in_preset=True,
            help="The fewest reference models that must answer; with 0 the reply comes even without any."),
-    Option("mode", Kind.TEXT, Group.MIXTURE, metavar="MODE", default="moa", choices=("moa", "rank"),
+    Option("mode", Kind.TEXT, Group.MIXTURE, metavar="MODE", default="moa", choices=get_args(Mode),
            in_preset=True,
            help="moa: the aggregator writes the reply; rank: it only picks the best of the last answers."),
+    Option("judge", Kind.MODEL, Group.MIXTURE, metavar="MODEL", in_preset=True,
+           help="The model that compares the answers, in the modes that do; the aggregator if not given."),
     Option("placement", Kind.TEXT, Group.MIXTURE, metavar="WHERE", default="prompt",
            choices=("prompt", "system"), in_preset=True,
            help="Where answers stand: after the prompt (the rest can be cached) or in the system message."),

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 HOME_VARIABLE = "MOA_BOT_HOME"
 INSTRUCTION = "aggregate.md"
 """The aggregator's instruction: shipped in `config/`, or the user's own beside config.toml."""
-RANKING = "rank.md"
-"""The instruction of an aggregator that picks one of the answers; likewise."""
 _NAME = "moa-bot"
 
 

@@ -144,7 +144,7 @@ def _with_local(levels: list[_Values], at: int, presets: Presets, found: Preset)
     levels.insert(at + 1, _from_preset(found))
     for level in levels[at + 1 :]:
         # As the aggregator and the reference models of farther levels: they need not be here.
-        for name in ("fallbacks", "light_aggregator"):
+        for name in ("fallbacks", "light_aggregator", "judge"):
             level.pop(name, None)
     if asked is None:
         return found, _Given(found.name, source)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from bot.messages import Endpoint
+    from bot.messages import Endpoint, Mode
     from bot.settings.catalogue import Catalogue
     from bot.settings.preset import Preset
     from bot.settings.presets import Presets
@@ -35,6 +35,7 @@ _STORED = (
     "reference_max_tokens",
     "min_references",
     "mode",
+    "judge",
     "placement",
     "fallbacks",
     "deadline",
@@ -91,7 +92,8 @@ class Settings:
     max_tokens: int
     reference_max_tokens: int | None
     min_references: int
-    mode: str
+    mode: Mode
+    judge: str | None
     placement: str
     fallbacks: tuple[str, ...]
     deadline: float | None

@@ -158,7 +158,9 @@ def test_options_name_models_here(
     assert settings.local_models == NAMES
 
 
-@pytest.mark.parametrize("option", ["aggregator", "reference_models", "fallbacks", "light_aggregator"])
+@pytest.mark.parametrize(
+    "option", ["aggregator", "reference_models", "fallbacks", "light_aggregator", "judge"]
+)
 @pytest.mark.parametrize("name", ["gpt-4o", "openai:gpt-4o", "qwen3"])
 def test_options_refuse_other_models(option: str, name: str, tmp_path: Path) -> None:
     """The error names the option, or its variable; it is one of usage."""

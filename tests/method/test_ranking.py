@@ -17,7 +17,7 @@ ANSWERS = {"a": "the sea is blue and deep", "b": "the sea is blue", "c": "blue i
 
 def mixture(said: Any, **more: Any) -> tuple[Mixture, FakeAsk]:
     ask = FakeAsk({**ANSWERS, "judge": said})
-    plan = make_plan(layers("a", "b", "c", **more), ranking="PICK ONE")
+    plan = make_plan(layers("a", "b", "c", **more), mode="rank", instructions={"rank": "PICK ONE"})
     return Mixture(plan, ask, FakeModels()), ask  # type: ignore[arg-type]  # a plan as far as it is read
 
 

@@ -244,6 +244,8 @@ def test_a_stored_conversation_remembers_fallbacks_and_waits(home: Home) -> None
         "adaptive": True,
         "agreement": 0.5,
         "light_aggregator": "d",
+        "mode": "rank",
+        "judge": "e",
     }
     kept = home.resolve(given).stored_options()
     assert {name: kept[name] for name in given} == given

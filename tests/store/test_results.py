@@ -30,6 +30,7 @@ OUT_OF_TOKENS = (
 )
 PROPOSALS = {"a": "cats purr when content", "b": "cats purr when they are content", "c": "no idea"}
 FALLBACKS = {"fallbacks": (Agent("second"), Agent("third"))}
+RANK = {"mode": "rank", "instructions": {"rank": "PICK"}}
 TURNS: dict[str, tuple[Mapping[str, Any], dict[str, Any]]] = {
     "failed references": (
         {"a": failed(FailureKind.RATE_LIMITED, "slow down", "a"), "b": THOUGHTS, "judge": "the reply"},
@@ -45,9 +46,9 @@ TURNS: dict[str, tuple[Mapping[str, Any], dict[str, Any]]] = {
         FALLBACKS,
     ),
     "a broken reply": ({"judge": CutAfter("one "), "second": failed(model="second")}, FALLBACKS),
-    "mode rank": ({**PROPOSALS, "judge": Completion("2", "hm", Usage(50, 1), "stop")}, {"ranking": "PICK"}),
+    "mode rank": ({**PROPOSALS, "judge": Completion("2", "hm", Usage(50, 1), "stop")}, RANK),
     "the best proposal": ({**PROPOSALS, "judge": THOUGHTS, "second": failed(model="second")}, FALLBACKS),
-    "the best proposal in mode rank": ({**PROPOSALS, "judge": THOUGHTS}, {"ranking": "PICK"}),
+    "the best proposal in mode rank": ({**PROPOSALS, "judge": THOUGHTS}, RANK),
 }
 
 

@@ -1,0 +1,44 @@
+"""How the last layer makes the reply: one class per mode, chosen here and nowhere else.
+
+A new mode: its name in `bot.messages.Mode`, its class in `_LAST_LAYERS`, the files of its instructions in
+`bot.app.make_plan`, and a sentence in the help of --mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Protocol
+
+from bot.events import Call, Event
+from bot.messages import Mode
+from bot.method.aggregation import Aggregation
+from bot.method.fan_out import CancelToken
+from bot.method.model_call import TurnContext
+from bot.method.ranking import Ranking
+
+
+class LastLayer(Protocol):
+    """The last layer of a turn. It yields a `CallFinished` for each call; the last is the reply's writer."""
+
+    def __init__(
+        self, turn_context: TurnContext, cancel_token: CancelToken, number: int, references: Sequence[Call]
+    ) -> None:
+        """Prepare layer `number` (from 1); `references` are the answered calls of the last round."""
+
+    @property
+    def source(self) -> Call:
+        """The call whose answer is the reply, once `events()` is over; a failed one if there is none."""
+
+    def events(self) -> AsyncGenerator[Event, None]:
+        """Make the reply."""
+
+
+_LAST_LAYERS: Mapping[Mode, type[LastLayer]] = {"moa": Aggregation, "rank": Ranking}
+
+
+def last_layer(
+    turn_context: TurnContext, cancel_token: CancelToken, number: int, references: Sequence[Call]
+) -> LastLayer:
+    """Return the last layer of the plan's mode. Without references the aggregator answers alone."""
+    made = _LAST_LAYERS[turn_context.plan.mode] if references else Aggregation
+    return made(turn_context, cancel_token, number, references)
