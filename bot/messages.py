@@ -14,22 +14,34 @@ from typing import Literal
 
 from bot.errors import Failure, FailureKind
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 Reasoning = Literal["off", "low", "medium", "high"]
 Mode = Literal["moa", "rank"]
 """How the last layer makes the reply; `bot.method.modes` has the layer of each."""
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's call of a function that the client offers; `arguments` is JSON, as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message of a chat: who says it, and what.
 
-    `cache_mark`: the service is asked to cache the request up to the end of this message.
+    `cache_mark`: the service is asked to cache the request up to the end of this message. `tool_calls`
+    are an assistant's; a message of role "tool" is the result of the call with the id `tool_call_id`.
     """
 
     role: Role
     content: str
     cache_mark: bool = False
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +172,7 @@ class Completion:
     `first_token` and `seconds` are seconds since the request was first sent, earlier tries included.
     `partial` says why the text is not the whole answer ("" when it is), `truncation_kind` which kind
     of failure cut it off. `top_logprobs` are the likeliest first tokens with their log
-    probabilities, where the request asked for them.
+    probabilities, where the request asked for them. `tool_calls` are those that end the answer.
     """
 
     text: str
@@ -173,6 +185,7 @@ class Completion:
     partial: str = ""
     truncation_kind: FailureKind | None = None
     top_logprobs: tuple[tuple[str, float], ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 CallUpdate = Delta | Retrying | RateLimitHint | Adapted | Completion | Failure

@@ -180,5 +180,13 @@ def _without_system_role(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 
 def _merged(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """Return the messages with neighbours of one role as one message."""
-    groups = [tuple(group) for _, group in groupby(messages, lambda message: message.role)]
+    # A tool call and its result belong together by an id: these stay messages of their own.
+    whole = enumerate(messages)
+    groups = [
+        tuple(message for _, message in group)
+        for _, group in groupby(
+            whole,
+            lambda item: (item[1].role, item[0] if item[1].tool_calls or item[1].tool_call_id else None),
+        )
+    ]
     return tuple(replace(group[-1], content="\n\n".join(each.content for each in group)) for group in groups)

@@ -13,6 +13,7 @@ from typing import Any
 
 from bot.client.message_content import read_message
 from bot.client.service_data import decimal_number
+from bot.client.tool_calls import ToolCallBuilder
 from bot.client.usage import read_usage
 from bot.errors import Failure
 from bot.messages import Completion, Delta, Usage
@@ -51,11 +52,12 @@ class CompletionBuilder:
         self._characters = 0
         self._text_repetition, self._thinking_repetition = RepetitionDetector(), RepetitionDetector()
         self._top_logprobs: TopLogprobs = ()
+        self._tool_calls = ToolCallBuilder()
         self.usage = Usage()
         self.finish_reason: str | None = None
         self.done = False
         self.words = 0
-        """How many pieces of answer or thinking have come that are not blank."""
+        """How many pieces of answer, thinking or tool calls have come that are not blank."""
 
     def add_chunk(self, chunk: dict[str, object]) -> Delta | None:
         """Add one chunk (or one whole completion); return the text or thinking in it, if there is any."""
@@ -73,6 +75,9 @@ class CompletionBuilder:
         content, thought, refusal = read_message(message)
         text, tagged = self._splitter.feed(content) if content else ("", "")
         self._tagged.append(tagged)
+        if characters := self._tool_calls.add(message.get("tool_calls")):
+            self._characters += characters
+            self.words += 1
         if refusal:
             self._refusal.append(refusal)
             self._characters += len(refusal)
@@ -144,6 +149,8 @@ class CompletionBuilder:
             partial=truncated_by.describe() if truncated_by else "",
             truncation_kind=truncated_by.kind if truncated_by else None,
             top_logprobs=self._top_logprobs,
+            # The arguments of an answer that broke off may be a part of what was to come.
+            tool_calls=() if truncated_by else self._tool_calls.calls(),
         )
 
     def _add(self, text: str, thinking: str) -> Delta | None:

@@ -103,9 +103,7 @@ class Provider:
         endpoint = request.endpoint
         body: dict[str, object] = {
             "model": request.model,
-            "messages": [
-                {"role": message.role, "content": _content(message, endpoint)} for message in request.messages
-            ],
+            "messages": [_message(message, endpoint) for message in request.messages],
             "temperature": request.temperature,
             endpoint.max_tokens_field: request.max_tokens,
             "stream": True,
@@ -154,6 +152,26 @@ class Provider:
                 http_client=self._http,
             )
         return self._clients[key]
+
+
+def _message(message: Message, endpoint: Endpoint) -> dict[str, object]:
+    """Return a message as the API has it."""
+    content = _content(message, endpoint)
+    body: dict[str, object] = {"role": message.role, "content": content}
+    if message.tool_calls:
+        # An assistant that only calls has no content: "" is refused by some services.
+        body["content"] = content or None
+        body["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in message.tool_calls
+        ]
+    if message.role == "tool":
+        body["tool_call_id"] = message.tool_call_id
+    return body
 
 
 def _content(message: Message, endpoint: Endpoint) -> str | list[dict[str, object]]:

@@ -108,9 +108,11 @@ class Aggregation:
     async def _request(self, slot: Slot) -> AsyncGenerator[Event, None]:
         """Send one request and follow it; by its end `call` and `_reply` include what has come."""
         before = self._reply
-        joiner = ContinuationJoiner(before)
+        # What the reply begins with is not a part of it when the client has it already.
+        beginning = self._turn_context.prefill + before
+        joiner = ContinuationJoiner(beginning)
         answers = [call.answer for call in self._references]
-        model_call = ModelCall(slot, self._turn_context, answers, before)
+        model_call = ModelCall(slot, self._turn_context, answers, beginning)
         async with aclosing(fan_out([model_call], self._cancel_token)) as events:
             async for event in events:
                 match event:
@@ -123,6 +125,11 @@ class Aggregation:
                             yield ReplyDelta(rest)
                         if finished.completion and finished.completion.truncation_kind is FailureKind.ENDLESS:
                             self._reply = self._without_repetition(before, finished)
+                        if self._turn_context.prefill and not before and finished.completion:
+                            completion = replace(
+                                finished.completion, text=self._without_repetition(before, finished)
+                            )
+                            finished = replace(finished, completion=completion)
                         self.call = self._joined(self.call, finished) if before and self.call else finished
                         if is_blank(self._reply):
                             self._reply = ""
@@ -143,7 +150,7 @@ class Aggregation:
 
     def _without_repetition(self, before: str, finished: Call) -> str:
         """Return the reply up to where `finished` repeats itself; "" when too little of it is left."""
-        joiner = ContinuationJoiner(before)
+        joiner = ContinuationJoiner(self._turn_context.prefill + before)
         text = "" if finished.failure or finished.completion is None else finished.completion.text
         return before + joiner.feed(text) + joiner.close()
 

@@ -40,6 +40,12 @@ def estimate_tokens(text: str) -> int:
     return int(ascii_characters * TOKENS_PER_ASCII + others * TOKENS_PER_OTHER) + 1
 
 
+def message_tokens(message: Message) -> int:
+    """Return about how many tokens a message takes, with its tool calls."""
+    calls = "".join(f"{call.id}{call.name}{call.arguments}" for call in message.tool_calls)
+    return estimate_tokens(message.content + calls) + MESSAGE_TOKENS
+
+
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """A request's messages after fitting, and what was cut.
@@ -121,21 +127,23 @@ def fit(
     max_tokens: int,
     context_length: int | None,
     placement: Placement = "prompt",
+    after: Sequence[Message] = (),
 ) -> Fitted:
     """Return the request's messages, cut where needed so that they and the answer fit `context_length`.
 
     `context_length` is in tokens; None means unknown, and nothing is cut.
     """
-    make = partial(compose, systems, prompt=prompt, instruction=instruction, placement=placement)
+    make = partial(compose, systems, prompt=prompt, instruction=instruction, placement=placement, after=after)
     if context_length is None:
         return Fitted(make(history, answers=answers), max_tokens)
 
     fixed = estimate_tokens(system_message(systems)) + estimate_tokens(prompt) + 2 * MESSAGE_TOKENS
+    fixed += sum(map(message_tokens, after))
     if answers:
         fixed += estimate_tokens(instruction) + ANSWER_TOKENS * len(answers)
         fixed += estimate_tokens(request_again(prompt)) if placement == "prompt" else 0
     sizes = [estimate_tokens(answer) for answer in answers]
-    history_sizes = [estimate_tokens(message.content) + MESSAGE_TOKENS for message in history]
+    history_sizes = [message_tokens(message) for message in history]
 
     available = context_length - max_tokens - fixed
     needed = sum(history_sizes) + sum(sizes) - available

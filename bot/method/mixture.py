@@ -65,13 +65,22 @@ class Mixture:
         self._shown_notices: set[str] = set()
 
     def run(
-        self, history: Sequence[Message], prompt: str, cancel_token: CancelToken | None = None
+        self,
+        history: Sequence[Message],
+        prompt: str,
+        cancel_token: CancelToken | None = None,
+        *,
+        after: Sequence[Message] = (),
+        prefill: str = "",
     ) -> AsyncGenerator[Event, None]:
         """Answer `prompt` after `history`; the last event is always `TurnFinished`.
 
-        Closing the iterator cancels every call of the turn.
+        `after` are tool calls and results since the prompt. The reply continues `prefill`. Closing the
+        iterator cancels every call of the turn.
         """
-        turn_context = TurnContext(self.plan, self._ask, self.models, history, prompt, self._shown_notices)
+        turn_context = TurnContext(
+            self.plan, self._ask, self.models, history, prompt, self._shown_notices, after, prefill
+        )
         return _Turn(turn_context, cancel_token or CancelToken(), self._check_names).events()
 
 

@@ -61,7 +61,11 @@ class Models(Protocol):
 
 @dataclass(slots=True)
 class TurnContext:
-    """What all calls of a turn share. `shown_notices` are keys of the notices that were given before."""
+    """What all calls of a turn share. `shown_notices` are keys of the notices that were given before.
+
+    `after` are the tool calls and results since the prompt, `prefill` is the beginning of the reply that
+    the aggregator is to continue.
+    """
 
     plan: Plan
     ask: Ask
@@ -69,6 +73,8 @@ class TurnContext:
     history: Sequence[Message]
     prompt: str
     shown_notices: set[str]
+    after: Sequence[Message] = ()
+    prefill: str = ""
 
 
 class ModelCall:
@@ -186,7 +192,8 @@ class ModelCall:
         if outcome.truncation_kind is FailureKind.ENDLESS and len(outcome.text.strip()) < USEFUL_CHARACTERS:
             message = outcome.partial.removeprefix(f"{FailureKind.ENDLESS}: ")
             return Call(self.slot, outcome, Failure(FailureKind.ENDLESS, message, agent.model), cost)
-        if not is_blank(outcome.text):
+        asked_for_calls = self.slot.role == "aggregator" and "tools" in self._turn_context.plan.reply_fields
+        if not is_blank(outcome.text) or (outcome.tool_calls and asked_for_calls):
             return Call(self.slot, outcome, cost=cost)
         if outcome.finish_reason == "length":
             failure = Failure(
@@ -216,12 +223,15 @@ class ModelCall:
 
     def _fit(self, context_length: int | None) -> Fitted:
         turn_context = self._turn_context
+        # Only the model that is offered the tools can read messages about them as they are.
+        read = tuple if self.slot.role == "aggregator" else prompts.tools_as_text
         return fit(
             systems=(turn_context.plan.system, self.slot.agent.system),
             instruction=turn_context.plan.instruction,
             answers=self._answers,
-            history=turn_context.history,
+            history=read(turn_context.history),
             prompt=turn_context.prompt,
+            after=read(turn_context.after),
             max_tokens=self._max_tokens(),
             context_length=context_length,
             placement=turn_context.plan.placement,
@@ -257,7 +267,7 @@ class ModelCall:
             temperature=0.0 if temperature < MIN_TEMPERATURE else temperature,
             max_tokens=fitted.max_tokens,
             seed=None if plan.seed is None else plan.seed + self.slot.index,
-            extra=models.request_fields(agent),
+            extra={**models.request_fields(agent), **(plan.reply_fields if aggregator else {})},
             timeout=plan.timeout,
             delta_interval=0.0 if aggregator else DELTA_INTERVAL,
             retry_partial=not aggregator,

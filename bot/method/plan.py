@@ -29,7 +29,8 @@ class Plan:
     calls of a round are cut off. `timeout` is a request's, in seconds. `mode` is how the last layer
     makes the reply, `instructions` are the texts that only this mode needs, by name. `judge` is the
     model that compares answers, None for the aggregator. `placement` is where the answers stand in a
-    request (`bot.method.prompts`).
+    request (`bot.method.prompts`). `reply_fields` are further fields of the requests for the reply, such
+    as `tools`.
     """
 
     layers: tuple[tuple[Agent, ...], ...]
@@ -50,6 +51,7 @@ class Plan:
     instructions: Mapping[str, str] = field(default_factory=dict)
     judge: Agent | None = None
     placement: Placement = "prompt"
+    reply_fields: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def rounds(self) -> int:

@@ -5,6 +5,8 @@ Where the answers of the layer before stand is the placement:
     prompt   system prompts │ history │ prompt, numbered answers, instruction, the request again
     system   system prompts, instruction, numbered answers │ history │ prompt
 
+Tool calls and their results since the prompt stand after it; with "prompt" the answers follow them.
+
 With "prompt" each request begins as the one before it did, so that a service can charge less for what
 it has read already; "system" is what the paper's own code does. The user's system prompt stands before
 the agent's own. Nothing here knows about rounds, tokens or services.
@@ -91,15 +93,44 @@ def compose(
     instruction: str = "",
     answers: Sequence[str] = (),
     placement: Placement = "prompt",
+    after: Sequence[Message] = (),
 ) -> tuple[Message, ...]:
-    """Return the messages of a request: system message if there is one, history, prompt."""
+    """Return the messages of a request: system message if there is one, history, prompt, what came after."""
     if placement == "system":
         system = system_message(systems, instruction, answers)
     else:
         system = system_message(systems)
-        prompt = user_message(prompt, instruction, answers)
     head = (Message("system", system),) if system else ()
-    return (*head, *history, Message("user", prompt))
+    asked = Message("user", prompt)
+    if placement == "system" or not answers:
+        return (*head, *history, asked, *after)
+    if not after:
+        return (*head, *history, replace(asked, content=user_message(prompt, instruction, answers)))
+    end = "\n\n".join([numbered(answers), instruction.strip(), request_again(prompt)])
+    if after[-1].role == "user":  # two in a row are refused by some chat templates
+        *after, last = after
+        end = f"{last.content}\n\n{end}"
+    return (*head, *history, asked, *after, Message("user", end))
+
+
+def tools_as_text(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Return the messages with tool calls and their results as text, for a model that has no tools."""
+    names = {call.id: call.name for message in messages for call in message.tool_calls}
+    plain: list[Message] = []
+    for message in messages:
+        if message.tool_calls:
+            calls = [f"[call of the tool {call.name}: {call.arguments}]" for call in message.tool_calls]
+            text = "\n".join([message.content, *calls] if message.content else calls)
+            plain.append(Message("assistant", text))
+        elif message.role == "tool":
+            name = names.get(message.tool_call_id)
+            text = f"[result of {f'the tool {name}' if name else 'a tool'}]\n{message.content}"
+            if plain and plain[-1].role == "user":  # results of calls that were made together
+                text = f"{plain.pop().content}\n\n{text}"
+            plain.append(Message("user", text))
+        else:
+            plain.append(message)
+    return tuple(plain)
 
 
 def mark_history(messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -120,13 +151,13 @@ def cache_key(system: str | None, history: Sequence[Message], prompt: str, model
 
 
 CONTINUE = (
-    "The connection was lost in the middle of your reply. Write the rest of it: begin with the very next "
-    "character after the last one above, repeat nothing, and do not mention the interruption."
+    "Your reply above is not complete. Write the rest of it: begin with the very next character after the "
+    "last one above, repeat nothing, and do not mention the interruption."
 )
 
 
 def continue_reply(messages: tuple[Message, ...], partial_reply: str) -> tuple[Message, ...]:
-    """Return the request for the rest of a reply that broke off after `partial_reply`."""
+    """Return the request for the rest of a reply that ends after `partial_reply`."""
     return (*messages, Message("assistant", partial_reply), Message("user", CONTINUE))
 
 
@@ -139,7 +170,7 @@ class ContinuationJoiner:
     WINDOW = 400
     """Characters: the longest repetition that is recognised."""
     MIN_OVERLAP = 8
-    """Characters: a shorter repetition may well be part of the text."""
+    """Characters: a shorter repetition may well be part of the text, unless it is of all that there is."""
 
     def __init__(self, partial_reply: str) -> None:
         self._partial_reply = partial_reply
@@ -155,7 +186,8 @@ class ContinuationJoiner:
     def close(self) -> str:
         """Return what was held back, without what `partial_reply` ends with."""
         held, self._held = self._held or "", None
-        for length in range(min(len(held), len(self._partial_reply)), self.MIN_OVERLAP - 1, -1):
+        least = min(self.MIN_OVERLAP, max(1, len(self._partial_reply)))
+        for length in range(min(len(held), len(self._partial_reply)), least - 1, -1):
             if self._partial_reply.endswith(held[:length]):
                 return held[length:]
         return held

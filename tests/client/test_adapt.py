@@ -34,6 +34,7 @@ from bot.messages import (
     RateLimitHint,
     Request,
     Retrying,
+    ToolCall,
 )
 from bot.method.mixture import Mixture
 
@@ -285,3 +286,14 @@ def test_in_bulk(tmp_path: Path) -> None:
     assert len(sentences) == 1
     assert isinstance(asyncio.run(run(sentences.append)), Completion)
     assert len(service.requests) == 2
+
+
+def test_tool_messages_are_not_merged() -> None:
+    """Where roles have to alternate, calls and results still belong together by their ids."""
+    calls = tuple(ToolCall(name, name, "{}") for name in ("x", "y"))
+    results = tuple(Message("tool", name, tool_call_id=name) for name in ("x", "y"))
+    called = Message("assistant", "", tool_calls=calls)
+    messages = (Message("user", "a"), Message("user", "b"), called, *results)
+    asked = request(messages=messages)
+    adapted = Adaptation(alternate_roles=True).apply(asked)
+    assert adapted.messages == (Message("user", "a\n\nb"), called, *results)
