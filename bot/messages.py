@@ -76,6 +76,7 @@ class Endpoint:
     models in `cache_marks` (patterns of model ids) say what is to be cached; `cache_key_field` and
     `cache_key_header` are the field and the header for a request's `cache_key`, "" for none. With `own`,
     no proxy is used: the service is this program's own, or --local asks one on this computer.
+    `turn_markers` are those of the chat template of the model that it serves, where it is known.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Endpoint:
     cache_marks: tuple[str, ...] = ()
     cache_key_field: str = ""
     cache_key_header: str = ""
+    turn_markers: tuple[str, ...] = ()
 
     def wants_cache_mark(self, model: str) -> bool:
         """Whether requests to a model have to say what the service is to cache."""

@@ -7,7 +7,7 @@ opens the text counts, so that a reply about the tag itself stays whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
@@ -19,6 +19,7 @@ from bot.errors import Failure
 from bot.messages import Completion, Delta, Usage
 from bot.text.numbers import duration
 from bot.text.repetition import RepetitionDetector
+from bot.text.turn_end import TurnEndFilter
 from bot.text.words import is_blank
 
 LONGEST_CALL = 1800.0
@@ -38,11 +39,17 @@ TopLogprobs = tuple[tuple[str, float], ...]
 
 
 class CompletionBuilder:
-    """Collects the chunks of one answer. `longest` is in seconds; `clock` returns seconds."""
+    """Collects the chunks of one answer. `longest` is in seconds; `clock` returns seconds.
 
-    def __init__(self, longest: float, clock: Callable[[], float] = monotonic) -> None:
+    The answer ends at a turn marker, of which `turn_markers` are further ones.
+    """
+
+    def __init__(
+        self, longest: float, clock: Callable[[], float] = monotonic, turn_markers: Sequence[str] = ()
+    ) -> None:
         self._longest, self._clock = longest, clock
         self._started = clock()
+        self._turn_end = TurnEndFilter(turn_markers)
         self._splitter = ThinkSplitter()
         self._text: list[str] = []
         self._reasoning: list[str] = []
@@ -73,6 +80,7 @@ class CompletionBuilder:
         if not isinstance(message, dict):
             return None
         content, thought, refusal = read_message(message)
+        content = self._turn_end.feed(content)
         text, tagged = self._splitter.feed(content) if content else ("", "")
         self._tagged.append(tagged)
         if characters := self._tool_calls.add(message.get("tool_calls")):
@@ -89,7 +97,9 @@ class CompletionBuilder:
 
         If it ended well inside a `<think>` that was never closed, what followed the tag is the answer.
         """
-        text, tagged = self._splitter.close()
+        text, tagged = self._splitter.feed(self._turn_end.close())
+        last_text, last_tagged = self._splitter.close()
+        text, tagged = text + last_text, tagged + last_tagged
         if ended_well and self._splitter.thinks and self.finish_reason not in _CUT_SHORT:
             text = ("".join(self._tagged) + tagged).lstrip()
             field = "".join(self._reasoning).replace("".join(self._tagged), "", 1)
@@ -121,6 +131,11 @@ class CompletionBuilder:
         return words or ("it gave no reason" if self.finish_reason == "refusal" else "")
 
     @property
+    def ended_by_marker(self) -> bool:
+        """Whether the model has begun a further turn: the answer is over, the rest is not read."""
+        return self._turn_end.ended
+
+    @property
     def finished(self) -> bool:
         """Whether the service has said that the answer is over."""
         return self.finish_reason is not None
@@ -143,7 +158,7 @@ class CompletionBuilder:
             text=text,
             reasoning=reasoning,
             usage=self.usage,
-            finish_reason=self.finish_reason,
+            finish_reason="stop" if self.ended_by_marker else self.finish_reason,
             first_token=self._first_token,
             seconds=self._clock() - self._started,
             partial=truncated_by.describe() if truncated_by else "",

@@ -43,6 +43,7 @@ from bot.client.service_data import read_json
 from bot.client.tls import tls_context
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Endpoint, Message, RateLimitHint, Request
+from bot.text.turn_markers import defuse
 
 
 class Provider:
@@ -66,7 +67,7 @@ class Provider:
 
     async def complete(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
         """Ask once for a completion; the last update is a `Completion` or a `Failure`, no exception."""
-        answer = CompletionBuilder(self._longest)
+        answer = CompletionBuilder(self._longest, turn_markers=request.endpoint.turn_markers)
         word_timeout = WordTimeout(request.timeout)
         try:
             async with word_timeout.limit():
@@ -177,7 +178,7 @@ def _message(message: Message, endpoint: Endpoint) -> dict[str, object]:
 def _content(message: Message, endpoint: Endpoint) -> str | list[dict[str, object]]:
     """Return a message's text, as a list of parts where it carries a cache mark."""
     # A NUL means nothing to a model, and services that are written in C end the text there.
-    text = message.content.replace("\0", "")
+    text = defuse(message.content.replace("\0", ""))
     if not message.cache_mark or CACHE_CONTROL in endpoint.rejects:
         return text
     return [{"type": "text", "text": text, CACHE_CONTROL: {"type": "ephemeral"}}]

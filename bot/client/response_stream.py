@@ -103,7 +103,7 @@ async def read_response(
     failure = failure or _bad_end(request, answer)
     if failure is None:
         yield answer.completion()
-        await _drain(body)
+        await _drain(body, answer)
     elif answer.has_text:
         yield answer.completion(failure)
     else:
@@ -213,6 +213,8 @@ async def _with_failure(
                 yield error_mapping.failure_from_stream_error(request, error)
                 return
             yield chunk
+            if answer.ended_by_marker:
+                return
     except (TimeoutError, httpx.TransportError) as error:
         # An answer whose end has been announced is whole, however the stream ends.
         if not answer.finished:
@@ -251,8 +253,10 @@ def _error_in(chunk: dict[str, object]) -> object:
     return choice.get("error") or ({"message": ""} if choice.get("finish_reason") == "error" else None)
 
 
-async def _drain(body: AsyncIterator[bytes]) -> None:
+async def _drain(body: AsyncIterator[bytes], answer: CompletionBuilder) -> None:
     """Read the little that follows `[DONE]`: only then can the connection be used again."""
+    if answer.ended_by_marker:
+        return  # the connection is closed, or the model would go on
     with suppress(TimeoutError, httpx.HTTPError):
         async with asyncio.timeout(DRAIN_SECONDS):
             async for _ in body:

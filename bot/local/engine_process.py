@@ -77,7 +77,7 @@ class EngineProcess:
         """
         if not self._base_url:
             self._base_url = self._read(seconds)
-        return Endpoint("local", self._base_url, self._key)
+        return Endpoint("local", self._base_url, self._key, turn_markers=self.file.turn_markers)
 
     def stop(self) -> None:
         """End the process and wait until it has ended; a second call does nothing."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.errors import UsageError
+from bot.text.turn_markers import template_markers
 
 MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
@@ -36,13 +37,17 @@ class ModelFileError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A model in a file: `size` in bytes, `context` in tokens, `cache` in bytes per token of context."""
+    """A model in a file: `size` in bytes, `context` in tokens, `cache` in bytes per token of context.
+
+    `turn_markers` are those of its chat template; they are known once the whole header is read.
+    """
 
     path: Path
     size: int
     architecture: str
     context: int | None
     cache: int
+    turn_markers: tuple[str, ...] = ()
 
     def memory(self, tokens: int) -> int:
         """Return about how many bytes it needs with a context of so many tokens."""
@@ -105,7 +110,9 @@ class _Reader:
                 raise _error(self._path, f"truncated: {sizes}", _DOWNLOAD_AGAIN)
         context = values.get(f"{architecture}.context_length")
         cache = _cache_per_token(architecture, values)
-        return ModelFile(self._path, size, architecture, context if isinstance(context, int) else None, cache)
+        markers = template_markers(str(values.get("tokenizer.chat_template", "")))
+        tokens = context if isinstance(context, int) else None
+        return ModelFile(self._path, size, architecture, tokens, cache, markers)
 
     def _entries(self, count: int, *, complete: bool) -> dict[str, object]:
         values: dict[str, object] = {}

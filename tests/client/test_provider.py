@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import httpx
@@ -11,7 +12,7 @@ import pytest
 from bot.client.provider import Provider
 from bot.client.tls import tls_context
 from bot.errors import Failure, FailureKind
-from bot.messages import Completion, Endpoint, Message, Request
+from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, Request
 
 ANSWER = """data: {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
 
@@ -63,6 +64,40 @@ def test_certificates_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> No
     last = asyncio.run(run())
     assert isinstance(last, Failure)
     assert last.message.startswith("SSL_CERT_FILE or SSL_CERT_DIR cannot be used:")
+
+
+@pytest.mark.parametrize("pieces", ["word", "letter", "whole"])
+def test_a_further_turn_ends_the_stream(pieces: str) -> None:
+    """No part of the marker is passed on, the rest is not read, and the connection is closed."""
+    text = "Paris is it.<|im_end|>\n<|im_start|>user\nAnd Italy?"
+    parts = {"word": text.split(" "), "letter": list(text), "whole": [text]}[pieces]
+    closed: list[bool] = []
+
+    async def events() -> AsyncIterator[bytes]:
+        try:
+            for part in [*parts, *["more "] * 1000]:
+                delta = {"choices": [{"index": 0, "delta": {"content": part}}]}
+                yield f"data: {json.dumps(delta)}\n\n".encode()
+            raise AssertionError("the rest was read")
+        finally:
+            closed.append(True)
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Content-Type": "text/event-stream"}, content=events())
+
+    async def run() -> list[CallUpdate]:
+        provider = Provider(transport=httpx.MockTransport(answer))
+        request = Request(
+            Endpoint("test", "http://service.example/v1"), "a", (Message("user", "hi"),), 0.7, 9000
+        )
+        return [update async for update in provider.complete(request)]
+
+    *deltas, last = asyncio.run(run())
+    shown = "Paris is it." if pieces != "word" else "Parisisit."
+    assert isinstance(last, Completion)
+    assert (last.text, last.finish_reason, last.partial) == (shown, "stop", "")
+    assert "".join(delta.text for delta in deltas if isinstance(delta, Delta)) == shown
+    assert closed
 
 
 @pytest.mark.parametrize(
