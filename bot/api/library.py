@@ -62,6 +62,7 @@ class MixtureOptions(TypedDict, total=False):
     save: bool
     demo: bool
     local: bool
+    starter: bool
     models_dir: str | Path
     endpoint: str
     num_proc: int

@@ -17,6 +17,7 @@ from bot.app.turn import answer
 from bot.cli.boundary import run_async
 from bot.cli.options import Given, SectionedCommand, new_typer_app, with_options
 from bot.errors import ExitCode, UsageError
+from bot.onboarding.fetch_models import load_or_offer
 from bot.render.log_sink import LogSink
 from bot.settings.settings import Settings
 
@@ -40,12 +41,12 @@ def ask(
     given: Given,
 ) -> None:
     """Ask one question; what is piped in or attached goes along with it."""
-    settings = load_settings(given, ctx.obj)
     streams = Streams.of_process()
 
     def resolve(changes: Mapping[str, object]) -> Settings:
         return load_settings({**given, **changes}, ctx.obj)
 
+    settings = load_or_offer(resolve, streams)
     raise typer.Exit(run_async(streams, settings, lambda: ask_once(settings, streams, words or [], resolve)))
 
 

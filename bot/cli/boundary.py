@@ -56,11 +56,12 @@ def chat_or_pipe(given: Mapping[str, Any]) -> int:
 
     if not streams.stdin_is_terminal:
         return _pipe(resolve, streams)
-    settings = resolve({})
-    from bot.app.resume import settings_to_resume  # noqa: PLC0415 - as the next two
+    from bot.app.resume import settings_to_resume  # noqa: PLC0415 - as the next three
     from bot.onboarding import run_guided_setup  # noqa: PLC0415 - commands and pipes go without
+    from bot.onboarding.fetch_models import load_or_offer  # noqa: PLC0415 - likewise
     from bot.repl import run_chat  # noqa: PLC0415 - likewise
 
+    settings = load_or_offer(resolve, streams)
     resolve_with_key = run_guided_setup(settings_to_resume(settings, resolve), resolve, streams)
     known = settings if resolve_with_key is resolve else None
     return run_async(streams, settings, lambda: run_chat(resolve_with_key, streams, known))

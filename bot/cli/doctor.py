@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _OPTIONS = (
     "preset", "aggregator", "reference_models", "endpoint", "timeout", "json", "plain", "demo",
-    "local", "models_dir",
+    "local", "starter", "models_dir",
 )  # fmt: skip
 
 

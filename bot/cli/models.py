@@ -14,11 +14,22 @@ import typer
 
 from bot.app.load_settings import load_settings
 from bot.app.make_plan import make_plan
+from bot.app.streams import Streams
 from bot.cli.options import Given, new_typer_app, with_options
 from bot.cli.output import print_json, print_text, terminal_width
-from bot.errors import ExitCode, Failure, FailureKind, KeyMissingError, MoaError, TurnFailedError
+from bot.errors import (
+    ExitCode,
+    Failure,
+    FailureKind,
+    KeyMissingError,
+    MoaError,
+    TurnFailedError,
+    UsageError,
+)
 from bot.local.discovery import find_services
+from bot.local.engine_process import EXTRA, is_installed
 from bot.local.model_files import downloads_dir
+from bot.onboarding.fetch_models import fetch_models
 from bot.onboarding.services import open_services
 from bot.settings.endpoints import LOCAL
 from bot.settings.settings import Level
@@ -30,7 +41,8 @@ if TYPE_CHECKING:
     from bot.settings.settings import Settings
 
 _OPTIONS = (
-    "preset", "aggregator", "reference_models", "endpoint", "timeout", "json", "demo", "local", "models_dir",
+    "preset", "aggregator", "reference_models", "endpoint", "timeout", "json", "demo",
+    "local", "starter", "models_dir",
 )  # fmt: skip
 
 
@@ -52,6 +64,8 @@ class ModelRow:
     base_url: str = ""
 
 
+_FETCH = "fetch"
+
 typer_app = new_typer_app()
 
 
@@ -63,7 +77,9 @@ def models(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="FILTER", help="Only models with these words in their name.", show_default=False
+            metavar="FILTER… | fetch PRESET",
+            help="Only models with these words in their name; or fetch the models of a preset.",
+            show_default=False,
         ),
     ] = None,
     all_kinds: Annotated[
@@ -77,8 +93,12 @@ def models(
 ) -> None:
     """List the models of every endpoint that has a key or is on this computer; ✓ marks the mixture's.
 
-    With --endpoint, only those of that endpoint and of the mixture's.
+    With --endpoint, only those of that endpoint and of the mixture's. `moa-bot models fetch starter`
+    fetches the tiny model of --starter.
     """
+    if words and words[0] == _FETCH:
+        _fetch(words[1:])
+        return
     settings = load_settings(given, ctx.obj)
     lists, failed = asyncio.run(_ask(settings, everywhere=everywhere))
     rows = [row for name, model_list in lists.items() for row in _rows(settings, name, model_list)]
@@ -98,6 +118,17 @@ def models(
         print_text(_table(rows, width, len(lists)))
     _footnotes(settings, rows, lists)
     raise typer.Exit(int(ExitCode.FAILED if failed else ExitCode.DONE))
+
+
+def _fetch(names: list[str]) -> None:
+    """Fetch the model files of presets; what is done is said on stderr."""
+    if not names:
+        raise UsageError("What is to be fetched?", hint="moa-bot models fetch starter")
+    presets = load_settings({}).presets
+    for preset in [presets.get(name) for name in names]:
+        fetch_models(preset, Streams.of_process().say)
+    if not is_installed():
+        print(f"moa-bot: the engine that runs it is not installed: {EXTRA}", file=sys.stderr)
 
 
 async def _ask(settings: Settings, *, everywhere: bool) -> tuple[dict[str, ModelList], dict[str, Failure]]:

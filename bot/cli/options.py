@@ -47,6 +47,9 @@ def with_options(names: Iterable[str] | None = None) -> Callable[[Callable[..., 
                 for option, value in values.items()
                 if value not in (None, (), [])
             }
+            if given.get("starter") and "preset" in given:
+                # Inside a conversation a preset may replace the mixture of --starter.
+                raise UsageError("option --starter and option --preset: expected one of them, not both")
             return command(**arguments, given=given)
 
         parameters = own + [_parameter(option) for option in chosen]

@@ -13,6 +13,7 @@ from bot.app.streams import Streams
 from bot.cli.boundary import run_async
 from bot.cli.options import Given, new_typer_app, with_options
 from bot.errors import ExitCode, UsageError
+from bot.onboarding.fetch_models import load_or_offer
 from bot.settings.credentials import clean_key
 from bot.settings.options import OPTIONS, Group
 from bot.settings.settings import Settings
@@ -72,8 +73,8 @@ def serve(
 ) -> None:
     """Answer the OpenAI API with the mixture, for any of its clients, until Ctrl-C."""
     outer = {name: value for name, value in (ctx.obj or {}).items() if name in ACCEPTED_OPTIONS}
-    settings = _resolve(given, outer, {})
     streams = Streams.of_process()
+    settings = load_or_offer(lambda changes: _resolve(given, outer, changes), streams)
     key = _key(key_env)
     try:
         from bot.serve.limits import Limits  # noqa: PLC0415 - an extra

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from bot.client.model_list import ListedModel
 from bot.errors import MoaError, UsageError
-from bot.local.model_files import downloads_dir, list_models
+from bot.local.engine_process import is_installed
+from bot.local.model_files import FETCH_STARTER, STARTER, SUFFIX, downloads_dir, list_models
 from bot.messages import Agent
 from bot.settings.endpoints import LOCAL, EndpointConfig
 from bot.settings.local_models import LocalModels, runs_elsewhere
@@ -40,6 +41,10 @@ _FAMILY = re.compile(r"[a-z]+")
 _PARAMETERS = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)\s*([bm])(?![a-z0-9])", re.IGNORECASE)
 
 
+class NoLocalModelError(MoaError):
+    """--local, and no service on this computer has a model, nor was one downloaded."""
+
+
 @dataclass(frozen=True, slots=True)
 class InstalledModel:
     """A model on this computer. `parameters` in billions, approximate; None when unknown."""
@@ -53,8 +58,9 @@ class InstalledModel:
 def find_local_models(endpoints: Mapping[str, EndpointConfig], folder: Path | None) -> LocalModels:
     """Return the models in `folder`, or without one of the services on this computer, and a mixture.
 
-    Files downloaded from the hub can be named as well. UsageError when there is no such folder or no
-    model in it; MoaError when no service is found.
+    Where no service has a model, it is a mixture of the downloaded files; else these can be named as
+    well. UsageError when there is no such folder or no model in it; NoLocalModelError when there is no
+    model at all.
     """
     if folder is not None:
         return _of_folder(folder)
@@ -135,16 +141,27 @@ def _ollama_details(tags: object) -> dict[str, tuple[str, float | None]]:
 
 @lru_cache(maxsize=16)
 def _of_folder(folder: Path) -> LocalModels:
-    found = [
-        InstalledModel(LOCAL, name, family_of(name), file.size / BYTES_PER_PARAMETER / 1e9)
-        for name, file in list_models(folder)
-    ]
+    found = _files_in(folder)
     if not found:
         raise UsageError(
             f"{folder}: there is no model in this folder.",
             hint="Put GGUF files there, or have one downloaded: -r local:OWNER/REPO/FILE.gguf.",
         )
     return _local_models(found, f"Models in {folder}")
+
+
+def _files_in(folder: Path) -> list[InstalledModel]:
+    return [
+        InstalledModel(LOCAL, name, family_of(name), file.size / BYTES_PER_PARAMETER / 1e9)
+        for name, file in list_models(folder)
+    ]
+
+
+def _downloaded() -> list[InstalledModel]:
+    """Return the downloaded models, the starter model only when there are no others."""
+    downloads = downloads_dir()
+    found = _files_in(downloads) if downloads.is_dir() and is_installed() else []
+    return [model for model in found if model.model != f"{STARTER}{SUFFIX}"] or found
 
 
 def _local_models(found: Sequence[InstalledModel], description: str) -> LocalModels:
@@ -168,12 +185,15 @@ def _of_services(addresses: tuple[tuple[str, str], ...]) -> LocalModels:
     if found:
         names = ", ".join(dict.fromkeys(model.endpoint for model in found))
         return _local_models(found, f"Models of {names} on this computer")
+    if downloaded := _downloaded():
+        return _local_models(downloaded, "Models downloaded to this computer")
     hint = (
         "Start Ollama, LM Studio, vLLM or llama.cpp's server, or name a folder of GGUF files:"
-        " --local --models_dir FOLDER. Or have three small models downloaded: --preset local."
+        " --local --models_dir FOLDER.\n"
+        f"Or have models downloaded: three small ones with --preset local, or a tiny one: {FETCH_STARTER}"
     )
     if services:
         empty = " and ".join(service.endpoint.name for service in services)
-        raise MoaError(f"{empty} runs on this computer, but has no model that can chat.", hint=hint)
+        raise NoLocalModelError(f"{empty} runs on this computer, but has no model that can chat.", hint=hint)
     asked = ", ".join(f"{name} ({url})" for name, url in addresses)
-    raise MoaError(f"No service answers on this computer; asked were {asked or 'none'}.", hint=hint)
+    raise NoLocalModelError(f"No service answers on this computer; asked were {asked or 'none'}.", hint=hint)

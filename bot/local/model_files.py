@@ -14,6 +14,9 @@ from bot.local.gguf_header import ModelFile, ModelFileError, read_model
 from bot.settings.paths import data_dir
 
 SUFFIX = ".gguf"
+STARTER = "SmolLM2-135M-Instruct"
+"""The starter model's name: local:NAME, without suffix (`bot.local.starter`)."""
+FETCH_STARTER = "moa-bot models fetch starter"
 CONTEXT = 8192
 """Tokens of context that a model is loaded with, at most: memory grows with them."""
 _MIN_PARTS = 3
@@ -57,13 +60,19 @@ def find_downloaded(hub_file: HubFile, environ: Mapping[str, str] = os.environ) 
 def find_model_file(name: str, folder: Path | None) -> Path | HubFile:
     """Return the file that local:`name` means; `folder` is the models folder, if there is one.
 
+    Names are also looked up in the folder of downloaded files.
+
     UsageError when there is no such file, and the name cannot be one on the hub.
     """
     path = Path(name).expanduser()
-    candidates = [path] if folder is None else [path, folder / path, folder / f"{name}{SUFFIX}"]
-    for file in candidates:
+    folders = [each for each in (folder, downloads_dir()) if each is not None]
+    for file in (path, *(each / end for each in folders for end in (path, f"{name}{SUFFIX}"))):
         if file.is_file():
             return file.absolute()
+    if name == STARTER:
+        raise UsageError(
+            f"local:{name}: the starter model is not on this computer yet.", hint=f"Fetch it: {FETCH_STARTER}"
+        )
     parts = name.split("/")
     if len(parts) >= _MIN_PARTS and name.endswith(SUFFIX) and parts[0] not in {"", ".", "..", "~"}:
         return HubFile("/".join(parts[:2]), "/".join(parts[2:]))

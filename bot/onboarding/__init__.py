@@ -6,6 +6,8 @@
      ├── system_checks    … on this computer: versions, terminal, store, log, proxies
      └── services         … at the services: keys, model lists, a call to each model
 
+    fetch_models ── fetches a preset's model files, and offers that where --local or --starter finds none
+
 Nothing here is needed for a prompt whose key is set.
 """
 

@@ -99,6 +99,8 @@ OPTIONS: tuple[Option, ...] = (
            help="Try it offline with built-in demonstration models: no key, no network."),
     Option("local", Kind.BOOL, Group.ADVANCED, default=False, in_file=False,
            help="A mixture of models on this computer: those of services found here, or in --models_dir."),
+    Option("starter", Kind.BOOL, Group.ADVANCED, default=False, in_file=False,
+           help="A tiny real model on this computer, three times: to see a mixture, not for good answers."),
     Option("models_dir", Kind.PATH, Group.ADVANCED, metavar="FOLDER",
            help="The folder of your GGUF files, of which --local makes its mixture."),
     Option("endpoint", Kind.TEXT, Group.ADVANCED, metavar="NAME", in_preset=True,
@@ -127,5 +129,7 @@ EXCLUSIVE: tuple[tuple[str, str], ...] = (
     ("system", "system_file"),
     ("continue", "resume"),
     ("demo", "local"),
+    ("demo", "starter"),
+    ("local", "starter"),
 )
 """Pairs that exclude each other at one level; of different levels, the nearer one wins."""

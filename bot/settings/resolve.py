@@ -5,7 +5,8 @@
 The preset itself is chosen in the same order. `--demo` puts its preset and its endpoint at its own
 level: farther levels must not ask for models that the offline service does not have, the same level
 and nearer ones still win. `--local` does the same with a mixture of the models that are found on this
-computer, and names of models mean those alone (`bot.settings.local_models`).
+computer, and names of models mean those alone (`bot.settings.local_models`). `--starter` puts the
+preset of that name there, unless a preset is chosen at the same level or a nearer one.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ class _Given(NamedTuple):
 _Values = dict[str, _Given]
 """The values that are given at one level, by the option's name."""
 
+STARTER = "starter"
+"""The option and its preset."""
+
 _MODEL_KINDS = frozenset({Kind.MODEL, Kind.MODELS})
 
 _MIXTURE = [option.name for option in OPTIONS if option.in_preset and option.group is Group.MIXTURE] + [
@@ -85,7 +89,7 @@ def resolve(
     ]
     _drop_excluded(levels)
     defaults = _defaults()
-    demo, local = _switched_on(levels, "demo"), _switched_on(levels, "local")
+    demo, local, starter = (_switched_on(levels, name) for name in ("demo", "local", STARTER))
     found: LocalModels | None = None
     if demo is not None:
         endpoints[DEMO] = EndpointConfig(DEMO, "", source=str(levels[demo]["demo"].source))
@@ -94,6 +98,9 @@ def resolve(
         folder = _nearest_level(levels, "models_dir")
         found = find_local(endpoints, None if folder is None else levels[folder]["models_dir"].value)
         preset, chosen = _with_local(levels, local, presets, found.preset)
+    elif starter is not None and _nearest_level(levels[: starter + 1], "preset") is None:
+        preset, chosen = presets.get(STARTER), _Given(STARTER, levels[starter][STARTER].source)
+        _insert_mixture(levels, starter, preset)
     else:
         at = _nearest_level(levels, "preset")
         chosen = defaults["preset"] if at is None else levels[at]["preset"]
@@ -141,11 +148,7 @@ def _with_local(levels: list[_Values], at: int, presets: Presets, found: Preset)
     """Insert the mixture that was found on this computer right behind the level of --local."""
     source = levels[at]["local"].source
     asked = _nearest_level(levels[: at + 1], "preset")
-    levels.insert(at + 1, _from_preset(found))
-    for level in levels[at + 1 :]:
-        # As the aggregator and the reference models of farther levels: they need not be here.
-        for name in ("fallbacks", "light_aggregator", "judge"):
-            level.pop(name, None)
+    _insert_mixture(levels, at, found)
     if asked is None:
         return found, _Given(found.name, source)
     # The models are those found here; how they are asked is as in the preset.
@@ -154,6 +157,15 @@ def _with_local(levels: list[_Values], at: int, presets: Presets, found: Preset)
     how = _from_preset(preset)
     levels.append({name: given for name, given in how.items() if BY_NAME[name].kind not in _MODEL_KINDS})
     return replace(preset, aggregator=found.aggregator, layers=found.layers), chosen
+
+
+def _insert_mixture(levels: list[_Values], at: int, preset: Preset) -> None:
+    """Insert a mixture of models on this computer right behind a level; farther levels name no models."""
+    for level in levels[at + 1 :]:
+        # The aggregator and the reference models of farther levels are replaced by the mixture's.
+        for name in ("fallbacks", "light_aggregator", "judge"):
+            level.pop(name, None)
+    levels.insert(at + 1, _from_preset(preset))
 
 
 def _find_local_models(

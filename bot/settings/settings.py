@@ -120,6 +120,7 @@ class Settings:
     null: bool
     demo: bool
     local: bool
+    starter: bool
     models_dir: Path | None
     default_endpoint: str
     num_proc: int | None

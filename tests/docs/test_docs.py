@@ -91,9 +91,9 @@ def test_the_tables_are_up_to_date(name: str) -> None:
 
 
 def test_the_readme_has_the_commands_that_ci_runs() -> None:
-    """The two set-up commands are there, each a single line."""
+    """The set-up commands, and the one with a real model, are there, each a single line."""
     text = README.read_text(encoding="utf-8")
-    for name in ("demo", "tests"):
+    for name in ("demo", "starter", "tests"):
         [block] = re.findall(rf"<!-- command: {name} -->\n```sh\n(.*?)```", text, re.DOTALL)
         assert block.count("\n") == 1
         assert ".venv/bin/" in block

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from conftest import Home
 
 HOSTED = ("default", "adaptive", "demo", "demo-2024", "fast", "moa", "moa-gpt4o", "moa-lite", "self-moa")
-SHIPPED = tuple(sorted((*HOSTED, "local"), key=lambda name: (name != "default", name)))
+SHIPPED = tuple(sorted((*HOSTED, "local", "starter"), key=lambda name: (name != "default", name)))
 PAPER = (
     "microsoft/WizardLM-2-8x22B",
     "Qwen/Qwen1.5-110B-Chat",

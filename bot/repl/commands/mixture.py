@@ -144,6 +144,9 @@ async def _show_mixture(chat: ChatContext) -> None:
 
 
 FIXED = frozenset(
-    {"demo", "local", "models_dir", "save", "continue", "resume", "json", "null", "file", "num_proc", "vi"}
+    {
+        *("demo", "local", "starter", "models_dir", "save", "continue", "resume"),
+        *("json", "null", "file", "num_proc", "vi"),
+    }
 )
 """Options that cannot be changed during a chat."""
