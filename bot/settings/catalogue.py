@@ -62,7 +62,8 @@ class ModelFacts:
     `context` and `max_output` are in tokens, prices in US dollars per million tokens. `endpoint` is the
     service whose prices they are, "" for any. `rejects` are fields of a request that the model refuses,
     `max_tokens_field` is its name for that field (None: the service's). Without `system_role` it takes no
-    system messages; with `alternate_roles`, no two messages of one role after each other.
+    system messages; with `alternate_roles`, no two messages of one role after each other. `vision`: it
+    takes images; `tools`: it calls tools; `structured_output`: it keeps to a JSON schema.
     """
 
     context: int | None = None
@@ -79,9 +80,13 @@ class ModelFacts:
     max_tokens_field: str | None = None
     system_role: bool = True
     alternate_roles: bool = False
+    vision: bool | None = None
+    tools: bool | None = None
+    structured_output: bool | None = None
 
 
 _PRICES = frozenset({"input_price", "output_price", "cached_input_price"})
+_ABILITIES = ("vision", "tools", "structured_output")
 _NAMES = tuple(field.name for field in fields(ModelFacts))
 
 
@@ -189,6 +194,7 @@ def _read(section: Section) -> dict[str, Any]:
         "max_tokens_field": section.choice("max_tokens_field", LENGTHS),
         "system_role": section.boolean("system_role"),
         "alternate_roles": section.boolean("alternate_roles"),
+        **{name: section.boolean(name) for name in _ABILITIES},
         "reasoning": section.choice("reasoning", _THINKING),
         "status": section.choice("status", _STATUS),
         "released": section.text("released"),

@@ -42,6 +42,9 @@ _KINDS: dict[str, dict[str, Kind]] = {
         "rejects": Kind.MODELS,
         "system_role": Kind.BOOL,
         "alternate_roles": Kind.BOOL,
+        "vision": Kind.BOOL,
+        "tools": Kind.BOOL,
+        "structured_output": Kind.BOOL,
     },
 }
 

@@ -30,16 +30,44 @@ def test_every_shipped_fact_reads(home: Home) -> None:
     [
         (
             "Qwen/Qwen3.7-Max",
-            ModelFacts(1000000, 500000, 1.25, 3.75, None, None, "2026-05-21", cached_input_price=0.13),
+            ModelFacts(
+                1000000, 500000, 1.25, 3.75, None, None, "2026-05-21", cached_input_price=0.13, tools=True
+            ),
         ),
-        ("openai/gpt-oss-120b", ModelFacts(131072, 131072, 0.15, 0.6, "effort", None, "2025-08-05")),
+        (
+            "openai/gpt-oss-120b",
+            ModelFacts(131072, 131072, 0.15, 0.6, "effort", None, "2025-08-05", tools=True),
+        ),
         (
             "zai-org/GLM-5.2",
-            ModelFacts(262144, 164000, 1.4, 4.4, "toggle", None, "2026-06-16", cached_input_price=0.26),
+            ModelFacts(
+                262144,
+                164000,
+                1.4,
+                4.4,
+                "toggle",
+                None,
+                "2026-06-16",
+                cached_input_price=0.26,
+                tools=True,
+                structured_output=True,
+            ),
         ),
         (
             "MiniMaxAI/MiniMax-M3",
-            ModelFacts(524288, 250000, 0.3, 1.2, "always", None, "2026-06-12", cached_input_price=0.06),
+            ModelFacts(
+                524288,
+                250000,
+                0.3,
+                1.2,
+                "always",
+                None,
+                "2026-06-12",
+                cached_input_price=0.06,
+                vision=True,
+                tools=True,
+                structured_output=True,
+            ),
         ),
         (
             "deepseek-ai/DeepSeek-R1",
@@ -141,12 +169,13 @@ def test_what_a_model_does_not_accept(home: Home) -> None:
     """A model's table says which parts of a request it refuses."""
     home.config(
         '[models.mine]\nrejects = ["seed"]\nmax_tokens_field = "max_completion_tokens"\n'
-        "system_role = false\nalternate_roles = true"
+        "system_role = false\nalternate_roles = true\nvision = true\ntools = false"
     )
     facts = home.resolve().catalogue.facts("mine")
     assert facts is not None
     assert (facts.rejects, facts.max_tokens_field) == (("seed",), "max_completion_tokens")
     assert (facts.system_role, facts.alternate_roles) == (False, True)
+    assert (facts.vision, facts.tools, facts.structured_output) == (True, False, None)
     for line in ('rejects = "seed"', 'rejects = ["model"]', 'system_role = "no"', 'max_tokens_field = "n"'):
         home.config(f"[models.mine]\n{line}")
         with pytest.raises(ConfigError, match=r"models\.mine"):
