@@ -61,7 +61,7 @@ def serve(
     ] = 64,
     keep_alive: Annotated[
         float,
-        typer.Option("--keep_alive", min=0.1, metavar="SECONDS", help="The longest silence of a stream."),
+        typer.Option("--keep_alive", min=0.1, metavar="SECONDS", help="The longest silence of an answer."),
     ] = 5.0,
     stop_after: Annotated[
         float,
@@ -82,7 +82,7 @@ def serve(
         from bot.serve.server import serve as serve_mixture  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in {"starlette", "uvicorn"}:
+        if package not in {"jsonschema", "starlette", "uvicorn"}:
             raise
         raise UsageError(
             f"Serving needs the package {package}, which is not installed.",

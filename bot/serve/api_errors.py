@@ -70,6 +70,11 @@ class ApiError(Exception):
         }
         return {"error": error}
 
+    @property
+    def body_with_status(self) -> dict[str, Any]:
+        """The body of an answer whose status has been sent already: it says what it would have been."""
+        return {**self.body, "status": self.status}
+
     def response(self) -> JSONResponse:
         """Return the HTTP response."""
         return JSONResponse(self.body, self.status, self.headers)

@@ -17,19 +17,20 @@ from starlette.routing import Route
 
 from bot.serve.api_errors import ApiError
 from bot.serve.auth import AuthMiddleware
-from bot.serve.chat_completions import ChatCompletions
+from bot.serve.chat_json import read_chat
 from bot.serve.served_mixtures import ServedMixtures
+from bot.serve.turn_route import Service, TurnRoute
 
 
-def make_app(chat: ChatCompletions, *, key: str | None, host: str) -> Starlette:
+def make_app(service: Service, *, key: str | None, host: str) -> Starlette:
     """Return the application. `key` is the bearer key, if one is required; `host` is where it listens."""
-    models = _Models(chat.mixtures)
+    models = _Models(service.mixtures)
     return Starlette(
         routes=[
             Route("/healthz", _healthz, methods=["GET"]),
             Route("/v1/models", models.list_all, methods=["GET"]),
             Route("/v1/models/{model:path}", models.get_one, methods=["GET"]),
-            Route("/v1/chat/completions", chat, methods=["POST"]),
+            Route("/v1/chat/completions", TurnRoute(service, read_chat), methods=["POST"]),
         ],
         middleware=[Middleware(AuthMiddleware, key=key, host=host)],
         exception_handlers={ApiError: _api_error, HTTPException: _http_error, Exception: _bug},

@@ -2,7 +2,7 @@
 
 Every route but /healthz is checked. On a loopback address no key is needed, but a web page in a
 browser must not be able to ask either. So the Host header has to name this computer, which stops
-DNS rebinding, and the body has to be declared as JSON (`chat_completions` checks that), which a
+DNS rebinding, and the body has to be declared as JSON (`request_body` checks that), which a
 page cannot send to another origin without a CORS preflight.
 """
 

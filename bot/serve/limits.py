@@ -15,7 +15,7 @@ from bot.serve.api_errors import rate_limited, service_stopping
 class Limits:
     """The largest body in bytes, the most turns at once, and two times in seconds.
 
-    `keep_alive` is the longest silence of a stream; `grace` is how long turns may go on when the
+    `keep_alive` is the longest silence of an answer; `grace` is how long turns may go on when the
     service stops.
     """
 

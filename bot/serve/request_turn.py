@@ -1,10 +1,11 @@
 """One request's turn: the mixture's events, the reply ended at a stop text, and the finish reason.
 
-Sends nothing: `chat_completions` does, from what this yields.
+Sends nothing: `turn_route` does, from what this yields.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -12,15 +13,18 @@ from typing import TYPE_CHECKING
 from bot.app.turn_budget import BudgetError
 from bot.client.error_mapping import redact
 from bot.events import Event, ReplyDelta, TurnFinished, TurnResult
+from bot.messages import Usage
 from bot.serve.api_errors import ApiError, error_for, service_stopping
 
 if TYPE_CHECKING:
     from bot.app.log import Log
     from bot.app.turn_budget import TurnBudget
+    from bot.messages import ToolCall
     from bot.method.mixture import CancelToken, Mixture
-    from bot.serve.request_schema import ChatRequest
+    from bot.serve.turn_request import TurnRequest
 
-_ENDINGS = frozenset({"length", "content_filter"})
+LENGTH = "length"
+_ENDINGS = frozenset({LENGTH, "content_filter"})
 
 
 class StopCutter:
@@ -68,18 +72,19 @@ class ServedTurn:
     def __init__(
         self,
         mixture: Mixture,
-        chat_request: ChatRequest,
+        request: TurnRequest,
         log: Log,
         cancel_token: CancelToken,
         budget: TurnBudget,
     ) -> None:
         self._mixture = mixture
         self._budget = budget
-        self._request = chat_request
+        self._request = request
         self._log = log
         self._cancel_token = cancel_token
-        self._cutter = StopCutter(chat_request.stop)
+        self._cutter = StopCutter(request.stop)
         self._pieces: list[str] = []
+        self._text = ""
         self._result: TurnResult | None = None
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -93,20 +98,30 @@ class ServedTurn:
             self._budget.settle(reserved, self._result.cost if self._result else None)
 
     def _reserve(self) -> float:
-        mixture, request = self._mixture, self._request
+        mixture, conversation = self._mixture, self._request.conversation
+        messages = (*conversation.history, *conversation.after)
         try:
-            return self._budget.reserve(mixture.plan, request.history, request.prompt, mixture.models.cost)
+            return self._budget.reserve(mixture.plan, messages, conversation.prompt, mixture.models.cost)
         except BudgetError as error:
             # Not a 429, which clients send again by themselves.
             raise ApiError(402, f"{error.message} {error.hint}", "insufficient_quota") from None
 
     async def _events(self) -> AsyncGenerator[Event, None]:
-        running = self._mixture.run(self._request.history, self._request.prompt, self._cancel_token)
+        conversation, whole = self._request.conversation, self._request.reply_format is not None
+        running = self._mixture.run(
+            conversation.history,
+            conversation.prompt,
+            self._cancel_token,
+            after=conversation.after,
+            prefill=conversation.prefill,
+        )
         async with aclosing(running) as events:
             async for event in events:
                 self._log.log_event(event)
                 if isinstance(event, ReplyDelta):
-                    yield self._record(ReplyDelta(self._cutter.feed(event.text), event.reasoning))
+                    text = self._record(self._cutter.feed(event.text))
+                    # JSON is sent once it is known to be what was asked for.
+                    yield ReplyDelta("" if whole else text, event.reasoning)
                     if self._cutter.cut:
                         self._cancel_token.stop()
                     continue
@@ -114,8 +129,12 @@ class ServedTurn:
                     self._result = event.result
                     # A reply that came without deltas has not been through the cutter yet.
                     late = "" if any(self._pieces) or self._cutter.cut else event.result.reply
-                    if rest := self._cutter.feed(late) + self._cutter.close():
-                        yield self._record(ReplyDelta(rest))
+                    rest = self._record(self._cutter.feed(late) + self._cutter.close())
+                    self._text = "".join(self._pieces) if self._cutter.cut else event.result.reply
+                    if whole:
+                        rest = self._text = await self._checked(self._text)
+                    if rest:
+                        yield ReplyDelta(rest)
                 yield event
 
     @property
@@ -124,9 +143,21 @@ class ServedTurn:
         assert self._result is not None  # noqa: S101 - a turn's last event is TurnFinished
         return self._result
 
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The reply's tool calls."""
+        completion = self.result.aggregator.completion if self.result.aggregator else None
+        return completion.tool_calls if completion and not self._cutter.cut else ()
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of the call that wrote the reply."""
+        completion = self.result.aggregator.completion if self.result.aggregator else None
+        return completion.usage if completion else Usage()
+
     def text(self) -> str:
         """Return the reply."""
-        return "".join(self._pieces) if self._cutter.cut else self.result.reply
+        return self._text
 
     def finish_reason(self) -> str:
         """Return why the reply ended. ApiError when there is none, or only a part of one."""
@@ -135,6 +166,8 @@ class ServedTurn:
             return "stop"
         if result.status == "done":
             reason = result.finish_reason
+            if self.tool_calls and reason != LENGTH:
+                return "tool_calls"
             return reason if reason in _ENDINGS else "stop"
         if self._cancel_token.stopped:
             raise service_stopping()
@@ -147,6 +180,13 @@ class ServedTurn:
         # A whole text stands in for the reply (a proposal, when no aggregator answered); a notice says so.
         return "stop"
 
-    def _record(self, delta: ReplyDelta) -> ReplyDelta:
-        self._pieces.append(delta.text)
-        return delta
+    async def _checked(self, reply: str) -> str:
+        """Return the reply as the request wants it; one that is not whole cannot be that."""
+        form = self._request.reply_format
+        if form is None or self.tool_calls or self.finish_reason() == LENGTH or self._cutter.cut:
+            return reply
+        return await asyncio.to_thread(form.checked, reply)
+
+    def _record(self, text: str) -> str:
+        self._pieces.append(text)
+        return text

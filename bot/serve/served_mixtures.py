@@ -17,13 +17,15 @@ from bot.app.known_models import KnownModels
 from bot.app.make_plan import make_plan
 from bot.errors import MoaError, UsageError
 from bot.serve.api_errors import ApiError, bad_request
-from bot.serve.request_schema import MAX_REFERENCES, ChatRequest, MoaOptions
+from bot.serve.request_schema import MAX_REFERENCES, MoaOptions
+from bot.serve.tools import describe
 from bot.settings.endpoints import LOCAL
 from bot.settings.model_names import parse_models
 
 if TYPE_CHECKING:
     from bot.messages import Agent
     from bot.method.plan import Plan
+    from bot.serve.turn_request import TurnRequest
     from bot.settings.settings import Settings
 
 SERVED = "moa"
@@ -138,8 +140,8 @@ class ServedMixtures:
         return settings.preset.description or name
 
 
-def with_overrides(plan: Plan, chat_request: ChatRequest) -> Plan:
-    """Return the plan with the request's temperature, token limits, seed and system prompt.
+def with_overrides(plan: Plan, request: TurnRequest) -> Plan:
+    """Return the plan with the request's temperature, token limits, seed, system prompt, tools and format.
 
     `max_tokens` limits the reply alone, as in the API; reference models keep their own limit. The
     request's system prompt follows the service's own.
@@ -147,20 +149,28 @@ def with_overrides(plan: Plan, chat_request: ChatRequest) -> Plan:
     layers, light = plan.layers, () if plan.light_aggregator is None else (plan.light_aggregator,)
     writers = (plan.aggregator, *light, *plan.fallbacks)
     changes: dict[str, object] = {}
-    if chat_request.temperature is not None:
-        changes["temperature"] = chat_request.temperature
+    if request.temperature is not None:
+        changes["temperature"] = request.temperature
         layers = tuple(_without(layer, "temperature") for layer in layers)
         writers = _without(writers, "temperature")
-    if chat_request.max_tokens is not None:
-        changes["max_tokens"] = chat_request.max_tokens
+    if request.max_tokens is not None:
+        changes["max_tokens"] = request.max_tokens
         writers = _without(writers, "max_tokens")
-    if chat_request.moa.reference_max_tokens is not None:
-        changes["reference_max_tokens"] = chat_request.moa.reference_max_tokens
+    if request.moa.reference_max_tokens is not None:
+        changes["reference_max_tokens"] = request.moa.reference_max_tokens
         layers = tuple(_without(layer, "max_tokens") for layer in layers)
-    if chat_request.seed is not None:
-        changes["seed"] = chat_request.seed
-    if chat_request.system is not None:
-        changes["system"] = "\n\n".join(text for text in (plan.system, chat_request.system) if text)
+    if request.seed is not None:
+        changes["seed"] = request.seed
+    if request.conversation.system is not None:
+        changes["system"] = _joined(plan.system, request.conversation.system)
+    if request.reply_fields or request.conversation.prefill:
+        # In other modes the aggregator does not write the reply, or not at once.
+        changes |= {"reply_fields": request.reply_fields, "mode": "moa"}
+    if "tools" in request.reply_fields:
+        told = describe(request.reply_fields["tools"])
+        layers = tuple(_told(layer, told) for layer in layers)
+    if request.reply_format is not None:
+        writers = _told(writers, request.reply_format.instruction())
     if light:
         changes["light_aggregator"] = writers[1]
     first, fallbacks = writers[0], writers[1 + len(light) :]
@@ -170,6 +180,15 @@ def with_overrides(plan: Plan, chat_request: ChatRequest) -> Plan:
 def _without(agents: tuple[Agent, ...], own: str) -> tuple[Agent, ...]:
     """Return the agents without a value of their own, so that the mixture's is used."""
     return tuple(replace(agent, **{own: None}) for agent in agents)  # type: ignore[arg-type]  # both may be None
+
+
+def _told(agents: tuple[Agent, ...], text: str) -> tuple[Agent, ...]:
+    """Return the agents with a text at the end of their system prompts."""
+    return tuple(replace(agent, system=_joined(agent.system, text)) for agent in agents)
+
+
+def _joined(*texts: str | None) -> str:
+    return "\n\n".join(text for text in texts if text)
 
 
 def _unknown(model: str, why: str) -> ApiError:

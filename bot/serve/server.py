@@ -20,12 +20,13 @@ import uvicorn
 
 from bot.app.app import App
 from bot.app.signals import handle_signals
+from bot.app.turn_budget import TurnBudget
 from bot.errors import ExitCode, MoaError, UsageError
 from bot.serve.app import make_app
-from bot.serve.chat_completions import ChatCompletions
 from bot.serve.limits import Limits, Turns
 from bot.serve.request_timeout import TimedProtocol
 from bot.serve.served_mixtures import SERVED, Resolve, ServedMixtures
+from bot.serve.turn_route import Service
 from bot.settings.endpoints import is_loopback
 
 if TYPE_CHECKING:
@@ -124,20 +125,16 @@ async def serve(
         async with App(settings, say, verbose) as app:
             app.mixture()
             turns = Turns(limits.turns)
-            service = make_app(
-                ChatCompletions(
-                    ServedMixtures(app.settings, resolve),
-                    app.ask,
-                    app.log,
-                    turns,
-                    limits,
-                    max_cost=app.settings.max_cost,
-                ),
-                key=address.key,
-                host=address.host,
+            service = Service(
+                ServedMixtures(app.settings, resolve),
+                app.ask,
+                app.log,
+                turns,
+                limits,
+                TurnBudget(app.settings.max_cost),
             )
             config = uvicorn.Config(
-                service,
+                make_app(service, key=address.key, host=address.host),
                 http=TimedProtocol,
                 ws="none",
                 lifespan="off",

@@ -15,11 +15,12 @@ from running import LIMIT
 
 from bot.app.load_settings import load_settings
 from bot.app.log import Log
+from bot.app.turn_budget import TurnBudget
 from bot.demo.process import DemoProcess
 from bot.serve.app import make_app
-from bot.serve.chat_completions import ChatCompletions
 from bot.serve.limits import Limits, Turns
 from bot.serve.served_mixtures import ServedMixtures
+from bot.serve.turn_route import Service
 
 UPSTREAM_KEY = "very-secret-key-4711"
 SAYS = {
@@ -99,8 +100,9 @@ class App:
         self.limits = limits or Limits()
         self.turns = Turns(self.limits.turns)
         mixtures = ServedMixtures(again({}), again)
-        self.chat = ChatCompletions(mixtures, ask, Log(None), self.turns, self.limits, max_cost=max_cost)
-        self.asgi = make_app(self.chat, key=key, host="127.0.0.1")
+        budget = TurnBudget(max_cost)
+        self.service = Service(mixtures, ask, Log(None), self.turns, self.limits, budget)
+        self.asgi = make_app(self.service, key=key, host="127.0.0.1")
 
     def client(self, **more: Any) -> httpx.AsyncClient:
         return httpx.AsyncClient(

@@ -52,7 +52,7 @@ def test_the_list_of_models(make: Make) -> None:
 
 
 def test_a_whole_answer(make: Make) -> None:
-    """Text, finish reason, and the tokens of all calls summed."""
+    """Text, finish reason, the tokens of the reply's own call, and apart from them those of all calls."""
     answer = run(post(make()))
     body = answer.json()
     assert answer.status_code == 200
@@ -66,9 +66,10 @@ def test_a_whole_answer(make: Make) -> None:
             "finish_reason": "stop",
         }
     ]
+    assert body["usage"] == {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
     # Three calls of 10 prompt tokens; 3 + 3 + 2 words.
-    assert body["usage"] == {"prompt_tokens": 30, "completion_tokens": 8, "total_tokens": 38}
-    assert "moa" not in body
+    total = {"prompt_tokens": 30, "completion_tokens": 8, "total_tokens": 38}
+    assert body["moa"] == {"usage": total, "cost": None}
 
 
 def test_what_the_request_says_is_honoured(make: Make) -> None:

@@ -11,10 +11,11 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from bot.serve import chat_completions, request_timeout
+from bot.serve import request_body, request_timeout
 from bot.serve.api_errors import ApiError
+from bot.serve.chat_request import parse_chat_request
 from bot.serve.limits import Limits
-from bot.serve.request_schema import MAX_MESSAGES, MAX_PARTS, MAX_VALUES, parse_request
+from bot.serve.request_schema import MAX_MESSAGES, MAX_PARTS, MAX_VALUES
 from bot.serve.request_timeout import TimedProtocol
 
 Make = Callable[..., Any]
@@ -35,10 +36,10 @@ def test_numbers_that_no_field_holds(field: str, number: str) -> None:
     """A 400 that names the field, however many digits there are."""
     content = body()[:-1] + f', "{field}": {number}}}'.encode()
     if number.startswith("0.") and field in {"temperature", "n"}:
-        assert parse_request(content).temperature in {1.0, None}
+        assert parse_chat_request(content).temperature in {1.0, None}
         return
     with pytest.raises(ApiError) as refused:
-        parse_request(content)
+        parse_chat_request(content)
     error = refused.value.body["error"]
     assert (refused.value.status, error["type"], error["param"]) == (400, "invalid_request_error", field)
     assert len(error["message"]) < 200
@@ -68,7 +69,7 @@ def test_too_many_values(content: bytes, code: str, monkeypatch: pytest.MonkeyPa
     if code == "too_many_values":
         monkeypatch.setattr("bot.serve.request_schema.json.loads", pytest.fail)
     with pytest.raises(ApiError) as refused:
-        parse_request(content)
+        parse_chat_request(content)
     assert (refused.value.status, refused.value.code) == (400, code)
 
 
@@ -76,9 +77,9 @@ def test_too_many_values(content: bytes, code: str, monkeypatch: pytest.MonkeyPa
 def test_a_long_text_is_no_count_of_values(text: str) -> None:
     """Commas, brackets, quotation marks and backslashes inside a text do not count."""
     long = text * MAX_VALUES
-    assert parse_request(body(messages=[{"role": "user", "content": long}])).prompt == long
+    assert parse_chat_request(body(messages=[{"role": "user", "content": long}])).conversation.prompt == long
     many = [{"role": "user", "content": text}] * MAX_MESSAGES
-    assert len(parse_request(body(messages=many)).history) == MAX_MESSAGES - 1
+    assert len(parse_chat_request(body(messages=many)).conversation.history) == MAX_MESSAGES - 1
 
 
 def _half(app: Any, first: bytes, sent: list[Any]) -> Any:
@@ -129,7 +130,7 @@ def test_half_read_requests_keep_nobody_out(make: Make) -> None:
 
 def test_a_body_that_does_not_arrive(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """After some seconds it is a 408, and the connection is closed."""
-    monkeypatch.setattr(chat_completions, "BODY_SECONDS", 0.0)
+    monkeypatch.setattr(request_body, "BODY_SECONDS", 0.0)
     sent: list[Any] = []
     asyncio.run(_half(make(), b"{", sent))
     assert sent[0]["status"] == 408

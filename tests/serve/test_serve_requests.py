@@ -10,22 +10,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import Failure, FailureKind
-from bot.messages import Message
+from bot.messages import Message, ToolCall
 from bot.serve.api_errors import ApiError, error_for
-from bot.serve.request_schema import ChatRequest, MoaOptions, parse_request
+from bot.serve.chat_request import parse_chat_request
+from bot.serve.request_schema import MoaOptions
 from bot.serve.request_turn import StopCutter
+from bot.serve.turn_request import WITHOUT_PROMPT, Conversation, TurnRequest
 from bot.settings.endpoints import is_loopback
 
 USER = {"role": "user", "content": "why?"}
 
 
-def read(**fields: Any) -> ChatRequest:
-    return parse_request(json.dumps({"model": "moa", "messages": [USER], **fields}).encode())
+def read(**fields: Any) -> TurnRequest:
+    return parse_chat_request(json.dumps({"model": "moa", "messages": [USER], **fields}).encode())
+
+
+FUNCTION = {"type": "function", "function": {"name": "f"}}
+
+
+def schema(value: Any) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "x", "schema": value}}
 
 
 def test_a_conversation_is_divided() -> None:
     """System messages are joined, the last user message is the prompt, the rest is the history."""
-    chat_request = read(
+    divided = read(
         messages=[
             {"role": "system", "content": "one"},
             USER,
@@ -36,10 +45,59 @@ def test_a_conversation_is_divided() -> None:
             {"role": "developer", "content": "two"},
             {"role": "user", "content": [{"type": "text", "text": "and then?"}]},
         ]
-    )
-    assert chat_request.system == "one\n\ntwo"
-    assert chat_request.history == (Message("user", "why?"), Message("assistant", "because"))
-    assert chat_request.prompt == "and then?"
+    ).conversation
+    assert divided.system == "one\n\ntwo"
+    assert divided.history == (Message("user", "why?"), Message("assistant", "be\ncause"))
+    assert divided.prompt == "and then?"
+
+
+SYSTEM, CONTINUED = {"role": "system", "content": "Be brief."}, {"role": "assistant", "content": "It is"}
+CALLS = {
+    "role": "assistant",
+    "tool_calls": [{"id": "x", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+}
+RESULT = {"role": "tool", "tool_call_id": "x", "content": "4"}
+CALLED = Message("assistant", "", tool_calls=(ToolCall("x", "f", "{}"),))
+RETURNED = Message("tool", "4", tool_call_id="x")
+WHY = Message("user", "why?")
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        # Only a system message: it is the prompt.
+        ([SYSTEM], Conversation(prompt="Be brief.")),
+        ([SYSTEM, {"role": "developer", "content": "Now."}], Conversation(prompt="Be brief.\n\nNow.")),
+        # A last message of the assistant: the reply continues it.
+        ([USER, CONTINUED], Conversation(prompt="why?", prefill="It is")),
+        ([SYSTEM, USER, CONTINUED], Conversation("Be brief.", (), "why?", (), "It is")),
+        ([SYSTEM, CONTINUED], Conversation(prompt="Be brief.", prefill="It is")),
+        ([CONTINUED], Conversation(prompt=WITHOUT_PROMPT, prefill="It is")),
+        ([USER, CONTINUED, CONTINUED], Conversation(prompt="why?", prefill="It is\n\nIt is")),
+        ([USER, {"role": "assistant", "content": ""}], Conversation(prompt="why?")),
+        ([USER, CONTINUED, SYSTEM], Conversation("Be brief.", (), "why?", (), "It is")),
+        # Tools.
+        ([USER, CALLS, RESULT], Conversation(prompt="why?", after=(CALLED, RETURNED))),
+        ([USER, CALLS, RESULT, CONTINUED], Conversation(None, (), "why?", (CALLED, RETURNED), "It is")),
+        ([USER, CALLS, RESULT, USER], Conversation(history=(WHY, CALLED, RETURNED), prompt="why?")),
+        ([SYSTEM, CALLS, RESULT], Conversation(prompt="Be brief.", after=(CALLED, RETURNED))),
+        ([USER, USER], Conversation(history=(WHY,), prompt="why?")),
+        # Parts are paragraphs of their own.
+        (
+            [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}],
+            Conversation(prompt="a\nb"),
+        ),
+    ],
+)  # fmt: skip
+def test_how_a_conversation_can_end(messages: Any, expected: Conversation) -> None:
+    """Whatever stands last, something is asked."""
+    assert read(messages=messages).conversation == expected
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
+def test_no_limit_of_tokens(field: str) -> None:
+    """-1 is the same as nothing."""
+    assert read(**{field: -1}).max_tokens is None
 
 
 def test_what_is_asked_for() -> None:
@@ -59,12 +117,9 @@ def test_what_is_asked_for() -> None:
         top_p=0.3,
         user="me",
     )
-    assert (chat_request.stream, chat_request.stream_options.include_usage, chat_request.temperature) == (
-        True,
-        True,
-        0.0,
-    )
-    assert (chat_request.max_tokens, chat_request.seed, chat_request.stop) == (9, -1, ["END"])
+    assert (chat_request.stream, chat_request.include_usage, chat_request.temperature) == (True, True, 0.0)
+    assert (chat_request.max_tokens, chat_request.seed, chat_request.stop) == (9, -1, ("END",))
+    assert (chat_request.reply_fields, chat_request.reply_format) == ({}, None)
     assert chat_request.moa == MoaOptions(
         references=["a*2"], rounds=2, aggregator="c", include_references=True
     )
@@ -77,8 +132,12 @@ def test_what_is_asked_for() -> None:
         ({"model": ""}, "model", "invalid_value"),
         ({"messages": []}, "messages", "invalid_value"),
         ({"messages": "why?"}, "messages", "invalid_value"),
-        ({"messages": [USER, {"role": "assistant", "content": "so"}]}, "messages", "invalid_value"),
         ({"messages": [{"role": "user", "content": " "}]}, "messages", "invalid_value"),
+        ({"messages": [{"role": "assistant", "content": ""}]}, "messages", "invalid_value"),
+        ({"messages": [{"role": "system", "content": ""}]}, "messages", "invalid_value"),
+        ({"messages": [USER, CALLS]}, "messages", "invalid_value"),
+        ({"messages": [USER, {**USER, "tool_calls": CALLS["tool_calls"]}]}, "messages", "invalid_value"),
+        ({"messages": [USER, {"role": "tool", "content": "4"}]}, "messages", "invalid_value"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role", "invalid_value"),
         ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content", "invalid_value"),
         ({"messages": [{"role": "user"}]}, "messages[0].content", "invalid_value"),
@@ -87,15 +146,38 @@ def test_what_is_asked_for() -> None:
             "messages[0].content[0].type",
             "unsupported_parameter",
         ),
-        ({"messages": [{"role": "tool", "content": "x"}, USER]}, "messages[0].role", "unsupported_parameter"),
+        ({"messages": [{"role": "function", "content": "x"}]}, "messages[0].role", "unsupported_parameter"),
         ({"n": 2}, "n", "unsupported_parameter"),
-        ({"tools": [{"type": "function"}]}, "tools", "unsupported_parameter"),
+        ({"tools": [{"type": "function"}]}, "tools[0].function", "invalid_value"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].type", "unsupported_parameter"),
+        (
+            {"tools": [{"type": "function", "function": {"name": ""}}]},
+            "tools[0].function.name",
+            "invalid_value",
+        ),
+        ({"tools": "f"}, "tools", "invalid_value"),
+        ({"tool_choice": "any"}, "tool_choice", "invalid_value"),
+        ({"tool_choice": {"type": "function"}}, "tool_choice", "invalid_value"),
+        ({"functions": [{"name": "f"}]}, "functions", "unsupported_parameter"),
         ({"logprobs": True}, "logprobs", "unsupported_parameter"),
-        ({"response_format": {"type": "json_object"}}, "response_format", "unsupported_parameter"),
+        ({"response_format": {"type": "xml"}}, "response_format", "invalid_value"),
+        ({"response_format": "json_object"}, "response_format", "invalid_value"),
+        ({"response_format": {"type": "json_schema"}}, "response_format", "invalid_value"),
+        (
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "x", "schema": {"type": "thing"}},
+                }
+            },
+            "response_format",
+            "invalid_value",
+        ),
         ({"modalities": ["audio"]}, "modalities", "unsupported_parameter"),
         ({"temperature": 2.5}, "temperature", "invalid_value"),
         ({"temperature": True}, "temperature", "invalid_value"),
         ({"max_tokens": 0}, "max_tokens", "invalid_value"),
+        ({"max_tokens": -2}, "max_tokens", "invalid_value"),
         ({"max_tokens": 1.5}, "max_tokens", "invalid_value"),
         ({"seed": 2**64}, "seed", "invalid_value"),
         ({"stop": [""]}, "stop", "invalid_value"),
@@ -125,7 +207,7 @@ def test_what_is_refused(fields: dict[str, Any], param: str, code: str) -> None:
 def test_what_is_not_json(body: bytes) -> None:
     """A body that is not a JSON object is a 400."""
     with pytest.raises(ApiError) as refused:
-        parse_request(body)
+        parse_chat_request(body)
     assert (refused.value.status, refused.value.code) == (400, "invalid_json")
 
 
