@@ -4,6 +4,8 @@ Terminal, JSON output, store and evaluations all read this one stream. Its order
 
     RoundStarted ─ (CallStarted | CallDelta | CallRetrying | CallFinished)* ─ RoundFinished
       … once per round, then …
+    JudgeStarted ─ (CallStarted | CallDelta | ComparisonDelta | CallRetrying)* ─ CallFinished
+      … in the modes with a judge, and again if its reply was of no use, then perhaps Compared, then …
     AggregatorStarted ─ (CallStarted | ReplyDelta | CallRetrying)* ─ CallFinished
       … once, and again for each fallback aggregator, then …
     TurnFinished                                (always the last)
@@ -17,23 +19,26 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
+from bot.analysis import Analysis
 from bot.errors import Failure, FailureKind
 from bot.messages import Agent, Completion, Usage
 
 TurnStatus = Literal["done", "partial", "failed"]
+CallRole = Literal["reference", "judge", "aggregator"]
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
     """A call's place: rounds 1 to `rounds` for references, index from 0 in the order listed.
 
-    The aggregator is in round `rounds + 1` at index 0, its fallbacks have the indices after it.
+    The layers after the rounds count on: the judge, if there is one, is in round `rounds + 1` (its second
+    try at index 1), the aggregator in the next at index 0; its fallbacks have the indices after it.
     """
 
     round: int
     index: int
     agent: Agent
-    role: Literal["reference", "aggregator"] = "reference"
+    role: CallRole = "reference"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,30 @@ class RoundFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeStarted:
+    """The judge is asked to compare `references` answers."""
+
+    slot: Slot
+    references: int
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonDelta:
+    """The judge has found more: `analysis` holds all that is complete so far."""
+
+    slot: Slot
+    analysis: Analysis
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The judge's comparison is there, `seconds` after it was first asked."""
+
+    analysis: Analysis
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class AggregatorStarted:
     """An aggregator is asked for the reply, with `references` answers to read."""
 
@@ -151,9 +180,9 @@ class TurnResult:
     `status` is "partial" when the reply was cut off or is not what was asked for (a proposal,
     because every aggregator failed), "failed" when there is none (then `failure` says why).
     `model` is the model that wrote the reply, or the aggregator that was to write it. `calls`
-    are all calls in the order of their slots: the references round by round, then the
-    aggregators that failed, last the one that wrote the reply. `first_token` (of the reply) and
-    `seconds` count from the prompt.
+    are all calls in the order of their slots: the references round by round, then the judge's, then the
+    aggregators that failed, last the one that wrote the reply. `analysis` is the judge's comparison that
+    the aggregator read. `first_token` (of the reply) and `seconds` count from the prompt.
     """
 
     status: TurnStatus
@@ -165,6 +194,7 @@ class TurnResult:
     first_token: float | None = None
     seconds: float = 0.0
     notices: tuple[str, ...] = ()
+    analysis: Analysis | None = None
 
     @property
     def rounds(self) -> tuple[tuple[Call, ...], ...]:
@@ -181,6 +211,11 @@ class TurnResult:
     def attempts(self) -> tuple[Call, ...]:
         """The aggregator calls before `aggregator`, which failed or broke off."""
         return self._aggregators[:-1]
+
+    @property
+    def judges(self) -> tuple[Call, ...]:
+        """The judge's calls: one, or two if its first reply was of no use."""
+        return tuple(call for call in self.calls if call.slot.role == "judge")
 
     @property
     def _aggregators(self) -> tuple[Call, ...]:
@@ -229,6 +264,9 @@ Event = (
     | CallRetrying
     | CallFinished
     | RoundFinished
+    | JudgeStarted
+    | ComparisonDelta
+    | Compared
     | AggregatorStarted
     | ReplyDelta
     | Notice

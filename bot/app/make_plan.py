@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SEQUENTIAL_DEADLINE = 3600.0
 """Seconds for a round whose models are asked one after another, so that the last is not a straggler."""
 _LEAST_TEMPERATURE = 1e-4
-_INSTRUCTIONS: Mapping[Mode, tuple[str, ...]] = {"moa": (), "rank": ("rank",)}
+_INSTRUCTIONS: Mapping[Mode, tuple[str, ...]] = {"moa": (), "rank": ("rank",), "fusion": ("compare", "fuse")}
 """The instructions of each mode beside aggregate.md: NAME is in NAME.md."""
 
 

@@ -18,6 +18,7 @@ from bot.events import (
     Call,
     CallFinished,
     Event,
+    JudgeStarted,
     Notice,
     ReplyDelta,
     RoundStarted,
@@ -203,7 +204,7 @@ class TurnRecorder:
                 self._reply += text
             case RoundStarted(slots=slots):
                 self._calls |= {slot: _interrupted(slot) for slot in slots}
-            case AggregatorStarted(slot=slot):
+            case AggregatorStarted(slot=slot) | JudgeStarted(slot=slot):
                 self._calls[slot] = _interrupted(slot)
             case CallFinished(call):
                 self._calls[call.slot] = call

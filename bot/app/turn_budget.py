@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from bot.errors import MoaError
 from bot.messages import Agent, Message, Usage
 from bot.method.context import ANSWER_TOKENS, MESSAGE_TOKENS, estimate_tokens
+from bot.method.fusion import judge_of
+from bot.method.plan import JUDGED
 from bot.method.prompts import request_again
 from bot.text.numbers import money, plural
 
@@ -64,6 +66,10 @@ def estimate_turn(
         calls = [call(agent, plan.reference_max_tokens) for agent in layer]
         found.dollars += sum(dollars for dollars, _ in calls)
         read = sum(answer + ANSWER_TOKENS for _, answer in calls)
+    if plan.mode in JUDGED and plan.layers:
+        dollars, tokens = call(judge_of(plan), plan.max_tokens)
+        found.dollars += dollars
+        read += tokens + ANSWER_TOKENS
     dollars, found.reply_tokens = max(call(agent, plan.max_tokens) for agent in plan.writers())
     found.dollars += dollars
     return found

@@ -7,6 +7,7 @@ mixture.py            a turn: the rounds, then the last layer
  │         └── context.py    fitted to its context length
  ├── early_stop.py    whether a round was the last
  └── modes.py         the last layer of each mode
+      ├── fusion.py       a judge compares (its reply is read by judge_reply.py), then the aggregator writes
       ├── aggregation.py  the aggregator writes the reply, also when aggregators fail
       └── ranking.py      mode "rank": it picks one of the answers
 plan.py               what a mixture runs

@@ -43,13 +43,20 @@ class Aggregation:
     """The last layer of a turn.
 
     `events()` yields one `CallFinished` for each aggregator that was asked; the last of them is
-    `call`, the one behind the reply. `call.failure` is None when there is a reply.
+    `call`, the one behind the reply. `call.failure` is None when there is a reply. The aggregators also
+    read a judge's `comparison` of the answers, if there is one.
     """
 
     def __init__(
-        self, turn_context: TurnContext, cancel_token: CancelToken, number: int, references: Sequence[Call]
+        self,
+        turn_context: TurnContext,
+        cancel_token: CancelToken,
+        number: int,
+        references: Sequence[Call],
+        comparison: str = "",
     ) -> None:
         self._turn_context = turn_context
+        self._comparison = comparison
         self._cancel_token = cancel_token
         self._number = number
         self._references = [call for call in references if call.answer]
@@ -112,7 +119,7 @@ class Aggregation:
         beginning = self._turn_context.prefill + before
         joiner = ContinuationJoiner(beginning)
         answers = [call.answer for call in self._references]
-        model_call = ModelCall(slot, self._turn_context, answers, beginning)
+        model_call = ModelCall(slot, self._turn_context, answers, beginning, comparison=self._comparison)
         async with aclosing(fan_out([model_call], self._cancel_token)) as events:
             async for event in events:
                 match event:

@@ -128,21 +128,35 @@ def fit(
     context_length: int | None,
     placement: Placement = "prompt",
     after: Sequence[Message] = (),
+    comparison: str = "",
+    task: str = "",
+    more_tokens: int = 0,
 ) -> Fitted:
     """Return the request's messages, cut where needed so that they and the answer fit `context_length`.
 
-    `context_length` is in tokens; None means unknown, and nothing is cut.
+    `context_length` is in tokens; None means unknown, and nothing is cut. A `comparison` is shortened like
+    the answers. `more_tokens` are those of messages that will be added after these.
     """
-    make = partial(compose, systems, prompt=prompt, instruction=instruction, placement=placement, after=after)
+    make = partial(
+        compose,
+        systems,
+        prompt=prompt,
+        instruction=instruction,
+        placement=placement,
+        after=after,
+        task=task,
+    )
     if context_length is None:
-        return Fitted(make(history, answers=answers), max_tokens)
+        return Fitted(make(history, answers=answers, comparison=comparison), max_tokens)
 
     fixed = estimate_tokens(system_message(systems)) + estimate_tokens(prompt) + 2 * MESSAGE_TOKENS
     fixed += sum(map(message_tokens, after))
+    fixed += more_tokens + (estimate_tokens(task) if task else 0)
+    blocks = [*answers, comparison] if comparison else list(answers)
     if answers:
-        fixed += estimate_tokens(instruction) + ANSWER_TOKENS * len(answers)
+        fixed += estimate_tokens(instruction) + ANSWER_TOKENS * len(blocks)
         fixed += estimate_tokens(request_again(prompt)) if placement == "prompt" else 0
-    sizes = [estimate_tokens(answer) for answer in answers]
+    sizes = [estimate_tokens(block) for block in blocks]
     history_sizes = [message_tokens(message) for message in history]
 
     available = context_length - max_tokens - fixed
@@ -150,17 +164,21 @@ def fit(
     dropped = _drop(history, history_sizes, needed, max(1, int(context_length * DROP_STEP)))
     kept = sum(history_sizes[dropped:])
 
-    shortened, count = list(answers), 0
+    shortened, count = blocks, 0
     if sum(sizes) > available:
         cap = max(even_cap(sizes, available), MIN_REFERENCE)
-        shortened = [shorten(answer, cap) for answer in answers]
-        count = sum(before != after for before, after in zip(answers, shortened, strict=True))
-        sizes = [estimate_tokens(answer) for answer in shortened]
+        shortened = [shorten(block, cap) for block in blocks]
+        count = sum(before != after for before, after in zip(blocks, shortened, strict=True))
+        sizes = [estimate_tokens(block) for block in shortened]
 
     left = context_length - fixed - kept - sum(sizes)
     allowed = min(max_tokens, max(left, MIN_ANSWER))
     return Fitted(
-        messages=make(history[dropped:], answers=shortened),
+        messages=make(
+            history[dropped:],
+            answers=shortened[: len(answers)],
+            comparison="".join(shortened[len(answers) :]),
+        ),
         max_tokens=allowed,
         dropped=dropped,
         shortened=count,

@@ -19,10 +19,12 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bot.analysis import Analysis
 from bot.errors import Failure, FailureKind
 from bot.events import (
     Call,
     CallFinished,
+    Compared,
     Event,
     Notice,
     ReplyDelta,
@@ -98,6 +100,7 @@ class _Turn:
         self._references: list[Call] = []
         """The answered calls that the next layer reads."""
         self._notices: list[str] = []
+        self._analysis: Analysis | None = None
         self._first_token: float | None = None
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -107,6 +110,8 @@ class _Turn:
             async for event in events:
                 if isinstance(event, Notice):
                     self._notices.append(event.text)
+                elif isinstance(event, Compared):
+                    self._analysis = event.analysis
                 elif isinstance(event, ReplyDelta) and event.text and self._first_token is None:
                     self._first_token = self._seconds()
                 yield event
@@ -219,6 +224,10 @@ class _Turn:
                     self._calls.append(event.call)
                 yield event
         call, source = self._calls[-1], layer.source
+        if source is None:
+            failure = Failure(FailureKind.CANCELLED, "stopped before the reply began")
+            yield self._finished(self._turn_context.plan.aggregator, failure=failure)
+            return
         if source.completion and not call.failure and source.completion.finish_reason == "length":
             tokens = source.completion.usage.completion_tokens
             limit = f" ({tokens})" if tokens else ""
@@ -242,6 +251,7 @@ class _Turn:
                 first_token=self._first_token,
                 seconds=self._seconds(),
                 notices=tuple(self._notices),
+                analysis=self._analysis,
             )
         )
 

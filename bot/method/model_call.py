@@ -11,14 +11,14 @@ import logging
 from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from bot.errors import Failure, FailureKind, MoaError
 from bot.events import Call, CallDelta, CallFinished, CallRetrying, CallStarted, Notice, Slot
 from bot.messages import Adapted, Agent, Ask, Completion, Delta, Endpoint, Message, Request, Retrying, Usage
 from bot.method import prompts
-from bot.method.context import Fitted, fit
+from bot.method.context import MESSAGE_TOKENS, Fitted, estimate_tokens, fit
 from bot.text.words import is_blank
 
 if TYPE_CHECKING:
@@ -77,20 +77,42 @@ class TurnContext:
     prefill: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a call that is not to answer the prompt is asked for.
+
+    `sentence` ends its request; `fields` are further fields of the request's body. `correction` is a reply
+    that was of no use and what is said about it: the model is asked once more.
+    """
+
+    sentence: str
+    fields: Mapping[str, object] = field(default_factory=dict)
+    correction: tuple[str, str] | None = None
+
+
 class ModelCall:
     """A call in progress. Iterate `events()`; the last one is its `CallFinished`.
 
-    `answers` are those that the model reads. `partial_reply` is the beginning of a reply that
-    broke off: the model is asked for the rest of it.
+    `answers` are those that the model reads, `comparison` a judge's of them. `partial_reply` is the
+    beginning of a reply that broke off: the model is asked for the rest of it.
     """
 
     def __init__(
-        self, slot: Slot, turn_context: TurnContext, answers: Sequence[str], partial_reply: str = ""
+        self,
+        slot: Slot,
+        turn_context: TurnContext,
+        answers: Sequence[str],
+        partial_reply: str = "",
+        *,
+        comparison: str = "",
+        task: Task | None = None,
     ) -> None:
         self.slot = slot
         self._turn_context = turn_context
         self._answers = answers
         self._partial_reply = partial_reply
+        self._comparison = comparison
+        self._task = task or Task("")
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._started = get_running_loop().time()
@@ -138,7 +160,7 @@ class ModelCall:
     def cut_off(self, why: str, kind: FailureKind = FailureKind.CANCELLED) -> Call:
         """Return the call as it stands: an answer with the text so far, or a failure if that is too short."""
         text = "".join(self._text)
-        enough = 1 if self.slot.role == "aggregator" else USEFUL_CHARACTERS
+        enough = USEFUL_CHARACTERS if self.slot.role == "reference" else 1
         if is_blank(text) or len(text.strip()) < enough:
             return self._failed(Failure(kind, why, self.slot.agent.model))
         completion = Completion(
@@ -183,7 +205,7 @@ class ModelCall:
         if isinstance(outcome, Failure):
             streamed = any(self._text)
             if streamed and (
-                self.slot.role == "aggregator"
+                self.slot.role != "reference"
                 or outcome.kind not in (FailureKind.CONTENT_FILTER, FailureKind.REFUSED)
             ):
                 return self.cut_off(outcome.describe(), outcome.kind)
@@ -219,7 +241,7 @@ class ModelCall:
         plan, agent = self._turn_context.plan, self.slot.agent
         if agent.max_tokens is not None:
             return agent.max_tokens
-        return plan.max_tokens if self.slot.role == "aggregator" else plan.reference_max_tokens
+        return plan.reference_max_tokens if self.slot.role == "reference" else plan.max_tokens
 
     def _fit(self, context_length: int | None) -> Fitted:
         turn_context = self._turn_context
@@ -235,6 +257,9 @@ class ModelCall:
             max_tokens=self._max_tokens(),
             context_length=context_length,
             placement=turn_context.plan.placement,
+            comparison=self._comparison,
+            task=self._task.sentence,
+            more_tokens=sum(estimate_tokens(text) + MESSAGE_TOKENS for text in self._task.correction or ()),
         )
 
     def _smaller_context(self, failure: Failure, context_length: int | None) -> int:
@@ -260,6 +285,8 @@ class ModelCall:
             messages = prompts.mark_history(messages)
         if self._partial_reply:
             messages = prompts.continue_reply(messages, self._partial_reply)
+        if self._task.correction:
+            messages = prompts.correct_reply(messages, *self._task.correction)
         return Request(
             endpoint=endpoint,
             model=agent.model,
@@ -267,7 +294,11 @@ class ModelCall:
             temperature=0.0 if temperature < MIN_TEMPERATURE else temperature,
             max_tokens=fitted.max_tokens,
             seed=None if plan.seed is None else plan.seed + self.slot.index,
-            extra={**models.request_fields(agent), **(plan.reply_fields if aggregator else {})},
+            extra={
+                **models.request_fields(agent),
+                **(plan.reply_fields if aggregator else {}),
+                **self._task.fields,
+            },
             timeout=plan.timeout,
             delta_interval=0.0 if aggregator else DELTA_INTERVAL,
             retry_partial=not aggregator,

@@ -13,6 +13,7 @@ from bot.events import Call, Event
 from bot.messages import Mode
 from bot.method.aggregation import Aggregation
 from bot.method.fan_out import CancelToken
+from bot.method.fusion import Fusion
 from bot.method.model_call import TurnContext
 from bot.method.ranking import Ranking
 
@@ -26,14 +27,17 @@ class LastLayer(Protocol):
         """Prepare layer `number` (from 1); `references` are the answered calls of the last round."""
 
     @property
-    def source(self) -> Call:
-        """The call whose answer is the reply, once `events()` is over; a failed one if there is none."""
+    def source(self) -> Call | None:
+        """The call whose answer is the reply, once `events()` is over; a failed one if there is none.
+
+        None: the user stopped the turn before any model was asked for the reply.
+        """
 
     def events(self) -> AsyncGenerator[Event, None]:
         """Make the reply."""
 
 
-_LAST_LAYERS: Mapping[Mode, type[LastLayer]] = {"moa": Aggregation, "rank": Ranking}
+_LAST_LAYERS: Mapping[Mode, type[LastLayer]] = {"moa": Aggregation, "rank": Ranking, "fusion": Fusion}
 
 
 def last_layer(

@@ -27,16 +27,16 @@ LONGEST_REPEATED = 2_000
 """Characters of a prompt that are repeated after the answers."""
 
 
-def seal(answers: Sequence[str]) -> str:
+def seal(answers: Sequence[str], what: str = "") -> str:
     """Return 12 hex digits that occur in none of the answers: the seal on their markers.
 
     It is a digest of all answers together: the same answers always make the same message (a run
     can be repeated), and no answer can contain its own closing marker, as its author would have
-    to know the other answers and a digest of its own.
+    to know the other answers and a digest of its own. Another `what` makes another seal.
     """
     salt = 0
     while True:
-        digest = hashlib.sha256(str(salt).encode())
+        digest = hashlib.sha256(f"{what}{salt}".encode())
         for answer in answers:
             raw = answer.encode("utf-8", "surrogatepass")
             digest.update(len(raw).to_bytes(8, "big") + raw)
@@ -46,16 +46,27 @@ def seal(answers: Sequence[str]) -> str:
         salt += 1
 
 
-def numbered(answers: Sequence[str]) -> str:
-    """Return the answers as blocks numbered from 1 without gaps, each between sealed markers."""
-    mark = seal(answers)
-    return "\n\n".join(
+def numbered(answers: Sequence[str], comparison: str = "") -> str:
+    """Return the answers as blocks numbered from 1 without gaps, each between sealed markers.
+
+    A judge's `comparison` of them is the last block. It has a seal of its own, which no answer can hold;
+    the answers' seal is another one than in the judge's request, so that no judge can know it.
+    """
+    texts = [*answers, comparison] if comparison else answers
+    mark = seal(texts)
+    blocks = [
         f"<answer {number} of {len(answers)} · {mark}>\n{answer}\n</answer {number} · {mark}>"
         for number, answer in enumerate(answers, start=1)
-    )
+    ]
+    if comparison:
+        mark = seal([*texts, mark], "comparison")
+        blocks.append(f"<comparison · {mark}>\n{comparison}\n</comparison · {mark}>")
+    return "\n\n".join(blocks)
 
 
-def system_message(systems: Sequence[str | None], instruction: str = "", answers: Sequence[str] = ()) -> str:
+def system_message(
+    systems: Sequence[str | None], instruction: str = "", answers: Sequence[str] = (), comparison: str = ""
+) -> str:
     """Return the text of the system message, "" when it would be empty.
 
     `systems` are system prompts in their order (the user's first). Without answers the instruction
@@ -63,7 +74,7 @@ def system_message(systems: Sequence[str | None], instruction: str = "", answers
     """
     parts = [system.strip() for system in systems if system and system.strip()]
     if answers:
-        parts += [instruction.strip(), numbered(answers)]
+        parts += [instruction.strip(), numbered(answers, comparison)]
     return "\n\n".join(parts)
 
 
@@ -75,16 +86,6 @@ def request_again(prompt: str) -> str:
     return f"The user's request was:\n\n{prompt}"
 
 
-def user_message(prompt: str, instruction: str, answers: Sequence[str]) -> str:
-    """Return the last message with the answers in it.
-
-    It does not end with an answer: a small model would follow the last one that it reads.
-    """
-    if not answers:
-        return prompt
-    return "\n\n".join([prompt, numbered(answers), instruction.strip(), request_again(prompt)])
-
-
 def compose(
     systems: Sequence[str | None],
     history: Sequence[Message],
@@ -92,25 +93,29 @@ def compose(
     *,
     instruction: str = "",
     answers: Sequence[str] = (),
+    comparison: str = "",
+    task: str = "",
     placement: Placement = "prompt",
     after: Sequence[Message] = (),
 ) -> tuple[Message, ...]:
-    """Return the messages of a request: system message if there is one, history, prompt, what came after."""
+    """Return the messages of a request: system message if there is one, history, prompt, what came after.
+
+    The last message does not end with an answer: a small model would follow the last one that it reads.
+    `task` is the last sentence of all, for a model that is not to answer the prompt.
+    """
     if placement == "system":
-        system = system_message(systems, instruction, answers)
+        system = system_message(systems, instruction, answers, comparison)
     else:
         system = system_message(systems)
-    head = (Message("system", system),) if system else ()
-    asked = Message("user", prompt)
-    if placement == "system" or not answers:
-        return (*head, *history, asked, *after)
-    if not after:
-        return (*head, *history, replace(asked, content=user_message(prompt, instruction, answers)))
-    end = "\n\n".join([numbered(answers), instruction.strip(), request_again(prompt)])
-    if after[-1].role == "user":  # two in a row are refused by some chat templates
-        *after, last = after
-        end = f"{last.content}\n\n{end}"
-    return (*head, *history, asked, *after, Message("user", end))
+    messages = [*([Message("system", system)] if system else []), *history, Message("user", prompt), *after]
+    ends = [task] if task else []
+    if answers and placement == "prompt":
+        ends = [numbered(answers, comparison), instruction.strip(), request_again(prompt), *ends]
+    if ends:
+        # Two messages of the user in a row are refused by some chat templates.
+        before = messages.pop().content if messages[-1].role == "user" else ""
+        messages.append(Message("user", "\n\n".join(filter(None, [before, *ends]))))
+    return tuple(messages)
 
 
 def tools_as_text(messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -159,6 +164,12 @@ CONTINUE = (
 def continue_reply(messages: tuple[Message, ...], partial_reply: str) -> tuple[Message, ...]:
     """Return the request for the rest of a reply that ends after `partial_reply`."""
     return (*messages, Message("assistant", partial_reply), Message("user", CONTINUE))
+
+
+def correct_reply(messages: tuple[Message, ...], reply: str, problem: str) -> tuple[Message, ...]:
+    """Return the request for another reply in the place of one that has this problem."""
+    said = (Message("assistant", reply),) if reply.strip() else ()
+    return (*messages, *said, Message("user", problem))
 
 
 class ContinuationJoiner:

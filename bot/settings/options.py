@@ -39,7 +39,8 @@ OPTIONS: tuple[Option, ...] = (
            help="The fewest reference models that must answer; with 0 the reply comes even without any."),
     Option("mode", Kind.TEXT, Group.MIXTURE, metavar="MODE", default="moa", choices=get_args(Mode),
            in_preset=True,
-           help="moa: the aggregator writes the reply; rank: it only picks the best of the last answers."),
+           help="moa: the aggregator writes the reply; fusion: a judge compares the answers first;"
+                " rank: the aggregator picks one of them."),
     Option("judge", Kind.MODEL, Group.MIXTURE, metavar="MODEL", in_preset=True,
            help="The model that compares the answers, in the modes that do; the aggregator if not given."),
     Option("placement", Kind.TEXT, Group.MIXTURE, metavar="WHERE", default="prompt",

@@ -42,6 +42,14 @@ def test_the_most_that_a_turn_may_cost() -> None:
     assert estimate_turn(plan, 10, "why?", FakeModels().cost).unpriced == {"a", "b", "c", "judge"}
 
 
+def test_the_estimate_counts_the_judge() -> None:
+    """Its call, with tokens enough for a comparison, and the aggregator's reading of that."""
+    plan = make_plan(layers("a", "b"), mode="fusion", judge=Agent("other", max_tokens=30), **LIMITS)
+    assert estimate_turn(plan, 10, "why?", FakeModels(price=1.0).cost).dollars == 3 * 100 + 30
+    plan = replace(plan, judge=None, aggregator=Agent("judge", max_tokens=100))
+    assert estimate_turn(plan, 10, "why?", FakeModels(price=1.0).cost).dollars == 3 * 100 + 4096
+
+
 def test_what_the_estimate_counts() -> None:
     """The request named again after the answers, agents' own system prompts, the dearest writer."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.messages import Message
-from bot.method.prompts import LONGEST_REPEATED, compose, numbered, seal, system_message, user_message
+from bot.method.prompts import LONGEST_REPEATED, compose, numbered, seal, system_message
 
 
 def test_numbers_from_one_without_names() -> None:
@@ -48,7 +48,9 @@ def test_after_the_prompt() -> None:
 
 def test_a_long_request_is_repeated_in_part() -> None:
     """Its beginning and its end, where the question stands, are named once more."""
-    text = user_message("Summarise: " + "word " * 5_000 + "In German!", "WEIGH", ["one"])
+    prompt = "Summarise: " + "word " * 5_000 + "In German!"
+    [message] = compose([], [], prompt, instruction="WEIGH", answers=["one"])
+    text = message.content
     again = text.rpartition("The user's request was:\n\n")[2]
     assert again.startswith("Summarise: word")
     assert again.endswith("word In German!")
