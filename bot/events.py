@@ -2,11 +2,11 @@
 
 Terminal, JSON output, store and evaluations all read this one stream. Its order:
 
-    RoundStarted ─ (CallStarted | CallDelta | CallRetrying | CallFinished)* ─ RoundFinished
+    RoundStarted ─ (CallStarted | CallQueued | CallDelta | CallRetrying | CallFinished)* ─ RoundFinished
       … once per round, then …
-    JudgeStarted ─ (CallStarted | CallDelta | ComparisonDelta | CallRetrying)* ─ CallFinished
+    JudgeStarted ─ (CallStarted | CallQueued | CallDelta | ComparisonDelta | CallRetrying)* ─ CallFinished
       … in the modes with a judge, and again if its reply was of no use, then perhaps Compared, then …
-    AggregatorStarted ─ (CallStarted | ReplyDelta | CallRetrying)* ─ CallFinished
+    AggregatorStarted ─ (CallStarted | CallQueued | ReplyDelta | CallRetrying)* ─ CallFinished
       … once, and again for each fallback aggregator, then …
     TurnFinished                                (always the last)
 
@@ -81,7 +81,15 @@ class RoundStarted:
 
 @dataclass(frozen=True, slots=True)
 class CallStarted:
-    """The request of this slot is being sent."""
+    """The request of this slot is being sent. Without `loaded`, the model may have to be loaded first."""
+
+    slot: Slot
+    loaded: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CallQueued:
+    """The request waits for others on the same computer; `CallStarted` comes again when it is sent."""
 
     slot: Slot
 
@@ -260,6 +268,7 @@ class TurnFinished:
 Event = (
     RoundStarted
     | CallStarted
+    | CallQueued
     | CallDelta
     | CallRetrying
     | CallFinished

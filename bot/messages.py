@@ -154,6 +154,18 @@ class Retrying:
 
 
 @dataclass(frozen=True, slots=True)
+class Queued:
+    """The call waits until others to the same service are over, or until its model is loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dequeued:
+    """The call's own time begins. Without `loaded`, the service may have to load the model first."""
+
+    loaded: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class RateLimitHint:
     """The service accepts no more requests with this key for `seconds`."""
 
@@ -190,7 +202,7 @@ class Completion:
     tool_calls: tuple[ToolCall, ...] = ()
 
 
-CallUpdate = Delta | Retrying | RateLimitHint | Adapted | Completion | Failure
+CallUpdate = Delta | Retrying | Queued | Dequeued | RateLimitHint | Adapted | Completion | Failure
 """What a call yields; the last one is always a `Completion` or a `Failure`."""
 
 Ask = Callable[[Request], AsyncGenerator[CallUpdate, None]]

@@ -11,7 +11,7 @@ from bot.messages import Agent, Mode
 from bot.method.early_stop import EarlyStop
 from bot.method.plan import Plan
 from bot.method.round_timeout import RoundTimeout
-from bot.settings.endpoints import DEMO, LOCAL, unknown_endpoint
+from bot.settings.endpoints import DEMO, unknown_endpoint
 from bot.settings.files import read_text
 from bot.settings.model_names import split_endpoint
 from bot.settings.paths import INSTRUCTION, shipped_file
@@ -20,8 +20,8 @@ from bot.settings.settings import Level
 if TYPE_CHECKING:
     from bot.settings.settings import Settings
 
-SEQUENTIAL_DEADLINE = 3600.0
-"""Seconds for a round whose models are asked one after another, so that the last is not a straggler."""
+LOCAL_REFERENCE_TOKENS = 512
+"""The longest answer of a reference model on this computer: it writes slowly, and others wait for it."""
 _LEAST_TEMPERATURE = 1e-4
 _INSTRUCTIONS: Mapping[Mode, tuple[str, ...]] = {"moa": (), "rank": ("rank",), "fusion": ("compare", "fuse")}
 """The instructions of each mode beside aggregate.md: NAME is in NAME.md."""
@@ -45,7 +45,7 @@ def make_plan(settings: Settings) -> Plan:
             _complete(settings, _agent(settings, name, "fallbacks"), ("max_tokens",))
             for name in settings.fallbacks
         ),
-        round_timeout=_round_timeout(settings),
+        round_timeout=RoundTimeout(settings.deadline, settings.quorum, settings.grace),
         early_stop=EarlyStop(settings.early_stop, settings.adaptive, settings.agreement),
         light_aggregator=_other_writer(settings, "light_aggregator"),
         mode=settings.mode,
@@ -58,19 +58,6 @@ def make_plan(settings: Settings) -> Plan:
     return plan
 
 
-def _round_timeout(settings: Settings) -> RoundTimeout:
-    """Return the deadline and quorum of a round.
-
-    Models that are asked one after another get a long deadline, unless the user has given one.
-    """
-    deadline = settings.deadline
-    if deadline is None and settings.quorum is None:
-        asked = {agent.endpoint for layer in _layers(settings) for agent in layer}
-        if any(name == LOCAL or settings.endpoints[name].quirks.parallel for name in asked):
-            deadline = SEQUENTIAL_DEADLINE
-    return RoundTimeout(deadline, settings.quorum, settings.grace)
-
-
 def _layers(settings: Settings) -> tuple[tuple[Agent, ...], ...]:
     layers: tuple[tuple[Agent, ...], ...]
     if settings.sources["reference_models"].level is Level.PRESET:
@@ -80,7 +67,10 @@ def _layers(settings: Settings) -> tuple[tuple[Agent, ...], ...]:
     if not any(layers):
         return ()
     limits = ("max_tokens", "reference_max_tokens")
-    completed = [tuple(_complete(settings, agent, limits) for agent in layer) for layer in layers]
+    completed = [
+        tuple(_with_local_limit(settings, _complete(settings, agent, limits)) for agent in layer)
+        for layer in layers
+    ]
     return tuple(completed[min(index, len(completed) - 1)] for index in range(settings.rounds))
 
 
@@ -126,6 +116,14 @@ def _complete(settings: Settings, agent: Agent, limits: tuple[str, ...]) -> Agen
         temperature=None if own is None or given("temperature") else _sent_temperature(own),
         max_tokens=None if given(*limits) else agent.max_tokens,
     )
+
+
+def _with_local_limit(settings: Settings, reference: Agent) -> Agent:
+    """Return a reference model of this computer with its limit of tokens, unless one is set."""
+    is_set = reference.max_tokens is not None or settings.reference_max_tokens is not None
+    if is_set or reference.endpoint == DEMO or not settings.endpoints[reference.endpoint].runs_here:
+        return reference
+    return replace(reference, max_tokens=min(LOCAL_REFERENCE_TOKENS, settings.max_tokens))
 
 
 def _default_endpoint(settings: Settings, model: str) -> str:

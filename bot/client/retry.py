@@ -23,7 +23,18 @@ from dataclasses import replace
 from time import monotonic
 
 from bot.errors import Failure, FailureKind
-from bot.messages import Ask, CallUpdate, Completion, Delta, Endpoint, RateLimitHint, Request, Retrying
+from bot.messages import (
+    Ask,
+    CallUpdate,
+    Completion,
+    Delta,
+    Dequeued,
+    Endpoint,
+    Queued,
+    RateLimitHint,
+    Request,
+    Retrying,
+)
 from bot.text.numbers import duration
 from bot.text.words import is_blank
 
@@ -53,6 +64,16 @@ class RateLimiter:
         self._clock = clock
         self._paused_until = 0.0
         self._next = 0.0
+
+    @property
+    def has_parallel_limit(self) -> bool:
+        """Whether calls may have to wait for one another."""
+        return self._parallel is not None
+
+    @property
+    def full(self) -> bool:
+        """Whether the next call has to wait for another one."""
+        return self._parallel is not None and self._parallel.locked()
 
     def parallel_slot(self) -> AbstractAsyncContextManager[None]:
         """Return a slot for one call under way; entering it waits until one is free."""
@@ -101,12 +122,12 @@ class Retrier:
         for attempt in range(1, self._tries + 1):
             has_text = False
             last: CallUpdate | None = None
+            if limiter.full:
+                yield Queued()
             async with limiter.parallel_slot():
-                if wait := limiter.reserve():
-                    if wait > STAGGER:
-                        paused = Failure(FailureKind.RATE_LIMITED, "", request.model)
-                        yield Retrying(paused, attempt - 1, wait)
-                    await self._sleep(wait)
+                async with aclosing(self._depart(request, limiter, attempt)) as updates:
+                    async for update in updates:
+                        yield update
                 before = self._clock() - started
                 async with aclosing(self._ask(request)) as updates:
                     async for last in updates:
@@ -129,6 +150,18 @@ class Retrier:
             if failure.kind is FailureKind.RATE_LIMITED:
                 limiter.pause(wait)
             yield Retrying(failure, attempt, wait)
+            await self._sleep(wait)
+
+    async def _depart(
+        self, request: Request, limiter: RateLimiter, attempt: int
+    ) -> AsyncGenerator[CallUpdate, None]:
+        """Wait until the request may be sent; yields what there is to say about that."""
+        if limiter.has_parallel_limit:
+            yield Dequeued(loaded=False)
+        if wait := limiter.reserve():
+            if wait > STAGGER:
+                paused = Failure(FailureKind.RATE_LIMITED, "", request.model)
+                yield Retrying(paused, attempt - 1, wait)
             await self._sleep(wait)
 
     def _limiter(self, endpoint: Endpoint) -> RateLimiter:

@@ -30,6 +30,8 @@ THREADS = 4
 
 The engine's threads wait for each other by spinning: more threads than cores slow all of them down.
 """
+LONGEST_WAIT = 10.0
+"""Seconds after which the next model no longer waits for one that answers at length, but runs beside it."""
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -53,7 +55,8 @@ def available_memory() -> int | None:
 class EngineCache:
     """The engine's processes. `folder` returns the models folder, `say` shows the user a line.
 
-    `available` returns the bytes of free memory, None when unknown.
+    `available` returns the bytes of free memory, None when unknown. `longest_wait` is how many seconds a
+    model waits for the cores that another one uses.
     """
 
     def __init__(
@@ -61,12 +64,15 @@ class EngineCache:
         folder: Callable[[], Path | None],
         say: Callable[[str], None],
         available: Callable[[], int | None] = available_memory,
+        longest_wait: float = LONGEST_WAIT,
     ) -> None:
         self._folder, self._say, self._available = folder, say, available
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         at_once = max(1, cores // THREADS)
         self._threads = cores // at_once
         self._cores = asyncio.Semaphore(at_once)
+        self._longest_wait = longest_wait
+        self._turns: dict[Path, asyncio.Lock] = {}
         self._changed = asyncio.Condition()
         self._prepared: dict[str, asyncio.Task[ModelFile]] = {}
         self._files: dict[Path, ModelFile] = {}
@@ -99,7 +105,8 @@ class EngineCache:
         MoaError, which names file and cause, when it cannot be loaded.
         """
         file = await self.prepare(name)
-        async with self._cores:
+        # The calls to one model wait for each other first, so that they keep no cores from another model.
+        async with self._turns.setdefault(file.path, asyncio.Lock()), self._core_share() as begin:
             engine = await self._reserve(file)
             try:
                 try:
@@ -107,9 +114,38 @@ class EngineCache:
                 except MoaError:
                     await self._unload(file.path)
                     raise
+                begin()
                 yield endpoint
             finally:
                 await self._release(file.path)
+
+    @asynccontextmanager
+    async def _core_share(self) -> AsyncGenerator[Callable[[], None], None]:
+        """Wait for processor cores; yields what is to be called when the model begins to answer.
+
+        `longest_wait` seconds after that the next model no longer waits for this one.
+        """
+        await self._cores.acquire()
+        loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle | None = None
+        held = True
+
+        def release() -> None:
+            nonlocal held
+            if held:
+                held = False
+                self._cores.release()
+
+        def begin() -> None:
+            nonlocal timer
+            timer = loop.call_later(self._longest_wait, release)
+
+        try:
+            yield begin
+        finally:
+            if timer:
+                timer.cancel()
+            release()
 
     async def close(self) -> None:
         """End all processes; returns when they have ended."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from bot.client.model_list import ModelList
 from bot.errors import Failure, FailureKind, MoaError, UsageError
 from bot.local.model_files import listed_models
-from bot.messages import CallUpdate, Endpoint, Request
+from bot.messages import CallUpdate, Dequeued, Endpoint, Queued, Request
 from bot.settings.endpoints import LOCAL
 from bot.workers.pool import LIST_SECONDS, Pool
 
@@ -77,8 +77,10 @@ class LocalPool(Pool):
             await self._engines.close()
 
     async def _ask_local(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
+        yield Queued()
         try:
             async with self.engines.acquire(request.model) as endpoint:
+                yield Dequeued()
                 updates = super().ask(replace(request, endpoint=endpoint))
                 async with aclosing(updates):
                     async for update in updates:

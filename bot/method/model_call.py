@@ -15,8 +15,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from bot.errors import Failure, FailureKind, MoaError
-from bot.events import Call, CallDelta, CallFinished, CallRetrying, CallStarted, Notice, Slot
-from bot.messages import Adapted, Agent, Ask, Completion, Delta, Endpoint, Message, Request, Retrying, Usage
+from bot.events import Call, CallDelta, CallFinished, CallQueued, CallRetrying, CallStarted, Notice, Slot
+from bot.messages import (
+    Adapted,
+    Agent,
+    Ask,
+    Completion,
+    Delta,
+    Dequeued,
+    Endpoint,
+    Message,
+    Queued,
+    Request,
+    Retrying,
+    Usage,
+)
 from bot.method import prompts
 from bot.method.context import MESSAGE_TOKENS, Fitted, estimate_tokens, fit
 from bot.text.words import is_blank
@@ -26,7 +39,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-CallEvent = CallStarted | CallDelta | CallRetrying | CallFinished | Notice
+CallEvent = CallStarted | CallQueued | CallDelta | CallRetrying | CallFinished | Notice
 
 SECOND_BUDGET = 0.75
 """Share of the context length that is aimed at once the estimate has proved too low."""
@@ -173,9 +186,7 @@ class ModelCall:
         )
         return Call(self.slot, completion)
 
-    async def _updates(
-        self, request: Request
-    ) -> AsyncGenerator[CallDelta | CallRetrying | Notice | Completion | Failure, None]:
+    async def _updates(self, request: Request) -> AsyncGenerator[CallEvent | Completion | Failure, None]:
         async with aclosing(self._turn_context.ask(request)) as updates:
             async for update in updates:
                 match update:
@@ -190,6 +201,11 @@ class ModelCall:
                         self._reasoning.clear()
                         self._first_token = None
                         yield CallRetrying(self.slot, failure, attempt, wait)
+                    case Queued():
+                        yield CallQueued(self.slot)
+                    case Dequeued(loaded):
+                        self._started = get_running_loop().time()
+                        yield CallStarted(self.slot, loaded)
                     case Adapted(text):
                         yield Notice(text)
                     case Completion() | Failure():
@@ -234,7 +250,7 @@ class ModelCall:
         return Call(self.slot, failure=failure, cost=None if came else 0.0)
 
     def _seconds(self) -> float:
-        """Return the seconds since the call began."""
+        """Return the seconds since the call began, without what it waited for other calls."""
         return get_running_loop().time() - self._started
 
     def _max_tokens(self) -> int:

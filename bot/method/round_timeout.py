@@ -1,5 +1,7 @@
 """How long a round waits for its last references, so that one slow model does not hold up the turn.
 
+A call's own time is what has passed since its request was sent. Where models wait for one another,
+because they run on one computer, it does not count what a call has waited.
 Pure arithmetic: `bot.method.fan_out` reads the clock.
 """
 
@@ -10,18 +12,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MIN_WAIT = 10.0
-"""Seconds that a round waits at least, where neither deadline nor quorum is set."""
+"""Seconds that a call has at least, where neither deadline nor quorum is set."""
+MIN_WAIT_LOADING = 60.0
+"""The same for a model that its service may have to load: cut off, it would never be loaded."""
 MEDIAN_FACTOR = 2.0
-"""Such a round waits this many times as long as its median answer took."""
+"""Such a call has this many times as long as the median answer took."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoundTimeout:
     """When the calls of a round that are still open are cut off.
 
-    `deadline`: seconds after the round's beginning. `quorum`: once this many references have
-    answered (a share of them when below 1), the others get `grace` seconds more. With neither, a
-    round never waits more than twice as long as its median answer took, and 10 s at least.
+    `deadline`: seconds of a call's own time. `quorum`: once this many references have answered (a
+    share of them when below 1), the others get `grace` seconds more. With neither, a call never has
+    more than twice as long as the median answer took, and 10 s at least.
     """
 
     deadline: float | None = None
@@ -35,24 +39,25 @@ class RoundTimeout:
         size = self.quorum * slots if self.quorum < 1 else self.quorum
         return max(1, min(slots, math.ceil(size)))
 
-    def cause(self, limit: float | None) -> str:
-        """Return which setting gave a limit: "deadline", "quorum", or "" for neither."""
-        if limit is not None and limit == self.deadline:
-            return "deadline"
-        return "quorum" if self.quorum is not None else ""
+    def own_limit(self, slots: int, own: Sequence[float], *, loaded: bool = True) -> float | None:
+        """Return how many seconds of its own time a call has, None while unlimited.
 
-    def limit(self, slots: int, answered: Sequence[float]) -> float | None:
+        `slots` counts the calls that have answered or may still; `own` holds the own seconds of those that
+        have answered.
+        """
+        if self.deadline is not None:
+            return self.deadline
+        needed = self.quorum_size(slots)
+        if self.quorum is not None or slots <= 1 or len(own) < needed:
+            return None
+        return max(MIN_WAIT if loaded else MIN_WAIT_LOADING, MEDIAN_FACTOR * sorted(own)[needed - 1])
+
+    def round_limit(self, slots: int, answered: Sequence[float]) -> float | None:
         """Return the seconds after its beginning at which the round stops waiting, None while unlimited.
 
-        `slots` counts the calls that have answered or may still; `answered` holds the seconds
-        after the round's beginning at which answers came, in order.
+        `answered` holds the seconds after the round's beginning at which answers came, in order.
         """
-        limits = [] if self.deadline is None else [self.deadline]
         needed = self.quorum_size(slots)
-        if len(answered) >= needed:
-            reached = answered[needed - 1]
-            if self.quorum is not None:
-                limits.append(reached + self.grace)
-            elif self.deadline is None and slots > 1:
-                limits.append(max(MIN_WAIT, MEDIAN_FACTOR * reached))
-        return min(limits, default=None)
+        return (
+            answered[needed - 1] + self.grace if self.quorum is not None and len(answered) >= needed else None
+        )

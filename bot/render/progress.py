@@ -16,6 +16,7 @@ from bot.events import (
     Call,
     CallDelta,
     CallFinished,
+    CallQueued,
     CallRetrying,
     CallStarted,
     ReplyDelta,
@@ -100,9 +101,13 @@ class LiveProgress(TurnProgress):
                 self._rows = {_key(slot): ProgressRow(name) for slot, name in zip(slots, names, strict=True)}
                 self._title, self._since, self._aggregator = f"round {number} of {rounds}", now, ""
                 self._next = float("-inf")
-            case CallStarted(slot) | CallDelta(slot) | CallRetrying(slot) | CallFinished(Call(slot)) if (
-                slot.role == "reference"
-            ):
+            case (
+                CallStarted(slot)
+                | CallQueued(slot)
+                | CallDelta(slot)
+                | CallRetrying(slot)
+                | CallFinished(Call(slot))
+            ) if slot.role == "reference":
                 if row := self._rows.get(_key(slot)):
                     row.update(event, now)
             case CallRetrying(_, failure, _, wait):

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from bot.events import CallDelta, CallFinished, CallRetrying, CallStarted
+from bot.events import CallDelta, CallFinished, CallQueued, CallRetrying, CallStarted
 from bot.render.turn_text import failure_text
 from bot.text.numbers import duration
 from bot.text.sanitise import sanitise
@@ -57,6 +57,8 @@ class ProgressRow:
         match event:
             case CallStarted():
                 self.state, self.since = "waiting", now
+            case CallQueued():
+                self.state = "queued"
             case CallDelta(_, text, reasoning):
                 self._add(text, reasoning, now)
             case CallRetrying(_, failure, _, wait):

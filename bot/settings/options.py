@@ -34,7 +34,8 @@ OPTIONS: tuple[Option, ...] = (
            help="The longest reply, in tokens (about 3/4 of a word each)."),
     Option("reference_max_tokens", Kind.INT, Group.MIXTURE, metavar="N", minimum=1, maximum=MAX_TOKENS,
            in_preset=True,
-           help="The longest answer of a reference model, in tokens; as max_tokens if not given."),
+           help="The longest answer of a reference model, in tokens; as max_tokens if not given, but at most"
+                " 512 for a model on this computer."),
     Option("min_references", Kind.INT, Group.MIXTURE, metavar="N", minimum=0, maximum=1000, in_preset=True,
            help="The fewest reference models that must answer; with 0 the reply comes even without any."),
     Option("mode", Kind.TEXT, Group.MIXTURE, metavar="MODE", default="moa", choices=get_args(Mode),

@@ -19,7 +19,7 @@ from bot.app.make_plan import make_plan
 from bot.client.retry import Retrier
 from bot.demo.process import DemoProcess
 from bot.errors import ConfigError, Failure, FailureKind
-from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, Reasoning, Request
+from bot.messages import CallUpdate, Completion, Delta, Dequeued, Endpoint, Message, Reasoning, Request
 from bot.settings.catalogue import ModelFacts, Thinking, reasoning_fields
 from bot.settings.quirks import Quirks, ThinkingSwitch
 from bot.settings.settings import Settings
@@ -133,12 +133,25 @@ def test_where_a_model_without_endpoint_belongs(settle: Callable[..., Settings])
     assert endpoints(f"endpoint = 'groq'\n{config}")[0] == "groq"
 
 
-def test_models_in_turn_are_not_cut_off(settle: Callable[..., Settings]) -> None:
-    """Where models wait for one another, the last is no straggler; what the user says still holds."""
-    asked = {"reference_models": ["ollama:a", "ollama:b"], "aggregator": "ollama:a"}
-    assert make_plan(settle(**asked)).round_timeout.deadline == 3600
-    assert make_plan(settle(**asked, deadline=5)).round_timeout.deadline == 5
-    assert make_plan(settle("[endpoints.ollama]\nparallel = 0", **asked)).round_timeout.deadline is None
+@pytest.mark.parametrize(
+    ("given", "limits"),
+    [
+        ({}, [512, 512, 2048]),
+        ({"max_tokens": 4000}, [512, 512, 4000]),
+        ({"max_tokens": 100}, [100, 100, 100]),
+        ({"reference_max_tokens": 900}, [900, 900, 900]),
+        ({"reference_max_tokens": 900, "max_tokens": 50}, [900, 900, 900]),
+    ],
+)
+def test_references_on_this_computer_are_short(
+    settle: Callable[..., Settings], given: dict[str, int], limits: list[int]
+) -> None:
+    """They have 512 tokens unless one says otherwise; those elsewhere and the reply as many as ever."""
+    names = ["ollama:a", "local:b", "groq:c"]
+    plan = make_plan(settle(reference_models=names, aggregator="ollama:a", **given))
+    found = [plan.reference_max_tokens if a.max_tokens is None else a.max_tokens for a in plan.layers[0]]
+    assert found == limits
+    assert plan.aggregator.max_tokens is None
 
 
 class Service:
@@ -198,6 +211,7 @@ def test_a_call_that_is_cut_off_makes_room() -> None:
         service = Service()
         ask = Retrier(service)
         async with aclosing(ask(request(parallel=1))) as first:
+            assert isinstance(await anext(first), Dequeued)
             assert isinstance(await anext(first), Delta)
             second = asyncio.create_task(last_of(ask, request(parallel=1)))
             await asyncio.sleep(0)
@@ -277,9 +291,9 @@ def test_one_turn_across_three_endpoints(
         assert any("x-title" in each["headers"] for each in asked) == (name == "three")
     one, two, three_ = (requests[name][-1]["body"] for name in ("one", "two", "three"))
     assert one["reasoning"] == {"enabled": False}
-    assert one["max_tokens"] == 2048
+    assert one["max_tokens"] == 512
     assert "seed" in one
-    assert two["max_completion_tokens"] == 2048
+    assert two["max_completion_tokens"] == 512
     assert two["think"] is False
     assert three_["chat_template_kwargs"] == {"enable_thinking": False}
     assert "key-of" not in done.stdout + done.stderr

@@ -25,7 +25,7 @@ from bot.local.engine_cache import SPARE, EngineCache
 from bot.local.engine_process import EngineProcess
 from bot.local.gguf_header import read_model
 from bot.local.local_pool import LocalPool
-from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, Request
+from bot.messages import CallUpdate, Completion, Delta, Dequeued, Endpoint, Message, Queued, Request
 
 pytestmark = pytest.mark.slow
 
@@ -236,6 +236,8 @@ def test_many_calls_share_one_model(folder: Path) -> None:
 
     async def work(pool: LocalPool) -> None:
         cut = pool.ask(request("qwen-tiny", max_tokens=1500))
+        assert isinstance(await anext(cut), Queued)
+        assert isinstance(await anext(cut), Dequeued)
         first = await anext(cut)
         assert isinstance(first, Delta), first
         # As in the program: a connection that the engine closed meanwhile is made anew.
@@ -308,6 +310,25 @@ def test_a_busy_model_is_waited_for(folder: Path) -> None:
     with_engines(folder, work)
 
 
+def test_a_model_that_answers_at_length_is_not_waited_for(folder: Path) -> None:
+    """From `longest_wait` on another model answers beside it; a further call to the same model waits."""
+
+    async def work(engines: EngineCache) -> None:
+        engines._longest_wait = 0.0
+        async with engines.acquire("qwen-tiny"):
+            same = asyncio.create_task(hold(engines, "qwen-tiny"))
+            await hold(engines, "llama-tiny")
+            await hold(engines, "llama-tinier")
+            assert not same.done()
+        await same
+
+    async def hold(engines: EngineCache, name: str) -> None:
+        async with engines.acquire(name):
+            pass
+
+    with_engines(folder, work)
+
+
 def test_too_little_memory(folder: Path) -> None:
     """A model that does not fit even alone is an error that names file, memory needed, and memory free."""
 
@@ -329,13 +350,13 @@ def test_what_only_the_engine_finds_wrong(folder: Path, tmp_path: Path) -> None:
     odd.write_bytes(data.replace(b"blk.1.ffn_up.weight", b"blk.1.ffn_xx.weight"))
 
     async def work(pool: LocalPool) -> None:
-        [last] = await updates(pool, request("odd"))
+        [*_, last] = await updates(pool, request("odd"))
         assert isinstance(last, Failure)
         assert last.kind is FailureKind.BAD_REQUEST
         assert last.model == "odd"
         assert f"{odd}: cannot be loaded: " in last.message
         assert "ffn_" in last.message
-        [last] = await updates(pool, request("absent"))
+        [*_, last] = await updates(pool, request("absent"))
         assert isinstance(last, Failure)
         assert last.kind is FailureKind.NOT_FOUND
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from fake_models import FakeModels, layers, make_plan
+from fake_models import FakeModels, Script, ScriptedAsk, answer, layers, make_plan
 from virtual_time import run
 
 from bot.errors import Failure, FailureKind
@@ -21,32 +21,12 @@ from bot.events import (
     TurnFinished,
     TurnResult,
 )
-from bot.messages import CallUpdate, Completion, Delta, Request, Retrying, Usage
+from bot.messages import Completion, Delta, Retrying, Usage
 from bot.method.mixture import CancelToken, Mixture
 from bot.method.round_timeout import RoundTimeout
 
-Script = Sequence[tuple[float, CallUpdate]]
-"""What one request yields: each update with the seconds before it."""
-
 LONG = "word " * 50
 HANGS = (3600.0, Delta())
-
-
-class ScriptedAsk:
-    """A way to ask that follows scripts; a model's requests take its scripts in order."""
-
-    def __init__(self, scripts: Mapping[str, Sequence[Script]]) -> None:
-        self._scripts = {model: list(requests) for model, requests in scripts.items()}
-
-    async def __call__(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
-        for seconds, update in self._scripts[request.model].pop(0):
-            await asyncio.sleep(seconds)
-            yield update
-
-
-def answer(seconds: float, text: str = "an answer") -> Script:
-    """Return the script of an answer that comes all at once."""
-    return [(seconds, Delta(text)), (0, Completion(text, first_token=seconds, seconds=seconds))]
 
 
 def play(

@@ -105,6 +105,27 @@ class FakeAsk:
         yield reply
 
 
+Script = Sequence[tuple[float, CallUpdate]]
+"""What one request yields: each update with the seconds before it."""
+
+
+class ScriptedAsk:
+    """A way to ask that follows scripts; a model's requests take its scripts in order."""
+
+    def __init__(self, scripts: Mapping[str, Sequence[Script]]) -> None:
+        self._scripts = {model: list(requests) for model, requests in scripts.items()}
+
+    async def __call__(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
+        for seconds, update in self._scripts[request.model].pop(0):
+            await asyncio.sleep(seconds)
+            yield update
+
+
+def answer(seconds: float, text: str = "an answer") -> Script:
+    """Return the script of an answer that comes all at once."""
+    return [(seconds, Delta(text)), (0, Completion(text, first_token=seconds, seconds=seconds))]
+
+
 def failed(kind: FailureKind = FailureKind.SERVICE, message: str = "HTTP 500", model: str = "") -> Failure:
     return Failure(kind, message, model)
 
