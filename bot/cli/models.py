@@ -28,7 +28,7 @@ from bot.errors import (
 )
 from bot.local.discovery import find_services
 from bot.local.engine_process import EXTRA, is_installed
-from bot.local.model_files import downloads_dir
+from bot.local.model_files import downloads_dir, find_models, list_left_out
 from bot.onboarding.fetch_models import fetch_models
 from bot.onboarding.services import open_services
 from bot.settings.endpoints import LOCAL
@@ -272,7 +272,12 @@ def _price(dollars: float | None) -> str:
 
 
 def _footnotes(settings: Settings, rows: list[ModelRow], lists: dict[str, ModelList]) -> None:
-    """Explain the marks on stderr, and name the models that are gone."""
+    """Explain the marks on stderr, and name the models that are gone and the files that cannot chat."""
+    if LOCAL in lists:
+        folders = [folder for folder in (settings.models_dir, downloads_dir()) if folder and folder.is_dir()]
+        left_out = [each for folder in folders for each in find_models(folder).left_out()]
+        if left_out:
+            print(f"moa-bot: these files cannot chat: {list_left_out(left_out)}.", file=sys.stderr)
     gone = [row for row in rows if row.used == "gone"]
     mixture = f"preset {settings.preset_label}"
     for row in gone:

@@ -163,7 +163,10 @@ class EngineCache:
             from bot.local.hub import download  # noqa: PLC0415 - imports httpx
 
             found = download(found, self._say, stopped=lambda: self._closed)
-        return read_model(found)
+        file = read_model(found)
+        if file.no_chat:
+            self._say(f"local:{name} is {file.no_chat}: its answers may make no sense.")
+        return file
 
     async def _reserve(self, file: ModelFile) -> EngineProcess:
         """Return the model's process, started if necessary, and mark it as busy."""

@@ -23,6 +23,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from bot.client.proxies import NetworkSettingError, proxies_of
 from bot.client.tls import tls_context
 from bot.errors import MoaError
+from bot.local.gguf_header import part_names
 from bot.local.model_files import HubFile, downloads_dir, find_downloaded
 
 STEP = 10
@@ -46,15 +47,21 @@ def download(
 ) -> Path:
     """Return the file's path, after downloading it if it is not here yet. Blocks.
 
+    Of a split model all parts are downloaded, and the path is that of the first.
     `hub` is another address of the hub than the default; the download ends when `stopped` returns
     true. MoaError, which names the file and the cause, when it fails.
     """
-    if path := find_downloaded(hub_file, environ):
-        return path
-    path = downloads_dir(environ) / hub_file.repo / hub_file.file
-    with _readable_errors(hub_file):
-        _Download(hub_file, say, hub, stopped).save(path)
-    return path
+    folder, slash, name = hub_file.file.rpartition("/")
+    paths = []
+    for part in part_names(name):
+        file = HubFile(hub_file.repo, f"{folder}{slash}{part}")
+        path = find_downloaded(file, environ)
+        if path is None:
+            path = downloads_dir(environ) / file.repo / file.file
+            with _readable_errors(file):
+                _Download(file, say, hub, stopped).save(path)
+        paths.append(path)
+    return paths[0]
 
 
 class _Download:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from bot.client.model_list import ListedModel
 from bot.errors import MoaError, UsageError
 from bot.local.engine_process import is_installed
-from bot.local.model_files import FETCH_STARTER, STARTER, SUFFIX, downloads_dir, list_models
+from bot.local.model_files import FETCH_STARTER, STARTER, SUFFIX, downloads_dir, find_models, list_left_out
 from bot.messages import Agent
 from bot.settings.endpoints import LOCAL, EndpointConfig
 from bot.settings.local_models import LocalModels, runs_elsewhere
@@ -142,19 +142,36 @@ def _ollama_details(tags: object) -> dict[str, tuple[str, float | None]]:
 @lru_cache(maxsize=16)
 def _of_folder(folder: Path) -> LocalModels:
     found = _files_in(folder)
+    left_out = _left_out(folder)
     if not found:
+        none = (
+            f"no model in it can chat: {list_left_out(left_out)}"
+            if left_out
+            else "there is no model in this folder"
+        )
         raise UsageError(
-            f"{folder}: there is no model in this folder.",
+            f"{folder}: {none}.",
             hint="Put GGUF files there, or have one downloaded: -r local:OWNER/REPO/FILE.gguf.",
         )
-    return _local_models(found, f"Models in {folder}")
+    return _local_models(found, f"Models in {folder}", folder)
 
 
 def _files_in(folder: Path) -> list[InstalledModel]:
+    """Return the models in a folder that can chat."""
+    left_out = dict(_left_out(folder))
     return [
         InstalledModel(LOCAL, name, family_of(name), file.size / BYTES_PER_PARAMETER / 1e9)
-        for name, file in list_models(folder)
+        for name, file in find_models(folder).models
+        if name not in left_out
     ]
+
+
+def _left_out(folder: Path) -> list[tuple[str, str]]:
+    """Return the files in a folder that are not asked, with the cause; a name may say it, too."""
+    found = find_models(folder)
+    known = dict(found.left_out())
+    named = [name for name, _ in found.models if _NO_CHAT.search(name.rpartition("/")[2])]
+    return sorted({**dict.fromkeys(named, "by its name no chat model"), **known}.items())
 
 
 def _downloaded() -> list[InstalledModel]:
@@ -164,12 +181,16 @@ def _downloaded() -> list[InstalledModel]:
     return [model for model in found if model.model != f"{STARTER}{SUFFIX}"] or found
 
 
-def _local_models(found: Sequence[InstalledModel], description: str) -> LocalModels:
-    named = [f"{model.endpoint}:{model.model}" for model in found]
+def _local_models(
+    found: Sequence[InstalledModel], description: str, folder: Path | None = None
+) -> LocalModels:
+    """Return a mixture of what was found; `folder` is where, if it is one of files."""
     downloads = downloads_dir()
-    if downloads.is_dir():
-        named += [f"{LOCAL}:{name}" for name, _ in list_models(downloads)]
-    return LocalModels(make_preset(found, description), tuple(dict.fromkeys(named)))
+    folders = [each for each in (folder, downloads) if each is not None and each.is_dir()]
+    named = [f"{model.endpoint}:{model.model}" for model in found]
+    named += [f"{LOCAL}:{name}" for each in folders for name, _ in find_models(each).models]
+    left_out = list_left_out(_left_out(folder)) if folder is not None else ""
+    return LocalModels(make_preset(found, description), tuple(dict.fromkeys(named)), left_out)
 
 
 @lru_cache(maxsize=16)
@@ -186,7 +207,7 @@ def _of_services(addresses: tuple[tuple[str, str], ...]) -> LocalModels:
         names = ", ".join(dict.fromkeys(model.endpoint for model in found))
         return _local_models(found, f"Models of {names} on this computer")
     if downloaded := _downloaded():
-        return _local_models(downloaded, "Models downloaded to this computer")
+        return _local_models(downloaded, "Models downloaded to this computer", downloads_dir())
     hint = (
         "Start Ollama, LM Studio, vLLM or llama.cpp's server, or name a folder of GGUF files:"
         " --local --models_dir FOLDER.\n"

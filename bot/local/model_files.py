@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from bot.client.model_list import ListedModel, ModelList
 from bot.errors import Failure, FailureKind, MoaError, UsageError
-from bot.local.gguf_header import ModelFile, ModelFileError, read_model
+from bot.local.gguf_header import ModelFile, ModelFileError, part_names, read_model
 from bot.settings.paths import data_dir
+from bot.text.sanitise import one_line
 
 SUFFIX = ".gguf"
 STARTER = "SmolLM2-135M-Instruct"
@@ -21,6 +22,8 @@ CONTEXT = 8192
 """Tokens of context that a model is loaded with, at most: memory grows with them."""
 _MIN_PARTS = 3
 _MAX_DEPTH = 3
+_SHOWN = 6
+"""How many files a message names, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +63,13 @@ def find_downloaded(hub_file: HubFile, environ: Mapping[str, str] = os.environ) 
 def find_model_file(name: str, folder: Path | None) -> Path | HubFile:
     """Return the file that local:`name` means; `folder` is the models folder, if there is one.
 
-    Names are also looked up in the folder of downloaded files.
-
-    UsageError when there is no such file, and the name cannot be one on the hub.
+    A name without a folder may also be that of a downloaded file. UsageError when there is no such file,
+    and the name cannot be one on the hub.
     """
     path = Path(name).expanduser()
-    folders = [each for each in (folder, downloads_dir()) if each is not None]
+    folders = [folder] if folder is not None else []
+    if "/" not in name:
+        folders.append(downloads_dir())
     for file in (path, *(each / end for each in folders for end in (path, f"{name}{SUFFIX}"))):
         if file.is_file():
             return file.absolute()
@@ -83,25 +87,41 @@ def find_model_file(name: str, folder: Path | None) -> Path | HubFile:
     )
 
 
-def list_models(folder: Path) -> list[tuple[str, ModelFile]]:
-    """Return the models in a folder and below, by their paths in it; other files are skipped.
+class FolderModels(NamedTuple):
+    """The models in a folder by their paths in it, and the files that are none, with the cause."""
 
-    UsageError when there is no such folder.
-    """
+    models: list[tuple[str, ModelFile]]
+    unusable: list[tuple[str, str]]
+
+    def left_out(self) -> list[tuple[str, str]]:
+        """Return what --local leaves out, with the cause: unusable files, and models that cannot chat."""
+        return sorted(self.unusable + [(name, file.no_chat) for name, file in self.models if file.no_chat])
+
+
+def find_models(folder: Path) -> FolderModels:
+    """Return the models in a folder and below. UsageError when there is no such folder."""
     if not folder.is_dir():
         raise UsageError(f"{folder}: there is no such folder.", hint="Name one with --models_dir.")
-    found = []
+    found = FolderModels([], [])
     for path in sorted(folder.rglob(f"*{SUFFIX}")):
         name = path.relative_to(folder).as_posix()
-        later_part = "-of-" in path.stem and not path.stem.rpartition("-of-")[0].endswith("00001")
-        # Names with "," or "*" cannot be written in a list of models.
-        if later_part or {",", "*"}.intersection(name) or name.count("/") > _MAX_DEPTH:
+        first = path.with_name(part_names(path.name)[0])
+        if name.count("/") > _MAX_DEPTH or (first != path and first.exists()):
+            continue
+        if {",", "*"}.intersection(name):
+            found.unusable.append((name, "its name has a character that separates models: rename it"))
             continue
         try:
-            found.append((name, read_model(path, complete=False)))
-        except ModelFileError:
-            continue
+            found.models.append((name, read_model(path)))
+        except ModelFileError as error:
+            found.unusable.append((name, error.cause))
     return found
+
+
+def list_left_out(found: list[tuple[str, str]]) -> str:
+    """Return a list in words of what is left out, for a message of one line."""
+    more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return ", ".join(one_line(f"{name} ({cause})") for name, cause in found[:_SHOWN]) + more
 
 
 def context_length(name: str, folder: Path | None) -> int | None:
@@ -109,14 +129,9 @@ def context_length(name: str, folder: Path | None) -> int | None:
     try:
         found = find_model_file(name, folder)
         path = find_downloaded(found) if isinstance(found, HubFile) else found
-        return None if path is None else _context_in(path)
+        return None if path is None else load_context(read_model(path))
     except MoaError:
         return None
-
-
-@lru_cache(maxsize=256)
-def _context_in(path: Path) -> int:
-    return load_context(read_model(path, complete=False))
 
 
 def load_context(file: ModelFile) -> int:
@@ -128,9 +143,9 @@ def listed_models(folder: Path | None) -> ModelList | Failure:
     """Return the models in the folder, and those downloaded from the hub."""
     downloads = downloads_dir()
     try:
-        found = list_models(folder) if folder is not None else []
-        found += list_models(downloads) if downloads.is_dir() else []
+        found = find_models(folder).models if folder is not None else []
+        found += find_models(downloads).models if downloads.is_dir() else []
     except UsageError as error:
         return Failure(FailureKind.NOT_FOUND, error.message, hint=error.hint)
-    names = {name: ListedModel(name, load_context(file)) for name, file in found}
+    names = {name: ListedModel(name, load_context(file), kind=file.no_chat) for name, file in found}
     return ModelList(tuple(names[name] for name in sorted(names, key=str.casefold)))

@@ -17,6 +17,7 @@ from bot.app.make_plan import make_plan
 from bot.errors import Failure, FailureKind, KeyMissingError, MoaError, UsageError
 from bot.local.discovery import find_services
 from bot.local.engine_process import EXTRA, is_installed
+from bot.local.model_files import downloads_dir, find_models, list_left_out
 from bot.onboarding.services import open_services
 from bot.onboarding.system_checks import (
     Check,
@@ -62,6 +63,8 @@ async def run_checks(
             async for check in _services(settings, environ, calls=calls):
                 yield check
             yield await _this_computer(settings)
+            if files := check_model_files(settings):
+                yield files
     for check in system_checks(streams, environ):
         yield check
     if valid and not isinstance(settings, MoaError):
@@ -113,6 +116,21 @@ async def _this_computer(settings: Settings) -> Check:
         for service in found
     ]
     return ok("this computer", "; ".join(descriptions))
+
+
+def check_model_files(settings: Settings) -> Check | None:
+    """Report the model files on this computer, and those that --local leaves out; None without a folder."""
+    folders = [folder for folder in (settings.models_dir, downloads_dir()) if folder and folder.is_dir()]
+    if not folders:
+        return None
+    found = [find_models(folder) for folder in folders]
+    left_out = [each for one in found for each in one.left_out()]
+    chat = sum(not file.no_chat for one in found for _, file in one.models)
+    summary = f"{plural(chat, 'model')} in {' and '.join(map(str, folders))}"
+    if not left_out:
+        return ok("model files", summary)
+    advice = "--local leaves these out. A broken file: download it again; a base model: get its chat version."
+    return warning("model files", f"{summary}; cannot chat: {list_left_out(left_out)}", advice)
 
 
 def _distinct_models(settings: Settings) -> list[Agent]:

@@ -29,10 +29,14 @@ _SHOWN = 20
 
 
 class LocalModels(NamedTuple):
-    """What was found on this computer: a mixture, and all models as "ENDPOINT:MODEL"."""
+    """What was found on this computer: a mixture, and all models as "ENDPOINT:MODEL".
+
+    `left_out` lists in words the files that are not in the mixture because they cannot chat.
+    """
 
     preset: Preset
     names: tuple[str, ...]
+    left_out: str = ""
 
 
 def runs_elsewhere(model: str) -> bool:

@@ -125,6 +125,7 @@ def resolve(
         presets=presets,
         config_file=user.file,
         local_models=found.names if found else (),
+        local_left_out=found.left_out if found else "",
     )
 
 

@@ -81,7 +81,8 @@ class Settings:
     (--endpoint). `preset` is the whole preset. `reference_models` has one name for each slot of the
     first layer; the layers themselves are in the plan (`bot.app.make_plan`). `sources` has the source
     of each option by the option's name. `folder` is the configuration folder. `local_models` are the
-    models found on this computer, as "ENDPOINT:MODEL"; () without --local.
+    models found on this computer, as "ENDPOINT:MODEL", and `local_left_out` lists in words the files that
+    cannot chat; () and "" without --local.
     """
 
     preset: Preset
@@ -136,6 +137,7 @@ class Settings:
     presets: Presets = field(repr=False)
     config_file: Path
     local_models: tuple[str, ...] = ()
+    local_left_out: str = ""
 
     @property
     def folder(self) -> Path:
@@ -179,6 +181,8 @@ class Settings:
 
     def notices(self) -> tuple[str, ...]:
         """Return what the user should know before the first prompt, in sentences."""
+        if self.local_left_out:
+            return (f"Left out of --local, because they cannot chat: {self.local_left_out}.",)
         # A service at another address may still serve what Together no longer does.
         elsewhere = self.endpoints[TOGETHER].source != SHIPPED
         if elsewhere or not (self._from_preset("aggregator") or self._from_preset("reference_models")):

@@ -116,6 +116,15 @@ def test_a_file_is_downloaded_once(fake: FakeHub, get: Callable[..., tuple[Path,
     assert [file.name for file in path.parent.iterdir()] == ["file.gguf"]
 
 
+def test_all_parts_are_downloaded(get: Callable[..., tuple[Path, list[str]]]) -> None:
+    """Of a split model, whichever part is named; the path is that of the first."""
+    names = ["file-00001-of-00002.gguf", "file-00002-of-00002.gguf"]
+    for name in names:
+        path, _ = get(HubFile(WANTED.repo, f"q4/{name}"))
+        assert path.name == names[0]
+        assert sorted(file.name for file in path.parent.iterdir()) == names
+
+
 def test_an_interrupted_download_is_resumed(
     fake: FakeHub, get: Callable[..., tuple[Path, list[str]]]
 ) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import CONTEXT, LAYERS, WIDTH, make_model
 
+from bot.app.load_settings import load_settings
+from bot.client.model_list import ModelList
 from bot.errors import ExitCode, UsageError
-from bot.local.engine_cache import available_memory
-from bot.local.gguf_header import OVERHEAD, ModelFileError, read_model
-from bot.local.model_files import HubFile, context_length, find_model_file, list_models
+from bot.local.engine_cache import EngineCache, available_memory
+from bot.local.gguf_header import OVERHEAD, ModelFileError, part_names, read_model
+from bot.local.local_preset import find_local_models
+from bot.local.model_files import HubFile, context_length, find_model_file, find_models, listed_models
+from bot.local.tensor_types import BLOCK_SIZES
+from bot.onboarding.checks import check_model_files
+from bot.onboarding.system_checks import Status
 
 gguf: Any = pytest.importorskip("gguf", reason="the extra local is not installed")
 
@@ -32,7 +39,7 @@ def test_what_a_model_says_of_itself(tiny: Path) -> None:
     assert (model.architecture, model.context, model.size) == ("llama", CONTEXT, tiny.stat().st_size)
     assert model.cache == LAYERS * WIDTH * 2 * 2
     assert model.memory(100) == model.size + OVERHEAD + 100 * model.cache
-    assert read_model(tiny, complete=False) == model
+    assert model.no_chat == ""
 
 
 @pytest.mark.parametrize(
@@ -85,12 +92,17 @@ def test_every_type_of_tensor(tmp_path: Path, kind: Any) -> None:
         read_model(file)
 
 
+def test_the_table_of_tensor_types() -> None:
+    """It is that of the package `gguf`."""
+    assert {int(kind): sizes for kind, sizes in gguf.GGML_QUANT_SIZES.items()} == BLOCK_SIZES
+
+
 @pytest.mark.parametrize("kind", ["IQ4_XS", "MXFP4"])
 def test_a_type_of_unknown_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    """Without the package `gguf` a complete file is accepted, and one that ends before its tensor is not."""
+    """Of a type that is not in the table, a file that ends before its tensor is not complete."""
     file = tmp_path / "model.gguf"
     start, end = model_of_one_tensor(file, gguf.GGMLQuantizationType[kind])
-    monkeypatch.setitem(sys.modules, "gguf", None)
+    monkeypatch.delitem(BLOCK_SIZES, int(gguf.GGMLQuantizationType[kind]))
     assert read_model(file).size >= end
     os.truncate(file, start - 1)
     with pytest.raises(ModelFileError, match="truncated"):
@@ -146,17 +158,129 @@ def test_which_file_a_name_means(tiny: Path, tmp_path: Path, monkeypatch: pytest
 
 
 def test_the_models_in_a_folder(tiny: Path, tmp_path: Path) -> None:
-    """Models are listed by their paths; later parts, other files and unusable names are skipped."""
+    """Models are listed by their paths, parts as one; what cannot be used is named, other files are not."""
     (tmp_path / "sub").mkdir()
     for name in ("b.gguf", "sub/a.gguf", "big-00001-of-00002.gguf", "big-00002-of-00002.gguf", "x,y.gguf"):
         (tmp_path / name).write_bytes(tiny.read_bytes())
     (tmp_path / "wrong.gguf").write_text("no model", encoding="utf-8")
     (tmp_path / "readme.md").write_text("no model", encoding="utf-8")
-    assert [name for name, _ in list_models(tmp_path)] == ["b.gguf", "big-00001-of-00002.gguf", "sub/a.gguf"]
+    found = find_models(tmp_path)
+    assert [name for name, _ in found.models] == ["b.gguf", "big-00001-of-00002.gguf", "sub/a.gguf"]
+    assert [name for name, _ in found.unusable] == ["wrong.gguf", "x,y.gguf"]
     assert context_length("b", tmp_path) == CONTEXT
     assert context_length("absent", tmp_path) is None
     with pytest.raises(UsageError, match="there is no such folder"):
-        list_models(tmp_path / "absent")
+        find_models(tmp_path / "absent")
+
+
+def _split(folder: Path, *sizes: int | None) -> None:
+    """Write parts of a model, of which so many bytes are there; None: all, -1: the part is missing."""
+    whole = make_model(folder / "whole.gguf").read_bytes()
+    (folder / "whole.gguf").unlink()
+    for number, size in enumerate(sizes, start=1):
+        if size != -1:
+            (folder / f"big-{number:05}-of-{len(sizes):05}.gguf").write_bytes(whole[:size])
+
+
+def _like(**given: Any) -> Callable[[Path], Any]:
+    return lambda path: make_model(path, **given)
+
+
+def _cut(path: Path) -> None:
+    os.truncate(make_model(path), 250_000)
+
+
+def _without_template_by_one_letter(path: Path) -> None:
+    whole = make_model(path).read_bytes()
+    path.write_bytes(whole.replace(b"tokenizer.chat_template", b"tokenizer.chat_templatX"))
+
+
+_BASE, _EMBEDS = "a base model, without a chat template", "an embedding model"
+_OTHERS: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "base.gguf": (_like(template=None), _BASE),
+    "blank.gguf": (_like(template=" \n"), _BASE),
+    "letter.gguf": (_without_template_by_one_letter, _BASE),
+    "pooled.gguf": (_like(keys={"llama.pooling_type": 3}), _EMBEDS),
+    "bert.gguf": (_like(architecture="bert"), _EMBEDS),
+    "gemma.gguf": (_like(architecture="gemma-embedding"), _EMBEDS),
+    "ranks.gguf": (_like(keys={"llama.pooling_type": 4}), "a reranker"),
+    "qwen3-reranker.gguf": (_like(), "by its name no chat model"),
+    "mmproj.gguf": (_like(architecture="clip", keys={"general.type": "mmproj"}), "a vision projector"),
+    "lora.gguf": (_like(keys={"general.type": "adapter"}), "of the type adapter"),
+    "cut.gguf": (_cut, "truncated: it has"),
+    "empty.gguf": (lambda path: path.touch(), "not a model"),
+    "page.gguf": (lambda path: path.write_text("<html>", encoding="utf-8"), "not a model"),
+    "link.gguf": (lambda path: path.symlink_to("gone"), "cannot be read: No such file"),
+    "folder.gguf": (lambda path: path.mkdir(), "cannot be read: Is a directory"),
+    "a,b.gguf": (_like(), "rename it"),
+    "big-00001-of-00003.gguf": (lambda path: _split(path.parent, None, -1, None), "part 2 of 3 is missing"),
+    "big-00001-of-00002.gguf": (lambda path: _split(path.parent, None, 400_000), "truncated: it has 0.4 MB"),
+    "big-00002-of-00002.gguf": (lambda path: _split(path.parent, -1, None), "part 1 of 2 is missing"),
+}
+"""Files that are not asked under --local: how each is made, and what is said of it."""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links need a privilege, and errors have other words")
+@pytest.mark.parametrize("name", _OTHERS)
+def test_what_local_leaves_out(tiny: Path, tmp_path: Path, name: str) -> None:
+    """Beside a chat model each of them is left out and named; alone it is an error that names it."""
+    make, cause = _OTHERS[name]
+    make(tmp_path / name)
+    with pytest.raises(UsageError, match="no model in it can chat") as caught:
+        find_local_models({}, tmp_path)
+    assert cause in caught.value.message
+    (tmp_path / "good.gguf").write_bytes(tiny.read_bytes())
+    found = find_local_models({}, tmp_path)
+    assert {agent.model for agent in found.preset.layers[0]} == {"good.gguf"}
+    assert found.left_out.startswith(f"{name} (")
+    assert cause in found.left_out
+    # A model that can be run is used when it is named.
+    readable = {model for model, _ in find_models(tmp_path).models}
+    assert set(found.names) == {f"local:{model}" for model in readable}
+
+
+def test_a_base_model_that_is_named(tmp_path: Path) -> None:
+    """It is used, with a warning."""
+    pytest.importorskip("xllamacpp", reason="the engine (extra local) is not installed")
+    make_model(tmp_path / "base.gguf", template=None)
+    said: list[str] = []
+    file = asyncio.run(EngineCache(lambda: tmp_path, said.append).prepare("base"))
+    assert file.no_chat == _BASE
+    assert said == [f"local:base is {_BASE}: its answers may make no sense."]
+
+
+def test_where_it_is_said(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first prompt, and in the check-up."""
+    monkeypatch.setenv("MOA_BOT_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "models"
+    folder.mkdir()
+    make_model(folder / "base.gguf", template=None)
+    (folder / "good.gguf").write_bytes(tiny.read_bytes())
+    chosen = load_settings({"local": True, "models_dir": folder})
+    assert chosen.notices() == (f"Left out of --local, because they cannot chat: base.gguf ({_BASE}).",)
+    check = check_model_files(chosen)
+    assert check is not None
+    assert check.status is Status.WARNING
+    assert check.found == f"1 model in {folder}; cannot chat: base.gguf ({_BASE})"
+    listed = listed_models(folder)
+    assert isinstance(listed, ModelList)
+    assert {model.id: model.chats for model in listed.models} == {"base.gguf": False, "good.gguf": True}
+    (folder / "base.gguf").unlink()
+    check = check_model_files(chosen)
+    assert check is not None
+    assert check.status is Status.OK
+
+
+def test_the_parts_of_a_model(tiny: Path, tmp_path: Path) -> None:
+    """They are one model, by whichever part it is named, as large as all of them."""
+    _split(tmp_path, None, None, None)
+    size = tiny.stat().st_size
+    [(name, model)] = find_models(tmp_path).models
+    assert (name, model.size) == ("big-00001-of-00003.gguf", 3 * size)
+    for part in part_names(name):
+        assert read_model(tmp_path / part) == model
+    [agents] = find_local_models({}, tmp_path).preset.layers
+    assert {agent.model for agent in agents} == {name}
 
 
 def test_the_memory_that_is_free() -> None:

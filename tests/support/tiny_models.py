@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -14,8 +16,14 @@ TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfo
 _UNKNOWN, _CONTROL, _BYTE = 2, 3, 6
 
 
-def make_model(path: Path, seed: int = 0, architecture: str = "llama") -> Path:
-    """Write a model of half a megabyte that answers with random bytes."""
+def make_model(
+    path: Path,
+    seed: int = 0,
+    architecture: str = "llama",
+    template: str | None = TEMPLATE,
+    keys: Mapping[str, str | int] = MappingProxyType({}),
+) -> Path:
+    """Write a model of half a megabyte that answers with random bytes; `keys` are further header entries."""
     gguf = pytest.importorskip("gguf", reason="the package gguf is not installed: no models can be made")
     import numpy as np
 
@@ -38,7 +46,10 @@ def make_model(path: Path, seed: int = 0, architecture: str = "llama") -> Path:
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
-    writer.add_chat_template(TEMPLATE)
+    if template is not None:
+        writer.add_chat_template(template)
+    for key, value in keys.items():
+        (writer.add_string if isinstance(value, str) else writer.add_uint32)(key, value)
 
     def add(name: str, *shape: int) -> None:
         writer.add_tensor(f"{name}.weight", (random.standard_normal(shape) * 0.3).astype(np.float32))
