@@ -31,6 +31,7 @@ ACCEPTED_OPTIONS = (
     "quiet",
     "verbose",
     "max_cost",
+    "save",
     *(option.name for option in OPTIONS if option.group is Group.ADVANCED),
 )
 
@@ -53,6 +54,15 @@ def serve(
             "--key_env",
             metavar="NAME",
             help=f"The environment variable with the key that clients must send. [default: {KEY_VARIABLE}]",
+            show_default=False,
+        ),
+    ] = None,
+    cors: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cors",
+            metavar="ORIGIN",
+            help="A web page's origin, such as http://localhost:3000, that may ask in a browser; repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -93,10 +103,11 @@ def serve(
         return serve_mixture(
             settings,
             lambda changes: _resolve(given, outer, changes),
-            ListenAddress(host, port, key),
+            ListenAddress(host, port, key, tuple(origin.rstrip("/") for origin in cors or ())),
             Limits(turns=max_concurrent, keep_alive=keep_alive, grace=stop_after),
             say=streams.say,
             verbose=streams.stderr if settings.verbose else None,
+            keep_responses=load_settings(given, outer).save,
         )
 
     raise typer.Exit(run_async(streams, settings, work))

@@ -6,9 +6,12 @@
                                          ├─► limits            how many turns at once
                                          ├─► chat_request      what a request asks for: a turn_request
                                          │     (request_schema, tools, reply_format)
+                                         ├─► responses_routes  the Responses API, and what it has stored
                                          ├─► served_mixtures   which mixture answers it
                                          ├─► request_turn      the turn, ended where the client wants
+                                         │     (or responses_request, completions_api)
                                          ├─► chat_json         what is sent back
+                                         │     (or responses_json, completions_api)
                                          ├─► answer_stream     how it is sent, and kept alive
                                          └─► api_errors        what is sent instead
 

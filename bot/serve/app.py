@@ -1,16 +1,19 @@
 """The service as an ASGI application: its routes, and errors in the form of the OpenAI API.
 
-GET /healthz    GET /v1/models    GET /v1/models/ID    POST /v1/chat/completions
+GET /healthz    GET /v1/models    GET /v1/models/ID
+POST /v1/chat/completions    POST /v1/completions    POST /v1/responses    GET and DELETE /v1/responses/ID
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -18,23 +21,49 @@ from starlette.routing import Route
 from bot.serve.api_errors import ApiError
 from bot.serve.auth import AuthMiddleware
 from bot.serve.chat_json import read_chat
+from bot.serve.completions_api import read_completion
+from bot.serve.responses_routes import Responses
 from bot.serve.served_mixtures import ServedMixtures
 from bot.serve.turn_route import Service, TurnRoute
 
 
-def make_app(service: Service, *, key: str | None, host: str) -> Starlette:
-    """Return the application. `key` is the bearer key, if one is required; `host` is where it listens."""
-    models = _Models(service.mixtures)
+def make_app(service: Service, *, key: str | None, host: str, cors: Sequence[str] = ()) -> Starlette:
+    """Return the application. `key` is the bearer key, if one is required; `host` is where it listens.
+
+    Pages from the origins in `cors` may use it in a browser.
+    """
+    models, responses = _Models(service.mixtures), Responses(service.responses)
     return Starlette(
         routes=[
             Route("/healthz", _healthz, methods=["GET"]),
             Route("/v1/models", models.list_all, methods=["GET"]),
             Route("/v1/models/{model:path}", models.get_one, methods=["GET"]),
             Route("/v1/chat/completions", TurnRoute(service, read_chat), methods=["POST"]),
+            Route("/v1/completions", TurnRoute(service, read_completion), methods=["POST"]),
+            Route("/v1/responses", TurnRoute(service, responses.read), methods=["POST"]),
+            Route("/v1/responses/{response}", responses.get, methods=["GET"]),
+            Route("/v1/responses/{response}", responses.delete, methods=["DELETE"]),
+            Route("/v1/responses/{response}/input_items", responses.items, methods=["GET"]),
         ],
-        middleware=[Middleware(AuthMiddleware, key=key, host=host)],
+        # A browser asks whether it may before it sends the key: CORS comes first.
+        middleware=[*_cors(cors), Middleware(AuthMiddleware, key=key, host=host)],
         exception_handlers={ApiError: _api_error, HTTPException: _http_error, Exception: _bug},
     )
+
+
+def _cors(origins: Sequence[str]) -> list[Middleware]:
+    if not origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["Retry-After"],
+            allow_private_network=True,
+        )
+    ]
 
 
 class _Models:

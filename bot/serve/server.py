@@ -9,10 +9,11 @@ signal handlers would close streams without an error, and its log would mix with
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,9 @@ from bot.serve.limits import Limits, Turns
 from bot.serve.request_timeout import TimedProtocol
 from bot.serve.served_mixtures import SERVED, Resolve, ServedMixtures
 from bot.serve.turn_route import Service
+from bot.settings import paths
 from bot.settings.endpoints import is_loopback
+from bot.store.responses import ResponseStore
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -35,20 +38,36 @@ if TYPE_CHECKING:
     from bot.settings.settings import Settings
 
 BACKLOG = 512
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s?#@]+")
 GOODBYE_SECONDS = 2.0
 """How long connections may take to close once their turns are cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """Where to listen, and the bearer key that is required (None: none)."""
+    """Where to listen, and the bearer key that is required (None: none).
+
+    Pages from the origins in `cors` may use the service in a browser.
+    """
 
     host: str
     port: int
     key: str | None = field(default=None, repr=False)
+    cors: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Raise UsageError for an address beyond this computer without a key."""
+        """Raise UsageError for an address beyond this computer, or for all pages, without a key."""
+        for origin in self.cors:
+            if not _ORIGIN.fullmatch(origin):
+                raise UsageError(
+                    f"--cors {origin}: this is not an origin.",
+                    hint="Write it as https://example.com:8080, or *.",
+                )
+        if self.key is None and "*" in self.cors:
+            raise UsageError(
+                "--cors '*' lets every page that is open in a browser here ask: that needs a key.",
+                hint="Name the page's origin, or put a long random key into MOA_BOT_SERVE_KEY.",
+            )
         if self.key is None and not is_loopback(self.host):
             raise UsageError(
                 f"{self.host} can be reached from other computers: that needs a key.",
@@ -115,9 +134,11 @@ async def serve(
     *,
     say: Callable[[str], None],
     verbose: TextIO | None = None,
+    keep_responses: bool = True,
 ) -> ExitCode:
     """Serve until a signal; returns when all turns and workers have ended.
 
+    `keep_responses`: responses of /v1/responses can be stored.
     Raises MoaError when it cannot listen, UsageError and KeyMissingError when the mixture cannot run.
     """
     address.check()
@@ -125,6 +146,7 @@ async def serve(
         async with App(settings, say, verbose) as app:
             app.mixture()
             turns = Turns(limits.turns)
+            responses = ResponseStore(paths.responses_file() if keep_responses else None)
             service = Service(
                 ServedMixtures(app.settings, resolve),
                 app.ask,
@@ -132,9 +154,10 @@ async def serve(
                 turns,
                 limits,
                 TurnBudget(app.settings.max_cost),
+                responses=responses,
             )
             config = uvicorn.Config(
-                make_app(service, key=address.key, host=address.host),
+                make_app(service, key=address.key, host=address.host, cors=address.cors),
                 http=TimedProtocol,
                 ws="none",
                 lifespan="off",
@@ -144,13 +167,14 @@ async def serve(
                 timeout_graceful_shutdown=int(limits.grace + GOODBYE_SECONDS) + 1,
             )
             url = address.url(listening.getsockname()[1])
-            await _until_stopped(
-                _Server(config),
-                listening,
-                turns,
-                limits.grace,
-                lambda: say(f"moa-bot: serving the mixture as model {SERVED} at {url} (Ctrl-C ends it)"),
-            )
+            with closing(responses):
+                await _until_stopped(
+                    _Server(config),
+                    listening,
+                    turns,
+                    limits.grace,
+                    lambda: say(f"moa-bot: serving the mixture as model {SERVED} at {url} (Ctrl-C ends it)"),
+                )
     return ExitCode.DONE
 
 

@@ -40,6 +40,24 @@ class Tool(RequestObject):
     function: _Function
 
 
+class FlatTool(RequestObject):
+    """A function, in the form of the Responses API."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Annotated[str, only("tools have to be of type function", lambda value: value == "function")]
+    name: Name
+    description: str = ""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+    def nested(self) -> Tool:
+        """Return it in the form of chat completions."""
+        function = {
+            name: value for name, value in self.model_dump(exclude_unset=True).items() if name != "type"
+        }
+        return Tool.model_validate({"type": "function", "function": function})
+
+
 class _CalledFunction(RequestObject):
     name: Name
     arguments: str

@@ -27,6 +27,7 @@ from bot.serve.limits import Limits, Turns
 from bot.serve.request_body import SMALL_BYTES, Bodies
 from bot.serve.request_turn import ServedTurn
 from bot.serve.served_mixtures import ServedMixtures, with_overrides
+from bot.store.responses import ResponseStore
 
 if TYPE_CHECKING:
     from bot.app.log import Log
@@ -71,6 +72,7 @@ class Service:
     limits: Limits
     budget: TurnBudget = field(default_factory=lambda: TurnBudget(None))
     bodies: Bodies = field(default_factory=Bodies)
+    responses: ResponseStore = field(default_factory=lambda: ResponseStore(None))
 
 
 class TurnRoute:

@@ -60,6 +60,11 @@ def store_file(environ: Mapping[str, str] = os.environ) -> Path:
     return data_dir(environ) / "conversations.db"
 
 
+def responses_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the database of the service's responses."""
+    return data_dir(environ) / "responses.db"
+
+
 def log_file(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the current log file; older ones are beside it."""
     return data_dir(environ) / "logs" / "moa-bot.log"

@@ -21,6 +21,7 @@ from bot.serve.app import make_app
 from bot.serve.limits import Limits, Turns
 from bot.serve.served_mixtures import ServedMixtures
 from bot.serve.turn_route import Service
+from bot.store.responses import ResponseStore
 
 UPSTREAM_KEY = "very-secret-key-4711"
 SAYS = {
@@ -90,6 +91,8 @@ class App:
         key: str | None = None,
         limits: Limits | None = None,
         max_cost: float | None = None,
+        responses: ResponseStore | None = None,
+        cors: tuple[str, ...] = (),
     ) -> None:
         said = {"reference_models": ["a", "b"], "aggregator": "judge", "system": "Be kind."}
 
@@ -101,8 +104,9 @@ class App:
         self.turns = Turns(self.limits.turns)
         mixtures = ServedMixtures(again({}), again)
         budget = TurnBudget(max_cost)
-        self.service = Service(mixtures, ask, Log(None), self.turns, self.limits, budget)
-        self.asgi = make_app(self.service, key=key, host="127.0.0.1")
+        store = responses or ResponseStore(None)
+        self.service = Service(mixtures, ask, Log(None), self.turns, self.limits, budget, responses=store)
+        self.asgi = make_app(self.service, key=key, host="127.0.0.1", cors=cors)
 
     def client(self, **more: Any) -> httpx.AsyncClient:
         return httpx.AsyncClient(

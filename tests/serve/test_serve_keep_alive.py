@@ -16,6 +16,8 @@ from bot.serve.limits import Limits
 Make = Callable[..., Any]
 PATHS = {
     "/v1/chat/completions": {"messages": [{"role": "user", "content": "why?"}]},
+    "/v1/completions": {"prompt": "why?"},
+    "/v1/responses": {"input": "why?"},
 }
 
 
