@@ -125,6 +125,7 @@ def with_eval_options(*without: str) -> Callable[[Callable[..., Any]], Callable[
         call.__signature__ = signature.replace(  # type: ignore[attr-defined]  # what inspect reads
             parameters=[parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own + added]
         )
-        return with_options(MIXTURE_OPTIONS)(call)
+        # --judge is that of the evaluation here; a preset names its mixture's.
+        return with_options([name for name in MIXTURE_OPTIONS if name not in _EVAL_OPTIONS])(call)
 
     return decorate
