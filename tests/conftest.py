@@ -24,6 +24,7 @@ from running import LIMIT, Tag, end, slowness
 from services import start_service
 from virtual_time import VirtualTimeLoop
 
+from bot.__main__ import main
 from bot.demo.process import DemoProcess
 
 if TYPE_CHECKING:
@@ -236,6 +237,41 @@ def moa(tagged: dict[str, str]) -> Moa:
         )
 
     return run
+
+
+@pytest.fixture
+def here(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Moa]:
+    """Like `moa`, but within this process, which saves the imports of a program and of its fork server.
+
+    For what a command answers; `moa` is for what concerns it as a process. A test that asks models
+    this way starts workers, and is marked `slow`.
+    """
+    numbers = [
+        getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGWINCH") if hasattr(signal, name)
+    ]
+    handlers = {number: signal.getsignal(number) for number in numbers}
+
+    def run(
+        *arguments: str, stdin: str | bytes = b"", env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        file = tmp_path / "stdin"
+        file.write_bytes(stdin.encode() if isinstance(stdin, str) else stdin)
+        capsys.readouterr()
+        with monkeypatch.context() as patch, file.open(encoding="utf-8") as given:
+            for name, value in (env or {}).items():
+                if name != Tag.name:  # the fork server of this process outlives the test
+                    patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["moa-bot", *arguments])
+            patch.setattr(sys, "stdin", given)
+            code = main()
+        out, err = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, out, err)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

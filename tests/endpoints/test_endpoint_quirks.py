@@ -255,8 +255,9 @@ def three(tmp_path: Path) -> Iterator[dict[str, DemoProcess]]:
         yield running
 
 
+@pytest.mark.slow
 def test_one_turn_across_three_endpoints(
-    three: dict[str, DemoProcess], moa: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+    three: dict[str, DemoProcess], here: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     """Each gets only its own key, only fields that it accepts, and no more calls at once than it takes."""
     quirks = {
@@ -278,7 +279,7 @@ def test_one_turn_across_three_endpoints(
         encoding="utf-8",
     )
     keys = {f"{name.upper()}_KEY": f"key-of-{name}-0815" for name in three}
-    done = moa("ask", "--preset", "all", "--seed", "7", "--json", "why?", env=keys)
+    done = here("ask", "--preset", "all", "--seed", "7", "--json", "why?", env=keys)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["reply"] == "from three"

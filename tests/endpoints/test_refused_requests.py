@@ -42,9 +42,9 @@ def sent(service: DemoProcess, model: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_in_a_pipe(moa: Moa, service: DemoProcess, env: dict[str, str]) -> None:
+def test_in_a_pipe(here: Moa, service: DemoProcess, env: dict[str, str]) -> None:
     """Two prompts: each refusal is met and said once, whichever worker it came to."""
-    done = moa(*MIXTURE, stdin="one\ntwo\n", env=env)
+    done = here(*MIXTURE, stdin="one\ntwo\n", env=env)
     assert (done.returncode, done.stdout) == (0, "the reply\nthe reply\n")
     lines = [line for line in done.stderr.splitlines() if "To make this permanent" in line]
     assert len(lines) == 3
@@ -62,10 +62,10 @@ def test_in_a_pipe(moa: Moa, service: DemoProcess, env: dict[str, str]) -> None:
 
 @pytest.mark.slow
 def test_the_line_of_the_notice_makes_it_permanent(
-    moa: Moa, service: DemoProcess, env: dict[str, str], tmp_path: Path
+    here: Moa, service: DemoProcess, env: dict[str, str], tmp_path: Path
 ) -> None:
     """With what the notice says in config.toml, nothing is refused any more."""
-    first = json.loads(moa("ask", *MIXTURE, "--json", "why?", env=env).stdout)
+    first = json.loads(here("ask", *MIXTURE, "--json", "why?", env=env).stdout)
     said = [notice.rpartition("config.toml: ")[2] for notice in first["notices"]]
     assert len(said) == 3
     home = tmp_path / "other home"
@@ -73,7 +73,7 @@ def test_the_line_of_the_notice_makes_it_permanent(
     tables = [line.replace("] ", "]\n", 1).replace(", max", "\nmax") for line in said]
     (home / "config.toml").write_text("\n".join(tables), encoding="utf-8")
     before = len(service.requests())
-    again = moa("ask", *MIXTURE, "--json", "why?", env={**env, "MOA_BOT_HOME": str(home)})
+    again = here("ask", *MIXTURE, "--json", "why?", env={**env, "MOA_BOT_HOME": str(home)})
     assert json.loads(again.stdout)["notices"] == []
     assert len(service.requests()) == before + 3
 

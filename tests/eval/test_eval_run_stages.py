@@ -49,12 +49,12 @@ def slowed(behaviour: dict[str, Any], seconds: float) -> dict[str, Any]:
 
 
 @pytest.fixture
-def evaluate(moa: Run, environment: dict[str, str], recorded: Path, tmp_path: Path) -> Run:
+def evaluate(here: Run, environment: dict[str, str], recorded: Path, tmp_path: Path) -> Run:
     """Runs a command of the group `eval` over the recorded data, into a folder called `out`."""
 
     def run(*arguments: str, out: str = "out") -> subprocess.CompletedProcess[str]:
         places = ("--data_dir", str(recorded), "--out", str(tmp_path / out))
-        return moa("eval", *arguments, *places, env=environment)
+        return here("eval", *arguments, *places, env=environment)
 
     return run
 
@@ -100,7 +100,7 @@ def test_alpaca_eval_killed_twice(
     *,
     recorded: Path,
     tmp_path: Path,
-    moa: Run,
+    here: Run,
     service: DemoProcess,
     environment: dict[str, str],
     killed_twice: Callable[..., dict[str, Any]],
@@ -112,7 +112,7 @@ def test_alpaca_eval_killed_twice(
     common = ["eval", "alpaca_eval", "run", "--data_dir", str(data), "--accept_altered", "--json"]
     common += ["-r", ",".join(REFERENCES), "-a", UNDER_TEST, "--judge", f"together:{JUDGE}"]
     common += ["--max_tokens", "100000", "--limit", str(QUESTIONS), "--concurrency", "6"]
-    calm = moa(*common, "--out", str(tmp_path / "calm"), env=environment)
+    calm = here(*common, "--out", str(tmp_path / "calm"), env=environment)
     assert calm.returncode == 0, calm.stderr
     undisturbed = read(calm.stdout)
     assert (undisturbed["n"], undisturbed["n_expected"]) == (QUESTIONS, QUESTIONS)
@@ -125,11 +125,11 @@ def test_alpaca_eval_killed_twice(
     for name in ("annotations.json", "model_outputs.json"):
         assert json.loads((out / name).read_text()) == json.loads((tmp_path / "calm" / name).read_text())
 
-    rescored = moa("eval", "alpaca_eval", "score", "--out", str(out), "--data_dir", str(data),
+    rescored = here("eval", "alpaca_eval", "score", "--out", str(out), "--data_dir", str(data),
                    "--accept_altered", "--json")  # fmt: skip
     assert rescored.returncode == 0, rescored.stderr
     assert read(rescored.stdout) == figures
-    official = moa("eval", "alpaca_eval", "score", str(out / "annotations.json"), "--data_dir", str(data),
+    official = here("eval", "alpaca_eval", "score", str(out / "annotations.json"), "--data_dir", str(data),
                    "--json")  # fmt: skip
     assert json.loads(official.stdout)["win_rate"] == pytest.approx(figures["figures"]["win_rate"])
 

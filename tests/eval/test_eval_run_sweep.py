@@ -77,11 +77,11 @@ def test_points_of_a_sweep() -> None:
 
 
 def test_rank_asks_the_proposers_once(
-    tmp_path: Path, moa: Run, service: DemoProcess, environment: dict[str, str], arguments: list[str]
+    tmp_path: Path, here: Run, service: DemoProcess, environment: dict[str, str], arguments: list[str]
 ) -> None:
     """The mixture and its LLM-ranker read the same proposals, which are asked for once."""
     out = tmp_path / "out"
-    done = moa("eval", "rank", "mt_bench", *arguments, "--json", "--out", str(out), env=environment)
+    done = here("eval", "rank", "mt_bench", *arguments, "--json", "--out", str(out), env=environment)
     assert done.returncode == 0, done.stderr
     moa_run, rank = json.loads(done.stdout)
     assert (moa_run["name"], rank["name"]) == ("moa", "rank")
@@ -91,25 +91,25 @@ def test_rank_asks_the_proposers_once(
     answers = [json.loads(line) for line in (out / "rank" / "results.jsonl").read_text().splitlines()]
     assert {turn for answer in answers for turn in answer["turns"]} == {"answer b"}
     service.clear_requests()
-    again = moa("eval", "rank", "mt_bench", *arguments, "--json", "--out", str(out), env=environment)
+    again = here("eval", "rank", "mt_bench", *arguments, "--json", "--out", str(out), env=environment)
     assert json.loads(again.stdout) == [moa_run, rank]
     assert not service.requests()
 
 
 def test_a_sweep_and_its_report(
-    tmp_path: Path, moa: Run, service: DemoProcess, environment: dict[str, str], arguments: list[str]
+    tmp_path: Path, here: Run, service: DemoProcess, environment: dict[str, str], arguments: list[str]
 ) -> None:
     """One table of all points, from which text, pictures and a page are made."""
     pytest.importorskip("matplotlib")
     out = tmp_path / "out"
-    done = moa("eval", "sweep", "mt_bench", "proposers", *arguments, "--out", str(out), env=environment)
+    done = here("eval", "sweep", "mt_bench", "proposers", *arguments, "--out", str(out), env=environment)
     assert done.returncode == 0, done.stderr
     assert "proposers-2" in done.stdout
     assert "4 of 4" in done.stdout
     asked = [request["body"]["model"] for request in service.requests()]
     assert (asked.count("a-7b"), asked.count("b-7b")) == (4, 4)  # both points share them
     page, pictures = tmp_path / "page.html", tmp_path / "pictures"
-    report = moa("eval", "report", str(out), "--html", str(page), "--pictures", str(pictures))
+    report = here("eval", "report", str(out), "--html", str(page), "--pictures", str(pictures))
     assert report.returncode == 0, report.stderr
     assert "MoA with GPT-4o (paper)" in report.stdout
     assert "4 of 160" in report.stdout or "4 of 4" in report.stdout

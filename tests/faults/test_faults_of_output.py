@@ -20,10 +20,12 @@ pytestmark = [
 ]
 
 
+FULL = (1, ["moa-bot: Standard output cannot be written: No space left on device."])
+
+
 @pytest.fixture
-def run(offline: Callable[..., DemoProcess], tagged: dict[str, str]) -> Callable[..., tuple[int, list[str]]]:
-    """Run the program with its output on a full disk; returns exit code and lines of stderr."""
-    environment = {
+def environment(offline: Callable[..., DemoProcess], tagged: dict[str, str]) -> dict[str, str]:
+    return {
         **tagged,
         "TOGETHER_BASE_URL": offline(models(a={"reply": "from a"}, judge={"reply": "the reply"})).base_url,
         "TOGETHER_API_KEY": "the-key",
@@ -31,34 +33,42 @@ def run(offline: Callable[..., DemoProcess], tagged: dict[str, str]) -> Callable
         "MOA_BOT_AGGREGATOR": "judge",
     }
 
-    def call(*arguments: str, stdin: str = "", full: bool = True) -> tuple[int, list[str]]:
-        with Path("/dev/full" if full else os.devnull).open("w") as output:
-            done = subprocess.run(
-                [sys.executable, "-m", "bot", *arguments],
-                input=stdin,
-                stdout=output,
-                stderr=subprocess.PIPE,
-                env=environment,
-                text=True,
-                timeout=LIMIT,
-                check=False,
-            )
+
+@pytest.mark.parametrize("arguments", [("ask", "-q", "hi"), ("--version",), ("config", "show")], ids=" ".join)
+def test_a_full_disk_as_output(environment: dict[str, str], arguments: tuple[str, ...]) -> None:
+    """One line says that it cannot be written, the code is 1, and no traceback is left at the very end."""
+    with Path("/dev/full").open("w") as output:
+        done = subprocess.run(
+            [sys.executable, "-m", "bot", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            env=environment,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+    assert (done.returncode, done.stderr.splitlines()) == FULL
+
+
+def test_whatever_is_printed_on_a_full_disk(
+    here: Callable[..., subprocess.CompletedProcess[str]],
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is the same line for every command."""
+
+    def run(*arguments: str, stdin: str = "", output: str = "/dev/full") -> tuple[int, list[str]]:
+        with Path(output).open("w") as file, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", file)
+            done = here(*arguments, stdin=stdin, env=environment)
         return done.returncode, done.stderr.splitlines()
 
-    return call
-
-
-def test_a_full_disk_as_output(run: Callable[..., tuple[int, list[str]]]) -> None:
-    """Whatever is printed, one line says that it cannot be; the code is 1, and no traceback is left."""
-    full = (1, ["moa-bot: Standard output cannot be written: No space left on device."])
-    assert run("ask", "-q", "hi", full=False) == (0, [])
-    assert run("ask", "-q", "hi") == full
-    assert run("ask", "-q", "--json", "hi") == full
-    assert run("-q", stdin="one\ntwo\n") == full
+    assert run("ask", "-q", "hi", output=os.devnull) == (0, [])
+    assert run("ask", "-q", "--json", "hi") == FULL
+    assert run("-q", stdin="one\ntwo\n") == FULL
     for arguments in (
-        ("--version",),
         ("--help",),
-        ("config", "show"),
         ("config", "path"),
         ("history", "list"),
         ("history", "list", "--json"),
@@ -67,10 +77,10 @@ def test_a_full_disk_as_output(run: Callable[..., tuple[int, list[str]]]) -> Non
         ("models", "--json"),
         ("presets",),
     ):
-        assert run(*arguments) == full, arguments
+        assert run(*arguments) == FULL, arguments
 
 
-def test_setting_on_a_full_disk(run: Callable[..., tuple[int, list[str]]], tmp_path: Path) -> None:
+def test_setting_on_a_full_disk(tmp_path: Path) -> None:
     """`config set` that cannot write leaves the old file as it is, and nothing beside it."""
     file = tmp_path / "home" / "config.toml"
     file.parent.mkdir(exist_ok=True)
@@ -93,14 +103,12 @@ def test_setting_on_a_full_disk(run: Callable[..., tuple[int, list[str]]], tmp_p
     assert len(done.stderr.splitlines()) == 1
     assert [each.name for each in file.parent.iterdir()] == ["config.toml"]
     assert file.read_text(encoding="utf-8") == "rounds = 2\n"
-    del run
 
 
-def test_no_core_is_left(run: Callable[..., tuple[int, list[str]]]) -> None:
+def test_no_core_is_left() -> None:
     """The main process may write no core file: keys and prompts are in its memory."""
     code = (
         "import resource; from bot.cli.boundary import error_boundary;"
         "error_boundary(lambda: 0, []); assert resource.getrlimit(resource.RLIMIT_CORE)[0] == 0"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=LIMIT)
-    del run

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
-from running import LIMIT, Tag, in_time, until
+from running import Tag, in_time, until
 from services import models, start_service
 
 from bot.demo.process import DemoProcess
@@ -43,17 +43,9 @@ def environment(service: DemoProcess, tag: Tag, tmp_path: Path) -> dict[str, str
 
 
 @pytest.fixture
-def bot(environment: dict[str, str]) -> Bot:
+def bot(environment: dict[str, str], here: Callable[..., subprocess.CompletedProcess[str]]) -> Bot:
     def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "bot", *arguments],
-            stdin=subprocess.DEVNULL,
-            env=environment | more,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-            check=False,
-        )
+        return here(*arguments, env=environment | more)
 
     return run
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,35 +101,3 @@ def keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("keyring", None)
     yield file
     sys.modules.pop("keyring", None)
-
-
-@pytest.fixture
-def here(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Run a command that starts no process within this one, which is quicker; returns what came out."""
-    handlers = {
-        number: signal.getsignal(number)
-        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", None))
-        if number
-    }
-
-    def run(
-        *arguments: str, stdin: str = "", env: Mapping[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        from bot.cli.app import run
-
-        for name, value in (env or {}).items():
-            monkeypatch.setenv(name, value)
-        file = tmp_path / "stdin"
-        file.write_bytes(stdin.encode())
-        capsys.readouterr()
-        with file.open(encoding="utf-8") as given:
-            monkeypatch.setattr(sys, "stdin", given)
-            code = run(list(arguments))
-        out, err = capsys.readouterr()
-        return subprocess.CompletedProcess(arguments, code, out, err)
-
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)

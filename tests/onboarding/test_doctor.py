@@ -45,9 +45,9 @@ def checks(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
     return {check["name"]: check for check in json.loads(done.stdout)["checks"]}
 
 
-def test_everything_works(moa: Moa, environment: dict[str, str], service: DemoProcess) -> None:
+def test_everything_works(here: Moa, environment: dict[str, str], service: DemoProcess) -> None:
     """Exit code 0, a line for each check; every model was asked once, for one token, all with the key."""
-    done = moa("doctor", env=environment)
+    done = here("doctor", env=environment)
     assert (done.returncode, done.stderr) == (0, f"All {len(done.stdout.splitlines())} checks passed.\n")
     assert all(line.startswith("✓ ") for line in done.stdout.splitlines())
     for name in (
@@ -66,10 +66,10 @@ def test_everything_works(moa: Moa, environment: dict[str, str], service: DemoPr
     assert {body["max_tokens"] for body in bodies} == {1}
 
 
-def test_without_calls(moa: Moa, environment: dict[str, str], service: DemoProcess) -> None:
+def test_without_calls(here: Moa, environment: dict[str, str], service: DemoProcess) -> None:
     """With --no_calls no model is asked."""
     for spelling in ("--no_calls", "--no-calls"):
-        done = moa("doctor", spelling, "--json", env=environment)
+        done = here("doctor", spelling, "--json", env=environment)
         assert json.loads(done.stdout)["fine"] is True
         assert not any(name.startswith("model ") for name in checks(done))
     assert service.requests() == []
@@ -82,7 +82,7 @@ def test_offline(moa: Moa) -> None:
     assert sum(name.startswith("model demo/") for name in checks(done)) == 7
 
 
-def test_models_that_fail(moa: Moa, environment: dict[str, str], service: DemoProcess) -> None:
+def test_models_that_fail(here: Moa, environment: dict[str, str], service: DemoProcess) -> None:
     """Each is reported with its reason and what to do; the others are still asked; exit code 1."""
     service.set_behaviour(
         {
@@ -91,7 +91,7 @@ def test_models_that_fail(moa: Moa, environment: dict[str, str], service: DemoPr
             "demo_models": False,
         }
     )
-    done = moa("doctor", "--json", env=environment)
+    done = here("doctor", "--json", env=environment)
     assert done.returncode == 1
     found = checks(done)
     assert found["model a"]["verdict"] == "broken"
@@ -104,10 +104,10 @@ def test_models_that_fail(moa: Moa, environment: dict[str, str], service: DemoPr
     assert "models --endpoint together" in found["endpoint together"]["advice"]
 
 
-def test_models_that_refuse_a_field(moa: Moa, environment: dict[str, str], service: DemoProcess) -> None:
+def test_models_that_refuse_a_field(here: Moa, environment: dict[str, str], service: DemoProcess) -> None:
     """They work, and the note says what is left out and how to make that permanent."""
     service.set_behaviour({"models": {"a": {"reject_fields": ["temperature"]}, "b": {}, "judge": {}}})
-    done = moa("doctor", "--json", env=environment)
+    done = here("doctor", "--json", env=environment)
     assert done.returncode == 0
     found = checks(done)
     assert found["model a"]["verdict"] == "note"
@@ -125,10 +125,10 @@ def test_models_that_refuse_a_field(moa: Moa, environment: dict[str, str], servi
     ],
 )
 def test_what_is_broken_is_found(
-    moa: Moa, environment: dict[str, str], env: dict[str, str], name: str, said: str
+    here: Moa, environment: dict[str, str], env: dict[str, str], name: str, said: str
 ) -> None:
     """The check that fails is named, with what to do; the rest are still made; exit code 1."""
-    done = moa("doctor", "--json", "--no_calls", env={**environment, **env})
+    done = here("doctor", "--json", "--no_calls", env={**environment, **env})
     assert done.returncode == 1
     check = checks(done)[name]
     assert check["verdict"] == "broken"
@@ -138,26 +138,29 @@ def test_what_is_broken_is_found(
     assert "store" in checks(done)
 
 
-def test_settings_that_cannot_be_read(moa: Moa, home: Path) -> None:
+def test_settings_that_cannot_be_read(here: Moa, home: Path) -> None:
     """The mistake in config.toml is a check that fails, not the end; wrong options are wrong usage."""
     (home / "config.toml").write_text("rounds = 99\n", encoding="utf-8")
-    done = moa("doctor")
+    done = here("doctor")
     assert done.returncode == 1
     assert "✗ configuration" in done.stdout
     assert "moa-bot config edit" in done.stdout
     assert "✓ log" in done.stdout
     assert "1 of " in done.stderr
     assert (
-        moa("doctor", "--preset", "nowhere").returncode == 1 or moa("doctor", "--rounds", "2").returncode == 2
+        here("doctor", "--preset", "nowhere").returncode == 1
+        or here("doctor", "--rounds", "2").returncode == 2
     )
 
 
-def test_a_key_file_that_others_can_read(moa: Moa, home: Path, away: str) -> None:
+def test_a_key_file_that_others_can_read(here: Moa, home: Path, away: str) -> None:
     """It is named, with the command that fixes it."""
     file = home / "keys.toml"
     file.write_text(f"together = {{ key = '{KEY}' }}\n", encoding="utf-8")
     file.chmod(0o644)
-    check = checks(moa("doctor", "--json", "--no_calls", env={"TOGETHER_BASE_URL": away}))["Together API key"]
+    check = checks(here("doctor", "--json", "--no_calls", env={"TOGETHER_BASE_URL": away}))[
+        "Together API key"
+    ]
     assert check["verdict"] == "broken"
     assert f"chmod 600 {file}" in check["advice"]
 

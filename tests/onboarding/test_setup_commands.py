@@ -218,10 +218,10 @@ def test_presets(here: Moa, home: Path) -> None:
     assert "mine" in done.stderr
 
 
-def test_models(moa: Moa, environment: dict[str, str]) -> None:
+def test_models(here: Moa, environment: dict[str, str]) -> None:
     """The live list, sorted, with what the service says; the mixture's are marked, the gone ones named."""
     environment["MOA_BOT_REFERENCE_MODELS"] = "a,gone"
-    done = moa("models", env=environment)
+    done = here("models", env=environment)
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
         "together\ta\t8192\t0.5\t2\t\tpreset",
@@ -231,25 +231,25 @@ def test_models(moa: Moa, environment: dict[str, str]) -> None:
     ]
     assert "does not list gone" in done.stderr
     assert KEY not in done.stdout + done.stderr
-    found = json.loads(moa("models", "JUD", "--json", "--all", env=environment).stdout)
+    found = json.loads(here("models", "JUD", "--json", "--all", env=environment).stdout)
     assert [(row["id"], row["used"]) for row in found["models"]] == [("judge", "preset"), ("gone", "gone")]
-    assert "painter" in moa("models", "--all", env=environment).stdout
+    assert "painter" in here("models", "--all", env=environment).stdout
 
 
-def test_what_the_settings_know_of_models(moa: Moa, environment: dict[str, str], home: Path) -> None:
+def test_what_the_settings_know_of_models(here: Moa, environment: dict[str, str], home: Path) -> None:
     """Missing context and price come from the settings, but not from another service's prices."""
     (home / "config.toml").write_text(
         "[models.b]\ncontext = 5000\ninput_price = 1\noutput_price = 2\nreasoning = 'toggle'\n"
         "[models.judge]\ninput_price = 1\noutput_price = 2\nendpoint = 'openai'\n",
         encoding="utf-8",
     )
-    lines = moa("models", "--endpoint", "together", env=environment).stdout.splitlines()
+    lines = here("models", "--endpoint", "together", env=environment).stdout.splitlines()
     assert lines[1] == "together\tb\t5000\t1\t2\ttoggle\tpreset"
     assert lines[2] == "together\tjudge\t\t\t\t\tpreset"
 
 
 def test_models_of_several_endpoints(
-    moa: Moa, environment: dict[str, str], service: DemoProcess, home: Path
+    here: Moa, environment: dict[str, str], service: DemoProcess, home: Path
 ) -> None:
     """Those of the mixture are asked as well; one that fails is reported, and the others are listed."""
     (home / "config.toml").write_text(
@@ -258,14 +258,14 @@ def test_models_of_several_endpoints(
         encoding="utf-8",
     )
     environment |= {"MOA_BOT_REFERENCE_MODELS": "a,mine:b,far:c", "MINE_KEY": KEY}
-    done = moa("models", env=environment)
+    done = here("models", env=environment)
     assert done.returncode == 1
     endpoints = [line.split("\t")[0] for line in done.stdout.splitlines()]
     assert endpoints == ["together"] * 3 + ["mine"] * 3
     assert "far" in done.stderr
     assert "FAR_KEY" in done.stderr
     del environment["MOA_BOT_REFERENCE_MODELS"]
-    done = moa("models", "--everywhere", "-r", "a", env=environment)
+    done = here("models", "--everywhere", "-r", "a", env=environment)
     assert {line.split("\t")[0] for line in done.stdout.splitlines()} == {"together", "mine"}
 
 
@@ -279,10 +279,10 @@ def test_models_of_several_endpoints(
     ],
 )
 def test_models_that_cannot_be_listed(
-    moa: Moa, environment: dict[str, str], env: dict[str, str], code: int, said: str
+    here: Moa, environment: dict[str, str], env: dict[str, str], code: int, said: str
 ) -> None:
     """One line, and the exit code that belongs to it."""
-    done = moa("models", env={**environment, **env})
+    done = here("models", env={**environment, **env})
     assert (done.returncode, done.stdout) == (code, "")
     assert said in done.stderr
     assert "wrong-key-0815" not in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pyte
@@ -68,8 +69,8 @@ class Emulator:
         if columns != self._past_of[0] or read_with[1] is not self._past_of[1]:
             self._past, self._past_of = [], read_with
         for row in top[len(self._past) :]:
-            self._past.append("".join(row[x].data for x in range(columns)).rstrip())
-        rows = [*self._past, *(row.rstrip() for row in self.screen.display)]
+            self._past.append(_text(row, columns))
+        rows = [*self._past, *(_text(self.screen.buffer[y], columns) for y in range(self.screen.lines))]
         while rows and not rows[-1]:
             rows.pop()
         return rows
@@ -77,7 +78,7 @@ class Emulator:
     @property
     def here(self) -> str:
         """The row that the cursor is in."""
-        return str(self.screen.display[self.screen.cursor.y]).rstrip()
+        return _text(self.screen.buffer[self.screen.cursor.y], self.screen.columns)
 
     @property
     def last(self) -> str:
@@ -93,6 +94,11 @@ class Emulator:
         assert not any((attributes.bold, attributes.reverse, attributes.underscore, attributes.italics))
         assert self.screen.margins is None
         assert not self.screen.title
+
+
+def _text(row: Mapping[int, Any], columns: int) -> str:
+    """The text of a row without the blanks at its end. pyte's own `display` asks for each cell's width."""
+    return "".join(row[x].data for x in range(min(max(row, default=-1) + 1, columns))).rstrip()
 
 
 def _known(code: re.Match[str]) -> str:
