@@ -17,6 +17,8 @@ from bot.serve.api_errors import ApiError
 from bot.settings.endpoints import is_loopback
 
 _PUBLIC_PATHS = frozenset({"/healthz"})
+_CONTAINERS = frozenset({"host.docker.internal", "host.containers.internal"})
+"""This computer's names in containers. Their domain is reserved: no page can be served under them."""
 
 
 class AuthMiddleware:
@@ -52,6 +54,7 @@ class AuthMiddleware:
 
     def _check_host(self, header: str) -> None:
         name = header.rsplit(":", 1)[0] if not header.endswith("]") else header
-        if name.lower() != self._host.lower() and not is_loopback(name):
+        own = {self._host.lower(), *_CONTAINERS}
+        if name.lower() not in own and not is_loopback(name):
             message = "This service answers under a name of this computer only."
             raise ApiError(403, message, "unknown_host")

@@ -12,16 +12,9 @@ import httpx
 import pytest
 from fake_models import FakeAsk
 from running import LIMIT
+from serving import ServedApp
 
-from bot.app.load_settings import load_settings
-from bot.app.log import Log
-from bot.app.turn_budget import TurnBudget
 from bot.demo.process import DemoProcess
-from bot.serve.app import make_app
-from bot.serve.limits import Limits, Turns
-from bot.serve.served_mixtures import ServedMixtures
-from bot.serve.turn_route import Service
-from bot.store.responses import ResponseStore
 
 UPSTREAM_KEY = "very-secret-key-4711"
 SAYS = {
@@ -81,45 +74,14 @@ def serve(
         reader.join(LIMIT)
 
 
-class App:
-    """The application with made-up models; `client()` talks with it inside this process."""
-
-    def __init__(
-        self,
-        ask: FakeAsk,
-        *,
-        key: str | None = None,
-        limits: Limits | None = None,
-        max_cost: float | None = None,
-        responses: ResponseStore | None = None,
-        cors: tuple[str, ...] = (),
-    ) -> None:
-        said = {"reference_models": ["a", "b"], "aggregator": "judge", "system": "Be kind."}
-
-        def again(changes: Mapping[str, object]) -> Any:
-            return load_settings({**({} if "preset" in changes else said), **changes})
-
-        self.ask = ask
-        self.limits = limits or Limits()
-        self.turns = Turns(self.limits.turns)
-        mixtures = ServedMixtures(again({}), again)
-        budget = TurnBudget(max_cost)
-        store = responses or ResponseStore(None)
-        self.service = Service(mixtures, ask, Log(None), self.turns, self.limits, budget, responses=store)
-        self.asgi = make_app(self.service, key=key, host="127.0.0.1", cors=cors)
-
-    def client(self, **more: Any) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            transport=httpx.ASGITransport(self.asgi), base_url="http://127.0.0.1", **more
-        )
-
-
 @pytest.fixture
-def make(monkeypatch: pytest.MonkeyPatch) -> Callable[..., App]:
+def make(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ServedApp]:
     """Make the application; the models answer from a table."""
     monkeypatch.setenv("TOGETHER_BASE_URL", "http://127.0.0.1:9/v1")
 
-    def app(replies: Mapping[str, Any] | None = None, *, hold: tuple[str, ...] = (), **more: Any) -> App:
-        return App(FakeAsk({"judge": "the reply", **(replies or {})}, hold=hold), **more)
+    def app(
+        replies: Mapping[str, Any] | None = None, *, hold: tuple[str, ...] = (), **more: Any
+    ) -> ServedApp:
+        return ServedApp(FakeAsk({"judge": "the reply", **(replies or {})}, hold=hold), **more)
 
     return app

@@ -242,6 +242,20 @@ def test_a_page_in_a_browser_cannot_ask(make: Make) -> None:
     assert app.ask.requests == []
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("host.docker.internal:8377", 200),
+        ("host.containers.internal", 200),
+        ("docker.internal", 403),
+        ("evil.host.docker.internal", 403),
+    ],
+)
+def test_a_container_on_this_computer(make: Make, host: str, status: int) -> None:
+    """It knows this computer by a name of its own."""
+    assert run(post(make(), headers={"Host": host})).status_code == status
+
+
 def test_a_body_too_large(make: Make) -> None:
     """413, whether its length is announced or not."""
     app = make(limits=Limits(body=1000))
