@@ -22,6 +22,7 @@ from typing import Literal
 from bot.analysis import Analysis
 from bot.errors import Failure, FailureKind
 from bot.messages import Agent, Completion, Usage
+from bot.panel import Panel
 
 TurnStatus = Literal["done", "partial", "failed"]
 CallRole = Literal["reference", "judge", "aggregator"]
@@ -190,7 +191,8 @@ class TurnResult:
     `model` is the model that wrote the reply, or the aggregator that was to write it. `calls`
     are all calls in the order of their slots: the references round by round, then the judge's, then the
     aggregators that failed, last the one that wrote the reply. `analysis` is the judge's comparison that
-    the aggregator read. `first_token` (of the reply) and `seconds` count from the prompt.
+    the aggregator read, `panel` who answered in the round that the reply is made from. `first_token`
+    (of the reply) and `seconds` count from the prompt.
     """
 
     status: TurnStatus
@@ -203,6 +205,7 @@ class TurnResult:
     seconds: float = 0.0
     notices: tuple[str, ...] = ()
     analysis: Analysis | None = None
+    panel: Panel | None = None
 
     @property
     def rounds(self) -> tuple[tuple[Call, ...], ...]:

@@ -11,6 +11,7 @@ from typing import Final
 from bot.demo.chat_reader import ParsedChat, quote
 from bot.demo.exact import DAYS, exact_facts
 from bot.demo.models import REFERENCE_PROGRAMS
+from bot.demo.scripted import SCRIPTED_REPLY, is_scripted
 from bot.demo.statements import NOT_A_MODEL, Statement, merge_statements
 
 _SHARED: Final = 4
@@ -26,6 +27,8 @@ def aggregate(chat: ParsedChat) -> str:
     answers = chat.references
     if not answers:
         return _alone(chat)
+    if chat.comparison and is_scripted(chat.prompt):
+        return SCRIPTED_REPLY
     statements = merge_statements(answers)
     questions = [each for each in statements if each.text.rstrip("*_”\"'").endswith("?")]
     claims = [each for each in statements if each not in questions]
@@ -49,12 +52,23 @@ def aggregate(chat: ParsedChat) -> str:
     if single:
         heading = "What else belongs to it" if shared else "The main points"
         parts += [f"### {heading}", "\n".join(f"- {_cut(each.text)}" for each in single[:_SINGLE])]
+    if differences := _differences(chat.comparison):
+        parts += ["### Where the answers differ", "\n".join(differences)]
     if questions:
         questions.sort(key=lambda each: -len(each.answers))
         parts += ["### Left open", "\n".join(f"- {_cut(each.text)}" for each in questions[:_OPEN])]
     if not statements:
         parts.append("The answers hold no sentence that could be taken up.")
     return "\n\n".join(parts)
+
+
+def _differences(comparison: str) -> list[str]:
+    """Return the contradictions that a judge's comparison names, as items of a list; each stays open."""
+    for section in comparison.split("\n\n"):
+        title, *lines = section.split("\n")
+        if "contradict" in title:
+            return [f"{line}: this is open" if line.startswith("- ") else line for line in lines]
+    return []
 
 
 def _opening(chat: ParsedChat) -> str:

@@ -229,11 +229,17 @@ def _text(behaviour: ModelBehaviour, body: Mapping[str, Any], chat: ParsedChat, 
         if text is None:
             raise NotRecordedError
         return text
-    # `serve` imports the models once it listens, so that it starts sooner.
+    return _demonstrated(behaviour.program or body["model"], chat)
+
+
+def _demonstrated(program: str, chat: ParsedChat) -> str:
+    """Return the reply of a demonstration model; each of them can be the judge."""
     from bot.demo.aggregator import aggregate  # noqa: PLC0415 - `serve` imports the models once it listens
+    from bot.demo.judge import compare  # noqa: PLC0415 - `serve` imports the models once it listens
     from bot.demo.models import reference_answer  # noqa: PLC0415 - `serve` imports the models once it listens
 
-    program = behaviour.program or body["model"]
+    if chat.compares:
+        return compare(chat)
     if program == DEMO_AGGREGATOR:
         return aggregate(chat)
     if program not in DEMO_REFERENCES:

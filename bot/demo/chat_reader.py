@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bot.demo.references import parse_references, split_prompt, user_system_prompt
+from bot.demo.references import parse_comparison, parse_references, split_prompt, user_system_prompt
 
 _MAX_CHARS: Final = 20_000
 """Characters of a prompt that are searched for terms, so that a prompt of 1 MB takes no second."""
@@ -19,6 +19,8 @@ _MAX_TERM: Final = 30
 """Characters of a term: in a script without spaces a whole line is one word."""
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['\u2019\-][^\W_]+)*")
+_TASK: Final = re.compile(r"\n\nDo not answer the request\. Write the JSON object[^\n]{0,80}\Z")
+"""The end of the request to a judge."""
 _STOP_WORD_LIST: Final = """
     a about above after again all also always am an and any are as ask at be because been before being
     below between both but by can could did do does doing don down during each few for from further get
@@ -45,7 +47,8 @@ class ParsedChat:
 
     `terms` are the prompt's key terms with their counts, most frequent first; `kind` is one of
     "compare", "why", "how", "text", "list", "what" and "other"; `system` is the user's own system
-    prompt; `references` are the answers of the earlier round; `earlier` are the earlier prompts.
+    prompt; `references` are the answers of the earlier round, `comparison` a judge's words about them;
+    `earlier` are the earlier prompts. With `compares`, the model is to be that judge.
     """
 
     prompt: str
@@ -54,6 +57,8 @@ class ParsedChat:
     references: tuple[str, ...] = ()
     terms: tuple[tuple[str, int], ...] = ()
     kind: str = "other"
+    comparison: str = ""
+    compares: bool = False
 
     def term(self, index: int) -> str:
         """Return key term `index` in bold, or general words where the prompt has fewer terms."""
@@ -66,7 +71,11 @@ def parse_chat(messages: Sequence[Mapping[str, Any]]) -> ParsedChat:
     """Parse the messages of a valid chat request."""
     prompts = [message_text(message) for message in messages if message["role"] == "user"]
     system = "\n\n".join(message_text(message) for message in messages if message["role"] == "system")
-    prompt, references = split_prompt(prompts[-1]) if prompts else ("", [])
+    compares = any(_TASK.search(prompt) for prompt in prompts)
+    last = _TASK.sub("", next((each for each in reversed(prompts) if _TASK.search(each)), "")) or (
+        prompts[-1] if prompts else ""
+    )
+    prompt, references = split_prompt(last)
     return ParsedChat(
         prompt=prompt,
         earlier=tuple(prompts[:-1]),
@@ -74,6 +83,8 @@ def parse_chat(messages: Sequence[Mapping[str, Any]]) -> ParsedChat:
         references=tuple(parse_references(system) or references),
         terms=key_terms(prompt),
         kind=_kind_of(prompt),
+        comparison=parse_comparison(system) or parse_comparison(last),
+        compares=compares,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from bot.demo.chat_reader import ParsedChat, content_words, quote, words_in
 from bot.demo.exact import exact_facts, size_of
+from bot.demo.scripted import SCRIPTED_ANSWERS, is_scripted
 from bot.demo.statements import NOT_A_MODEL, Statement, merge_statements, split_statements
 from bot.text.numbers import plural
 
@@ -189,6 +190,8 @@ _REQUESTS: Final = {
 
 def reference_answer(model: str, chat: ParsedChat) -> str:
     """Return the answer of a demonstration reference model; `model` is a key of `REFERENCE_PROGRAMS`."""
+    if is_scripted(chat.prompt) and model in SCRIPTED_ANSWERS:
+        return SCRIPTED_ANSWERS[model]
     answer = REFERENCE_PROGRAMS[model](chat)
     revision = _revision(model, answer, chat.references)
     return f"{answer}{revision}\n\n*{model} is a small demonstration program, {NOT_A_MODEL}.*"

@@ -19,6 +19,11 @@ _MARK: Final = re.compile(
     r"[^\w\n>]{1,8}(?P<digits>[0-9a-f]{6,64})[ \t]*>[ \t\r]*$",
     re.MULTILINE,
 )
+_COMPARISON: Final = re.compile(
+    r"^<comparison [^\w\n>]{1,8}(?P<digits>[0-9a-f]{6,64})>\n(?P<text>.*?)"
+    r"^</comparison [^\w\n>]{1,8}(?P=digits)>$",
+    re.MULTILINE | re.DOTALL,
+)
 _AGAIN: Final = "\n\nThe user's request was:\n\n"
 _ANSWERS: Final = re.compile(r"\b(?:answer|response|repl)", re.IGNORECASE)
 _MODELS: Final = re.compile(r"\b(?:model|assistant)s?\b", re.IGNORECASE)
@@ -40,6 +45,14 @@ def parse_references(system: str) -> list[str]:
     because no answer can stand after it.
     """
     return [text for _, text in _blocks(system)]
+
+
+def parse_comparison(text: str) -> str:
+    """Return the judge's comparison between its own marks, the last ones in the text; "" without any."""
+    found = None
+    for found in _COMPARISON.finditer(text):  # noqa: B007 - the last one counts
+        pass
+    return found["text"].strip() if found else ""
 
 
 def user_system_prompt(system: str) -> str:

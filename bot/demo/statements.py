@@ -11,10 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from bot.demo.chat_reader import content_words
+from bot.demo.chat_reader import content_words, words_in
 
 NOT_A_MODEL: Final = "not a language model"
 """Words in every line in which a demonstration model says what it is; such a line is no statement."""
+
+NEGATIONS: Final = frozenset({"not", "no", "never", "cannot", "nor", "none", "without"})
+"""Words with which a statement says the opposite."""
 
 _MAX_LENGTH: Final = 20_000
 _MAX_STATEMENTS: Final = 40
@@ -28,11 +31,15 @@ _MIN_WORDS: Final = 3
 
 @dataclass(slots=True)
 class Statement:
-    """A statement, the numbers (from 0) of the answers that make it, and its content words."""
+    """A statement, the numbers (from 0) of the answers that make it, and its content words.
+
+    `negated`: it holds an odd number of words such as "not".
+    """
 
     text: str
     answers: set[int] = field(default_factory=set)
     words: frozenset[str] = frozenset()
+    negated: bool = False
 
     def is_like(self, words: frozenset[str]) -> bool:
         """Whether a statement with these content words counts as the same.
@@ -64,13 +71,19 @@ def merge_statements(answers: Iterable[str]) -> list[Statement]:
     merged: list[Statement] = []
     for number, answer in enumerate(answers):
         for text in split_statements(answer):
-            words = content_words(text)
-            statement = next((each for each in merged if each.is_like(words)), None)
+            words, negated = content_words(text), _is_negated(text)
+            alike = (each for each in merged if each.negated == negated and each.is_like(words))
+            statement = next(alike, None)
             if statement is None:
-                statement = Statement(text, words=words)
+                statement = Statement(text, words=words, negated=negated)
                 merged.append(statement)
             statement.answers.add(number)
     return merged
+
+
+def _is_negated(text: str) -> bool:
+    words = (word.casefold() for word in words_in(text))
+    return sum(word in NEGATIONS or word.endswith(("n't", "n’t")) for word in words) % 2 == 1
 
 
 def _has_digit(word: str) -> bool:

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
+from bot.analysis import stored_analysis
 from bot.errors import UsageError
 from bot.history.documents import FORMAT, VERSION
+from bot.panel import stored_panel
 from bot.store.rows import StoredCall, StoredConversation, StoredTurn, parse_time
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ _CHECKED: dict[Any, Any] = {
     int | None: _Integer | None,
     datetime: Annotated[datetime, BeforeValidator(_moment)],
     Mapping[str, Any]: dict[str, Any],
+    Mapping[str, Any] | None: dict[str, Any] | None,
     tuple[str, ...]: list[str],
 }
 """How a row's field is checked whose value in JSON is not simply of the field's own type."""
@@ -70,7 +73,12 @@ def _model(row: type, omitted: str = "", **added: Any) -> type[BaseModel]:
 
 
 _Call = _model(StoredCall, "turn")
-_turn_fields: Any = {"references": (list[list[_Call]], []), "aggregator_calls": (list[_Call], [])}  # type: ignore[valid-type]
+_Calls: Any = (list[_Call], [])  # type: ignore[valid-type]
+_turn_fields: Any = {
+    "references": (list[list[_Call]], []),  # type: ignore[valid-type]
+    "judge_calls": _Calls,
+    "aggregator_calls": _Calls,
+}
 _Turn = _model(StoredTurn, "conversation", **_turn_fields)
 _Document = _model(StoredConversation, turns=(list[_Turn], []))  # type: ignore[valid-type]
 
@@ -97,10 +105,14 @@ def import_json(store: Store, document: str | dict[str, Any]) -> StoredConversat
     conversation = StoredConversation(**_values(StoredConversation, checked))
     turns, calls = [], []
     for entry in checked.turns:
-        turns.append(
-            StoredTurn(conversation.id, **_values(StoredTurn, entry) | {"notices": tuple(entry.notices)})
-        )
-        for group in (*entry.references, entry.aggregator_calls):
+        analysis, panel = stored_analysis(entry.analysis), stored_panel(entry.panel)
+        read = {
+            "notices": tuple(entry.notices),
+            "analysis": analysis.as_json() if analysis else None,
+            "panel": panel.as_json() if panel else None,
+        }
+        turns.append(StoredTurn(conversation.id, **_values(StoredTurn, entry) | read))
+        for group in (*entry.references, entry.judge_calls, entry.aggregator_calls):
             calls += [StoredCall(entry.number, **_values(StoredCall, call)) for call in group]
     _check_unique((turn.number for turn in turns), "turn number {}")
     _check_unique(((call.turn, call.round, call.slot) for call in calls), "turn, round and slot {}")

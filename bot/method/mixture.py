@@ -40,7 +40,8 @@ from bot.method.early_stop import decide
 from bot.method.fan_out import CancelToken, fan_out
 from bot.method.model_call import ModelCall, Models, TurnContext
 from bot.method.modes import last_layer
-from bot.text.names import short_name, slot_names
+from bot.method.panel import answered, cut_notice, family_notice, panel_of, too_few
+from bot.text.names import short_name
 from bot.text.numbers import plural
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class _Turn:
             if failure := self._failure(number):
                 yield self._finished(self._turn_context.plan.aggregator, failure=failure)
                 return
-            cut = _cut_notice(number, self._turn_context.plan.rounds, self._calls_of(number))
+            cut = cut_notice(number, self._turn_context.plan.rounds, self._calls_of(number))
             stop, notice = self._is_last(number)
             for text in filter(None, (cut, notice)):
                 yield Notice(text)
@@ -168,7 +169,7 @@ class _Turn:
                 yield event
         calls = tuple(finished[slot] for slot in slots)
         self._calls += calls
-        used = _answered(calls) >= self._needed(number) and not self._cancel_token.stopped
+        used = answered(calls) >= self._needed(number) and not self._cancel_token.stopped
         yield RoundFinished(number, plan.rounds, calls, self._seconds() - started, used)
 
     def _needed(self, number: int) -> int:
@@ -179,28 +180,33 @@ class _Turn:
     def _calls_of(self, number: int) -> list[Call]:
         return [call for call in self._calls if call.slot.round == number]
 
+    def _used_calls(self) -> list[Call]:
+        """Return the calls of the round that the reply is made from; without any, of the last one."""
+        calls = self._references or [call for call in self._calls if call.slot.role == "reference"]
+        return self._calls_of(calls[-1].slot.round) if calls else []
+
     def _failure(self, number: int) -> Failure | None:
         """Return why the turn ends after round `number` without a reply, None when it continues."""
         calls, needed = self._calls_of(number), self._needed(number)
-        too_few = number == 1 and _answered(calls) < needed
-        if self._cancel_token.stopped or (too_few and self._cancel_token.round_cut):
+        unusable = number == 1 and answered(calls) < needed
+        if self._cancel_token.stopped or (unusable and self._cancel_token.round_cut):
             return Failure(FailureKind.CANCELLED, "stopped before the reply began")
-        return _too_few(calls, needed) if too_few else None
+        return too_few(calls, needed) if unusable else None
 
     def _is_last(self, number: int) -> tuple[bool, str]:
         """Return whether the reply is made after round `number`, and a notice about that or ""."""
         plan = self._turn_context.plan
-        answered = [call for call in self._calls_of(number) if call.answer]
-        if len(answered) < self._needed(number):
-            count = plural(len(answered), "answer") if answered else "no answers"
+        references = [call for call in self._calls_of(number) if call.answer]
+        if len(references) < self._needed(number):
+            count = plural(len(references), "answer") if references else "no answers"
             why = f"Round {number} gave {count}, too few to use"
             return True, f"{why}: the reply is made from round {number - 1}."
-        self._references = answered
+        self._references = references
         if self._cancel_token.round_cut and number < plan.rounds:
             why = f"Stopped waiting in round {number} of {plan.rounds}"
             return True, f"{why}: the reply is made from the answers that were there."
         light = short_name(plan.light_aggregator.model) if plan.light_aggregator else None
-        decision = decide(plan.early_stop, number, plan.rounds, [call.answer for call in answered], light)
+        decision = decide(plan.early_stop, number, plan.rounds, [call.answer for call in references], light)
         if decision is None:
             return False, ""
         if decision.light:
@@ -217,6 +223,9 @@ class _Turn:
     async def _aggregate(self, number: int) -> AsyncGenerator[Event, None]:
         # Cutting a round is about references; the reply can only be stopped.
         self._cancel_token.round_cut = False
+        if (notice := family_notice(self._used_calls())) and notice not in self._turn_context.shown_notices:
+            self._turn_context.shown_notices.add(notice)
+            yield Notice(notice)
         layer = last_layer(self._turn_context, self._cancel_token, number, self._references)
         async with aclosing(layer.events()) as events:
             async for event in events:
@@ -252,55 +261,10 @@ class _Turn:
                 seconds=self._seconds(),
                 notices=tuple(self._notices),
                 analysis=self._analysis,
+                panel=panel_of(self._used_calls()),
             )
         )
 
     def _seconds(self) -> float:
         """Return the seconds since the turn began."""
         return get_running_loop().time() - self._started
-
-
-def _answered(calls: Sequence[Call]) -> int:
-    return sum(bool(call.answer) for call in calls)
-
-
-def _cut_notice(number: int, rounds: int, calls: Sequence[Call]) -> str:
-    """Return which models of a round were not waited for, "" when all were."""
-    names = slot_names([call.slot.agent for call in calls])
-    cut = [(name, call) for name, call in zip(names, calls, strict=True) if call.cut]
-    if not cut:
-        return ""
-    left_out = ", ".join(name for name, call in cut if not call.answer)
-    cut_short = ", ".join(name for name, call in cut if call.answer)
-    parts = [
-        f"{_answered(calls)} of {len(calls)} answered",
-        f"left out: {left_out}" if left_out else "",
-        f"cut short: {cut_short}" if cut_short else "",
-    ]
-    first = cut[0][1]
-    why = first.failure.message if first.failure else first.completion.partial if first.completion else ""
-    if first.cut is FailureKind.TOO_SLOW:
-        why += "; the slowest are often the strongest"
-    text = f"{'; '.join(filter(None, parts))} ({why})"
-    return f"Round {number} of {rounds}: {text}" if rounds > 1 else text
-
-
-def _too_few(calls: Sequence[Call], needed: int) -> Failure:
-    """Return the failure of a turn whose first round gave fewer than `needed` answers."""
-    failures = [call.failure for call in calls if call.failure]
-    kinds = {failure.kind for failure in failures}
-    if kinds == {FailureKind.CANCELLED}:
-        return Failure(FailureKind.CANCELLED, "stopped before enough models had answered")
-    if len(failures) == len(calls) and len(kinds) == 1:
-        # One cause for all (no key, no network) matters more than how many failed.
-        first = failures[0]
-        if len(failures) == 1:
-            return first
-        message = f"all {len(failures)} reference models failed: {first.message}"
-        return Failure(first.kind, message, hint=first.hint)
-    reasons = "; ".join(str(failure) for failure in failures)
-    return Failure(
-        FailureKind.TOO_FEW,
-        f"{_answered(calls)} of {plural(len(calls), 'reference model')} answered, {needed} needed: {reasons}",
-        hint="--min_references sets how many are needed",
-    )

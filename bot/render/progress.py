@@ -19,10 +19,14 @@ from bot.events import (
     CallQueued,
     CallRetrying,
     CallStarted,
+    Compared,
+    ComparisonDelta,
+    JudgeStarted,
     ReplyDelta,
     RoundFinished,
     RoundStarted,
 )
+from bot.render.comparison import comparison_summary, newest_items
 from bot.render.live import LiveRows, plain_signs, widest_row, write_text
 from bot.render.progress_row import ProgressRow
 from bot.render.styles import style
@@ -47,6 +51,8 @@ MARGIN = "  "
 
 _TOKENS, _SECONDS, _RATE, _WORDS = 11, 8, 7, 12  # cells, at least; the words get what is left
 _SHORTEST_NAME = 8  # cells
+_FOUND = 12
+"""Lines of what the judge has found that are shown while it works."""
 
 
 class TurnProgress:
@@ -91,6 +97,8 @@ class LiveProgress(TurnProgress):
         self._since = 0.0
         self._aggregator = ""
         self._summaries: list[str] = []
+        self._found: list[str] = []
+        """What the judge has found so far, a line each."""
 
     def handle_event(self, event: Event) -> None:
         """Show what the event says; after the reply's first word there is nothing to show."""
@@ -113,13 +121,17 @@ class LiveProgress(TurnProgress):
             case CallRetrying(_, failure, _, wait):
                 retry = f"{failure.kind}, asking again in {duration(math.ceil(wait))}"
                 self._aggregator = f"{self._title}: {retry}"
-            case RoundFinished():
-                self._end_round(event)
+            case RoundFinished() | Compared():
+                self._fold(event)
                 return
-            case AggregatorStarted(slot, references):
+            case ComparisonDelta(_, analysis):
+                self._found = newest_items(analysis)
+            case JudgeStarted(slot, references) | AggregatorStarted(slot, references):
                 self._rows.clear()
+                self._found.clear()
                 self._title, self._since = short_name(slot.agent.model), now
-                state = f"reads {plural(references, 'answer')}" if references else "was asked"
+                verb = "compares" if slot.role == "judge" else "reads"
+                state = f"{verb} {plural(references, 'answer')}" if references else "was asked"
                 self._aggregator = f"{self._title} {state}"
             case ReplyDelta(text) if text:
                 self.close()
@@ -153,21 +165,28 @@ class LiveProgress(TurnProgress):
         self._rows.clear()
         self._summaries.clear()
         self._aggregator = ""
+        self._found.clear()
         self.clear_live_rows()
 
-    def _end_round(self, event: RoundFinished) -> None:
+    def _fold(self, event: RoundFinished | Compared) -> None:
+        """Replace the rows of a round or a comparison that is over by one line."""
         self._rows.clear()
-        if stopped(event):
+        self._found.clear()
+        if isinstance(event, RoundFinished) and stopped(event):
             self._draw([], self._clock())
             return
-        summary, failures = round_summary(event)
+        summary, failures = _summary(event)
+        if isinstance(event, Compared):
+            self._aggregator = ""
+            hint = f"{summary}   /analysis"
+            summary = hint if self._keep and len(MARGIN + hint) <= self._console.width else summary
         if self._keep:
             joined = "   ".join([summary, ", ".join(failures)]) if failures else summary
             fits = len(MARGIN + joined) <= self._console.width
             lines = [joined] if fits else [summary, *(f"{MARGIN}{failure}" for failure in failures)]
         else:
             self._summaries.append(self._row([(MARGIN + summary, "dim")]))
-            lines = [f"round {event.round}: {failure}" for failure in failures]
+            lines = [f"{summary.split('   ')[0]}: {failure}" for failure in failures]
         self._draw([row for line in lines for row in self._wrapped(line, "dim")], self._clock())
 
     def _draw(self, done: list[str], now: float) -> None:
@@ -181,6 +200,7 @@ class LiveProgress(TurnProgress):
             rows += self._round_rows(elapsed, now)
         elif self._aggregator:
             rows.append(self._row([(f"{MARGIN}{self._aggregator}   {elapsed}", "dim")]))
+            rows += [self._row([(f"{MARGIN}  {line}", "dim")]) for line in self._found[-_FOUND:]]
         room = max(self._console.height - 2, 1)
         if len(rows) > room:
             more = len(rows) - room + 1
@@ -254,21 +274,28 @@ class LiveProgress(TurnProgress):
 
 
 class PlainProgress(TurnProgress):
-    """Prints a line for each round when it is over, and one for each model that failed in it."""
+    """Prints a line for each round and comparison that is over, and one for each model that failed."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def handle_event(self, event: Event) -> None:
         """Print a round that is over."""
-        if isinstance(event, RoundFinished) and not stopped(event):
-            summary, failures = round_summary(event)
+        if isinstance(event, Compared) or (isinstance(event, RoundFinished) and not stopped(event)):
+            summary, failures = _summary(event)
             for line in (summary, *failures):
                 self.print_line(line)
 
     def print_line(self, text: str, look: str = "dim") -> None:  # noqa: ARG002 - plain means without looks
         """Print a line."""
         write_text(self._console.file, plain_signs(MARGIN + text, self._console.encoding) + "\n")
+
+
+def _summary(event: RoundFinished | Compared) -> tuple[str, list[str]]:
+    """Return a line about a round or a comparison that is over, and one for each model that failed in it."""
+    if isinstance(event, RoundFinished):
+        return round_summary(event)
+    return f"compared   {comparison_summary(event.analysis)}   {duration(event.seconds)}", []
 
 
 def _key(slot: Slot) -> tuple[int, int]:

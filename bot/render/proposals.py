@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -18,13 +19,14 @@ from bot.render.styles import style
 from bot.render.turn_text import failure_text
 from bot.text.names import slot_names
 from bot.text.numbers import duration
-from bot.text.sanitise import sanitise
+from bot.text.sanitise import one_line, sanitise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
 
+    from bot.analysis import Analysis
     from bot.events import Call
 
 COLUMN = 60
@@ -33,30 +35,54 @@ GAP = "   "
 
 
 def show_proposals(
-    console: Console, calls: Sequence[Call], number: int, rounds: int, *, plain: bool = False
+    console: Console,
+    calls: Sequence[Call],
+    number: int,
+    rounds: int,
+    *,
+    plain: bool = False,
+    analysis: Analysis | None = None,
 ) -> None:
-    """Print the answers of a round, side by side where the window is wide enough for two or more."""
+    """Print the answers of a round, side by side where the window is wide enough for two or more.
+
+    Below each stand the claims that a judge's `analysis` found in it.
+    """
     names = slot_names([call.slot.agent for call in calls])
     if rounds > 1:
         console.print(f"  round {number} of {rounds}", style=style("dim"))
     across = 1 if plain else min(len(calls), (console.width + len(GAP)) // (COLUMN + len(GAP)))
     if across < 2:  # noqa: PLR2004 - one column is no columns
         for name, call in zip(names, calls, strict=True):
-            show_proposal(console, call, name, plain=plain)
+            show_proposal(console, call, name, plain=plain, claims=claims_in(call, analysis))
         return
     width = (console.width - len(GAP) * (across - 1)) // across
     for first in range(0, len(calls), across):
         columns = [
-            _rendered(console, call, name, width)
+            _rendered(console, call, name, width, claims_in(call, analysis))
             for name, call in zip(names[first : first + across], calls[first : first + across], strict=True)
         ]
         _print_columns(console, columns, width)
 
 
-def show_proposal(console: Console, call: Call, name: str, *, plain: bool = False) -> None:
+def claims_in(call: Call, analysis: Analysis | None) -> str:
+    """Return the claims of a judge's comparison that this answer makes, as a Markdown list."""
+    compared = analysis.answers if analysis else ()
+    place = (call.slot.round, call.slot.index)
+    number = next((n for n, each in enumerate(compared, start=1) if (each.round, each.slot) == place), None)
+    if analysis is None or number is None:
+        return ""
+    return "".join(f"\n- *{kind}*: {_escaped(text)}" for kind, text in analysis.claims_of(number))
+
+
+def _escaped(text: str) -> str:
+    """Return a text as Markdown that shows it as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|~&$-])", r"\\\1", one_line(text))
+
+
+def show_proposal(console: Console, call: Call, name: str, *, plain: bool = False, claims: str = "") -> None:
     """Print one answer under a rule with its model's name."""
     console.print(_rule(name, call, console.width))
-    text = _answer_text(call)
+    text = _with_claims(_answer_text(call), claims)
     if plain:
         write_text(console.file, sanitise(text).rstrip("\n") + "\n\n")
         return
@@ -97,11 +123,15 @@ def _answer_text(call: Call) -> str:
     return call.answer
 
 
-def _rendered(console: Console, call: Call, name: str, width: int) -> list[Text]:
+def _with_claims(text: str, claims: str) -> str:
+    return f"{text.rstrip()}\n\nthe judge found in it:\n{claims}" if claims else text
+
+
+def _rendered(console: Console, call: Call, name: str, width: int, claims: str) -> list[Text]:
     """Return the rows of an answer laid out in `width` cells, and its rule above them."""
     rows = [
         Text("").join(Text(text, look or "") for text, look in row)
-        for row in document_rows(_answer_text(call), width, console)
+        for row in document_rows(_with_claims(_answer_text(call), claims), width, console)
     ]
     return [_rule(name, call, width), *rows, Text()]
 

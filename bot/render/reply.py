@@ -156,18 +156,21 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
 
     `reply` is None and `error` says why when the turn failed. `references[r][i]` is slot i of
     round r + 1, `aggregator` the call that wrote the reply (None when none was asked), `attempts`
-    are the aggregators that failed before it: `usage` and `cost` are the sums over all of them.
-    Seconds count from the prompt, a call's from its request; costs are US dollars, None when
-    unknown; `tokens` are completion tokens as the service counts them. `cached_tokens`, those of the
-    prompt tokens that came from a cache, are there where a service reported them.
+    are the calls before it that wrote no reply, the judge's (its `role` says so) and aggregators that
+    failed; `usage` and `cost` are the sums over all of them. `analysis` is the judge's comparison, `panel`
+    who was asked and who answered. Seconds count from the prompt, a call's from its request; costs are US
+    dollars, None when unknown; `tokens` are completion tokens as the service counts them. `cached_tokens`,
+    those of the prompt tokens that came from a cache, are there where a service reported them.
     """
     usage, failed = result.usage, result.status == "failed"
     return {
         "reply": None if failed else result.reply,
         "model": result.model,
         "references": [[_call(call) for call in calls] for calls in result.rounds],
-        "attempts": [_call(call) for call in result.attempts],
+        "attempts": [{"role": call.slot.role, **_call(call)} for call in (*result.judges, *result.attempts)],
         "aggregator": _call(result.aggregator) if result.aggregator else None,
+        "analysis": result.analysis.as_json() if result.analysis else None,
+        "panel": result.panel.as_json() if result.panel else None,
         "status": result.status,
         "error": turn_failure(result) if failed else partial_reason(result) or None,
         "usage": {

@@ -6,7 +6,8 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from bot.events import CallFinished, CallRetrying, CallStarted, Event, ReplyDelta, RoundStarted
+from bot.analysis import LISTS
+from bot.events import CallFinished, CallRetrying, CallStarted, Compared, Event, ReplyDelta, RoundStarted
 from bot.render.reply import turn_json
 from bot.serve.answer_stream import ascii_json
 from bot.serve.chat_request import parse_chat_request
@@ -46,13 +47,15 @@ def usage_json(usage: Usage) -> Json | None:
 
 
 def moa_json(turn: ServedTurn, *, references: bool) -> Json:
-    """Return the field `moa`: the whole turn's tokens and cost, and its `references` by round and slot."""
+    """Return the field `moa`: the turn's tokens, cost and comparison, with `references` also its calls."""
     result = turn.result
     total: Json = {"usage": usage_json(result.usage), "cost": result.cost}
+    if result.analysis:
+        total["analysis"] = result.analysis.as_json()
     if not references:
         return total
     whole = turn_json(result, conversation_id=None, turn=None)
-    fields = {name: whole[name] for name in ("references", "seconds", "first_token", "notices")}
+    fields = {name: whole[name] for name in ("references", "panel", "seconds", "first_token", "notices")}
     return {"rounds": len(result.rounds), "aggregator": result.model, **fields, **total}
 
 
@@ -61,6 +64,8 @@ def progress_json(event: Event) -> Json | None:
     match event:
         case RoundStarted(number, rounds, slots):
             return {"event": "round", "round": number, "rounds": rounds, "models": len(slots)}
+        case Compared(analysis, _):
+            return {"event": "compared", **{name: len(getattr(analysis, name)) for name in LISTS}}
         case CallStarted(slot):
             return {"event": "asked", **_slot(slot)}
         case CallRetrying(slot, failure, attempt, _):

@@ -124,6 +124,8 @@ def turn_from_row(row: sqlite3.Row) -> StoredTurn:
     del values["id"]
     values["created"] = column(row, "created", parse_time, where)
     values["notices"] = column(row, "notices", _texts, where)
+    for name in ("analysis", "panel"):
+        values[name] = column(row, name, lambda text: None if text is None else _object(text), where)
     if values["status"] == "open":
         values["status"] = "interrupted"
     return _checked(StoredTurn(**values), where)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from bot.analysis import stored_analysis
 from bot.errors import Failure, FailureKind
 from bot.events import Call, Slot, TurnResult, TurnStatus
 from bot.messages import Agent, Completion, Usage
+from bot.panel import stored_panel
 from bot.store.rows import StoredCall, StoredTurn
 
 _KINDS = {str(kind): kind for kind in FailureKind}
@@ -29,6 +31,8 @@ def turn_result(turn: StoredTurn, calls: Iterable[StoredCall]) -> TurnResult:
         first_token=turn.first_token,
         seconds=turn.seconds or 0.0,
         notices=turn.notices,
+        analysis=stored_analysis(turn.analysis),
+        panel=stored_panel(turn.panel),
     )
 
 

@@ -57,7 +57,10 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class StoredTurn:
-    """A prompt and its reply. `reply` is "" where there is none; then `error` says why."""
+    """A prompt and its reply. `reply` is "" where there is none; then `error` says why.
+
+    `analysis` and `panel` are the JSON values of `bot.analysis.Analysis` and `bot.panel.Panel`.
+    """
 
     conversation: str
     number: int
@@ -76,6 +79,8 @@ class StoredTurn:
     cached_tokens: int | None = None
     cost: float | None = None
     notices: tuple[str, ...] = ()
+    analysis: Mapping[str, Any] | None = None
+    panel: Mapping[str, Any] | None = None
 
     @property
     def id(self) -> TurnId:

@@ -106,4 +106,58 @@ def add_cached_tokens(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE calls ADD COLUMN cached_tokens INTEGER")
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_tables, rename_seat_to_slot, add_cached_tokens)
+def add_analysis_and_panel(connection: sqlite3.Connection) -> None:
+    """Version 4: a turn's comparison of answers and who was asked, as JSON; calls of any role.
+
+    SQLite cannot change a column's CHECK, so the table of calls is made anew. Roles are checked where rows
+    are read.
+    """
+    connection.execute("ALTER TABLE turns ADD COLUMN analysis TEXT")
+    connection.execute("ALTER TABLE turns ADD COLUMN panel TEXT")
+    connection.execute("ALTER TABLE calls RENAME TO old_calls")
+    connection.execute(
+        """
+        CREATE TABLE calls (
+            turn INTEGER NOT NULL REFERENCES turns (id) ON DELETE CASCADE,
+            round INTEGER NOT NULL,
+            slot INTEGER NOT NULL,
+            role TEXT NOT NULL,
+            model TEXT NOT NULL,
+            endpoint TEXT NOT NULL,
+            status TEXT NOT NULL CHECK (status IN ('done', 'failed')),
+            error_kind TEXT,
+            error_message TEXT,
+            prompt_tokens INTEGER,
+            completion_tokens INTEGER,
+            reasoning_tokens INTEGER,
+            cached_tokens INTEGER,
+            cost REAL,
+            first_token REAL,
+            seconds REAL,
+            finish_reason TEXT,
+            retries INTEGER NOT NULL,
+            partial TEXT NOT NULL,
+            text TEXT NOT NULL,
+            reasoning TEXT NOT NULL,
+            PRIMARY KEY (turn, round, slot)
+        )
+        """
+    )
+    connection.execute(
+        """
+        INSERT INTO calls SELECT
+            turn, round, slot, role, model, endpoint, status, error_kind, error_message, prompt_tokens,
+            completion_tokens, reasoning_tokens, cached_tokens, cost, first_token, seconds, finish_reason,
+            retries, partial, text, reasoning
+        FROM old_calls
+        """
+    )
+    connection.execute("DROP TABLE old_calls")
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    create_tables,
+    rename_seat_to_slot,
+    add_cached_tokens,
+    add_analysis_and_panel,
+)

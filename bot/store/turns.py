@@ -67,11 +67,12 @@ def insert(connection: sqlite3.Connection, turn: StoredTurn) -> None:
         """
         INSERT INTO turns (
             conversation, number, created, status, model, seconds, first_token, prompt_tokens,
-            completion_tokens, reasoning_tokens, cached_tokens, cost, error, notices, prompt, reply, reasoning
+            completion_tokens, reasoning_tokens, cached_tokens, cost, error, notices, prompt, reply,
+            reasoning, analysis, panel
         ) VALUES (
             :conversation, :number, :created, :status, :model, :seconds, :first_token, :prompt_tokens,
             :completion_tokens, :reasoning_tokens, :cached_tokens, :cost, :error, :notices, :prompt, :reply,
-            :reasoning
+            :reasoning, :analysis, :panel
         )
         """,
         sql_values(turn),
@@ -86,7 +87,8 @@ def finish(connection: sqlite3.Connection, turn: TurnId, result: TurnResult, sta
             status = :status, model = :model, seconds = :seconds, first_token = :first_token,
             prompt_tokens = :prompt_tokens, completion_tokens = :completion_tokens,
             reasoning_tokens = :reasoning_tokens, cached_tokens = :cached_tokens, cost = :cost,
-            error = :error, notices = :notices, reply = :reply, reasoning = :reasoning
+            error = :error, notices = :notices, reply = :reply, reasoning = :reasoning,
+            analysis = :analysis, panel = :panel
         WHERE conversation = :conversation AND number = :number
         """,
         {
@@ -105,6 +107,8 @@ def finish(connection: sqlite3.Connection, turn: TurnId, result: TurnResult, sta
             "notices": sql_value(result.notices),
             "reply": sql_value(result.reply),
             "reasoning": sql_value(result.reasoning),
+            "analysis": sql_value(result.analysis.as_json() if result.analysis else None),
+            "panel": sql_value(result.panel.as_json() if result.panel else None),
         },
     ).rowcount
     require_conversation(changed, turn.conversation)

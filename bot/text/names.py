@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,19 @@ _SERVICES = {
 """Services as they write their names themselves."""
 
 
+_FAMILY = re.compile(
+    r"(?<![a-z])(?:claude|command|deepseek|devstral|ernie|falcon|gemini|gemma|glm|gpt|granite|grok|hermes|hunyuan"
+    r"|jamba|kimi|llama|magistral|minimax|ministral|mistral|mixtral|nemotron|nova|olmo|o[134](?![a-z0-9])|phi"
+    r"|qwen|qwq|seed|smollm|solar|step|yi)(?![a-z])"
+)
+_ONE_FAMILY = {
+    **dict.fromkeys(("devstral", "magistral", "ministral", "mixtral"), "mistral"),
+    **dict.fromkeys(("o1", "o3", "o4"), "gpt"),
+    "qwq": "qwen",
+}
+"""Names of one maker's family of models."""
+
+
 def service_title(name: str) -> str:
     """Return how an endpoint's service writes its own name; of one that is not known, the endpoint's name."""
     return _SERVICES.get(name, name)
@@ -37,6 +51,13 @@ def service_title(name: str) -> str:
 def short_name(model: str) -> str:
     """Return a model's name without its maker's: the part after the last slash, on one line."""
     return one_line(model.rstrip("/").rsplit("/", 1)[-1])
+
+
+def family_of(model: str) -> str:
+    """Return the family of a model by its name, such as "qwen"; one that is not known is its own family."""
+    bare = model.lower().rstrip("/").rpartition("/")[2]
+    found = _FAMILY.search(bare)
+    return _ONE_FAMILY.get(found[0], found[0]) if found else bare
 
 
 def slot_names(agents: Sequence[Agent]) -> list[str]:

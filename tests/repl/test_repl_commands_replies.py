@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,29 @@ async def test_command_refs(service: Service) -> None:
         assert (await talk.enter("/proposals 1")).startswith("  round 1 of 2\n")
         for wrong in ("3", "0", "x", "²"):
             assert await talk.enter(f"/refs {wrong}") == "There are rounds 1 to 2."
+
+
+@in_loop
+async def test_command_analysis(service: Service) -> None:
+    """The comparison of the last reply by the models' names, also of a conversation that is resumed."""
+    async with chatting() as talk:
+        assert await talk.enter("/analysis") == "There is no reply yet."
+        await talk.enter("why?")
+        assert "were not compared" in await talk.enter("/analysis")
+        found = {"unique": [{"claim": "b knows it", "answer": 2}], "blind_spots": ["why not"]}
+        service.says(other={"reply": json.dumps(found)})
+        await talk.enter("/set mode fusion")
+        await talk.enter("/set judge other")
+        shown = await talk.enter("and?")
+        assert "compared   1 unique · 1 blind spot" in shown
+        shown = await talk.enter("/analysis")
+        assert "only b says" in shown
+        assert "why not" in shown
+        assert "unique: b knows it" in await talk.enter("/refs")
+        assert "judge" in await talk.enter("/cost")
+    async with chatting({"continue": True}) as talk:
+        assert await talk.enter("/analysis") == shown
+        assert "fusion" in await talk.enter("/show mode")
 
 
 @in_loop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -70,6 +71,30 @@ def test_a_whole_answer(make: Make) -> None:
     # Three calls of 10 prompt tokens; 3 + 3 + 2 words.
     total = {"prompt_tokens": 30, "completion_tokens": 8, "total_tokens": 38}
     assert body["moa"] == {"usage": total, "cost": None}
+
+
+def test_a_comparison_is_a_field_beside_the_text(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The judge's comparison is in `moa.analysis`, whole or streamed, and never in the reply."""
+    monkeypatch.setenv("MOA_BOT_MODE", "fusion")
+    monkeypatch.setenv("MOA_BOT_JUDGE", "c")
+    app = make({"c": json.dumps({"unique": [{"claim": "only a says so", "answer": 1}]})})
+    body = run(post(app, moa={"include_references": True})).json()
+    assert body["choices"][0]["message"]["content"] == "the reply"
+    analysis, panel = body["moa"]["analysis"], body["moa"]["panel"]
+    assert analysis["unique"] == [{"claim": "only a says so", "answer": 1}]
+    assert [each["model"] for each in analysis["answers"]] == ["a", "b"]
+    assert panel == {"asked": 2, "answered": 2, "left_out": [], "families": 2}
+    streamed = run(post(app, stream=True, moa={"progress": True})).text
+    chunks = [json.loads(line[6:]) for line in streamed.splitlines() if line.startswith("data: {")]
+    assert "".join(each["choices"][0]["delta"].get("content", "") for each in chunks) == "the reply"
+    assert chunks[-1]["moa"]["analysis"] == analysis
+    [compared] = [
+        moa["progress"]
+        for each in chunks
+        if "event" in (moa := each.get("moa", {})).get("progress", {})
+        and moa["progress"]["event"] == "compared"
+    ]
+    assert (compared["unique"], compared["consensus"]) == (1, 0)
 
 
 def test_what_the_request_says_is_honoured(make: Make) -> None:

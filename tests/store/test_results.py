@@ -31,6 +31,15 @@ OUT_OF_TOKENS = (
 PROPOSALS = {"a": "cats purr when content", "b": "cats purr when they are content", "c": "no idea"}
 FALLBACKS = {"fallbacks": (Agent("second"), Agent("third"))}
 RANK = {"mode": "rank", "instructions": {"rank": "PICK"}}
+FUSION = {"mode": "fusion", "judge": Agent("comparer")}
+COMPARISON = json.dumps(
+    {
+        "consensus": [{"claim": "agreed", "answers": [1, 2]}],
+        "contradictions": [{"question": "q", "positions": [{"position": "p"}, {"position": "r"}]}],
+        "unique": [{"claim": "alone", "answer": 3}, {"claim": "alone", "answer": 1}],
+        "blind_spots": ["spot"],
+    }
+)
 TURNS: dict[str, tuple[Mapping[str, Any], dict[str, Any]]] = {
     "failed references": (
         {"a": failed(FailureKind.RATE_LIMITED, "slow down", "a"), "b": THOUGHTS, "judge": "the reply"},
@@ -48,6 +57,9 @@ TURNS: dict[str, tuple[Mapping[str, Any], dict[str, Any]]] = {
     "a broken reply": ({"judge": CutAfter("one "), "second": failed(model="second")}, FALLBACKS),
     "mode rank": ({**PROPOSALS, "judge": Completion("2", "hm", Usage(50, 1), "stop")}, RANK),
     "the best proposal": ({**PROPOSALS, "judge": THOUGHTS, "second": failed(model="second")}, FALLBACKS),
+    "mode fusion": ({"comparer": COMPARISON}, FUSION),
+    "mode fusion, its judge asked twice": ({"comparer": ["hm", COMPARISON]}, FUSION),
+    "mode fusion, its judge failed": ({"comparer": failed(model="comparer"), "a": failed(model="a")}, FUSION),
     "the best proposal in mode rank": ({**PROPOSALS, "judge": THOUGHTS}, RANK),
 }
 

@@ -117,8 +117,8 @@ def test_migrating_keeps_a_copy(path: Path) -> None:
     assert {file.name for file in path.parent.iterdir()} == {path.name, copy.name}
 
 
-def test_a_file_from_before_cached_tokens(path: Path) -> None:
-    """Its turns and calls are read as before; how many tokens were cached is not known."""
+def test_a_file_from_before_cached_tokens_and_comparisons(path: Path) -> None:
+    """Its turns and calls are read as before; what was not stored then is not known."""
     with closing(Database.open(path, migrations=MIGRATIONS[:2])) as database:
         database.connection.executescript(
             """
@@ -136,6 +136,7 @@ def test_a_file_from_before_cached_tokens(path: Path) -> None:
         [turn] = store.turns("abcdef")
         [call] = store.calls(turn.id)
     assert (turn.prompt_tokens, turn.cached_tokens) == (7, None)
+    assert (turn.analysis, turn.panel) == (None, None)
     assert (call.text, call.cached_tokens) == ("because", None)
 
 

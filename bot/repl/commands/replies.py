@@ -35,7 +35,21 @@ async def _refs(chat: ChatContext, argument: str) -> None:
     rounds = len(result.rounds)
     which = parse_number(argument, rounds, "round") if argument else rounds
     plain = chat.settings.plain or chat.terminal.is_dumb
-    show_proposals(chat.console(), result.rounds[which - 1], which, rounds, plain=plain)
+    show_proposals(
+        chat.console(), result.rounds[which - 1], which, rounds, plain=plain, analysis=result.analysis
+    )
+
+
+@command("analysis")
+async def _analysis(chat: ChatContext, argument: str) -> None:  # noqa: ARG001 - every command takes one
+    """Show the judge's comparison: what the answers agree on, where they differ, what none says."""
+    from bot.render.comparison import comparison_text
+
+    analysis = last_result(chat).analysis
+    if analysis is None:
+        raise UsageError("The answers of this reply were not compared: /set mode fusion has it done.")
+    console = chat.console()
+    console.print(comparison_text(analysis, console.width))
 
 
 @command("trace")
@@ -178,6 +192,8 @@ def _cost_table(result: TurnResult, width: int) -> str:
 def _asked(call: Call, result: TurnResult) -> str:
     if call.slot.role == "aggregator":
         return "reply" if call == result.aggregator else "attempt"
+    if call.slot.role == "judge":
+        return "judge"
     return f"round {call.slot.round}"
 
 
