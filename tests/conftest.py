@@ -69,12 +69,27 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min(os.cpu_count() or 1, 8) if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
 
 
+LONGEST = (
+    "test_eval_run_stages.py",
+    "test_faults_in_a_chat.py",
+    "test_faults_in_a_pipe.py",
+    "test_faults_one_shot.py",
+    "test_faults_of_processes.py",
+    "test_local_engine.py",
+    "test_pty_chat.py",
+    "test_eval_similarity.py",
+)
+"""Modules that take the longest: they begin, so that no core waits for one of them at the end."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start a process through a fixture."""
+    """Mark the tests that start a process through a fixture; the longest modules come first."""
     for item in items:
         if "processes" in getattr(item, "fixturenames", ()):
             item.add_marker("slow")
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(LONGEST)))
 
 
 _homes = count()

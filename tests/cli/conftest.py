@@ -31,15 +31,25 @@ def environment(service: DemoProcess) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def bot(
-    moa: Callable[..., Any], environment: dict[str, str]
-) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the program with that service."""
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
-    def run(
+
+@pytest.fixture
+def bot(here: Run, environment: dict[str, str]) -> Run:
+    """Run a command with that service, within this process."""
+    return _with(environment, here)
+
+
+@pytest.fixture
+def program(moa: Run, environment: dict[str, str]) -> Run:
+    """Run the program with that service, as a process of its own."""
+    return _with(environment, moa)
+
+
+def _with(environment: dict[str, str], run: Run) -> Run:
+    def run_with(
         *arguments: str, env: dict[str, str] | None = None, **more: Any
     ) -> subprocess.CompletedProcess[str]:
-        return moa(*arguments, env={**environment, **(env or {})}, **more)
+        return run(*arguments, env={**environment, **(env or {})}, **more)
 
-    return run
+    return run_with

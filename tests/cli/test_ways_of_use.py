@@ -29,9 +29,9 @@ def prompts(service: DemoProcess) -> list[str]:
     return [split_prompt(body["messages"][-1]["content"])[0] for body in bodies if body["model"] == "judge"]
 
 
-def test_ask_prints_the_reply_and_nothing_else(bot: Bot) -> None:
+def test_ask_prints_the_reply_and_nothing_else(program: Bot) -> None:
     """In a pipe, stdout is the reply and one newline; stderr stays silent when all is well."""
-    done = bot("ask", "why?")
+    done = program("ask", "why?")
     assert (done.returncode, done.stdout, done.stderr) == (0, "the reply\n", "")
 
 
@@ -72,9 +72,9 @@ def test_files_that_cannot_go_along(bot: Bot, tmp_path: Path, name: str, data: b
     assert done.stdout == ""
 
 
-def test_prompts_piped_in_are_turns_of_one_conversation(bot: Bot, service: DemoProcess) -> None:
+def test_prompts_piped_in_are_turns_of_one_conversation(program: Bot, service: DemoProcess) -> None:
     """A line each, three quotes for more lines, no final newline needed; only replies come out."""
-    done = bot(stdin='one\n\n"""\ntwo\nlines\n"""\nthree')
+    done = program(stdin='one\n\n"""\ntwo\nlines\n"""\nthree')
     assert (done.returncode, done.stdout, done.stderr) == (0, "the reply\n" * 3, "")
     assert prompts(service) == ["one", "two\nlines", "three"]
     last = service.requests()[-1]["body"]["messages"]
@@ -87,11 +87,11 @@ def test_nul_separated_prompts(bot: Bot, service: DemoProcess) -> None:
     assert prompts(service) == ["one\nline\n", "two", "\n three \n"]
 
 
-def test_one_failing_prompt_among_several(bot: Bot, service: DemoProcess) -> None:
+def test_one_failing_prompt_among_several(program: Bot, service: DemoProcess) -> None:
     """It is reported on stderr, the rest are answered, and the exit code is 1."""
     fails = {"failures": [{"status": 400, "contains": "two", "message": "no such luck"}]}
     service.set_behaviour({"models": {"a": fails, "b": fails, "judge": {"reply": "the reply"}}})
-    done = bot(stdin="one\ntwo\nthree\n")
+    done = program(stdin="one\ntwo\nthree\n")
     assert done.returncode == 1
     assert done.stdout == "the reply\n" * 2
     assert "no such luck" in done.stderr
@@ -227,9 +227,9 @@ def test_without_a_key(moa: Callable[..., Any]) -> None:
         assert way in done.stderr
 
 
-def test_a_refused_key(bot: Bot) -> None:
+def test_a_refused_key(program: Bot) -> None:
     """Exit code 3, in one line, and the key itself is nowhere."""
-    done = bot("ask", "hi", env={"TOGETHER_API_KEY": "wrong-key-0815"})
+    done = program("ask", "hi", env={"TOGETHER_API_KEY": "wrong-key-0815"})
     assert (done.returncode, done.stdout) == (3, "")
     assert "key refused" in done.stderr
     assert "wrong-key-0815" not in done.stderr
@@ -307,14 +307,14 @@ def test_a_resumed_conversation_keeps_its_mixture(moa: Moa) -> None:
     assert [[call["model"] for call in calls] for calls in given["references"]] == [["demo/reader"]]
 
 
-def test_a_resumed_conversation_needs_only_its_own_keys(moa: Moa, service: DemoProcess) -> None:
+def test_a_resumed_conversation_needs_only_its_own_keys(here: Moa, service: DemoProcess) -> None:
     """A conversation at a service that needs no key goes on without a key for the default service."""
     config = f'[endpoints.here]\nbase_url = "{service.base_url}"\nheaders.authorization = "Bearer {KEY}"\n'
-    home = Path(moa("config", "path").stdout.strip())
+    home = Path(here("config", "path").stdout.strip())
     home.parent.mkdir(exist_ok=True)
     home.write_text(config, encoding="utf-8")
-    assert moa("ask", "-r", "here:a", "-a", "here:judge", "one").returncode == 0
-    done = moa("ask", "-c", "two")
+    assert here("ask", "-r", "here:a", "-a", "here:judge", "one").returncode == 0
+    done = here("ask", "-c", "two")
     assert (done.returncode, done.stdout) == (0, "the reply\n")
 
 
@@ -406,12 +406,12 @@ def test_a_newer_store_is_left_alone(bot: Bot, tmp_path: Path) -> None:
     assert file.read_bytes() == before
 
 
-def test_a_locked_store_costs_only_the_saving(bot: Bot, tmp_path: Path) -> None:
+def test_a_locked_store_costs_only_the_saving(program: Bot, tmp_path: Path) -> None:
     """While another program holds the lock, the answer comes, and it says that the turn is not saved."""
-    assert bot("ask", "hi").returncode == 0
+    assert program("ask", "hi").returncode == 0
     database = sqlite3.connect(tmp_path / "home" / "conversations.db", isolation_level=None)
     database.execute("BEGIN EXCLUSIVE")
-    done = bot("ask", "hello again")
+    done = program("ask", "hello again")
     database.execute("ROLLBACK")
     database.close()
     assert (done.returncode, done.stdout) == (0, "the reply\n")

@@ -61,7 +61,10 @@ def evaluate(here: Run, environment: dict[str, str], recorded: Path, tmp_path: P
 
 @pytest.fixture
 def killed_twice(
-    start: Callable[..., subprocess.Popen[bytes]], moa: Run, service: DemoProcess, environment: dict[str, str]
+    start: Callable[..., subprocess.Popen[bytes]],
+    here: Run,
+    service: DemoProcess,
+    environment: dict[str, str],
 ) -> Callable[..., dict[str, Any]]:
     """Runs, kills in each stage, resumes; returns the figures. What was answered is not asked again."""
 
@@ -78,7 +81,7 @@ def killed_twice(
         assert before[0] == calls[0]
         assert calls[1] // 3 <= before[1] < calls[1]
         service.clear_requests()
-        done = moa(*arguments, env=environment)
+        done = here(*arguments, env=environment)
         assert done.returncode == 0, done.stderr
         assert len(service.requests()) == sum(calls) - sum(before)
         return read(done.stdout)
