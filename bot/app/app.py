@@ -155,8 +155,11 @@ class App:
     def resume(self, conversation: StoredConversation) -> None:
         """Continue a stored conversation, with its options where the user has not given others."""
         if self._resolve is not None:
-            self._changed = {}
-            self._changed = resumed_options(conversation, self._resolve_with)
+            # What is the conversation's is not taken along from the one before; a budget or a theme is.
+            own = {"system", "system_file", *self.settings.stored_options()}
+            kept = {name: value for name, value in self._changed.items() if name not in own}
+            self._changed = kept
+            self._changed = kept | resumed_options(conversation, self._resolve_with)
             self._set_settings(self._resolve_with({}))
         self.resumed = conversation
         turns = self.store.count_turns(conversation.id) if self.store else 0

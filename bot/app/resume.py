@@ -59,7 +59,22 @@ def resumed_options(conversation: StoredConversation, resolve: Resolve) -> dict[
         level = base.sources[name].level
         if level not in _NEAR and not (level is Level.PRESET and base.value(name) == value):
             options[name] = value
-    return options
+    return options | _system_option(conversation, base, own_preset=not given or preset == base.preset.name)
+
+
+def _system_option(
+    conversation: StoredConversation, base: Settings, *, own_preset: bool
+) -> dict[str, object]:
+    """Return the option for the conversation's system prompt, where this run gives none.
+
+    `own_preset`: the mixture is the conversation's; another one's system prompt replaces it.
+    """
+    levels = {base.sources[name].level for name in ("system", "system_file")}
+    if levels.intersection(_NEAR) or (not own_preset and Level.PRESET in levels):
+        return {}
+    stored = conversation.system or ""
+    same = base.system_file is None and stored == (base.system or "").strip()
+    return {} if same else {"system": stored}
 
 
 def _runs_here(name: str, value: object, resolve: Resolve) -> bool:

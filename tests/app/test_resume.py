@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from bot.app.app import App
+from bot.app.make_plan import make_plan
 from bot.app.resume import resumed_options, settings_to_resume
 from bot.settings import paths
 from bot.settings.resolve import resolve
@@ -93,6 +96,53 @@ def test_a_preset_that_is_gone(tmp_path: Path) -> None:
     (presets / "mine.toml").unlink()
     settings = resumed(Run(tmp_path), conversation)
     assert (settings.aggregator, settings.reference_models) == ("judge", ("a",))
+
+
+@pytest.mark.parametrize(
+    ("cli", "config", "system", "expected"),
+    [
+        ({}, "", "S", "S"),
+        ({}, "", None, None),
+        ({}, 'system = "mine"\n', "S", "S"),
+        ({}, 'system = "mine"\n', None, None),
+        ({}, 'system_file = "gone.txt"\n', "S", "S"),
+        ({"system": "new"}, "", "S", "new"),
+        ({"system": ""}, "", "S", None),
+        ({"preset": "poet"}, "", "S", "Write verse."),
+        ({"preset": "moa-lite"}, "", "S", "S"),
+        ({}, "[models.a]\ncontext = 9\n", "S\n\nT", "S\n\nT"),
+    ],
+)
+def test_the_system_prompt_comes_back(
+    tmp_path: Path, cli: dict[str, object], config: str, system: str | None, expected: str | None
+) -> None:
+    """It is the beginning of every request, and part of the conversation; what this run gives wins."""
+    (tmp_path / "presets").mkdir()
+    poet = 'aggregator = "judge"\nreference_models = ["a"]\nsystem = "Write verse."\n'
+    (tmp_path / "presets" / "poet.toml").write_text(poet, encoding="utf-8")
+    (tmp_path / "config.toml").write_text(config, encoding="utf-8")
+    conversation = replace(stored(tmp_path, **MIXTURE), system=system)
+    assert make_plan(resumed(Run(tmp_path, cli), conversation)).system == expected
+
+
+def test_the_system_prompt_of_the_stored_preset(tmp_path: Path) -> None:
+    """A prompt that was changed in the chat stands before the preset's."""
+    (tmp_path / "presets").mkdir()
+    poet = 'aggregator = "judge"\nreference_models = ["a"]\nsystem = "Write verse."\n'
+    (tmp_path / "presets" / "poet.toml").write_text(poet, encoding="utf-8")
+    for system in ("Write verse.", "Write prose.", None):
+        conversation = replace(stored(tmp_path, preset="poet"), system=system)
+        assert make_plan(resumed(Run(tmp_path), conversation)).system == system
+
+
+def test_what_was_changed_in_a_chat_and_is_not_the_conversation_s(tmp_path: Path) -> None:
+    """A budget stays when another conversation is continued; the mixture is that of the other one."""
+    run = Run(tmp_path)
+    app = App(run({}), lambda _: None, resolve=run)
+    app.change({"max_cost": 0.5, "rounds": 2, "system": "S"})
+    app.resume(stored(tmp_path, **MIXTURE))
+    assert (app.settings.max_cost, app.settings.rounds, app.plan.system) == (0.5, 3, None)
+    assert app.settings.aggregator == "judge"
 
 
 def test_across_the_demonstration(tmp_path: Path) -> None:
