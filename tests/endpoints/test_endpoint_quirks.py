@@ -55,7 +55,9 @@ def test_the_users_table_adds_and_changes(settle: Callable[..., Settings]) -> No
         "thinking = 'think'\nrejects = ['seed', 'temperature']\nparallel = 3"
     )
     assert settings.endpoints["ollama"].quirks == Quirks(thinking="reasoning_effort", rate=30.0)
-    assert settings.endpoints["mistral"].quirks == Quirks(ask_usage=False, thinking="none")
+    assert settings.endpoints["mistral"].quirks == Quirks(
+        ask_usage=False, thinking="none", cache_key_field="prompt_cache_key"
+    )
     mine = settings.endpoint("mine", {})
     assert (mine.parallel, mine.rejects, mine.rate) == (3, ("seed", "temperature"), None)
     assert mine.max_tokens_field == "max_completion_tokens"

@@ -260,11 +260,18 @@ def test_settings(tmp_path: Path) -> None:
         return load_settings({}, None, {"MOA_BOT_HOME": str(tmp_path)})
 
     openrouter = settle().endpoint("openrouter", {"OPENROUTER_API_KEY": "k"})
-    for model, wanted in (("anthropic/claude-x", True), ("Google/gemini", True), ("openai/gpt", False)):
+    for model, wanted in (
+        ("anthropic/claude-x", True),
+        ("Google/gemini", True),
+        ("qwen/qwen3-max", True),
+        ("openai/gpt", False),
+    ):
         assert openrouter.wants_cache_mark(model) == wanted
     fields = {name: each.quirks.cache_key_field for name, each in settle().endpoints.items()}
     assert {name: field for name, field in fields.items() if field} == {
         "openai": "prompt_cache_key",
+        "openrouter": "session_id",
+        "mistral": "prompt_cache_key",
         "deepinfra": "prompt_cache_key",
         "fireworks": "user",
     }
