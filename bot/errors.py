@@ -45,6 +45,7 @@ class FailureKind(StrEnum):
     REFUSED = "refused to answer"
     RATE_LIMITED = "rate limited"
     QUOTA = "quota used up"
+    BUDGET = "budget"
     OVERLOADED = "service overloaded"
     SERVICE = "service error"
     CONNECTION = "cannot connect"

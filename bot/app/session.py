@@ -7,11 +7,11 @@ that nothing typed is lost; when the store fails, the turn goes on without being
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING
 
-from bot.app.turn_budget import TurnBudget
+from bot.app.turn_budget import TurnBudget, estimate_turn
 from bot.errors import Failure, FailureKind, StoreError
 from bot.events import (
     AggregatorStarted,
@@ -28,11 +28,12 @@ from bot.events import (
     TurnStatus,
 )
 from bot.messages import Message
+from bot.method.context import MESSAGE_TOKENS, message_tokens
 from bot.method.mixture import CancelToken, Mixture
 
 if TYPE_CHECKING:
     from bot.settings.settings import Settings
-    from bot.store import Store, StoredConversation, TurnId
+    from bot.store import Store, StoredConversation, StoredTurn, TurnId
 
 
 class Session:
@@ -64,8 +65,7 @@ class Session:
         if conversation is not None and store is not None:
             self.history = list(store.messages(conversation.id))
             self.turns = store.count_turns(conversation.id)
-            if max_cost is not None:
-                self.budget.spent = sum(turn.cost or 0.0 for turn in store.turns(conversation.id))
+            self.budget.spent = self._spent_before(store.turns(conversation.id))
 
     @property
     def conversation_id(self) -> str | None:
@@ -82,6 +82,7 @@ class Session:
         """Use another mixture from the next prompt on; its settings are stored with the conversation."""
         self.mixture = mixture
         self.multi_turn = settings.multi_turn
+        self.budget.cap = settings.max_cost
         self._settings = settings.stored_options()
         if self._store is not None and self.conversation is not None:
             self._store.update_settings(self.conversation.id, self._settings, mixture.plan.system)
@@ -157,6 +158,20 @@ class Session:
                 if not retry:
                     self._set_history(history, prompt, reply)
                 self.conversation = recorder.conversation
+
+    def _spent_before(self, turns: Sequence[StoredTurn]) -> float:
+        """Return US dollars of stored turns, those that were undone too.
+
+        A turn of unknown cost counts as much as it may cost, as it does while the session lasts.
+        """
+        plan, cost = self.mixture.plan, self.mixture.models.cost
+        spent, tokens = 0.0, message_tokens(Message("system", plan.system or ""))
+        for turn in turns:
+            known = turn.cost
+            spent += estimate_turn(plan, tokens, turn.prompt, cost).dollars if known is None else known
+            if turn.reply and turn.status != "undone":
+                tokens += message_tokens(Message("user", turn.prompt + turn.reply)) + MESSAGE_TOKENS
+        return spent
 
     def _set_history(self, before: list[Message], prompt: str, reply: str) -> None:
         if reply:

@@ -8,7 +8,8 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from bot.app.signals import handle_signals
-from bot.errors import ExitCode, FailureKind
+from bot.app.turn_budget import BudgetError
+from bot.errors import ExitCode, Failure, FailureKind
 from bot.events import Event, TurnFinished, TurnResult
 from bot.method.mixture import CancelToken
 from bot.render import styles
@@ -34,13 +35,27 @@ async def answer(
     """Answer one prompt in a view made for these streams; returns the turn's exit code.
 
     Ctrl-C stops the turn; the part of the reply that has come is kept. `log_sink` writes log lines
-    to the terminal, above what the view redraws.
+    to the terminal, above what the view redraws. A prompt that the budget does not allow is reported.
     """
     cancel_token = CancelToken()
     view = view_for(app.settings, streams, session)
-    with handle_signals(cancel_token.stop):
-        result = await show(session, prompt, view, app.log, cancel_token, log_sink=log_sink)
+    try:
+        with handle_signals(cancel_token.stop):
+            result = await show(session, prompt, view, app.log, cancel_token, log_sink=log_sink)
+    except BudgetError as error:
+        _report_refusal(error, session, app.settings, streams)
+        return error.exit_code
     return exit_code(result, stopped=cancel_token.stopped)
+
+
+def _report_refusal(error: BudgetError, session: Session, settings: Settings, streams: Streams) -> None:
+    """Print why a prompt was not asked, with --json as a failed turn without a number too."""
+    streams.say("\n".join([f"moa-bot: {error.message}", *(f"  {line}" for line in error.hint.splitlines())]))
+    if settings.json:
+        model = session.mixture.plan.aggregator.model
+        failure = Failure(FailureKind.BUDGET, error.message, hint=error.hint)
+        view = JsonView(streams.stdout, conversation=lambda: (session.conversation_id, None))
+        view.handle_event(TurnFinished(TurnResult("failed", "", "", model, failure=failure)))
 
 
 def view_for(settings: Settings, streams: Streams, session: Session, *, keep: bool = False) -> View:

@@ -26,7 +26,14 @@ Cost = Callable[[Agent, Usage], float | None]
 
 
 class BudgetError(MoaError):
-    """The next turn may cost more than is left of the budget, or its price is unknown."""
+    """The next turn may cost more than is left of the budget, or its price is unknown.
+
+    `temporary`: it is allowed once the turns under way are over, if they cost nothing.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, temporary: bool = False) -> None:
+        super().__init__(message, hint)
+        self.temporary = temporary
 
 
 @dataclass(slots=True)
@@ -76,7 +83,10 @@ def estimate_turn(
 
 
 class TurnBudget:
-    """US dollars up to `cap` (None: any number) for the turns of a conversation; `spent` were paid before."""
+    """US dollars up to `cap` (None: any number) for the turns of a conversation; `spent` were paid before.
+
+    `cap` can be set at any time: what is spent is counted without one too.
+    """
 
     def __init__(self, cap: float | None, spent: float = 0.0) -> None:
         self.cap, self.spent = cap, spent
@@ -84,23 +94,24 @@ class TurnBudget:
 
     def reserve(self, plan: Plan, history: Sequence[Message], prompt: str, cost: Cost) -> float:
         """Reserve the most that a turn may cost, and return it. BudgetError when that is too much."""
-        if self.cap is None:
-            return 0.0
         texts = [plan.system or "", *(message.content for message in history)]
         tokens = sum(estimate_tokens(text) + MESSAGE_TOKENS for text in texts)
         found = estimate_turn(plan, tokens, prompt, cost)
-        if found.unpriced:
+        if self.cap is not None and found.unpriced:
             raise BudgetError(
                 f"The price of {', '.join(sorted(found.unpriced))} is not known, so no budget can be kept.",
                 hint='Set it in config.toml ([models."ID"] input_price, output_price), or drop --max_cost.',
             )
-        left = self.cap - self.spent - self._reserved
-        if found.dollars > left:
+        if self.cap is not None and found.dollars > (left := self.cap - self.spent - self._reserved):
             smaller = self._smaller(plan, tokens, prompt, cost, left)
+            reserved = (
+                f", with {money(self._reserved)} reserved for turns under way" if self._reserved else ""
+            )
             raise BudgetError(
                 f"Not asked: this turn may cost up to {money(found.dollars)}, and {money(max(left, 0.0))}"
-                f" is left of the budget of {money(self.cap)}.",
+                f" is left of the budget of {money(self.cap)}{reserved}.",
                 hint=f"It would fit with {smaller}." if smaller else "Raise --max_cost to go on.",
+                temporary=found.dollars <= self.cap - self.spent,
             )
         self._reserved += found.dollars
         return found.dollars

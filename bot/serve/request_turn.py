@@ -14,7 +14,7 @@ from bot.app.turn_budget import BudgetError
 from bot.client.error_mapping import redact
 from bot.events import Event, ReplyDelta, TurnFinished, TurnResult
 from bot.messages import Usage
-from bot.serve.api_errors import ApiError, error_for, service_stopping
+from bot.serve.api_errors import ApiError, error_for, rate_limited, service_stopping
 
 if TYPE_CHECKING:
     from bot.app.log import Log
@@ -103,6 +103,8 @@ class ServedTurn:
         try:
             return self._budget.reserve(mixture.plan, messages, conversation.prompt, mixture.models.cost)
         except BudgetError as error:
+            if error.temporary:
+                raise rate_limited(error.message, "budget_reserved", 5) from None
             # Not a 429, which clients send again by themselves.
             raise ApiError(402, f"{error.message} {error.hint}", "insufficient_quota") from None
 

@@ -3,35 +3,58 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fake_models import FakeAsk, FakeModels, failed, layers, make_plan
 from virtual_time import run
 
+from bot.app.load_settings import load_settings
+from bot.app.log import Log
 from bot.app.session import Session
+from bot.app.streams import Streams
+from bot.app.turn import answer
 from bot.app.turn_budget import BudgetError, TurnBudget, estimate_turn
+from bot.errors import ExitCode
 from bot.messages import Agent
 from bot.method.mixture import Mixture
+from bot.settings.resolve import resolve
 from bot.store import Store
 
 LIMITS = {"max_tokens": 100, "reference_max_tokens": 100}
 
 
-def session(ask: FakeAsk, cap: float, *, rounds: int = 1, price: float | None = 1.0, **more: Any) -> Session:
+def session(
+    ask: FakeAsk, cap: float | None, *, rounds: int = 1, price: float | None = 1.0, **more: Any
+) -> Session:
     """A session of three references in which a completion token costs `price` dollars."""
     plan = make_plan(layers("a", "b", "c", rounds=rounds), **LIMITS)
     return Session(Mixture(plan, ask, FakeModels(price=price)), max_cost=cap, **more)
 
 
-def ask_in(chat: Session, prompt: str) -> None:
+def ask_in(chat: Session, prompt: str, *, retry: bool = False) -> None:
     async def turn() -> None:
-        async for _ in chat.turn(prompt):
+        async for _ in chat.turn(prompt, retry=retry):
             pass
 
     run(turn())
+
+
+def leave_early(chat: Session) -> None:
+    """Close the events of a turn after the first."""
+
+    async def leave() -> None:
+        events = chat.turn("one")
+        await anext(events)
+        await events.aclose()
+        await asyncio.sleep(0)
+
+    run(leave())
 
 
 def test_the_most_that_a_turn_may_cost() -> None:
@@ -134,12 +157,74 @@ def test_turns_at_once_share_a_budget() -> None:
 def test_a_turn_that_is_left_is_settled() -> None:
     """Closing the events of a turn releases what was reserved."""
     chat = session(FakeAsk({"judge": "one two"}), 900.0)
-
-    async def leave() -> None:
-        events = chat.turn("one")
-        await anext(events)
-        await events.aclose()
-        await asyncio.sleep(0)
-
-    run(leave())
+    leave_early(chat)
     assert chat.budget.spent == 400
+
+
+def test_a_budget_that_is_set_later(tmp_path: Path) -> None:
+    """What was spent without one counts, also what an interrupted turn may have cost."""
+    chat = session(FakeAsk({"judge": "two words"}), None)
+    ask_in(chat, "one")
+    settings = resolve({"max_cost": 420.0}, None, {"MOA_BOT_HOME": str(tmp_path)})
+    chat.change_mixture(chat.mixture, settings)
+    ask_in(chat, "two")
+    with pytest.raises(BudgetError, match=r"\$398"):
+        ask_in(chat, "three")
+    chat.change_mixture(chat.mixture, resolve({}, None, {"MOA_BOT_HOME": str(tmp_path)}))
+    ask_in(chat, "three")
+    assert chat.budget.spent == 33
+
+
+@pytest.mark.parametrize("what", ["undone", "retried", "interrupted", "failed"])
+def test_what_a_resumed_conversation_has_cost(tmp_path: Path, what: str) -> None:
+    """As much as in the session itself: undone turns were paid, and unknown costs count in full."""
+    with Store.open(tmp_path / "c.db") as store:
+        ask = FakeAsk({"judge": failed() if what == "failed" else "two words"})
+        chat = session(ask, 1000.0, store=store)
+        if what == "interrupted":
+            leave_early(chat)
+        else:
+            ask_in(chat, "one")
+        if what == "undone":
+            chat.undo_turn()
+        if what == "retried":
+            ask_in(chat, "one", retry=True)
+        again = session(FakeAsk({}), 1000.0, store=store, conversation=chat.conversation)
+        assert again.budget.spent == chat.budget.spent > 0
+
+
+def refused(prompt: str, **options: Any) -> tuple[ExitCode, str, str]:
+    """Return exit code, stdout and stderr of a prompt that a budget of nothing does not allow."""
+    out, err = io.StringIO(), io.StringIO()
+    app: Any = SimpleNamespace(settings=load_settings(options), log=Log(None))
+    streams = Streams(None, out, err, *[False] * 3)
+    code = asyncio.run(answer(session(FakeAsk({}), 0.0), prompt, app, streams))
+    return code, out.getvalue(), err.getvalue()
+
+
+def test_a_refused_prompt_in_a_pipe() -> None:
+    """It is reported as other failures are, so that the prompts after it are asked; --json has a line."""
+    code, out, err = refused("why?")
+    assert (code, out) == (ExitCode.FAILED, "")
+    assert err.splitlines() == [
+        "moa-bot: Not asked: this turn may cost up to $400.00, and $0 is left of the budget of $0.",
+        "  Raise --max_cost to go on.",
+    ]
+    code, out, _ = refused("why?", json=True)
+    record = json.loads(out)
+    assert code is ExitCode.FAILED
+    assert (record["reply"], record["status"], record["turn"]) == (None, "failed", None)
+    assert "Not asked: this turn may cost up to $400.00" in record["error"]
+
+
+@pytest.mark.parametrize(("cap", "temporary"), [(700.0, True), (400.0, True), (399.0, False)])
+def test_what_is_reserved_for_others(cap: float, temporary: bool) -> None:  # noqa: FBT001 - a table's column
+    """A turn that would fit after those under way may be asked again; one that costs too much may not."""
+    plan, models = make_plan(layers("a", "b", "c"), **LIMITS), FakeModels(price=1.0)
+    budget = TurnBudget(cap)
+    if temporary:
+        budget.reserve(plan, [], "one", models.cost)
+    with pytest.raises(BudgetError) as caught:
+        budget.reserve(plan, [], "two", models.cost)
+    assert caught.value.temporary == temporary
+    assert ("with $400.00 reserved for turns under way" in caught.value.message) == temporary

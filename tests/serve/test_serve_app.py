@@ -11,6 +11,7 @@ import pytest
 from fake_models import failed
 from running import LIMIT
 
+from bot.app.known_models import KnownModels
 from bot.errors import FailureKind
 from bot.messages import Completion, Usage
 from bot.serve.limits import Limits
@@ -331,3 +332,15 @@ def test_a_budget_for_all_requests(make: Make) -> None:
     assert answer.status_code == 402
     assert answer.json()["error"]["code"] == "insufficient_quota"
     assert not app.ask.requests
+
+
+def test_a_budget_that_others_have_reserved(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that fits once the turns under way are over may be sent again: 429."""
+    monkeypatch.setattr(KnownModels, "cost", lambda *_: 1.0)
+    app = make(max_cost=5.0)
+
+    async def two() -> list[int]:
+        return [answer.status_code for answer in await asyncio.gather(post(app), post(app))]
+
+    assert sorted(run(two())) == [200, 429]
+    assert run(post(app)).status_code == 402
