@@ -34,14 +34,12 @@ OPTIONS: tuple[Option, ...] = (
            help="The longest reply, in tokens (about 3/4 of a word each)."),
     Option("reference_max_tokens", Kind.INT, Group.MIXTURE, metavar="N", minimum=1, maximum=MAX_TOKENS,
            in_preset=True,
-           help="The longest answer of a reference model, in tokens; as max_tokens if not given, but at most"
-                " 512 for a model on this computer."),
+           help="The same for reference models; max_tokens if not given, at most 512 on this computer."),
     Option("min_references", Kind.INT, Group.MIXTURE, metavar="N", minimum=0, maximum=1000, in_preset=True,
            help="The fewest reference models that must answer; with 0 the reply comes even without any."),
     Option("mode", Kind.TEXT, Group.MIXTURE, metavar="MODE", default="moa", choices=get_args(Mode),
            in_preset=True,
-           help="moa: the aggregator writes the reply; fusion: a judge compares the answers first;"
-                " rank: the aggregator picks one of them."),
+           help="How the reply is made: written, compared first (fusion), or one answer picked (rank)."),
     Option("judge", Kind.MODEL, Group.MIXTURE, metavar="MODEL", in_preset=True,
            help="The model that compares the answers, in the modes that do; the aggregator if not given."),
     Option("placement", Kind.TEXT, Group.MIXTURE, metavar="WHERE", default="prompt",
