@@ -14,41 +14,38 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from bot.errors import ConfigError, UsageError
 from bot.settings import paths
 from bot.settings.catalogue import Catalogue
 from bot.settings.endpoints import DEMO, EndpointConfig, read_endpoints, unknown_endpoint
-from bot.settings.files import Section, read_toml
+from bot.settings.levels import (
+    Given,
+    Values,
+    from_command_line,
+    from_defaults,
+    from_environment,
+    from_file,
+    from_preset,
+    nearest_level,
+    nearest_values,
+)
 from bot.settings.local_models import LocalModels, find_local_model
 from bot.settings.option import Group
 from bot.settings.options import BY_NAME, EXCLUSIVE, OPTIONS, Kind
 from bot.settings.preset import Preset
 from bot.settings.presets import Presets, load_presets
 from bot.settings.settings import Level, Settings, Source
-from bot.settings.user_file import UserFile, read_user_file
-from bot.settings.values import InvalidValueError, check_value, parse_text
+from bot.settings.user_file import read_user_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from bot.messages import Agent
-    from bot.settings.option import Option
 
 __all__ = ["Level", "Settings", "Source", "resolve"]
 
-
-class _Given(NamedTuple):
-    """A value and its source."""
-
-    value: Any
-    source: Source
-
-
-_Values = dict[str, _Given]
-"""The values that are given at one level, by the option's name."""
 
 STARTER = "starter"
 """The option and its preset."""
@@ -82,34 +79,38 @@ def resolve(
     endpoints = read_endpoints(user.endpoints, environ)
     presets = load_presets(user, endpoints)
     levels = [
-        _from_command_line(cli, Level.COMMAND),
-        _from_command_line(outer or {}, Level.OUTER),
-        _from_environment(environ),
-        _from_file(user),
+        from_command_line(cli, Level.COMMAND),
+        from_command_line(outer or {}, Level.OUTER),
+        from_environment(environ),
+        from_file(user),
     ]
     _drop_excluded(levels)
-    defaults = _defaults()
+    defaults = from_defaults()
     demo, local, starter = (_switched_on(levels, name) for name in ("demo", "local", STARTER))
     found: LocalModels | None = None
     if demo is not None:
         endpoints[DEMO] = EndpointConfig(DEMO, "", source=str(levels[demo]["demo"].source))
         preset, chosen = _with_demo(levels, demo, presets)
     elif local is not None and find_local is not None:
-        folder = _nearest_level(levels, "models_dir")
+        folder = nearest_level(levels, "models_dir")
         found = find_local(endpoints, None if folder is None else levels[folder]["models_dir"].value)
         preset, chosen = _with_local(levels, local, presets, found.preset)
-    elif starter is not None and _nearest_level(levels[: starter + 1], "preset") is None:
-        preset, chosen = presets.get(STARTER), _Given(STARTER, levels[starter][STARTER].source)
+    elif starter is not None and nearest_level(levels[: starter + 1], "preset") is None:
+        preset, chosen = presets.get(STARTER), Given(STARTER, levels[starter][STARTER].source)
         _insert_mixture(levels, starter, preset)
     else:
-        at = _nearest_level(levels, "preset")
+        at = nearest_level(levels, "preset")
         chosen = defaults["preset"] if at is None else levels[at]["preset"]
         preset = _find_preset(presets, chosen)
-        levels.append(_from_preset(preset))
-    values = _nearest_values([*levels, defaults])
-    as_in_preset = _nearest_values([_from_preset(preset), defaults])
+        further = from_preset(preset)
+        if at is None and nearest_level(levels, "reference_models") is not None:
+            # A preset that nobody named: its mode belongs to its models.
+            further.pop("mode", None)
+        levels.append(further)
+    values = nearest_values([*levels, defaults])
+    as_in_preset = nearest_values([from_preset(preset), defaults])
     changed = any(values[name].value != as_in_preset[name].value for name in _MIXTURE)
-    values["preset"] = _Given(preset, chosen.source)
+    values["preset"] = Given(preset, chosen.source)
     if found is not None:
         _find_local_models(values, found.names, endpoints)
     endpoint = values["endpoint"]
@@ -129,48 +130,48 @@ def resolve(
     )
 
 
-def _with_demo(levels: list[_Values], at: int, presets: Presets) -> tuple[Preset, _Given]:
+def _with_demo(levels: list[Values], at: int, presets: Presets) -> tuple[Preset, Given]:
     """Insert the preset and the endpoint of --demo right behind the level of --demo."""
     source = levels[at]["demo"].source
-    asked = _nearest_level(levels[: at + 1], "preset")
+    asked = nearest_level(levels[: at + 1], "preset")
     if asked is None:
-        chosen = _Given(DEMO, source)
+        chosen = Given(DEMO, source)
         preset = presets.get(DEMO)
-        levels.insert(at + 1, {**_from_preset(preset), "endpoint": _Given(DEMO, source)})
+        levels.insert(at + 1, {**from_preset(preset), "endpoint": Given(DEMO, source)})
     else:
         chosen = levels[asked]["preset"]
         preset = _find_preset(presets, chosen)
-        levels.insert(at + 1, {"endpoint": _Given(DEMO, source)})
-        levels.append(_from_preset(preset))
+        levels.insert(at + 1, {"endpoint": Given(DEMO, source)})
+        levels.append(from_preset(preset))
     return preset, chosen
 
 
-def _with_local(levels: list[_Values], at: int, presets: Presets, found: Preset) -> tuple[Preset, _Given]:
+def _with_local(levels: list[Values], at: int, presets: Presets, found: Preset) -> tuple[Preset, Given]:
     """Insert the mixture that was found on this computer right behind the level of --local."""
     source = levels[at]["local"].source
-    asked = _nearest_level(levels[: at + 1], "preset")
+    asked = nearest_level(levels[: at + 1], "preset")
     _insert_mixture(levels, at, found)
     if asked is None:
-        return found, _Given(found.name, source)
+        return found, Given(found.name, source)
     # The models are those found here; how they are asked is as in the preset.
     chosen = levels[asked]["preset"]
     preset = _find_preset(presets, chosen)
-    how = _from_preset(preset)
+    how = from_preset(preset)
     levels.append({name: given for name, given in how.items() if BY_NAME[name].kind not in _MODEL_KINDS})
     return replace(preset, aggregator=found.aggregator, layers=found.layers), chosen
 
 
-def _insert_mixture(levels: list[_Values], at: int, preset: Preset) -> None:
+def _insert_mixture(levels: list[Values], at: int, preset: Preset) -> None:
     """Insert a mixture of models on this computer right behind a level; farther levels name no models."""
     for level in levels[at + 1 :]:
         # The aggregator and the reference models of farther levels are replaced by the mixture's.
         for name in ("fallbacks", "light_aggregator", "judge"):
             level.pop(name, None)
-    levels.insert(at + 1, _from_preset(preset))
+    levels.insert(at + 1, from_preset(preset))
 
 
 def _find_local_models(
-    values: _Values, names: tuple[str, ...], endpoints: Mapping[str, EndpointConfig]
+    values: Values, names: tuple[str, ...], endpoints: Mapping[str, EndpointConfig]
 ) -> None:
     """Replace the models that the user named by those on this computer. UsageError for any other."""
     for name, given in values.items():
@@ -187,13 +188,13 @@ def _find_local_models(
         values[name] = given._replace(value=value)
 
 
-def _switched_on(levels: list[_Values], name: str) -> int | None:
+def _switched_on(levels: list[Values], name: str) -> int | None:
     """Return the index of the level at which an option is switched on, None when it is off."""
-    at = _nearest_level(levels, name)
+    at = nearest_level(levels, name)
     return at if at is not None and levels[at][name].value else None
 
 
-def _find_preset(presets: Presets, chosen: _Given) -> Preset:
+def _find_preset(presets: Presets, chosen: Given) -> Preset:
     try:
         return presets.get(chosen.value)
     except ConfigError:
@@ -209,20 +210,7 @@ def _with_source(problem: UsageError, source: Source, name: str) -> UsageError:
     return UsageError(f"{source}: {problem.message}", hint=problem.hint)
 
 
-def _nearest_level(levels: list[_Values], name: str) -> int | None:
-    return next((index for index, level in enumerate(levels) if name in level), None)
-
-
-def _nearest_values(levels: list[_Values]) -> _Values:
-    picked: _Values = {}
-    for option in OPTIONS:
-        at = _nearest_level(levels, option.name)
-        nothing = _Given(option.default, Source(Level.DEFAULTS, "defaults"))
-        picked[option.name] = nothing if at is None else levels[at][option.name]
-    return picked
-
-
-def _drop_excluded(levels: list[_Values]) -> None:
+def _drop_excluded(levels: list[Values]) -> None:
     """Of two options that exclude each other keep the nearer one; UsageError when both are at one level."""
     for pair in EXCLUSIVE:
         for index, level in enumerate(levels):
@@ -238,69 +226,3 @@ def _drop_excluded(levels: list[_Values]) -> None:
                     for name in pair:
                         farther.pop(name, None)
                 break
-
-
-def _from_command_line(values: Mapping[str, object], level: Level) -> _Values:
-    given: _Values = {}
-    for key, value in values.items():
-        option = BY_NAME[key.rstrip("_")]
-        if value is None or (option.is_list and not value) or (value is False and not option.negative):
-            continue
-        flag = f"--{option.negative}" if value is False else option.flag
-        try:
-            given[option.name] = _Given(check_value(option, value), Source(level, f"option {flag}"))
-        except InvalidValueError as problem:
-            raise UsageError(f"{flag}: {problem}") from None
-    return given
-
-
-def _from_environment(environ: Mapping[str, str]) -> _Values:
-    given: _Values = {}
-    for option in OPTIONS:
-        value = _variable(environ, option, option.variable)
-        opposite = _variable(environ, option, option.negative_variable)
-        if opposite is not None:
-            opposite = opposite._replace(value=not opposite.value)
-            if value is not None and value.value != opposite.value:
-                both = f"{option.variable} and {option.negative_variable}"
-                raise UsageError(f"environment {both}: expected one of them, not both")
-        if found := value or opposite:
-            given[option.name] = found
-    return given
-
-
-def _variable(environ: Mapping[str, str], option: Option, name: str) -> _Given | None:
-    text = environ.get(name, "") if name else ""
-    if not text.strip():
-        return None
-    try:
-        return _Given(parse_text(option, text, os.pathsep), Source(Level.ENVIRONMENT, f"environment {name}"))
-    except InvalidValueError as problem:
-        raise UsageError(f"environment {name}: {problem}") from None
-
-
-def _from_file(user: UserFile) -> _Values:
-    source = Source(Level.FILE, str(user.file))
-    return {name: _Given(value, source) for name, value in user.options.items()}
-
-
-def _from_preset(preset: Preset) -> _Values:
-    source = Source(Level.PRESET, f"preset {preset.name}")
-    values = {
-        **preset.values,
-        "aggregator": _name(preset.aggregator),
-        "reference_models": tuple(_name(agent) for agent in preset.layers[0]),
-    }
-    return {name: _Given(value, source) for name, value in values.items()}
-
-
-def _name(agent: Agent) -> str:
-    return f"{agent.endpoint}:{agent.model}" if agent.endpoint else agent.model
-
-
-def _defaults() -> _Values:
-    path = paths.shipped_file("defaults.toml")
-    section = Section(path, read_toml(path))
-    section.reject_unknown_keys(BY_NAME)
-    source = Source(Level.DEFAULTS, "defaults")
-    return {name: _Given(section.option(BY_NAME[name]), source) for name in section.table}

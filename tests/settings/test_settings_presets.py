@@ -105,6 +105,16 @@ def test_the_default_is_diverse(home: Home) -> None:
     assert preset.aggregator.model == "Qwen/Qwen3.7-Max"
 
 
+def test_the_mode_of_the_default_belongs_to_its_models(home: Home) -> None:
+    """Reference models of one's own are a plain mixture, unless the preset or the mode is named."""
+    own = {"reference_models": "a,b", "aggregator": "c"}
+    assert home.resolve().mode == "fusion"
+    assert home.resolve({"aggregator": "c"}).mode == "fusion"
+    assert home.resolve(own).mode == "moa"
+    assert home.resolve({**own, "preset": "default"}).mode == "fusion"
+    assert home.resolve({**own, "mode": "fusion"}).mode == "fusion"
+
+
 @pytest.mark.parametrize(
     ("name", "layers", "aggregator", "endpoint"),
     [
