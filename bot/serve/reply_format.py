@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jsonschema import Draft202012Validator, SchemaError, validators
+from jsonschema import Draft202012Validator, SchemaError, ValidationError, validators
 from jsonschema.protocols import Validator
 from pydantic_core import PydanticCustomError
 from referencing import Registry
@@ -18,6 +18,8 @@ from bot.serve.api_errors import ApiError
 
 MAX_SCHEMA = 120_000
 """Characters of a schema as JSON."""
+MAX_REFERENCES = 10_000
+"""How many references of a schema are followed in one reply."""
 _FENCE = re.compile(r"\A```\w*\n(.*)\n?```\Z", re.DOTALL)
 _LONGEST_PROBLEM = 300
 TEXT = "text"
@@ -55,7 +57,8 @@ class ReplyFormat:
         try:
             problem = next(_validator(self.schema).iter_errors(value), None)
         except (Unresolvable, RecursionError, re.error):
-            raise ApiError(400, "The schema refers to what it does not contain.", "invalid_schema") from None
+            message = "The references of the schema cannot be followed."
+            raise ApiError(400, message, "invalid_schema") from None
         if problem is not None:
             # The path has no text of the model in it but the names of properties.
             raise _invalid(f"at {problem.json_path}: {problem.message}"[:_LONGEST_PROBLEM])
@@ -102,12 +105,26 @@ def _class_of(schema: Any) -> type[Validator]:
 
 
 def _validator(schema: Any) -> Validator:
-    """Return a validator that fetches nothing, and runs no regular expression of the client's.
+    """Return a validator that fetches nothing, and whose work is bounded.
 
-    A regular expression can take minutes, in which the service answers nobody.
+    Regular expressions of the client's are not run: one can take minutes. So can references that double
+    at each step: RecursionError after `MAX_REFERENCES`.
     """
-    ignored = dict.fromkeys(("pattern", "patternProperties"), _ignore)
-    made: Validator = validators.extend(_class_of(schema), ignored)(schema, registry=Registry())  # type: ignore[no-untyped-call]  # the stubs lack its types
+    kind, left = _class_of(schema), iter(range(MAX_REFERENCES))
+
+    def followed(name: str) -> Callable[..., Iterator[ValidationError]]:
+        follow = kind.VALIDATORS[name]
+
+        def check(*arguments: Any) -> Iterator[ValidationError]:
+            if next(left, None) is None:
+                raise RecursionError
+            yield from follow(*arguments) or ()
+
+        return check
+
+    changed: dict[str, Callable[..., Any]] = dict.fromkeys(("pattern", "patternProperties"), _ignore)
+    changed |= {name: followed(name) for name in ("$ref", "$dynamicRef") if name in kind.VALIDATORS}
+    made: Validator = validators.extend(kind, changed)(schema, registry=Registry())  # type: ignore[no-untyped-call]  # the stubs lack its types
     return made
 
 

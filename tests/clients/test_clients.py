@@ -40,8 +40,9 @@ def test_a_client(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     command = client.command()
     monkeypatch.setenv("TOGETHER_BASE_URL", "http://127.0.0.1:9/v1")
     app = ServedApp(FakeAsk({"judge": weather_writer}), responses=ResponseStore(tmp_path / "responses.db"))
-    # A home of its own: some clients write settings and logs there.
+    # A home of its own: some clients write settings and logs there. litellm would fetch prices from GitHub.
     environment = {**os.environ, "HOME": str(tmp_path), "PATH": client.path(), "MOA_REPLY": REPLY}
+    environment["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     with listening(app) as url:
         done = subprocess.run(
             command,

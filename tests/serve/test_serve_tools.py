@@ -27,6 +27,10 @@ CALLING = Completion("", usage=Usage(9, 3), finish_reason="tool_calls", tool_cal
 USER = {"role": "user", "content": "How is it in Oslo?"}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 JSON_SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}
+DOUBLING = {
+    "$ref": "#/$defs/0",
+    "$defs": {str(step): {"allOf": [{"$ref": f"#/$defs/{step + 1}"}] * 2} for step in range(60)} | {"60": {}},
+}
 JSON_OBJECT = {"type": "json_object"}
 
 
@@ -148,6 +152,7 @@ def test_a_reply_in_json(make: Make, form: Any, reply: str, text: str, *, stream
         (JSON_SCHEMA, "{}", 502),
         ({"type": "json_schema", "json_schema": {"name": "x", "schema": {"$ref": "#/nothing"}}}, "{}", 400),
         ({"type": "json_schema", "json_schema": {"name": "x", "schema": {"$ref": "#"}}}, "{}", 400),
+        ({"type": "json_schema", "json_schema": {"name": "x", "schema": DOUBLING}}, "{}", 400),
         # Nothing is fetched.
         (
             {"type": "json_schema", "json_schema": {"name": "x", "schema": {"$ref": "http://127.0.0.1:9/x"}}},
