@@ -72,7 +72,7 @@ class Analysis:
     blind_spots: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        """Return the number of items in all lists."""
+        """Return the number of items in all lists; without any, an analysis counts as false."""
         return sum(len(getattr(self, name)) for name in LISTS)
 
     def claims_of(self, number: int) -> Iterator[tuple[str, str]]:
@@ -114,13 +114,13 @@ def _claim_json(name: str, claim: Claim) -> dict[str, Any]:
 
 
 def stored_analysis(value: object) -> Analysis | None:
-    """Return the analysis that `as_json` made `value` of, None where there is none in it."""
+    """Return the analysis that `as_json` made `value` of, None where it is none or has no items."""
     if not isinstance(value, dict):
         return None
     listed = value.get("answers")
     found = map(_compared_answer, listed[:_MAX_READ] if isinstance(listed, list) else ())
     answers = [each for each in found if each is not None]
-    return read_analysis(value, answers)
+    return read_analysis(value, answers) or None
 
 
 def _compared_answer(value: object) -> ComparedAnswer | None:

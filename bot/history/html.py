@@ -20,7 +20,9 @@ from pygments import format as format_tokens  # type: ignore[import-untyped] # P
 from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped] # Pygments ships no types
 
 from bot import __version__
+from bot.analysis import stored_analysis
 from bot.history.facts import by_round, by_turn, call_facts, mixture, notes, turn_facts
+from bot.render.comparison import answer_names
 from bot.render.literals import literals_plugin
 from bot.text.code import code_tokens
 from bot.text.dates import local_time
@@ -51,12 +53,12 @@ _ANY_DIRECTION = frozenset(
 def export_html(
     conversation: StoredConversation, turns: Sequence[StoredTurn], calls: Iterable[StoredCall] = ()
 ) -> str:
-    """Write a conversation as one document, with every proposal folded under its reply."""
+    """Write a conversation as one document: proposals folded under their reply, a comparison beside it."""
     calls_by_turn = by_turn(calls)
     document = _template().render(
         conversation=conversation,
         facts=_facts(conversation, turns),
-        turns=[(turn, calls_by_turn.get(turn.number, [])) for turn in turns],
+        turns=[(turn, calls_by_turn.get(turn.number, []), stored_analysis(turn.analysis)) for turn in turns],
     )
     return _UNSEEN.sub("", document)
 
@@ -75,6 +77,7 @@ def _template() -> Template:
     environment.filters |= {"markdown": lambda text: Markup(markdown_to_html(text)), "sanitise": sanitise}  # noqa: S704 - what markdown_to_html is for
     environment.globals |= {
         "by_round": by_round,
+        "answer_names": answer_names,
         "call_facts": call_facts,
         "notes": notes,
         "policy": POLICY,

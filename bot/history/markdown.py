@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from bot.analysis import stored_analysis
 from bot.history.facts import by_round, by_turn, call_facts, mixture, notes, turn_facts
+from bot.render.comparison import comparison_markdown
 from bot.text.dates import local_time
 from bot.text.numbers import plural
 
@@ -40,6 +42,8 @@ def export_markdown(
         blocks += [f"## Turn {turn.number}", _quoted(turn.prompt)]
         if turn.reply:
             blocks.append(_closed(turn.reply.strip("\n")))
+        if analysis := stored_analysis(turn.analysis):
+            blocks += ["### Comparison of the answers", comparison_markdown(analysis)]
         lines = [*notes(turn), turn_facts(turn, of_turn)]
         blocks += [f"*{_one_line(line)}*" for line in lines if line]
         if references:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bot.analysis import stored_analysis
 from bot.history.facts import by_round, by_turn, call_facts, mixture, notes, turn_facts
+from bot.render.comparison import comparison_lines, comparison_summary
 from bot.store.rows import format_time
 from bot.text.dates import local_time
 from bot.text.numbers import money, plural
@@ -19,6 +21,7 @@ from bot.text.wrap import cut_cells
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from bot.analysis import Analysis
     from bot.store import Hit, StoredCall, StoredConversation, StoredTurn, Summary
 
 _GAP = "  "
@@ -99,7 +102,8 @@ def show_text(
 ) -> str:
     """Write a conversation as it looked at the prompt, for a terminal and a pipe alike.
 
-    `references` adds every reference model's answer before the reply; `reasoning` the thinking
+    `references` adds every reference model's answer before the reply and the judge's comparison after it,
+    which is one line without; `reasoning` the thinking
     of those that thought.
     """
     head = [conversation.id, local_time(conversation.created), plural(len(turns), "turn")]
@@ -117,6 +121,8 @@ def show_text(
             lines += ["  thinking", *_indented(turn.reasoning), ""]
         if turn.reply:
             lines += [*sanitise(turn.reply).rstrip("\n").split("\n"), ""]
+        if analysis := stored_analysis(turn.analysis):
+            lines += _comparison_lines(analysis, in_full=references)
         facts = [*notes(turn), turn_facts(turn, of_turn)]
         lines += ["  " + _line(fact) for fact in facts if fact]
     return _lines(lines)
@@ -136,6 +142,11 @@ def _reference_lines(calls: Sequence[StoredCall], *, reasoning: bool) -> list[st
                 lines += ["  thinking", *_indented(call.reasoning), ""]
             lines += [*_indented(call.text), ""] if call.text else [""]
     return lines
+
+
+def _comparison_lines(analysis: Analysis, *, in_full: bool) -> list[str]:
+    lines = comparison_lines(analysis) if in_full else []
+    return [f"  compared: {comparison_summary(analysis)}", *(["", *lines, ""] if lines else [])]
 
 
 def _indented(text: str) -> list[str]:

@@ -5,6 +5,7 @@ Texts are sanitised, and nothing in them is interpreted as markup.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from bot.messages import Agent
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Run = tuple[str, str]
 """A piece of a line, and the name of its style ("" for none)."""
 
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$-])")
 _INDENT = "  "
 _CLAIM = 32
 """Cells that a claim needs beside the columns of the answers; with less, names stand below it."""
@@ -54,6 +56,34 @@ def newest_items(analysis: Analysis) -> list[str]:
     lines += [f"some: {claim.text}" for claim in analysis.partial]
     lines += [f"one: {claim.text}" for claim in analysis.unique]
     return [one_line(line) for line in [*lines, *(f"nobody: {text}" for text in analysis.blind_spots)]]
+
+
+def escape_markdown(text: str) -> str:
+    """Return a text on one line as Markdown that shows it as it is."""
+    return _MARKDOWN.sub(r"\\\1", one_line(text))
+
+
+def comparison_markdown(analysis: Analysis) -> str:
+    """Return the comparison as Markdown: a title in bold and a list for each kind of item."""
+    names = answer_names(analysis)
+
+    def items(claims: Sequence[Claim]) -> list[str]:
+        return [f"{each.text} ({_who(each, names)})" if each.answers else each.text for each in claims]
+
+    sections = [("Agree", items(analysis.consensus))]
+    for each in analysis.contradictions:
+        settled = [f"would be settled by: {each.settled_by}"] if each.settled_by else []
+        sections.append((f"Differ: {each.question}", [*items(each.positions), *settled]))
+    sections += [
+        ("Some say", items(analysis.partial)),
+        ("One alone says", items(analysis.unique)),
+        ("Nobody says", list(analysis.blind_spots)),
+    ]
+    return "\n\n".join(
+        "\n".join([f"**{escape_markdown(title)}**", "", *(f"- {escape_markdown(item)}" for item in listed)])
+        for title, listed in sections
+        if listed
+    )
 
 
 def comparison_text(analysis: Analysis, width: int) -> Text:

@@ -11,10 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.analysis import ComparedAnswer, read_analysis, stored_analysis
 from bot.errors import UsageError
 from bot.history.documents import document_of, export_json, export_jsonl
+from bot.history.html import export_html
 from bot.history.import_json import import_json
 from bot.history.markdown import export_markdown
+from bot.history.terminal import show_text
+from bot.panel import LeftOut, Panel
 from bot.store import Store, StoredCall, StoredConversation, StoredTurn
 from bot.store.names import clean_title
 
@@ -58,6 +62,21 @@ conversations = st.builds(
     settings=st.dictionaries(texts, jsons, max_size=3),
     system=st.none() | texts,
 )
+ANSWERS = (ComparedAnswer(1, 0, "v/a"), ComparedAnswer(1, 1, "v/b"))
+claims = st.lists(
+    st.fixed_dictionaries({"claim": texts, "answers": st.lists(st.integers(0, 3), max_size=3)}), max_size=3
+)
+found = st.fixed_dictionaries(
+    {
+        "consensus": claims,
+        "contradictions": st.lists(
+            st.fixed_dictionaries({"question": texts, "positions": claims}), max_size=2
+        ),
+        "partial": claims,
+        "unique": claims,
+        "blind_spots": st.lists(texts, max_size=3),
+    }
+)
 turns = st.builds(
     StoredTurn,
     conversation=st.just("abcdef"),
@@ -77,13 +96,19 @@ turns = st.builds(
     cached_tokens=counts,
     cost=amounts,
     notices=st.lists(texts, max_size=2).map(tuple),
+    analysis=st.none()
+    | st.builds(read_analysis, found, st.just(ANSWERS)).map(lambda each: each.as_json() if each else None),
+    panel=st.none()
+    | st.builds(Panel, st.integers(0, 9), st.integers(0, 9), st.just((LeftOut("a", "timed out"),))).map(
+        lambda each: each.as_json()
+    ),
 )
 calls = st.builds(
     StoredCall,
     turn=st.just(0),
     round=st.integers(1, 3),
     slot=st.integers(0, 3),
-    role=st.sampled_from(["reference", "aggregator"]),
+    role=st.sampled_from(["reference", "judge", "aggregator"]),
     model=texts,
     endpoint=texts,
     status=st.sampled_from(["done", "failed"]),
@@ -145,6 +170,59 @@ def whole(
     store: Store, identifier: str
 ) -> tuple[StoredConversation, tuple[StoredTurn, ...], tuple[StoredCall, ...]]:
     return store.conversation(identifier), store.turns(identifier), store.all_calls(identifier)
+
+
+COMPARED = replace(
+    TURNS[0],
+    analysis=read_analysis(
+        {
+            "consensus": [{"claim": "they *purr* <b>", "answers": [1, 2]}],
+            "contradictions": [
+                {
+                    "question": "how?",
+                    "positions": [{"position": "so", "answers": [1]}, {"position": "not so"}],
+                }
+            ],
+            "unique": [{"claim": "# alone", "answer": 2}],
+            "blind_spots": ["\x1b[2Jwhy"],
+        },
+        ANSWERS,
+    ).as_json(),
+)
+
+
+def test_a_comparison_in_every_form() -> None:
+    """Answers are named by their models; a model's words can be no heading, element or control character."""
+    markdown = export_markdown(CONVERSATION, [COMPARED], CALLS)
+    assert "### Comparison of the answers\n\n**Agree**\n\n- they \\*purr\\* \\<b\\> \\(a, b\\)\n" in markdown
+    assert "- \\# alone \\(b\\)" in markdown
+    assert "\x1b" not in markdown.split("### Comparison")[1].split("\n*")[0]
+    page = export_html(CONVERSATION, [COMPARED], CALLS)
+    assert '<th>agree</th><th class="center">a</th><th class="center">b</th>' in page
+    assert (
+        '<td dir="auto">they *purr* &lt;b&gt;</td><td class="center">●</td><td class="center">●</td>' in page
+    )
+    assert "<th>differ: how?</th>" in page
+    assert "only b says" in page
+    assert "\x1b" not in page
+    assert "comparison" not in export_html(CONVERSATION, TURNS, CALLS).partition("</style>")[2]
+    shown = show_text(CONVERSATION, [COMPARED], CALLS)
+    assert "compared: agree on 1 · differ on 1 · 1 unique · 1 blind spot" in shown
+    assert "only b says" not in shown
+    assert "  only b says  # alone" in show_text(CONVERSATION, [COMPARED], CALLS, references=True)
+
+
+@pytest.mark.parametrize(
+    "analysis", [{}, {"consensus": 5}, {"answers": [7, {}], "unique": [{"claim": "x"}] * 99}]
+)
+def test_an_import_keeps_what_is_a_comparison(store: Store, analysis: dict[str, Any]) -> None:
+    """A document may be anyone's: what does not fit is left out, and lists have a limit."""
+    document = document_of(CONVERSATION, TURNS[:1], CALLS)
+    document["turns"][0] |= {"analysis": analysis, "panel": {"asked": "many"}}
+    kept = import_json(store, document)
+    [turn] = store.turns(kept.id)
+    assert turn.panel is None
+    assert stored_analysis(turn.analysis) == (read_analysis(analysis, ()) or None)
 
 
 def test_the_document() -> None:
