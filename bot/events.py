@@ -10,6 +10,12 @@ Terminal, JSON output, store and evaluations all read this one stream. Its order
       … once, and again for each fallback aggregator, then …
     TurnFinished                                (always the last)
 
+In mode "critique" the rounds are reviews, with a draft before each:
+
+    AggregatorStarted ─ (CallStarted | DraftDelta | CallRetrying)* ─ CallFinished
+    RoundStarted … RoundFinished
+      … once per review, then the last revision as above, or DraftAccepted ─ ReplyDelta
+
 `Notice` may come anywhere. `Slot` says which call an event is about.
 """
 
@@ -25,7 +31,7 @@ from bot.messages import Agent, Completion, Usage
 from bot.panel import Panel
 
 TurnStatus = Literal["done", "partial", "failed"]
-CallRole = Literal["reference", "judge", "aggregator"]
+CallRole = Literal["reference", "draft", "review", "judge", "aggregator"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,8 @@ class Slot:
     """A call's place: rounds 1 to `rounds` for references, index from 0 in the order listed.
 
     The layers after the rounds count on: the judge, if there is one, is in round `rounds + 1` (its second
-    try at index 1), the aggregator in the next at index 0; its fallbacks have the indices after it.
+    try at index 1), the aggregator in the next at index 0; its fallbacks have the indices after it. In mode
+    "critique" the draft, its reviews and each revision are rounds of their own.
     """
 
     round: int
@@ -161,7 +168,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class AggregatorStarted:
-    """An aggregator is asked for the reply, with `references` answers to read."""
+    """An aggregator is asked for the reply, or for a draft of it, with `references` answers to read."""
 
     slot: Slot
     references: int
@@ -173,6 +180,19 @@ class ReplyDelta:
 
     text: str = ""
     reasoning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftDelta:
+    """A piece of a draft, or of the thinking before it, as it arrives; it is not part of the reply yet."""
+
+    text: str = ""
+    reasoning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftAccepted:
+    """The last draft is the reply as it is. The `ReplyDelta` after it repeats the draft."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +212,7 @@ class TurnResult:
     are all calls in the order of their slots: the references round by round, then the judge's, then the
     aggregators that failed, last the one that wrote the reply. `analysis` is the judge's comparison that
     the aggregator read, `panel` who answered in the round that the reply is made from. `first_token`
-    (of the reply) and `seconds` count from the prompt.
+    (of the reply, or of its first draft) and `seconds` count from the prompt.
     """
 
     status: TurnStatus
@@ -227,6 +247,17 @@ class TurnResult:
     def judges(self) -> tuple[Call, ...]:
         """The judge's calls: one, or two if its first reply was of no use."""
         return tuple(call for call in self.calls if call.slot.role == "judge")
+
+    @property
+    def drafts(self) -> tuple[Call, ...]:
+        """The calls that wrote a draft (mode "critique"), in order; those that failed among them."""
+        return tuple(call for call in self.calls if call.slot.role == "draft")
+
+    @property
+    def reviews(self) -> tuple[tuple[Call, ...], ...]:
+        """The reviews of the drafts: `reviews[r][i]` is that of reviewer i in review r + 1."""
+        reviews = [call for call in self.calls if call.slot.role == "review"]
+        return tuple(tuple(calls) for _, calls in groupby(reviews, lambda call: call.slot.round))
 
     @property
     def _aggregators(self) -> tuple[Call, ...]:
@@ -281,6 +312,8 @@ Event = (
     | Compared
     | AggregatorStarted
     | ReplyDelta
+    | DraftDelta
+    | DraftAccepted
     | Notice
     | TurnFinished
 )

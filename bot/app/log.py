@@ -187,8 +187,10 @@ def log_line(event: Event) -> str:
 
 
 def _where(slot: Slot) -> str:
-    # The aggregator's place is after the last round.
-    return slot.role if slot.role == "aggregator" else f"round {slot.round} | {slot.role}"
+    # These have a place after the last round.
+    return (
+        slot.role if slot.role in {"aggregator", "draft", "review"} else f"round {slot.round} | {slot.role}"
+    )
 
 
 def _failure(failure: Failure) -> str:

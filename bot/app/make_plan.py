@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 LOCAL_REFERENCE_TOKENS = 512
 """The longest answer of a reference model on this computer: it writes slowly, and others wait for it."""
 _LEAST_TEMPERATURE = 1e-4
-_INSTRUCTIONS: Mapping[Mode, tuple[str, ...]] = {"moa": (), "rank": ("rank",), "fusion": ("compare", "fuse")}
+_INSTRUCTIONS: Mapping[Mode, tuple[str, ...]] = {
+    "moa": (),
+    "rank": ("rank",),
+    "fusion": ("compare", "fuse"),
+    "critique": ("review", "revise"),
+}
 """The instructions of each mode beside aggregate.md: NAME is in NAME.md."""
 
 

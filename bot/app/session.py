@@ -17,6 +17,7 @@ from bot.events import (
     AggregatorStarted,
     Call,
     CallFinished,
+    DraftDelta,
     Event,
     JudgeStarted,
     Notice,
@@ -201,7 +202,7 @@ class TurnRecorder:
         self._store = store
         self._prompt, self._system, self._settings = prompt, system, settings
         self._turn_id: TurnId | None = None
-        self._reply = ""
+        self._reply = self._draft = ""
         self._calls: dict[Slot, Call] = {}
         self._failed = False
         self._notices: list[Notice] = []
@@ -217,9 +218,12 @@ class TurnRecorder:
         match event:
             case ReplyDelta(text=text):
                 self._reply += text
+            case DraftDelta(text=text):
+                self._draft += text
             case RoundStarted(slots=slots):
                 self._calls |= {slot: _interrupted(slot) for slot in slots}
             case AggregatorStarted(slot=slot) | JudgeStarted(slot=slot):
+                self._draft = "" if slot.role == "draft" else self._draft
                 self._calls[slot] = _interrupted(slot)
             case CallFinished(call):
                 self._calls[call.slot] = call
@@ -231,6 +235,8 @@ class TurnRecorder:
 
     def interrupt(self, model: str) -> str:
         """Complete a turn whose events are no longer read; returns the part of the reply that came."""
+        # A draft that the user has read stays, as the beginning of a reply does.
+        self._reply = self._reply or self._draft
         failure = None if self._reply else Failure(FailureKind.CANCELLED, "interrupted", model)
         status: TurnStatus = "partial" if self._reply else "failed"
         self._finish(TurnResult(status, self._reply, "", model, tuple(self._calls.values()), failure))

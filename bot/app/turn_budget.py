@@ -14,7 +14,7 @@ from bot.errors import MoaError
 from bot.messages import Agent, Message, Usage
 from bot.method.context import ANSWER_TOKENS, MESSAGE_TOKENS, estimate_tokens
 from bot.method.fusion import judge_of
-from bot.method.plan import JUDGED
+from bot.method.plan import JUDGED, WITHOUT_ROUNDS
 from bot.method.prompts import request_again
 from bot.text.numbers import money, plural
 
@@ -70,9 +70,15 @@ def estimate_turn(
         return price or 0.0, answer
 
     for layer in plan.layers:
+        draft = 0
+        if plan.mode in WITHOUT_ROUNDS:
+            # Each round is a review of a draft, which its reviewers and its author read.
+            dollars, draft = max(call(agent, plan.max_tokens) for agent in plan.writers())
+            found.dollars += dollars
+            read = draft + ANSWER_TOKENS
         calls = [call(agent, plan.reference_max_tokens) for agent in layer]
         found.dollars += sum(dollars for dollars, _ in calls)
-        read = sum(answer + ANSWER_TOKENS for _, answer in calls)
+        read = sum(answer + ANSWER_TOKENS for _, answer in calls) + draft
     if plan.mode in JUDGED and plan.layers:
         dollars, tokens = call(judge_of(plan), plan.max_tokens)
         found.dollars += dollars

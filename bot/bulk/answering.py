@@ -110,8 +110,8 @@ def sample_numbers(prompts: Iterable[Sequence[str]]) -> list[str]:
 
 def _add_turn(answer: ItemAnswer, result: TurnResult) -> ItemAnswer:
     """Return the answer with one turn more."""
-    aggregators = [call for call in result.calls if call.slot.role == "aggregator"]
-    layers = [*result.rounds, *((call,) for call in aggregators)]
+    writers = [call for call in result.calls if call.slot.role in {"draft", "aggregator"}]
+    layers = [*result.rounds, *result.reviews, *((call,) for call in writers)]
     usage, work = result.usage, _tflops(layers)
     failure = "" if result.status == "done" else _why_no_reply(result)
     return replace(

@@ -233,13 +233,18 @@ def _text(behaviour: ModelBehaviour, body: Mapping[str, Any], chat: ParsedChat, 
 
 
 def _demonstrated(program: str, chat: ParsedChat) -> str:
-    """Return the reply of a demonstration model; each of them can be the judge."""
+    """Return the reply of a demonstration model; each of them can be the judge, or an author."""
     from bot.demo.aggregator import aggregate  # noqa: PLC0415 - `serve` imports the models once it listens
+    from bot.demo.critique import review, revise  # noqa: PLC0415 - `serve` imports the models once it listens
     from bot.demo.judge import compare  # noqa: PLC0415 - `serve` imports the models once it listens
     from bot.demo.models import reference_answer  # noqa: PLC0415 - `serve` imports the models once it listens
 
     if chat.compares:
         return compare(chat)
+    if chat.draft:
+        return revise(chat)
+    if chat.reviews:
+        return review(program, chat)
     if program == DEMO_AGGREGATOR:
         return aggregate(chat)
     if program not in DEMO_REFERENCES:

@@ -21,6 +21,8 @@ _MAX_TERM: Final = 30
 _WORD: Final = re.compile(r"[^\W_]+(?:['\u2019\-][^\W_]+)*")
 _TASK: Final = re.compile(r"\n\nDo not answer the request\. Write the JSON object[^\n]{0,80}\Z")
 """The end of the request to a judge."""
+_REVIEW: Final = re.compile(r"\n\nDo not answer the request\. List the concerns[^\n]{0,80}\Z")
+"""The end of the request to a reviewer."""
 _STOP_WORD_LIST: Final = """
     a about above after again all also always am an and any are as ask at be because been before being
     below between both but by can could did do does doing don down during each few for from further get
@@ -48,7 +50,8 @@ class ParsedChat:
     `terms` are the prompt's key terms with their counts, most frequent first; `kind` is one of
     "compare", "why", "how", "text", "list", "what" and "other"; `system` is the user's own system
     prompt; `references` are the answers of the earlier round, `comparison` a judge's words about them;
-    `earlier` are the earlier prompts. With `compares`, the model is to be that judge.
+    `earlier` are the earlier prompts. With `compares`, the model is to be that judge;
+    with `reviews`, it is to review the answer, and with a `draft` of its own to revise that.
     """
 
     prompt: str
@@ -59,6 +62,8 @@ class ParsedChat:
     kind: str = "other"
     comparison: str = ""
     compares: bool = False
+    reviews: bool = False
+    draft: str = ""
 
     def term(self, index: int) -> str:
         """Return key term `index` in bold, or general words where the prompt has fewer terms."""
@@ -75,7 +80,12 @@ def parse_chat(messages: Sequence[Mapping[str, Any]]) -> ParsedChat:
     last = _TASK.sub("", next((each for each in reversed(prompts) if _TASK.search(each)), "")) or (
         prompts[-1] if prompts else ""
     )
+    reviews, last = bool(_REVIEW.search(last)), _REVIEW.sub("", last)
     prompt, references = split_prompt(last)
+    draft = ""
+    if references and not prompt and len(prompts) > 1 and messages[-2]["role"] == "assistant":
+        # The answers are reviews of the message before them.
+        draft, prompt, prompts = message_text(messages[-2]), prompts[-2], prompts[:-1]
     return ParsedChat(
         prompt=prompt,
         earlier=tuple(prompts[:-1]),
@@ -85,6 +95,8 @@ def parse_chat(messages: Sequence[Mapping[str, Any]]) -> ParsedChat:
         kind=_kind_of(prompt),
         comparison=parse_comparison(system) or parse_comparison(last),
         compares=compares,
+        reviews=reviews,
+        draft=draft,
     )
 
 

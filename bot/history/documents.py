@@ -6,7 +6,8 @@ with milliseconds, seconds and dollars numbers, null what is not known. A docume
     {"format": "moa-bot conversation", "version": 1,
      "id", "title", "created", "updated", "system", "settings",
      "turns": [{"number", "prompt", "reply", "status", …,
-                "references": [[call, …] per round], "judge_calls": [call, …],
+                "references": [[call, …] per round], "drafts": [call, …],
+                "reviews": [[call, …] per draft], "judge_calls": [call, …],
                 "aggregator_calls": [call, …]}, …]}
 
 Texts are as they were stored: an export is data, which has to be sanitised where it is shown.
@@ -107,6 +108,8 @@ def _turn(turn: StoredTurn, calls: Sequence[StoredCall]) -> Json:
         "created": format_time(turn.created),
         "notices": list(turn.notices),
         "references": [[_call(call) for call in of_round] for of_round in by_round(calls).values()],
+        "drafts": [_call(call) for call in calls if call.role == "draft"],
+        "reviews": [[_call(call) for call in each] for each in by_round(calls, "review").values()],
         "aggregator_calls": [_call(call) for call in calls if call.role == "aggregator"],
         "judge_calls": [_call(call) for call in calls if call.role == "judge"],
     }

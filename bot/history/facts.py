@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from bot.store import StoredCall, StoredTurn
+    from bot.store.rows import CallRole
 
 
 def mixture(settings: Mapping[str, object]) -> str:
@@ -52,12 +53,16 @@ def notes(turn: StoredTurn) -> list[str]:
 
 def turn_facts(turn: StoredTurn, calls: Iterable[StoredCall]) -> str:
     """Write who answered and what it took, as far as it is known; "" where nothing is."""
+    calls = list(calls)
     references = [call for call in calls if call.role == "reference"]
     parts = []
     if references:
         answered = sum(call.status == "done" for call in references)
         rounds = len({call.round for call in references})
         parts.append(f"{answered} of {plural(len(references), 'reference')} in {plural(rounds, 'round')}")
+    if reviews := [call for call in calls if call.role == "review"]:
+        answered = sum(call.status == "done" for call in reviews)
+        parts.append(f"{answered} of {plural(len(reviews), 'review')}")
     if turn.model:
         parts = [f"{parts[0]} → {turn.model}" if parts else turn.model]
     if turn.first_token is not None:
@@ -93,10 +98,22 @@ def by_turn(calls: Iterable[StoredCall]) -> dict[int, list[StoredCall]]:
     return groups
 
 
-def by_round(calls: Sequence[StoredCall]) -> dict[int, list[StoredCall]]:
-    """Group the reference calls of one turn by their rounds."""
+def by_round(calls: Sequence[StoredCall], role: CallRole = "reference") -> dict[int, list[StoredCall]]:
+    """Group the calls of one role in a turn, the reference calls if it is not given, by their rounds."""
     rounds: dict[int, list[StoredCall]] = {}
     for call in calls:
-        if call.role == "reference":
+        if call.role == role:
             rounds.setdefault(call.round, []).append(call)
     return rounds
+
+
+def contributions(calls: Sequence[StoredCall]) -> list[tuple[str, list[StoredCall]]]:
+    """Return what the reply of a turn was made from: each round, draft and review with its calls."""
+    found = [(f"round {number}", of_round) for number, of_round in by_round(calls).items()]
+    drafts, reviews = by_round(calls, "draft"), by_round(calls, "review")
+    names = {number: ("draft", nth) for nth, number in enumerate(drafts, start=1)}
+    names |= {number: ("review", nth) for nth, number in enumerate(reviews, start=1)}
+    for number in sorted(names):
+        name, nth = names[number]
+        found.append((f"{name} {nth}" if nth > 1 else name, (drafts | reviews)[number]))
+    return found

@@ -21,7 +21,7 @@ from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped] # 
 
 from bot import __version__
 from bot.analysis import stored_analysis
-from bot.history.facts import by_round, by_turn, call_facts, mixture, notes, turn_facts
+from bot.history.facts import by_turn, call_facts, contributions, mixture, notes, turn_facts
 from bot.render.comparison import answer_names
 from bot.render.literals import literals_plugin
 from bot.text.code import code_tokens
@@ -30,7 +30,7 @@ from bot.text.numbers import money, plural
 from bot.text.sanitise import sanitise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from jinja2 import Template
     from markdown_it.token import Token
@@ -76,9 +76,9 @@ def _template() -> Template:
     )
     environment.filters |= {"markdown": lambda text: Markup(markdown_to_html(text)), "sanitise": sanitise}  # noqa: S704 - what markdown_to_html is for
     environment.globals |= {
-        "by_round": by_round,
         "answer_names": answer_names,
         "call_facts": call_facts,
+        "contributions": contributions,
         "notes": notes,
         "policy": POLICY,
         "references_facts": _references_facts,
@@ -102,12 +102,17 @@ def _facts(conversation: StoredConversation, turns: Sequence[StoredTurn]) -> str
     return " · ".join(part for part in parts if part)
 
 
-def _references_facts(rounds: Mapping[int, Sequence[StoredCall]]) -> str:
-    asked = [call for calls in rounds.values() for call in calls]
+def _references_facts(parts: Sequence[tuple[str, Sequence[StoredCall]]]) -> str:
+    asked = [call for _, calls in parts for call in calls]
     failed = sum(call.status == "failed" for call in asked)
-    answers = (
-        f"{plural(len(asked) - failed, 'answer')} of the reference models in {plural(len(rounds), 'round')}"
-    )
+    if any(call.role == "draft" for call in asked):
+        drafts, reviews = (
+            sum(call.role == role and call.status == "done" for call in asked) for role in ("draft", "review")
+        )
+        answers = f"{plural(drafts, 'draft')} and {plural(reviews, 'review')}"
+    else:
+        given = plural(len(asked) - failed, "answer")
+        answers = f"{given} of the reference models in {plural(len(parts), 'round')}"
     return answers + (f", {failed} failed" if failed else "")
 
 

@@ -76,6 +76,8 @@ _Call = _model(StoredCall, "turn")
 _Calls: Any = (list[_Call], [])  # type: ignore[valid-type]
 _turn_fields: Any = {
     "references": (list[list[_Call]], []),  # type: ignore[valid-type]
+    "drafts": _Calls,
+    "reviews": (list[list[_Call]], []),  # type: ignore[valid-type]
     "judge_calls": _Calls,
     "aggregator_calls": _Calls,
 }
@@ -112,7 +114,13 @@ def import_json(store: Store, document: str | dict[str, Any]) -> StoredConversat
             "panel": panel.as_json() if panel else None,
         }
         turns.append(StoredTurn(conversation.id, **_values(StoredTurn, entry) | read))
-        for group in (*entry.references, entry.judge_calls, entry.aggregator_calls):
+        for group in (
+            *entry.references,
+            entry.drafts,
+            *entry.reviews,
+            entry.judge_calls,
+            entry.aggregator_calls,
+        ):
             calls += [StoredCall(entry.number, **_values(StoredCall, call)) for call in group]
     _check_unique((turn.number for turn in turns), "turn number {}")
     _check_unique(((call.turn, call.round, call.slot) for call in calls), "turn, round and slot {}")

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from bot.analysis import stored_analysis
-from bot.history.facts import by_round, by_turn, call_facts, mixture, notes, turn_facts
+from bot.history.facts import by_turn, call_facts, contributions, mixture, notes, turn_facts
 from bot.render.comparison import comparison_markdown
 from bot.text.dates import local_time
 from bot.text.numbers import plural
@@ -53,8 +53,8 @@ def export_markdown(
 
 def _proposals(calls: Sequence[StoredCall]) -> list[str]:
     blocks = []
-    for round_number, of_round in by_round(calls).items():
-        blocks.append(f"### References, round {round_number}")
+    for name, of_round in contributions(calls):
+        blocks.append(f"### References, {name}" if name.startswith("round") else f"### {name.capitalize()}")
         for call in of_round:
             blocks.append(f"**{_one_line(call_facts(call))}**")
             if call.text:

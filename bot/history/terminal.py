@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.analysis import stored_analysis
-from bot.history.facts import by_round, by_turn, call_facts, mixture, notes, turn_facts
+from bot.history.facts import by_turn, call_facts, contributions, mixture, notes, turn_facts
 from bot.render.comparison import comparison_lines, comparison_summary
 from bot.store.rows import format_time
 from bot.text.dates import local_time
@@ -135,9 +135,9 @@ def _prompt_lines(prompt: str) -> list[str]:
 
 def _reference_lines(calls: Sequence[StoredCall], *, reasoning: bool) -> list[str]:
     lines = []
-    for round_number, of_round in by_round(calls).items():
+    for name, of_round in contributions(calls):
         for call in of_round:
-            lines.append(_line(f"  round {round_number}: {call_facts(call)}"))
+            lines.append(_line(f"  {name}: {call_facts(call)}"))
             if reasoning and call.reasoning:
                 lines += ["  thinking", *_indented(call.reasoning), ""]
             lines += [*_indented(call.text), ""] if call.text else [""]

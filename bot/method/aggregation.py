@@ -13,7 +13,17 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from bot.errors import FailureKind
-from bot.events import AggregatorStarted, Call, CallDelta, CallFinished, Event, Notice, ReplyDelta, Slot
+from bot.events import (
+    AggregatorStarted,
+    Call,
+    CallDelta,
+    CallFinished,
+    CallRole,
+    Event,
+    Notice,
+    ReplyDelta,
+    Slot,
+)
 from bot.messages import Agent, Completion, Usage
 from bot.method.fan_out import CancelToken, fan_out
 from bot.method.model_call import ModelCall, TurnContext
@@ -54,7 +64,10 @@ class Aggregation:
         number: int,
         references: Sequence[Call],
         comparison: str = "",
+        *,
+        role: CallRole = "aggregator",
     ) -> None:
+        self._role: CallRole = role
         self._turn_context = turn_context
         self._comparison = comparison
         self._cancel_token = cancel_token
@@ -75,10 +88,10 @@ class Aggregation:
         candidates = (plan.aggregator, *plan.fallbacks)
         for index, agent in enumerate(candidates):
             if self.call is not None:
-                yield Notice(f"{_ending(self.call)} {_name(agent)} writes the reply instead.")
+                yield Notice(f"{ending(self.call)} {_name(agent)} writes the reply instead.")
                 if self._is_discarded(self.call):
                     yield ReplyDelta(NEW_REPLY)
-            slot = Slot(self._number, index, agent, "aggregator")
+            slot = Slot(self._number, index, agent, self._role)
             yield AggregatorStarted(slot, len(self._references))
             async with aclosing(self._ask_for_reply(slot)) as events:
                 async for event in events:
@@ -109,7 +122,7 @@ class Aggregation:
                     yield event
             if self._is_final(self.source) or not self._reply or attempt > 1:
                 break
-            yield Notice(f"{_ending(self.source)} It was asked for the rest.")
+            yield Notice(f"{ending(self.source)} It was asked for the rest.")
         yield CallFinished(self.source)
 
     async def _request(self, slot: Slot) -> AsyncGenerator[Event, None]:
@@ -197,7 +210,7 @@ class Aggregation:
         self.call = Call(slot, completion, cost=0.0)
         alike = ", which is the most similar to the others" if len(self._references) > 1 else ""
         return [
-            Notice(_ending(failed)),
+            Notice(ending(failed)),
             Notice(f"No aggregator answered. The reply is the answer of {name}{alike}."),
             *([ReplyDelta(NEW_REPLY)] if self._is_discarded(failed) else []),
             ReplyDelta(chosen.answer),
@@ -213,7 +226,7 @@ def medoid(calls: Sequence[Call]) -> Call:
     return calls[sums.index(max(sums))]
 
 
-def _ending(call: Call) -> str:
+def ending(call: Call) -> str:
     """Return how an aggregator that did not finish its reply ended, as a sentence."""
     name = _name(call.slot.agent)
     if call.failure is not None:

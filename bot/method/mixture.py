@@ -25,6 +25,7 @@ from bot.events import (
     Call,
     CallFinished,
     Compared,
+    DraftDelta,
     Event,
     Notice,
     ReplyDelta,
@@ -41,6 +42,7 @@ from bot.method.fan_out import CancelToken, fan_out
 from bot.method.model_call import ModelCall, Models, TurnContext
 from bot.method.modes import last_layer
 from bot.method.panel import answered, cut_notice, family_notice, panel_of, too_few
+from bot.method.plan import WITHOUT_ROUNDS
 from bot.text.names import short_name
 from bot.text.numbers import plural
 
@@ -113,12 +115,13 @@ class _Turn:
                     self._notices.append(event.text)
                 elif isinstance(event, Compared):
                     self._analysis = event.analysis
-                elif isinstance(event, ReplyDelta) and event.text and self._first_token is None:
+                elif isinstance(event, ReplyDelta | DraftDelta) and event.text and self._first_token is None:
                     self._first_token = self._seconds()
                 yield event
 
     async def _run(self) -> AsyncGenerator[Event, None]:
-        layers = self._turn_context.plan.layers
+        plan = self._turn_context.plan
+        layers = () if plan.mode in WITHOUT_ROUNDS else plan.layers
         notices, failure = await self._checked_names()
         for text in notices:
             yield Notice(text)
@@ -182,7 +185,9 @@ class _Turn:
 
     def _used_calls(self) -> list[Call]:
         """Return the calls of the round that the reply is made from; without any, of the last one."""
-        calls = self._references or [call for call in self._calls if call.slot.role == "reference"]
+        calls = self._references or [
+            call for call in self._calls if call.slot.role in {"reference", "review"}
+        ]
         return self._calls_of(calls[-1].slot.round) if calls else []
 
     def _failure(self, number: int) -> Failure | None:
@@ -232,11 +237,13 @@ class _Turn:
                 if isinstance(event, CallFinished):
                     self._calls.append(event.call)
                 yield event
-        call, source = self._calls[-1], layer.source
+        source = layer.source
         if source is None:
             failure = Failure(FailureKind.CANCELLED, "stopped before the reply began")
             yield self._finished(self._turn_context.plan.aggregator, failure=failure)
             return
+        # The aggregator's own call, where it did not write the reply but chose it; a mode may need none.
+        call = next((call for call in reversed(self._calls) if call.slot.role == "aggregator"), source)
         if source.completion and not call.failure and source.completion.finish_reason == "length":
             tokens = source.completion.usage.completion_tokens
             limit = f" ({tokens})" if tokens else ""

@@ -173,7 +173,7 @@ class ModelCall:
     def cut_off(self, why: str, kind: FailureKind = FailureKind.CANCELLED) -> Call:
         """Return the call as it stands: an answer with the text so far, or a failure if that is too short."""
         text = "".join(self._text)
-        enough = USEFUL_CHARACTERS if self.slot.role == "reference" else 1
+        enough = USEFUL_CHARACTERS if self._contributes else 1
         if is_blank(text) or len(text.strip()) < enough:
             return self._failed(Failure(kind, why, self.slot.agent.model))
         completion = Completion(
@@ -221,8 +221,7 @@ class ModelCall:
         if isinstance(outcome, Failure):
             streamed = any(self._text)
             if streamed and (
-                self.slot.role != "reference"
-                or outcome.kind not in (FailureKind.CONTENT_FILTER, FailureKind.REFUSED)
+                not self._contributes or outcome.kind not in (FailureKind.CONTENT_FILTER, FailureKind.REFUSED)
             ):
                 return self.cut_off(outcome.describe(), outcome.kind)
             return self._failed(outcome)
@@ -230,7 +229,7 @@ class ModelCall:
         if outcome.truncation_kind is FailureKind.ENDLESS and len(outcome.text.strip()) < USEFUL_CHARACTERS:
             message = outcome.partial.removeprefix(f"{FailureKind.ENDLESS}: ")
             return Call(self.slot, outcome, Failure(FailureKind.ENDLESS, message, agent.model), cost)
-        asked_for_calls = self.slot.role == "aggregator" and "tools" in self._turn_context.plan.reply_fields
+        asked_for_calls = self._writes and "tools" in self._turn_context.plan.reply_fields
         if not is_blank(outcome.text) or (outcome.tool_calls and asked_for_calls):
             return Call(self.slot, outcome, cost=cost)
         if outcome.finish_reason == "length":
@@ -249,6 +248,16 @@ class ModelCall:
         came = any(self._text) or any(self._reasoning)
         return Call(self.slot, failure=failure, cost=None if came else 0.0)
 
+    @property
+    def _writes(self) -> bool:
+        """Whether the call writes the reply, or a draft of it."""
+        return self.slot.role in {"aggregator", "draft"}
+
+    @property
+    def _contributes(self) -> bool:
+        """Whether the call is one of several that contribute to the reply."""
+        return self.slot.role in {"reference", "review"}
+
     def _seconds(self) -> float:
         """Return the seconds since the call began, without what it waited for other calls."""
         return get_running_loop().time() - self._started
@@ -257,12 +266,12 @@ class ModelCall:
         plan, agent = self._turn_context.plan, self.slot.agent
         if agent.max_tokens is not None:
             return agent.max_tokens
-        return plan.reference_max_tokens if self.slot.role == "reference" else plan.max_tokens
+        return plan.reference_max_tokens if self._contributes else plan.max_tokens
 
     def _fit(self, context_length: int | None) -> Fitted:
         turn_context = self._turn_context
         # Only the model that is offered the tools can read messages about them as they are.
-        read = tuple if self.slot.role == "aggregator" else prompts.tools_as_text
+        read = tuple if self._writes else prompts.tools_as_text
         return fit(
             systems=(turn_context.plan.system, self.slot.agent.system),
             instruction=turn_context.plan.instruction,
@@ -293,7 +302,7 @@ class ModelCall:
     def _request(self, fitted: Fitted) -> Request:
         plan, agent, models = self._turn_context.plan, self.slot.agent, self._turn_context.models
         temperature = plan.temperature if agent.temperature is None else agent.temperature
-        aggregator = self.slot.role == "aggregator"
+        writes = self._writes
         endpoint, messages = models.endpoint(agent.endpoint), fitted.messages
         # With answers in it, the system message is another one each time, and nothing after it can be cached.
         varies = plan.placement == "system" and self._answers
@@ -312,12 +321,12 @@ class ModelCall:
             seed=None if plan.seed is None else plan.seed + self.slot.index,
             extra={
                 **models.request_fields(agent),
-                **(plan.reply_fields if aggregator else {}),
+                **(plan.reply_fields if writes else {}),
                 **self._task.fields,
             },
             timeout=plan.timeout,
-            delta_interval=0.0 if aggregator else DELTA_INTERVAL,
-            retry_partial=not aggregator,
+            delta_interval=0.0 if writes else DELTA_INTERVAL,
+            retry_partial=not writes,
             cache_key=self._cache_key(endpoint),
         )
 

@@ -12,9 +12,11 @@ from typing import Protocol
 from bot.events import Call, Event
 from bot.messages import Mode
 from bot.method.aggregation import Aggregation
+from bot.method.critique import Critique
 from bot.method.fan_out import CancelToken
 from bot.method.fusion import Fusion
 from bot.method.model_call import TurnContext
+from bot.method.plan import WITHOUT_ROUNDS
 from bot.method.ranking import Ranking
 
 
@@ -37,12 +39,19 @@ class LastLayer(Protocol):
         """Make the reply."""
 
 
-_LAST_LAYERS: Mapping[Mode, type[LastLayer]] = {"moa": Aggregation, "rank": Ranking, "fusion": Fusion}
+_LAST_LAYERS: Mapping[Mode, type[LastLayer]] = {
+    "moa": Aggregation,
+    "fusion": Fusion,
+    "critique": Critique,
+    "rank": Ranking,
+}
 
 
 def last_layer(
     turn_context: TurnContext, cancel_token: CancelToken, number: int, references: Sequence[Call]
 ) -> LastLayer:
     """Return the last layer of the plan's mode. Without references the aggregator answers alone."""
-    made = _LAST_LAYERS[turn_context.plan.mode] if references else Aggregation
+    plan = turn_context.plan
+    alone = not (plan.layers if plan.mode in WITHOUT_ROUNDS else references)
+    made = Aggregation if alone else _LAST_LAYERS[plan.mode]
     return made(turn_context, cancel_token, number, references)

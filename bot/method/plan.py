@@ -17,6 +17,10 @@ JUDGED: frozenset[Mode] = frozenset({"fusion"})
 """The modes that ask the judge."""
 
 
+WITHOUT_ROUNDS: frozenset[Mode] = frozenset({"critique"})
+"""The modes in which the reference models do not answer the prompt in rounds before the last layer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A mixture ready to run.

@@ -52,6 +52,10 @@ class LiveRows:
         self._rows = [""]
         self._settled_at = float("-inf")
         self._width = 0
+        self.printed = 0
+        """How many rows that stay were drawn."""
+        self.tallest = 1
+        """How many rows the highest tail had."""
         self._colours = colour_system(console)
 
     def ansi(self, row: Row) -> str:
@@ -80,6 +84,8 @@ class LiveRows:
         self._width = width
         if self._clock() < self._settled_at or not tail:
             tail = [""]
+        self.printed += len(done)
+        self.tallest = max(self.tallest, len(tail))
         rows = done + tail
         old = self._rows
         same = 0
@@ -105,6 +111,11 @@ class LiveRows:
         """Take the tail off the screen; the cursor is where the tail began."""
         if self._rows != [""]:
             self._write(self._erase(self._rows_on_screen(self._console.width)))
+        self._rows = [""]
+
+    def erase_above(self, rows: int) -> None:
+        """Take the last `rows` rows above the cursor off the screen; all of them must be on it."""
+        self._write(self._erase(rows + 1))
         self._rows = [""]
 
     def handle_resize(self) -> None:

@@ -100,6 +100,11 @@ class MarkdownStream(ReplyWriter):
         self._new.append("")
         self._next = self._clock() + SETTLE
 
+    @property
+    def printed(self) -> int:
+        """How many rows stand on the terminal for good."""
+        return self._rows.printed
+
     def close(self, *, partial: bool = False) -> None:
         """Print the rest for good; the cursor is then at the beginning of a new line.
 

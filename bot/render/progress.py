@@ -1,8 +1,7 @@
-"""What is shown while the models answer: a row for each, replaced by one line when the round is over.
+"""The rows of the models while they answer, redrawn in place, and replaced by one line when a round is over.
 
-`LiveProgress` redraws in place; `PlainProgress` prints a line when a round is over, for screen
-readers and terminals that cannot redraw. There are no threads and no timers here: the owner passes
-on events and calls `refresh`, and nothing is written while nothing has changed.
+There are no threads and no timers here: the owner passes on events and calls `refresh`, and nothing is
+written while nothing has changed.
 """
 
 from __future__ import annotations
@@ -21,16 +20,18 @@ from bot.events import (
     CallStarted,
     Compared,
     ComparisonDelta,
+    DraftDelta,
     JudgeStarted,
     ReplyDelta,
     RoundFinished,
     RoundStarted,
 )
-from bot.render.comparison import comparison_summary, newest_items
-from bot.render.live import LiveRows, plain_signs, widest_row, write_text
+from bot.render.comparison import newest_items
+from bot.render.live import LiveRows, plain_signs, widest_row
 from bot.render.progress_row import ProgressRow
 from bot.render.styles import style
-from bot.render.turn_text import round_summary, stopped
+from bot.render.turn_progress import MARGIN, TurnProgress, summary_of
+from bot.render.turn_text import round_title, stopped
 from bot.text.names import short_name, slot_names
 from bot.text.numbers import duration, plural
 from bot.text.wrap import break_points, cut_cells, cut_runs, fit_cells, last_cells
@@ -46,35 +47,10 @@ if TYPE_CHECKING:
 INTERVAL = 0.1
 """Seconds between two redraws at least."""
 
-MARGIN = "  "
-"""What stands left of everything that is not the reply."""
-
 _TOKENS, _SECONDS, _RATE, _WORDS = 11, 8, 7, 12  # cells, at least; the words get what is left
 _SHORTEST_NAME = 8  # cells
 _FOUND = 12
 """Lines of what the judge has found that are shown while it works."""
-
-
-class TurnProgress:
-    """Shows a turn up to the reply's first word."""
-
-    def handle_event(self, event: Event) -> None:
-        """Show what the event says."""
-
-    def refresh(self) -> None:
-        """Redraw times and rates."""
-
-    def print_line(self, text: str, look: str = "dim") -> None:
-        """Print a line that stays."""
-
-    def clear_live_rows(self) -> None:
-        """Take what can still change off the screen; the next redraw brings it back."""
-
-    def handle_resize(self) -> None:
-        """Take what can still change off the screen while the window is being resized."""
-
-    def close(self) -> None:
-        """Take off the screen what is not meant to stay."""
 
 
 class LiveProgress(TurnProgress):
@@ -99,15 +75,19 @@ class LiveProgress(TurnProgress):
         self._summaries: list[str] = []
         self._found: list[str] = []
         """What the judge has found so far, a line each."""
+        self._held: list[str] | None = None
+        self._draft: Slot | None = None
+        self._reviewed = False
 
-    def handle_event(self, event: Event) -> None:
+    def handle_event(self, event: Event) -> None:  # noqa: C901 - one case per event
         """Show what the event says; after the reply's first word there is nothing to show."""
         now = self._clock()
         match event:
             case RoundStarted(number, rounds, slots):
                 names = slot_names([slot.agent for slot in slots])
                 self._rows = {_key(slot): ProgressRow(name) for slot, name in zip(slots, names, strict=True)}
-                self._title, self._since, self._aggregator = f"round {number} of {rounds}", now, ""
+                self._reviewed = slots[0].role == "review"
+                self._title, self._since, self._aggregator = round_title(number, rounds, slots), now, ""
                 self._next = float("-inf")
             case (
                 CallStarted(slot)
@@ -115,7 +95,7 @@ class LiveProgress(TurnProgress):
                 | CallDelta(slot)
                 | CallRetrying(slot)
                 | CallFinished(Call(slot))
-            ) if slot.role == "reference":
+            ) if slot.role in {"reference", "review", "draft"}:
                 if row := self._rows.get(_key(slot)):
                     row.update(event, now)
             case CallRetrying(_, failure, _, wait):
@@ -127,18 +107,29 @@ class LiveProgress(TurnProgress):
             case ComparisonDelta(_, analysis):
                 self._found = newest_items(analysis)
             case JudgeStarted(slot, references) | AggregatorStarted(slot, references):
-                self._rows.clear()
-                self._found.clear()
-                self._title, self._since = short_name(slot.agent.model), now
-                verb = "compares" if slot.role == "judge" else "reads"
-                state = f"{verb} {plural(references, 'answer')}" if references else "was asked"
-                self._aggregator = f"{self._title} {state}"
+                self._start_writer(slot, references, now)
+            case DraftDelta(text, reasoning) if self._draft and (row := self._rows.get(_key(self._draft))):
+                row.update(CallDelta(self._draft, text, reasoning), now)
             case ReplyDelta(text) if text:
                 self.close()
                 return
             case ReplyDelta(_, reasoning) if reasoning and self._aggregator:
                 self._aggregator = f"{self._title} thinks"
         self.refresh()
+
+    def _start_writer(self, slot: Slot, references: int, now: float) -> None:
+        """Show that the judge, the author of a draft or the aggregator was asked."""
+        self._rows.clear()
+        self._found.clear()
+        self._title, self._since = short_name(slot.agent.model), now
+        verb = "compares" if slot.role == "judge" else "reads"
+        what = "review" if self._reviewed else "answer"
+        state = f"{verb} {plural(references, what)}" if references else "was asked"
+        self._aggregator = f"{self._title} {state}"
+        if slot.role == "draft":
+            self._draft = slot
+            self._rows = {_key(slot): ProgressRow(self._title)}
+            self._title, self._aggregator = "revision" if references else "draft", ""
 
     def refresh(self) -> None:
         """Redraw, but not sooner than `INTERVAL` after the last time."""
@@ -149,7 +140,30 @@ class LiveProgress(TurnProgress):
 
     def print_line(self, text: str, look: str = "dim") -> None:
         """Print a line that stays, above what is live."""
-        self._draw(self._wrapped(text, look), self._clock())
+        self._print_rows(self._wrapped(text, look))
+
+    def hold_lines(self) -> None:
+        """Keep the lines that are to stay among the live ones until `release_lines`."""
+        self._held = [] if self._held is None else self._held
+
+    def release_lines(self) -> None:
+        """Print the lines that were held back; what is live is off the screen."""
+        held, self._held = self._held, None
+        self.clear_live_rows()
+        if held:
+            self._live.draw(held, [""])
+
+    @property
+    def tallest(self) -> int:
+        """How many rows the live rows had at most."""
+        return self._live.tallest
+
+    def _print_rows(self, rows: list[str]) -> None:
+        if self._held is None:
+            self._draw(rows, self._clock())
+        else:
+            self._held += rows
+            self._draw([], self._clock())
 
     def clear_live_rows(self) -> None:
         """Take the live rows off the screen; the next redraw brings them back."""
@@ -175,7 +189,7 @@ class LiveProgress(TurnProgress):
         if isinstance(event, RoundFinished) and stopped(event):
             self._draw([], self._clock())
             return
-        summary, failures = _summary(event)
+        summary, failures = summary_of(event)
         if isinstance(event, Compared):
             self._aggregator = ""
             hint = f"{summary}   /analysis"
@@ -187,14 +201,14 @@ class LiveProgress(TurnProgress):
         else:
             self._summaries.append(self._row([(MARGIN + summary, "dim")]))
             lines = [f"{summary.split('   ')[0]}: {failure}" for failure in failures]
-        self._draw([row for line in lines for row in self._wrapped(line, "dim")], self._clock())
+        self._print_rows([row for line in lines for row in self._wrapped(line, "dim")])
 
     def _draw(self, done: list[str], now: float) -> None:
         if self._live.begins:
             slots = len(self._rows)
             self._width = widest_row(self._console, slots and slots + 1 + len(self._summaries))
         self._width = min(self._width, self._console.width)
-        rows = list(self._summaries)
+        rows = [*self._summaries, *(self._held or ())]
         elapsed = duration(max(now - self._since, 0))
         if self._rows:
             rows += self._round_rows(elapsed, now)
@@ -271,31 +285,6 @@ class LiveProgress(TurnProgress):
             left -= cell_len(shown)
             row.append((shown, style(look) if look else None))
         return self._live.ansi(row)
-
-
-class PlainProgress(TurnProgress):
-    """Prints a line for each round and comparison that is over, and one for each model that failed."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def handle_event(self, event: Event) -> None:
-        """Print a round that is over."""
-        if isinstance(event, Compared) or (isinstance(event, RoundFinished) and not stopped(event)):
-            summary, failures = _summary(event)
-            for line in (summary, *failures):
-                self.print_line(line)
-
-    def print_line(self, text: str, look: str = "dim") -> None:  # noqa: ARG002 - plain means without looks
-        """Print a line."""
-        write_text(self._console.file, plain_signs(MARGIN + text, self._console.encoding) + "\n")
-
-
-def _summary(event: RoundFinished | Compared) -> tuple[str, list[str]]:
-    """Return a line about a round or a comparison that is over, and one for each model that failed in it."""
-    if isinstance(event, RoundFinished):
-        return round_summary(event)
-    return f"compared   {comparison_summary(event.analysis)}   {duration(event.seconds)}", []
 
 
 def _key(slot: Slot) -> tuple[int, int]:

@@ -64,7 +64,7 @@ class Reports:
     def handle_event(self, event: Event) -> None:
         """Write a failure, a notice or an incomplete reply."""
         match event:
-            case CallFinished(call) if call.failure is not None and call.slot.role == "reference":
+            case CallFinished(call) if call.failure is not None and call.slot.role in {"reference", "review"}:
                 if not call.cut:  # a notice names all those of a round
                     self._write(call_failure(call, short=str(call.failure) in self._notices))
             case Notice(text):
@@ -155,18 +155,21 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
     """Return a turn as plain JSON values.
 
     `reply` is None and `error` says why when the turn failed. `references[r][i]` is slot i of
-    round r + 1, `aggregator` the call that wrote the reply (None when none was asked), `attempts`
-    are the calls before it that wrote no reply, the judge's (its `role` says so) and aggregators that
-    failed; `usage` and `cost` are the sums over all of them. `analysis` is the judge's comparison, `panel`
-    who was asked and who answered. Seconds count from the prompt, a call's from its request; costs are US
-    dollars, None when unknown; `tokens` are completion tokens as the service counts them. `cached_tokens`,
-    those of the prompt tokens that came from a cache, are there where a service reported them.
+    round r + 1, `drafts` and `reviews` are those of mode "critique", `aggregator` the call that wrote the
+    reply (None when none was asked), `attempts` are the calls before it that wrote no reply, the judge's
+    (its `role` says so) and aggregators that failed; `usage` and `cost` are the sums over all of them.
+    `analysis` is the judge's comparison, `panel` who was asked and who answered. Seconds count from the
+    prompt, a call's from its request; costs are US dollars, None when unknown; `tokens` are completion
+    tokens as the service counts them. `cached_tokens`, those of the prompt tokens that came from a cache,
+    are there where a service reported them.
     """
     usage, failed = result.usage, result.status == "failed"
     return {
         "reply": None if failed else result.reply,
         "model": result.model,
         "references": [[_call(call) for call in calls] for calls in result.rounds],
+        "drafts": [_call(call) for call in result.drafts],
+        "reviews": [[_call(call) for call in calls] for calls in result.reviews],
         "attempts": [{"role": call.slot.role, **_call(call)} for call in (*result.judges, *result.attempts)],
         "aggregator": _call(result.aggregator) if result.aggregator else None,
         "analysis": result.analysis.as_json() if result.analysis else None,

@@ -6,9 +6,18 @@ import time
 from typing import IO, TYPE_CHECKING
 
 from bot.errors import FailureKind
-from bot.events import CallFinished, Notice, ReplyDelta, TurnFinished
-from bot.render.progress import MARGIN
+from bot.events import (
+    AggregatorStarted,
+    CallFinished,
+    DraftAccepted,
+    DraftDelta,
+    Notice,
+    ReplyDelta,
+    RoundStarted,
+    TurnFinished,
+)
 from bot.render.reply import RawReply, Reports
+from bot.render.turn_progress import MARGIN
 from bot.render.turn_text import partial_reason, turn_failure, turn_summary
 from bot.render.view import ReplyWriter, View
 from bot.text.names import short_name
@@ -20,7 +29,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bot.events import Call, Event, TurnResult
-    from bot.render.progress import TurnProgress
+    from bot.render.draft import DraftOnScreen
+    from bot.render.turn_progress import TurnProgress
 
 
 STOPPED = "Stopped before the reply began."
@@ -75,33 +85,54 @@ class TerminalView(View):
         self._notices: list[str] = []
         self._shows_answers = False
         self._unshown: list[Call] = []
+        self._draft: DraftOnScreen | None = None
+        self._draft_title = ""
+        self._accepted = False
 
-    def handle_event(self, event: Event) -> None:
+    def handle_event(self, event: Event) -> None:  # noqa: C901 - one case per event
         """Show what the event says."""
         self._reports.handle_event(event)
         match event:
             case ReplyDelta(text):
                 if self._progress and (self._stream or not text):
                     self._progress.handle_event(event)
-                if text and self._stream:
+                if text and self._stream and not self._accepted:
                     self._feed(text)
+            case DraftDelta(text) if text and self._shows_drafts():
+                self._feed_draft(text)
+            case DraftAccepted():
+                self._accepted = self._draft is not None
             case Notice(text) if self._informs:
                 self._notices.append(one_line(text))
-                if self._reply is None:
+                if self._reply is None and not self._is_drafting():
                     self._print_notices()
             case TurnFinished(result):
                 self._finish(result)
+            case DraftDelta() if self._is_drafting():
+                pass  # thinking, in the middle of a draft
             case _ if self._progress and self._reply is None:
-                # Once the reply has begun, it stands where the progress would be drawn.
-                self._progress.handle_event(event)
-                if isinstance(event, CallFinished) and event.call.slot.role == "reference":
-                    self._unshown.append(event.call)
-                    self._show_answers()
+                self._follow(self._progress, event)
+
+    def _follow(self, progress: TurnProgress, event: Event) -> None:
+        """Show what comes before the reply; while a draft is written, there is no room for it."""
+        if isinstance(event, AggregatorStarted) and event.slot.role == "draft":
+            name = short_name(event.slot.agent.model)
+            self._draft_title = f"{'revised draft' if event.references else 'draft'} · {name}"
+        if isinstance(event, RoundStarted) and self._draft is not None:
+            self._draft.close()
+        if self._is_drafting():
+            return
+        progress.handle_event(event)
+        if isinstance(event, CallFinished) and event.call.slot.role in {"reference", "review"}:
+            self._unshown.append(event.call)
+            self._show_answers()
 
     def refresh(self) -> None:
         """Redraw times and rates, and what a redraw of the reply left out."""
         if self._reply is not None:
             self._reply.refresh()
+        elif self._draft is not None and not self._draft.closed:
+            self._draft.refresh()
         elif self._progress:
             self._progress.refresh()
 
@@ -112,20 +143,19 @@ class TerminalView(View):
 
     def clear_live_rows(self) -> None:
         """Take what can still change off the screen; `refresh` draws it again, where the cursor is then."""
-        if self._progress:
-            self._progress.clear_live_rows()
-        if self._reply is not None:
-            self._reply.clear_live_rows()
+        for part in (self._progress, self._reply, self._draft):
+            if part is not None:
+                part.clear_live_rows()
 
     def handle_resize(self) -> None:
         """Take what can still change off the screen until the window's size has settled."""
-        if self._progress:
-            self._progress.handle_resize()
-        if self._reply is not None:
-            self._reply.handle_resize()
+        for part in (self._progress, self._reply, self._draft):
+            if part is not None:
+                part.handle_resize()
 
     def close(self) -> None:
         """Leave the terminal in order; a reply that was still coming is marked as cut."""
+        self._keep_draft(partial=True)
         self._end_of_progress()
         self._end_of_reply(partial=True)
 
@@ -138,23 +168,67 @@ class TerminalView(View):
         calls, self._unshown = self._unshown, []
         if calls:
             self._progress.clear_live_rows()
+            if self._draft is not None:
+                self._draft.disturbed = True
+                self._progress.release_lines()
         for call in calls:
-            name = f"{short_name(call.slot.agent.model)}, round {call.slot.round}"
+            where = "review" if call.slot.role == "review" else f"round {call.slot.round}"
+            name = f"{short_name(call.slot.agent.model)}, {where}"
             show_proposal(self._err, call, name, plain=self._plain)
 
     def _feed(self, text: str) -> None:
         if self._reply is None:
+            self._replace_draft()
             self._end_of_progress()
             self._print_gap()
             self._reply = self._make_reply()
         self._reply.feed(text)
 
+    def _feed_draft(self, text: str) -> None:
+        """Write the next piece of a draft, the first one in the place of the draft before it."""
+        from bot.render.draft import DraftOnScreen
+
+        if self._draft is None or self._draft.closed:
+            self._replace_draft()
+            self._end_of_progress()
+            self._draft = DraftOnScreen(self._out, self._draft_title, clock=self._clock)
+            if self._progress:
+                self._progress.hold_lines()
+        self._draft.feed(text)
+
+    def _shows_drafts(self) -> bool:
+        """Whether drafts are shown: where only the reply is to stay, and where nothing is redrawn, not."""
+        from bot.render.live import can_redraw
+
+        if not (self._informs and self._keep and self._stream and not self._plain):
+            return False
+        return can_redraw(self._out) and can_redraw(self._err)
+
+    def _is_drafting(self) -> bool:
+        return self._draft is not None and not self._draft.closed
+
+    def _replace_draft(self) -> None:
+        """Make room for what replaces the draft on the screen."""
+        draft, self._draft = self._draft, None
+        if draft is not None and self._progress:
+            self._progress.clear_live_rows()
+            draft.replace(self._progress.tallest)
+            self._progress.release_lines()
+
+    def _keep_draft(self, *, partial: bool) -> None:
+        """Let the draft on the screen stay, and print what was held back below it."""
+        draft, self._draft = self._draft, None
+        if draft is not None and self._progress:
+            draft.close(partial=partial)
+            self._progress.release_lines()
+
     def _finish(self, result: TurnResult) -> None:
-        if result.reply and self._reply is None:
+        if result.reply and self._reply is None and not self._accepted:
             self._feed(result.reply)
-        self._end_of_progress()
         partial = result.status == "partial"
-        replied = self._reply is not None
+        self._keep_draft(partial=partial)
+        self._end_of_progress()
+        replied = self._reply is not None or self._accepted
         self._end_of_reply(partial=partial)
         if result.failure is not None and result.failure.kind is FailureKind.CANCELLED:
             if self._err.is_terminal:
@@ -162,7 +236,8 @@ class TerminalView(View):
         elif result.status == "failed" and self._err.is_terminal:
             self._print(f"✗ {turn_failure(result)}", "bad")
         elif self._informs and replied and self._keep:
-            self._print_gap()
+            if not self._accepted:
+                self._print_gap()
             self._print_notices()
             for line in turn_summary(result, self._err.width - len(MARGIN)):
                 self._print(line)
@@ -195,7 +270,8 @@ class TerminalView(View):
 
     def _make_progress(self) -> TurnProgress:
         from bot.render.live import can_redraw
-        from bot.render.progress import LiveProgress, PlainProgress
+        from bot.render.progress import LiveProgress
+        from bot.render.turn_progress import PlainProgress
 
         if self._plain or not can_redraw(self._err):
             return PlainProgress(self._err)

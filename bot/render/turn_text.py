@@ -15,8 +15,10 @@ from bot.text.numbers import duration, money, plural
 from bot.text.sanitise import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bot.errors import Failure
-    from bot.events import Call, RoundFinished, TurnResult
+    from bot.events import Call, RoundFinished, Slot, TurnResult
 
 
 def failure_text(failure: Failure) -> str:
@@ -34,6 +36,20 @@ def stopped(event: RoundFinished) -> bool:
     return not event.used and any(call.cut is FailureKind.CANCELLED for call in event.calls)
 
 
+def round_title(number: int, rounds: int, slots: Sequence[Slot]) -> str:
+    """Return "round 1 of 2", or "review" where drafts are reviewed."""
+    if slots and slots[0].role == "review":
+        return f"review {number} of {rounds}" if rounds > 1 else "review"
+    return f"round {number} of {rounds}"
+
+
+def round_name(event: RoundFinished) -> str:
+    """Return "round 1", or "review" where a draft was reviewed."""
+    if event.calls and event.calls[0].slot.role == "review":
+        return f"review {event.round}" if event.rounds > 1 else "review"
+    return f"round {event.round}"
+
+
 def round_summary(event: RoundFinished) -> tuple[str, list[str]]:
     """Return a phrase about a round that is over, and one for each model that failed.
 
@@ -46,7 +62,7 @@ def round_summary(event: RoundFinished) -> tuple[str, list[str]]:
         if call.failure is not None and not call.cut
     ]
     good = sum(call.failure is None for call in event.calls)
-    head = f"round {event.round}   {good} of {len(event.calls)}   {duration(event.seconds)}"
+    head = f"{round_name(event)}   {good} of {len(event.calls)}   {duration(event.seconds)}"
     done = [
         (call.completion.seconds, name)
         for name, call in zip(names, event.calls, strict=True)
@@ -70,7 +86,7 @@ def turn_summary(result: TurnResult, width: int = 1000) -> list[str]:
         "tokens unknown" if total is None else plural(total, "token"),
         money(result.cost),
     ]
-    calls = [call for round_ in result.rounds for call in round_]
+    calls = [call for round_ in (*result.rounds, *result.reviews) for call in round_]
     failed = sum(call.failure is not None for call in calls)
     if failed:
         parts.append(f"{failed} of {len(calls)} left out")
@@ -106,11 +122,15 @@ def call_failure(call: Call, *, short: bool = False) -> str:
         return ""
     name = short_name(call.slot.agent.model)
     why = call.failure.kind if short else failure_text(call.failure)
-    return f"round {call.slot.round}: {name} left out: {why}"
+    where = "review" if call.slot.role == "review" else f"round {call.slot.round}"
+    return f"{where}: {name} left out: {why}"
 
 
 def _mixture(result: TurnResult) -> str:
     aggregator = short_name(result.model)
+    if reviews := result.reviews:
+        times = f" × {len(reviews)}" if len(reviews) > 1 else ""
+        return f"{aggregator} ← {plural(len(reviews[-1]), 'reviewer')}{times}"
     if not result.rounds:
         return aggregator
     slots = result.rounds[-1]

@@ -19,7 +19,7 @@ StoredStatus = Literal["interrupted", "done", "partial", "failed", "undone"]
 """How a turn ended: "interrupted" when it was begun and never finished, "undone" when the user undid it."""
 
 CallStatus = Literal["done", "failed"]
-CallRole = Literal["reference", "judge", "aggregator"]
+CallRole = Literal["reference", "draft", "review", "judge", "aggregator"]
 
 
 class TurnId(NamedTuple):

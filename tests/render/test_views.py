@@ -542,8 +542,8 @@ def test_json_has_everything_on_one_line() -> None:
     first, second = map(json.loads, raw.getvalue().decode().splitlines())
     assert "déjà" in raw.getvalue().decode()
     assert list(first) == [
-        "reply", "model", "references", "attempts", "aggregator", "analysis", "panel", "status", "error",
-            "usage", "cost",
+        "reply", "model", "references", "drafts", "reviews", "attempts", "aggregator", "analysis", "panel",
+            "status", "error", "usage", "cost",
         "seconds", "first_token", "notices", "conversation_id", "turn",
     ]  # fmt: skip
     assert (first["reply"], first["status"], first["error"]) == ("déjà\nvu \ufffd", "done", None)

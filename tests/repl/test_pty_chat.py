@@ -75,6 +75,35 @@ def test_a_streamed_reply(window: Open, service: Service, width: int, height: in
         talk.assert_as_found()
 
 
+@pytest.mark.slow
+def test_a_draft_and_the_revision_in_its_place(window: Open, service: Service) -> None:
+    """The draft is read while it is reviewed; of it nothing is left once the revision is there."""
+    draft, revised = "The capital is Sydney.", "The capital is Canberra."
+    service.says(
+        a={"reply": "- It is Canberra.", "delay": 3},
+        b={"reply": "nothing"},
+        judge={"replies": [draft, revised], "tokens_per_second": 200},
+    )
+    with window() as talk:
+        talk.prompt()
+        talk.ask("/set mode critique")
+        talk.type("which?\r")
+        talk.until(lambda: draft in talk.emulator.rows(), "the draft")
+        talk.until(lambda: any("waiting for a" in row for row in talk.emulator.rows()), "the review")
+        rows = talk.emulator.rows()
+        assert rows[rows.index(draft) - 2] == "  draft · judge"
+        talk.until(lambda: revised in talk.emulator.rows(), "the revision")
+        talk.prompt()
+        rows = talk.emulator.rows()
+        assert draft not in rows
+        assert "  draft · judge" not in rows
+        assert any(row.startswith("  review   2 of 2") for row in rows[: rows.index(revised)])
+        assert "[-" not in talk.ask("/diff")
+        talk.type(CTRL_D)
+        assert talk.end() == 0
+        talk.assert_as_found()
+
+
 def test_what_is_typed_before_the_prompt_is_up(window: Open, service: Service) -> None:
     """Enter submits also when typed before the program had the terminal; later Ctrl-J is a new line."""
     with window() as talk:

@@ -49,6 +49,32 @@ async def test_command_analysis(service: Service) -> None:
 
 
 @in_loop
+async def test_command_diff(service: Service) -> None:
+    """What the revision changed in its draft, also in a resumed conversation; the reviews by /refs."""
+    service.says(
+        a={"reply": "- It is Canberra."}, judge={"replies": ["It is Sydney.", "It is Canberra.", "Yes."]}
+    )
+    async with chatting({"plain": True}) as talk:
+        assert await talk.enter("/diff") == "There is no reply yet."
+        await talk.enter("/set mode critique")
+        shown = await talk.enter("which?")
+        assert "review   2 of 2" in shown
+        assert "It is Canberra." in shown
+        assert "Sydney" not in shown
+        assert await talk.enter("/diff") == "It is [-Sydney-]{+Canberra+}."
+        assert await talk.enter("/diff 2") == "There is only draft 1."
+        assert "- It is Canberra." in await talk.enter("/refs")
+        cost = await talk.enter("/cost")
+        assert all(word in cost for word in ("draft", "review", "reply"))
+        await talk.enter("/set mode moa")
+        await talk.enter("sure?")
+        assert "had no draft" in await talk.enter("/diff")
+        await talk.enter("/undo")
+    async with chatting({"continue": True}) as talk:
+        assert "Canberra" in await talk.enter("/diff")
+
+
+@in_loop
 async def test_refs_side_by_side(service: Service) -> None:
     """In a wide window proposals stand beside each other."""
     async with chatting(width=140) as talk:

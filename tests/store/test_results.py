@@ -31,6 +31,7 @@ OUT_OF_TOKENS = (
 PROPOSALS = {"a": "cats purr when content", "b": "cats purr when they are content", "c": "no idea"}
 FALLBACKS = {"fallbacks": (Agent("second"), Agent("third"))}
 RANK = {"mode": "rank", "instructions": {"rank": "PICK"}}
+CRITIQUE = {"mode": "critique", "instructions": {"review": "REVIEW", "revise": "REVISE"}}
 FUSION = {"mode": "fusion", "judge": Agent("comparer")}
 COMPARISON = json.dumps(
     {
@@ -58,6 +59,9 @@ TURNS: dict[str, tuple[Mapping[str, Any], dict[str, Any]]] = {
     "mode rank": ({**PROPOSALS, "judge": Completion("2", "hm", Usage(50, 1), "stop")}, RANK),
     "the best proposal": ({**PROPOSALS, "judge": THOUGHTS, "second": failed(model="second")}, FALLBACKS),
     "mode fusion": ({"comparer": COMPARISON}, FUSION),
+    "mode critique": ({"a": "- wrong", "b": "nothing", "judge": ["draft", "the reply"]}, CRITIQUE),
+    "an accepted draft": ({"a": "nothing", "b": failed(model="b"), "judge": "draft"}, CRITIQUE),
+    "an unrevised draft": ({"a": "- wrong", "judge": ["draft", failed(model="judge")]}, CRITIQUE),
     "mode fusion, its judge asked twice": ({"comparer": ["hm", COMPARISON]}, FUSION),
     "mode fusion, its judge failed": ({"comparer": failed(model="comparer"), "a": failed(model="a")}, FUSION),
     "the best proposal in mode rank": ({**PROPOSALS, "judge": THOUGHTS}, RANK),
@@ -118,7 +122,8 @@ def test_the_numbers_in_json_add_up(kind: str, store: Store) -> None:
     """Tokens and dollars of all calls are the totals; with one unknown cost the total is unknown."""
     result = run(session_of(kind, store))
     record = json.loads(json.dumps(turn_json(result, conversation_id=None, turn=None)))
-    calls = [*chain(*record["references"]), *record["attempts"], record["aggregator"]]
+    calls = [*chain(*record["references"], *record["reviews"]), *record["drafts"], *record["attempts"]]
+    calls += [record["aggregator"]] if record["aggregator"] else []
     assert len(calls) == len(result.calls)
     for name, total in (("prompt_tokens", "prompt_tokens"), ("tokens", "completion_tokens")):
         assert sum(call[name] or 0 for call in calls) == record["usage"][total]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING
@@ -26,18 +27,38 @@ if TYPE_CHECKING:
 
 @command("refs", "proposals", arguments="[ROUND]")
 async def _refs(chat: ChatContext, argument: str) -> None:
-    """Show what every reference model answered in the last round, or in another one."""
+    """Show what every reference model answered in the last round, or in another one.
+
+    In mode critique these are the reviews.
+    """
     from bot.render.proposals import show_proposals
 
     result = last_result(chat)
-    if not result.rounds:
+    answers = result.rounds or result.reviews
+    if not answers:
         raise UsageError("No reference model was asked for this reply.")
-    rounds = len(result.rounds)
+    rounds = len(answers)
     which = parse_number(argument, rounds, "round") if argument else rounds
     plain = chat.settings.plain or chat.terminal.is_dumb
-    show_proposals(
-        chat.console(), result.rounds[which - 1], which, rounds, plain=plain, analysis=result.analysis
-    )
+    show_proposals(chat.console(), answers[which - 1], which, rounds, plain=plain, analysis=result.analysis)
+
+
+@command("diff", arguments="[N]")
+async def _diff(chat: ChatContext, argument: str) -> None:
+    """Show what the reply changed in its draft, or in draft N of several."""
+    from bot.render.diff import diff_text
+
+    result = last_result(chat)
+    drafts = [call.answer for call in result.drafts if call.answer]
+    if not drafts or not result.reply:
+        raise UsageError("This reply had no draft: /set mode critique has one written and reviewed.")
+    which = parse_number(argument, len(drafts), "draft") if argument else 1
+    colour = chat.streams.stdout_is_terminal and not (chat.settings.plain or "NO_COLOR" in os.environ)
+    shown = diff_text(drafts[which - 1], result.reply, colour=colour and not chat.terminal.is_dumb)
+    if not shown:
+        chat.say("  The reply is the draft as it was.")
+        return
+    chat.console().print(shown)
 
 
 @command("analysis")
@@ -192,8 +213,8 @@ def _cost_table(result: TurnResult, width: int) -> str:
 def _asked(call: Call, result: TurnResult) -> str:
     if call.slot.role == "aggregator":
         return "reply" if call == result.aggregator else "attempt"
-    if call.slot.role == "judge":
-        return "judge"
+    if call.slot.role in {"judge", "draft", "review"}:
+        return call.slot.role
     return f"round {call.slot.round}"
 
 
