@@ -99,20 +99,27 @@ def even_cap(sizes: Sequence[int], total: int) -> int:
 def _drop(history: Sequence[Message], sizes: Sequence[int], needed: int, step: int) -> int:
     """Return how many messages at the beginning of the history to leave out.
 
-    They free `needed` tokens, and more up to the next multiple of `step`: cut a little more at every
-    turn, no two requests would begin alike. What is kept begins with a question of the user's.
+    They free `needed` tokens, and more up to a multiple of `step`: cut a little more at every turn, no
+    two requests would begin alike. A history that is shorter than that is cut as little as possible.
+    What is kept begins with a question of the user's.
     """
     if needed <= 0:
         return 0
     goal = -(-needed // step) * step
+    if goal >= sum(sizes):
+        goal, step = needed, 1
     dropped = freed = 0
     while dropped < len(history):
         end = dropped + 1
         while end < len(history) and history[end].role != "user":
             end += 1
-        freed += sum(sizes[dropped:end])
-        if dropped and freed > goal and freed - sum(sizes[dropped:end]) >= needed:
-            break
+        size = sum(sizes[dropped:end])
+        if freed + size > goal:
+            if freed >= needed:
+                break
+            # The turn has to go: up to the next multiple at once, not in two turns.
+            goal -= (goal - freed - size) // step * step
+        freed += size
         dropped = end
     return dropped
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.messages import Message
-from bot.method.context import CUT_MARK, MIN_REFERENCE, Fitted, estimate_tokens, even_cap, fit, shorten
+from bot.method.context import (
+    CUT_MARK,
+    DROP_STEP,
+    MESSAGE_TOKENS,
+    MIN_REFERENCE,
+    Fitted,
+    estimate_tokens,
+    even_cap,
+    fit,
+    shorten,
+)
 from bot.method.prompts import Placement, request_again
 
 PARTS: dict[str, Any] = {
@@ -130,6 +141,31 @@ def test_the_history_is_cut_in_steps() -> None:
     assert starts == sorted(starts)
     cuts = [start for start in starts if start]
     assert len(cuts) / len(set(cuts)) >= 4
+
+
+@pytest.mark.parametrize("size", [40, 91, 150, 333])
+def test_a_cut_lasts_for_a_step(size: int) -> None:
+    """Whatever the turns' length, two cuts are a quarter of the context apart, less one turn."""
+    turns = [Message("user" if i % 2 == 0 else "assistant", CJK * size) for i in range(200)]
+    context = PROMPT_TOKENS + 500 + 3000
+    starts = [fit_exactly(context, history=turns[:count]).dropped for count in range(2, 200, 2)]
+    cuts = sorted({start for start in starts if start})
+    pair = 2 * (size + 1 + MESSAGE_TOKENS)
+    assert starts == sorted(starts)
+    for first, second in pairwise(cuts):
+        assert (second - first) / 2 * pair > context * DROP_STEP - pair
+
+
+@pytest.mark.parametrize(("short_of", "dropped"), [(0, 0), (1, 2), (PAIR_TOKENS, 2), (PAIR_TOKENS + 1, 4)])
+def test_a_short_history_is_not_left_out_for_a_long_prompt(short_of: int, dropped: int) -> None:
+    """A file in the prompt costs no more of it than must go."""
+    prompt = CJK * 5000
+    context = (
+        PROMPT_TOKENS - estimate_tokens(EXACT["prompt"]) + estimate_tokens(prompt) + 500 + 3 * PAIR_TOKENS
+    )
+    exact = {**EXACT, "prompt": prompt}
+    fitted = fit(answers=(), history=PAIR * 3, instruction="", context_length=context - short_of, **exact)
+    assert fitted.dropped == dropped
 
 
 def fit_exactly(context: int, answers: Sequence[str] = (), history: Sequence[Message] = ()) -> Fitted:
