@@ -1,4 +1,4 @@
-"""The file of the store: how it is opened, kept private, migrated and locked, and its errors.
+"""The file of the store: how it is opened, kept private, migrated and locked.
 
 Nothing here knows what a conversation is. All use of the connection goes through `reading` and
 `writing`; what SQLite raises inside them becomes a `StoreError` in plain words.
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.errors import StoreDamagedError, StoreError
+from bot.store.database_errors import primary_code, translate_errors
 from bot.store.schema import APPLICATION_ID, MIGRATIONS, Migration
 
 if TYPE_CHECKING:
@@ -28,20 +29,7 @@ if TYPE_CHECKING:
 TIMEOUT = 10.0
 """Seconds to wait for another program's write before giving up."""
 
-_PRIMARY_CODE = 0xFF  # the bits of an extended error code that hold the primary one
 _MIN_PAGE_SIZE = 512  # bytes; no database is smaller
-_MESSAGES = {
-    sqlite3.SQLITE_BUSY: ("is locked by another program", "try again in a moment"),
-    sqlite3.SQLITE_LOCKED: ("is locked by another program", "try again in a moment"),
-    sqlite3.SQLITE_FULL: ("cannot grow: the disk is full", "free some space, or use --no_save"),
-    sqlite3.SQLITE_READONLY: ("cannot be written to", "check its permissions, or use --no_save"),
-    sqlite3.SQLITE_PERM: ("cannot be used: permission denied", "check its permissions, or use --no_save"),
-    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "check the folder's permissions, or use --no_save"),
-    sqlite3.SQLITE_NOTADB: ("is not a database", "move it away, or use --no_save"),
-    sqlite3.SQLITE_CORRUPT: ("is damaged", "move it away to start a new one, or use --no_save"),
-    sqlite3.SQLITE_IOERR: ("cannot be read or written", "check the disk, or use --no_save"),
-}
-_DAMAGED = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
 # SQLITE_IOERR is what SQLite reports when there is no room for the -shm file.
 _NO_SPACE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 
@@ -73,7 +61,7 @@ class Database:
                 try:
                     return cls(path, _connect_to_write(path, timeout, migrations))
                 except sqlite3.OperationalError as error:
-                    if error.sqlite_errorcode & _PRIMARY_CODE not in _NO_SPACE or not path.stat().st_size:
+                    if primary_code(error) not in _NO_SPACE or not path.stat().st_size:
                         raise
             return cls(path, _connect_to_read(path, timeout, len(migrations)), read_only=True)
 
@@ -111,26 +99,6 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         raise
-
-
-@contextmanager
-def translate_errors(path: Path) -> Iterator[None]:
-    """Turn what the database or its file raises into a `StoreError` that names the file."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = (getattr(error, "sqlite_errorcode", None) or 0) & _PRIMARY_CODE
-        message, hint = _MESSAGES.get(code, ("", ""))
-        kind = StoreDamagedError if code in _DAMAGED else StoreError
-        raise kind(f"the conversation store {path} {message or f'failed: {error}'}", hint) from error
-    except OSError as error:
-        raise StoreError(
-            f"the conversation store {path} cannot be used: {error.strerror or error}",
-            "check its folder, or use --no_save",
-        ) from error
-    except ValueError as error:
-        # JSON or a time that this program did not write.
-        raise StoreError(f"the conversation store {path} holds an unreadable record: {error}") from error
 
 
 def _connect(database: Path | str, timeout: float) -> sqlite3.Connection:
@@ -269,7 +237,7 @@ def _enter_wal(connection: sqlite3.Connection, timeout: float) -> None:
         try:
             connection.execute("PRAGMA journal_mode=WAL").fetchone()
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.005)
         else:
