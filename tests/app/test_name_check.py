@@ -176,16 +176,16 @@ def test_a_list_that_does_not_come(home: Path) -> None:
 
 @pytest.mark.slow
 def test_the_whole_way(
-    moa: Callable[..., subprocess.CompletedProcess[str]], offline: Callable[..., DemoProcess]
+    here: Callable[..., subprocess.CompletedProcess[str]], offline: Callable[..., DemoProcess]
 ) -> None:
     """A mistyped aggregator ends `ask` before any reference model has been asked."""
     served = models(alpha={"reply": "a"}, judge={"reply": "the reply"})
     service = offline({**served, "demo_models": False})
     env = {"TOGETHER_BASE_URL": service.base_url, "TOGETHER_API_KEY": "the-key"}
-    done = moa("ask", "--json", "why?", "-r", "alpha", "-a", "jugde", env=env)
+    done = here("ask", "--json", "why?", "-r", "alpha", "-a", "jugde", env=env)
     assert done.returncode == 1
     assert json.loads(done.stdout)["error"]
     assert "judge" in done.stderr
     assert [request["body"]["model"] for request in service.requests()] == ["jugde"]
-    done = moa("ask", "why?", "-r", "alpha", "-a", "judge", env=env)
+    done = here("ask", "why?", "-r", "alpha", "-a", "judge", env=env)
     assert (done.returncode, done.stdout) == (0, "the reply\n")

@@ -147,11 +147,11 @@ def test_the_settings_shown_can_be_used(page: str, tmp_path: Path) -> None:
         settings.presets.all()
 
 
-def test_every_command_is_listed(moa: Callable[..., Any]) -> None:
+def test_every_command_is_listed(here: Callable[..., Any]) -> None:
     """docs/commands.md lists the commands of `moa-bot --help`, in its order."""
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `moa-bot (\w+)` \|", page, re.MULTILINE)
-    shown = moa("--help").stdout.partition("\nCommands:\n")[2].partition("\n\n")[0]
+    shown = here("--help").stdout.partition("\nCommands:\n")[2].partition("\n\n")[0]
     assert listed == re.findall(r"^  (\w+) ", shown, re.MULTILINE)
 
 

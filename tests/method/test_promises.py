@@ -34,7 +34,7 @@ def placement(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def ask(
-    service: DemoProcess, moa: Callable[..., Any], placement: str
+    service: DemoProcess, here: Callable[..., Any], placement: str
 ) -> Callable[..., dict[str, list[Body]]]:
     """Run the program against the service; returns the bodies that each model received, in order."""
 
@@ -44,7 +44,7 @@ def ask(
             "TOGETHER_API_KEY": "the-key",
             "MOA_BOT_PLACEMENT": placement,
         }
-        done = moa(*arguments, "-a", "judge", env=env, **more)
+        done = here(*arguments, "-a", "judge", env=env, **more)
         assert done.returncode == 0, done.stderr
         bodies: dict[str, list[Body]] = {}
         for request in service.requests():

@@ -145,11 +145,11 @@ def listening(serving: Any) -> bool:
         return probe.connect_ex((url.host, url.port or 0)) == 0
 
 
-def test_a_port_in_use(moa: Callable[..., Any], service: DemoProcess) -> None:
+def test_a_port_in_use(here: Callable[..., Any], service: DemoProcess) -> None:
     """Exit code 1 in one line, before any worker is started."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = moa("serve", "--port", str(port), env={"TOGETHER_BASE_URL": service.base_url})
+        done = here("serve", "--port", str(port), env={"TOGETHER_BASE_URL": service.base_url})
     assert (done.returncode, done.stdout) == (1, "")
     assert f"Cannot listen at 127.0.0.1:{port}" in done.stderr
     assert "Traceback" not in done.stderr
@@ -164,10 +164,10 @@ def test_a_port_in_use(moa: Callable[..., Any], service: DemoProcess) -> None:
     ],
 )
 def test_refused_to_start(
-    moa: Callable[..., Any], arguments: list[str], env: dict[str, str], code: int, said: str
+    here: Callable[..., Any], arguments: list[str], env: dict[str, str], code: int, said: str
 ) -> None:
     """Beyond loopback without a key, with wrong options, or without the models' keys: an error."""
-    done = moa("serve", "--port", "0", *arguments, env={"TOGETHER_BASE_URL": "http://127.0.0.1:9/v1", **env})
+    done = here("serve", "--port", "0", *arguments, env={"TOGETHER_BASE_URL": "http://127.0.0.1:9/v1", **env})
     assert (done.returncode, done.stdout) == (code, "")
     assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
@@ -199,7 +199,7 @@ def test_beyond_loopback_with_a_key(serve: Serve) -> None:
     assert key not in "".join(serving.said)
 
 
-def test_nothing_is_kept(serve: Serve, moa: Callable[..., Any]) -> None:
+def test_nothing_is_kept(serve: Serve, here: Callable[..., Any]) -> None:
     """What clients ask is not in the user's history."""
     assert serve().post(ASKED).status_code == 200
-    assert moa("history", "list").stdout == ""
+    assert here("history", "list").stdout == ""
