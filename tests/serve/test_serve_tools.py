@@ -183,3 +183,20 @@ def test_the_rest_of_a_beginning(make: Make) -> None:
     messages = [USER, {"role": "assistant", "content": "It is"}]
     assert post(app, messages).json()["choices"][0]["message"]["content"] == " the mat."
     assert app.ask.to("a")[0].messages[-1] == Message("user", USER["content"])
+
+
+@pytest.mark.parametrize("mode", ["fusion", "rank"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [TOOL]},
+        {"response_format": JSON_OBJECT},
+        {"messages": [USER, {"role": "assistant", "content": "{"}]},
+    ],
+)
+def test_other_modes(make: Make, monkeypatch: pytest.MonkeyPatch, mode: str, fields: dict[str, Any]) -> None:
+    """The aggregator writes such a reply itself, in one call, whatever the mode."""
+    monkeypatch.setenv("MOA_BOT_MODE", mode)
+    app = make({"judge": "{}"})
+    assert post(app, **fields).status_code == 200
+    assert [request.model for request in app.ask.requests] == ["a", "b", "judge"]
