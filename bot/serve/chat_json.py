@@ -112,7 +112,8 @@ class ChatWriter:
 
     def end(self, turn: ServedTurn) -> bytes:
         """Return the chunks of tool calls, of the finish reason, and of the tokens if they are wanted."""
-        reason, moa = turn.finish_reason(), moa_json(turn, references=self._request.moa.include_references)
+        reason = turn.finish_reason()
+        moa = moa_json(turn, references=True) if self._request.moa.include_references else None
         chunks = b""
         for index, call in enumerate(turn.tool_calls):
             chunks += self._chunk({**self._role(), "tool_calls": [{"index": index, **_call_json(call)}]})
@@ -121,7 +122,7 @@ class ChatWriter:
             last["content"] = ""
         chunks += self._chunk(last, reason, moa)
         if self._request.include_usage:
-            chunks += self._body([], usage_json(turn.usage), None)
+            chunks += self._body([], usage_json(turn.usage), moa_json(turn, references=False))
         return chunks + DONE
 
     def error(self, error: ApiError) -> bytes:

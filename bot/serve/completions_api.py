@@ -81,9 +81,15 @@ class CompletionWriter:
 
     def end(self, turn: ServedTurn) -> bytes:
         """Return the chunk with the finish reason, and that of the tokens if they are wanted."""
-        chunks = server_sent({**self._body("", turn.finish_reason()), "moa": self._moa(turn)})
+        last = self._body("", turn.finish_reason())
+        if self._request.moa.include_references:
+            last["moa"] = self._moa(turn)
+        chunks = server_sent(last)
         if self._request.include_usage:
-            chunks += server_sent({**self._head, "choices": [], "usage": usage_json(turn.usage)})
+            total = moa_json(turn, references=False)
+            chunks += server_sent(
+                {**self._head, "choices": [], "usage": usage_json(turn.usage), "moa": total}
+            )
         return chunks + DONE
 
     def error(self, error: ApiError) -> bytes:

@@ -98,6 +98,14 @@ def test_a_comparison_is_a_field_beside_the_text(make: Make, monkeypatch: pytest
     assert (compared["unique"], compared["consensus"]) == (1, 0)
 
 
+def test_the_tokens_of_a_stream(make: Make) -> None:
+    """On request, in the last chunk: those of the reply's own call, and those of the whole turn."""
+    text = run(post(make(), stream=True, stream_options={"include_usage": True})).text
+    *chunks, last = (json.loads(line[6:]) for line in text.split("\n\n") if line.startswith("data: {"))
+    assert (last["usage"]["total_tokens"], last["moa"]["usage"]["total_tokens"]) == (12, 38)
+    assert not any(chunk["usage"] or "moa" in chunk for chunk in chunks)
+
+
 def test_what_the_request_says_is_honoured(make: Make) -> None:
     """Temperature and seed apply to all models, max_tokens to the reply; history is sent."""
     app = make()

@@ -45,6 +45,8 @@ def test_a_streamed_completion(make: Make) -> None:
     assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == "the reply"
     assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
     assert (last["choices"], last["usage"]["total_tokens"]) == ([], 12)
+    assert last["moa"]["usage"]["total_tokens"] == 38
+    assert not any("moa" in chunk for chunk in chunks)
 
 
 @pytest.mark.parametrize(
