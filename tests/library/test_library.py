@@ -16,6 +16,7 @@ from bot import Mixture
 from bot.api.library import MixtureOptions
 from bot.demo.process import DemoProcess
 from bot.demo.references import split_prompt
+from bot.demo.scripted import SCRIPTED_ANSWERS, SCRIPTED_PROMPT
 from bot.errors import ConfigError, FailureKind, KeyMissingError, TurnFailedError, UsageError
 from bot.events import ReplyDelta, RoundStarted, TurnFinished
 from bot.messages import Message
@@ -23,6 +24,19 @@ from bot.settings.options import OPTIONS, Group
 
 PAIR: Any = {"reference_models": ["a", "b"], "aggregator": "judge", "num_proc": 1}
 SLOW = {"reply": "word " * 400, "tokens_per_second": 40}
+
+
+@pytest.mark.slow
+def test_a_comparison_is_a_part_of_the_reply() -> None:
+    """`analysis` has its lists as values, `panel` who answered; the judge's call is one of the calls."""
+    with Mixture(demo=True, mode="fusion", reference_models=list(SCRIPTED_ANSWERS), num_proc=1) as moa:
+        reply = moa.ask(SCRIPTED_PROMPT)
+    assert reply.analysis is not None
+    assert [claim.answers for claim in reply.analysis.unique] == [(3,)]
+    assert reply.analysis.answers[2].model == "demo/sceptic"
+    assert reply.panel is not None
+    assert (reply.panel.asked, reply.panel.answered, reply.panel.left_out) == (5, 5, ())
+    assert [call.slot.role for call in reply.calls].count("judge") == 1
 
 
 def test_the_public_surface() -> None:

@@ -10,7 +10,8 @@ from fake_models import FakeAsk, FakeModels, failed, layers, make_plan, run_turn
 from looped import looped
 
 from bot.analysis import LISTS, Analysis, Claim
-from bot.errors import FailureKind
+from bot.client.adapt import RequestAdapter
+from bot.errors import Failure, FailureKind
 from bot.events import CallDelta, CallFinished, Compared, ComparisonDelta, JudgeStarted, Notice, ReplyDelta
 from bot.messages import Agent, Completion, Request, Usage
 from bot.method.fan_out import CancelToken
@@ -227,6 +228,24 @@ async def test_a_judge_that_fails_costs_only_the_comparison(said: Any) -> None:
     assert len(notice) < 300
     text = text_of(ask.to("judge")[0])
     assert ("INSTRUCTION" in text, "<comparison" in text, "FUSE" in text) == (True, False, False)
+
+
+@looped
+async def test_a_service_that_refuses_the_format_gets_the_instruction_only() -> None:
+    """It is asked again without the field, and from then on at once."""
+
+    def said(request: Request) -> str | Failure:
+        if "response_format" in request.endpoint.rejects:
+            return GOOD
+        return Failure(FailureKind.REFUSED, "no response_format", refused="response_format")
+
+    ask = FakeAsk({**ANSWERS, "comparer": said, "judge": "the reply"})
+    plan = make_plan(layers("a", "b", "c"), mode="fusion", instructions=BOTH, judge=Agent("comparer"))
+    fusion = Mixture(plan, RequestAdapter(ask), FakeModels())
+    for asked in (2, 3):
+        _, result = await run_turn(fusion)
+        assert result.analysis is not None
+        assert len(ask.to("comparer")) == asked
 
 
 @looped

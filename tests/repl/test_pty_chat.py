@@ -14,6 +14,8 @@ pytest.importorskip("pty", reason="pseudo-terminals are POSIX only")
 from chat_service import Service
 from pty_window import PtyWindow
 
+from bot.demo.scripted import SCRIPTED_PROMPT
+
 Open = Callable[..., PtyWindow]
 
 CTRL_C, CTRL_D, CTRL_J, CTRL_O = "\x03", "\x04", "\x0a", "\x0f"
@@ -298,3 +300,26 @@ def test_no_colour_and_quiet(window: Open, service: Service) -> None:
         assert not {
             number for number in sent if number.isdigit() and int(number) in {*range(30, 39), *range(40, 49)}
         }
+
+
+def test_a_comparison(window: Open, service: Service) -> None:
+    """Items while the judge works, one line before the reply; in full and by answer on demand."""
+    service.says(
+        a={"program": "demo/outliner"},
+        b={"program": "demo/sceptic"},
+        judge={"program": "demo/aggregator", "tokens_per_second": 60},
+    )
+    with window("--mode", "fusion", width=100, height=50) as talk:
+        talk.prompt()
+        talk.type(f"{SCRIPTED_PROMPT}\r")
+        talk.until(lambda: "    agree: A cat that purrs" in "\n".join(talk.emulator.rows()), "an item")
+        talk.until(lambda: "Why they stop" in "\n".join(talk.emulator.rows()), "the reply")
+        talk.prompt()
+        shown = "\n".join(talk.emulator.rows())
+        assert re.search(r"\n  compared   agree on 1 · differ on 1 .*  /analysis\n", shown)
+        assert "    agree:" not in shown
+        assert "differ: The muscles of the larynx twitch … times a second" in talk.ask("/analysis")
+        assert "unique: Purring near 26 hertz" in talk.ask("/refs")
+        talk.type(CTRL_D)
+        assert talk.end() == 0
+        talk.assert_as_found()
