@@ -187,10 +187,8 @@ def log_line(event: Event) -> str:
 
 
 def _where(slot: Slot) -> str:
-    # These have a place after the last round.
-    return (
-        slot.role if slot.role in {"aggregator", "draft", "review"} else f"round {slot.round} | {slot.role}"
-    )
+    # The others' place is after the last round.
+    return f"round {slot.round} | {slot.role}" if slot.role == "reference" else slot.role
 
 
 def _failure(failure: Failure) -> str:

@@ -110,7 +110,7 @@ def sample_numbers(prompts: Iterable[Sequence[str]]) -> list[str]:
 
 def _add_turn(answer: ItemAnswer, result: TurnResult) -> ItemAnswer:
     """Return the answer with one turn more."""
-    writers = [call for call in result.calls if call.slot.role in {"draft", "aggregator"}]
+    writers = [call for call in result.calls if call.slot.role in {"draft", "judge", "aggregator"}]
     layers = [*result.rounds, *result.reviews, *((call,) for call in writers)]
     usage, work = result.usage, _tflops(layers)
     failure = "" if result.status == "done" else _why_no_reply(result)

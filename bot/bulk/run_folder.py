@@ -87,7 +87,7 @@ def mixture_of(plan: Plan) -> dict[str, Any]:
     mixture["depth"] = mixture.pop("early_stop")
     if plan.placement == "system":
         del mixture["placement"]
-    for name in ("timeout", "round_timeout", "fallbacks"):
+    for name in ("timeout", "round_timeout", "fallbacks", "reply_fields"):
         del mixture[name]
     mixture["instruction"] = _digest(plan.instruction)
     mode, texts, judge = (mixture.pop(name) for name in ("mode", "instructions", "judge"))

@@ -12,7 +12,7 @@ from bot.cli.options import new_typer_app
 from bot.cli.output import print_json, print_text, terminal_width
 from bot.settings.model_names import join_models
 from bot.settings.presets import retired
-from bot.text.names import short_name
+from bot.text.names import same_family, short_name
 from bot.text.sanitise import one_line
 from bot.text.table import tab_separated, table
 
@@ -71,6 +71,12 @@ def _retired(settings: Settings, preset: Preset) -> tuple[tuple[str, ...], str]:
     return retired(preset, settings.catalogue, settings.default_endpoint)
 
 
+def _same_family(preset: Preset) -> tuple[str, ...]:
+    """Return different reference models of one family that answer side by side, () if there are none."""
+    alike = (same_family(agent.model for agent in layer) for layer in preset.layers)
+    return next(filter(None, alike), ())
+
+
 def _references(preset: Preset) -> str:
     return " | ".join(join_models(short_name(agent.model) for agent in layer) for layer in preset.layers)
 
@@ -83,6 +89,8 @@ def _in_full(settings: Settings, preset: Preset) -> Iterator[str]:
     gone, sentence = _retired(settings, preset)
     if gone:
         yield f"  {sentence}"
+    if alike := _same_family(preset):
+        yield f"  Not all of different families: {one_line(', '.join(alike))}"
     yield ""
     for number, layer in enumerate(preset.layers, start=1):
         heading = "reference models" if len(preset.layers) == 1 else f"reference models of round {number}"
@@ -118,6 +126,7 @@ def _as_json(settings: Settings, preset: Preset) -> dict[str, Any]:
         "in_use": preset.name == settings.preset.name,
         "retired": list(_retired(settings, preset)[0]),
         "aggregator": _agent_json(preset.aggregator),
+        "same_family": list(_same_family(preset)),
         "layers": [[_agent_json(agent) for agent in layer] for layer in preset.layers],
         "options": {
             name: value if isinstance(value, int | float | bool) else str(value)

@@ -26,6 +26,8 @@ def mixture(settings: Mapping[str, object]) -> str:
         parts.append(plural(len(models), "reference model"))
     if isinstance(rounds := settings.get("rounds"), int):
         parts.append(plural(rounds, "round"))
+    if (mode := settings.get("mode")) and mode != "moa":
+        parts.append(f"mode {mode}")
     if aggregator := settings.get("aggregator"):
         parts.append(f"aggregator {aggregator}")
     return " · ".join(parts)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from bot.errors import Failure, FailureKind
 from bot.events import Call
 from bot.panel import LeftOut, Panel
-from bot.text.names import family_of, short_name, slot_names
+from bot.text.names import model_family, same_family, short_name, slot_names
 from bot.text.numbers import plural
 
 
@@ -22,21 +21,17 @@ def panel_of(calls: Sequence[Call]) -> Panel | None:
         for call in calls
         if not call.answer
     )
-    return Panel(len(calls), len(answered), left_out, len(set(map(family_of, answered))))
+    return Panel(len(calls), len(answered), left_out, len(set(map(model_family, answered))))
 
 
 def family_notice(calls: Sequence[Call]) -> str:
-    """Return which different models of a round are of one family, "" where none are.
-
-    A model that is listed several times is meant to be asked several times.
-    """
-    models = dict.fromkeys(call.slot.agent.model for call in calls if call.answer)
-    sizes = Counter(map(family_of, models))
-    family, size = max(sizes.items(), key=lambda item: item[1], default=("", 0))
-    if size < 2:  # noqa: PLR2004 - one model is no two of a kind
+    """Return which different models of a round are of one family, "" where none are."""
+    models = {call.slot.agent.model for call in calls if call.answer}
+    alike = same_family(call.slot.agent.model for call in calls if call.answer)
+    if not alike:
         return ""
-    names = ", ".join(short_name(model) for model in models if family_of(model) == family)
-    return f"{size} of {len(models)} models are of one family and may make the same mistakes: {names}."
+    names = ", ".join(map(short_name, alike))
+    return f"{len(alike)} of {len(models)} models are of one family and may make the same mistakes: {names}."
 
 
 def answered(calls: Sequence[Call]) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bot.text.sanitise import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from bot.messages import Agent
 
@@ -53,11 +53,23 @@ def short_name(model: str) -> str:
     return one_line(model.rstrip("/").rsplit("/", 1)[-1])
 
 
-def family_of(model: str) -> str:
+def model_family(model: str) -> str:
     """Return the family of a model by its name, such as "qwen"; one that is not known is its own family."""
     bare = model.lower().rstrip("/").rpartition("/")[2]
     found = _FAMILY.search(bare)
     return _ONE_FAMILY.get(found[0], found[0]) if found else bare
+
+
+def same_family(models: Iterable[str]) -> tuple[str, ...]:
+    """Return the different models of the largest family that has several of these, () where none has.
+
+    A model that is listed several times is meant to be asked several times, and counts once.
+    """
+    families: dict[str, list[str]] = {}
+    for model in dict.fromkeys(models):
+        families.setdefault(model_family(model), []).append(model)
+    largest = max(families.values(), key=len, default=[])
+    return tuple(largest) if len(largest) > 1 else ()
 
 
 def slot_names(agents: Sequence[Agent]) -> list[str]:

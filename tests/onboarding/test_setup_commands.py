@@ -212,7 +212,12 @@ def test_presets(here: Moa, home: Path) -> None:
     value = json.loads(here("presets", "mine", "--json").stdout)
     assert [agent["model"] for agent in value["layers"][0]] == ["y", "y"]
     assert value["aggregator"] == {**value["aggregator"], "model": "x", "endpoint": "ollama"}
-    assert len(json.loads(here("presets", "--json").stdout)) == len(rows)
+    presets = json.loads(here("presets", "--json").stdout)
+    assert len(presets) == len(rows)
+    alike = {preset["name"]: preset["same_family"] for preset in presets}
+    assert alike["moa"] == ["Qwen/Qwen1.5-110B-Chat", "Qwen/Qwen1.5-72B-Chat"]
+    assert alike["default"] == alike["mine"] == []
+    assert "Not all of different families: Qwen/Qwen1.5-110B-Chat" in here("presets", "moa").stdout
     done = here("presets", "mien")
     assert done.returncode == 2
     assert "mine" in done.stderr
