@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bot.errors import Failure, FailureKind
 from bot.events import Call
 from bot.panel import LeftOut, Panel
-from bot.text.names import model_family, same_family, short_name, slot_names
+from bot.text.names import family_of, same_family, short_name, slot_names
 from bot.text.numbers import plural
 
 
@@ -21,7 +21,7 @@ def panel_of(calls: Sequence[Call]) -> Panel | None:
         for call in calls
         if not call.answer
     )
-    return Panel(len(calls), len(answered), left_out, len(set(map(model_family, answered))))
+    return Panel(len(calls), len(answered), left_out, len(set(map(family_of, answered))))
 
 
 def family_notice(calls: Sequence[Call]) -> str:

@@ -53,7 +53,7 @@ def short_name(model: str) -> str:
     return one_line(model.rstrip("/").rsplit("/", 1)[-1])
 
 
-def model_family(model: str) -> str:
+def family_of(model: str) -> str:
     """Return the family of a model by its name, such as "qwen"; one that is not known is its own family."""
     bare = model.lower().rstrip("/").rpartition("/")[2]
     found = _FAMILY.search(bare)
@@ -67,7 +67,7 @@ def same_family(models: Iterable[str]) -> tuple[str, ...]:
     """
     families: dict[str, list[str]] = {}
     for model in dict.fromkeys(models):
-        families.setdefault(model_family(model), []).append(model)
+        families.setdefault(family_of(model), []).append(model)
     largest = max(families.values(), key=len, default=[])
     return tuple(largest) if len(largest) > 1 else ()
 

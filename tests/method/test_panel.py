@@ -12,7 +12,7 @@ from bot.errors import FailureKind
 from bot.events import AggregatorStarted, Notice
 from bot.method.mixture import Mixture
 from bot.panel import LeftOut, Panel, stored_panel
-from bot.text.names import model_family
+from bot.text.names import family_of
 
 BUSY = failed(FailureKind.RATE_LIMITED, "slow down")
 
@@ -83,7 +83,7 @@ async def test_models_of_one_family_are_named_above_the_reply(models: tuple[str,
 )
 def test_families_by_name(model: str, family: str) -> None:
     """What is not known counts as a family of its own: nothing is claimed of it."""
-    assert model_family(model) == family
+    assert family_of(model) == family
 
 
 @pytest.mark.parametrize("value", [None, [], {"asked": "3"}, {"asked": True, "answered": 1, "families": 1}])
