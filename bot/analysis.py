@@ -166,8 +166,9 @@ def _claim(item: object, count: int) -> Claim | None:
     """Return an item as a claim, None where it has no text or names only answers that do not exist."""
     text = _text(item)
     named = _first(item, _NUMBER_KEYS) if isinstance(item, dict) else None
-    numbers = tuple(sorted({number for number in _numbers(named) if 1 <= number <= count}))
-    return Claim(text, numbers) if text and (numbers or not any(True for _ in _numbers(named))) else None
+    every = set(_numbers(named))
+    numbers = tuple(sorted(number for number in every if 1 <= number <= count))
+    return Claim(text, numbers) if text and (numbers or not every) else None
 
 
 def _contradictions(value: object, count: int) -> Iterator[Contradiction]:
@@ -214,9 +215,13 @@ def _numbers(value: object) -> Iterator[int]:
 
 
 def _first(item: dict[Any, Any], names: Sequence[str]) -> object:
+    """Return the value of the first of these keys that the object has, spelt in whatever way."""
+    for name in names:
+        if item.get(name) is not None:
+            return item[name]
     keys = {_key(key): value for key, value in item.items()}
     return next((keys[name] for name in names if keys.get(name) is not None), None)
 
 
 def _key(name: object) -> str:
-    return re.sub(r"[\s-]+", "_", str(name)[:40].strip().lower())
+    return "_".join(str(name)[:40].lower().replace("-", " ").split())
