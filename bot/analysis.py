@@ -82,7 +82,7 @@ class Analysis:
         for each in self.contradictions:
             for position in each.positions:
                 if number in position.answers:
-                    yield "disputed", f"{each.question} {position.text}"
+                    yield "disputed", f"{position.text} ({each.question})"
 
     def as_json(self) -> dict[str, Any]:
         """Return the analysis as plain JSON values."""

@@ -90,4 +90,4 @@ def _blind_spots(chat: ParsedChat) -> Iterator[str]:
             yield fact
     for term, _ in chat.terms:
         if not any(word.startswith(term[:4]) for word in said):
-            yield f"no answer says anything about “{term}”"
+            yield f"anything about “{term}”"

@@ -162,7 +162,7 @@ def test_each_proposal_has_its_claims(make_screen: MakeScreen) -> None:
     show_proposals(screen.console, calls, 1, 1, analysis=ANALYSIS)
     text = "\n".join(screen.rows())
     assert text.count("agreed: the larynx twitches 25-150 times a second") == 3
-    assert text.count("disputed: how is it triggered? a neural oscillator") == 2
+    assert text.count("disputed: a neural oscillator (how is it triggered?)") == 2
     assert text.count("unique: purring near 26 Hz is linked to bone growth") == 1
     # The answers of another round were not compared.
     others = [Call(Slot(2, 0, Agent("x/other")), Completion("An answer."))]
