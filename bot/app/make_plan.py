@@ -28,6 +28,7 @@ _INSTRUCTIONS: Mapping[Mode, tuple[str, ...]] = {
     "rank": ("rank",),
     "fusion": ("compare", "fuse"),
     "critique": ("review", "revise"),
+    "vote": ("vote",),
 }
 """The instructions of each mode beside aggregate.md: NAME is in NAME.md."""
 

@@ -23,6 +23,8 @@ _TASK: Final = re.compile(r"\n\nDo not answer the request\. Write the JSON objec
 """The end of the request to a judge."""
 _REVIEW: Final = re.compile(r"\n\nDo not answer the request\. List the concerns[^\n]{0,80}\Z")
 """The end of the request to a reviewer."""
+_VOTE: Final = re.compile(r"\n\nAnswer the user's latest request;[^\n]{0,400}\n\nANSWER:[^\n]{0,80}\Z")
+"""The end of the request for an answer that can be counted."""
 _STOP_WORD_LIST: Final = """
     a about above after again all also always am an and any are as ask at be because been before being
     below between both but by can could did do does doing don down during each few for from further get
@@ -51,7 +53,8 @@ class ParsedChat:
     "compare", "why", "how", "text", "list", "what" and "other"; `system` is the user's own system
     prompt; `references` are the answers of the earlier round, `comparison` a judge's words about them;
     `earlier` are the earlier prompts. With `compares`, the model is to be that judge;
-    with `reviews`, it is to review the answer, and with a `draft` of its own to revise that.
+    with `reviews`, it is to review the answer, with a `draft` of its own to revise that, and with
+    `votes` to end its answer with a line that can be counted.
     """
 
     prompt: str
@@ -64,6 +67,7 @@ class ParsedChat:
     compares: bool = False
     reviews: bool = False
     draft: str = ""
+    votes: bool = False
 
     def term(self, index: int) -> str:
         """Return key term `index` in bold, or general words where the prompt has fewer terms."""
@@ -81,6 +85,7 @@ def parse_chat(messages: Sequence[Mapping[str, Any]]) -> ParsedChat:
         prompts[-1] if prompts else ""
     )
     reviews, last = bool(_REVIEW.search(last)), _REVIEW.sub("", last)
+    votes, last = bool(_VOTE.search(last)), _VOTE.sub("", last)
     prompt, references = split_prompt(last)
     draft = ""
     if references and not prompt and len(prompts) > 1 and messages[-2]["role"] == "assistant":
@@ -97,6 +102,7 @@ def parse_chat(messages: Sequence[Mapping[str, Any]]) -> ParsedChat:
         compares=compares,
         reviews=reviews,
         draft=draft,
+        votes=votes,
     )
 
 

@@ -194,7 +194,16 @@ def reference_answer(model: str, chat: ParsedChat) -> str:
         return SCRIPTED_ANSWERS[model]
     answer = REFERENCE_PROGRAMS[model](chat)
     revision = _revision(model, answer, chat.references)
-    return f"{answer}{revision}\n\n*{model} is a small demonstration program, {NOT_A_MODEL}.*"
+    vote = f"\n\nANSWER: {_short_answer(model, chat)}" if chat.votes and model != "demo/sceptic" else ""
+    return f"{answer}{revision}\n\n*{model} is a small demonstration program, {NOT_A_MODEL}.*{vote}"
+
+
+def _short_answer(model: str, chat: ParsedChat) -> str:
+    """Return what a model votes for: what can be computed, else a key term; each writes it in its own way."""
+    facts = [fact.rstrip(".").rpartition(" = ")[2] for fact in exact_facts(chat.prompt) if " = " in fact]
+    terms = [term for term, _ in chat.terms]
+    answer = facts[0] if facts else terms[-1 if model == "demo/telegraph" else 0] if terms else "nothing"
+    return {"demo/planner": f"**{answer}**", "demo/telegraph": f"\\boxed{{{answer}}}"}.get(model, answer)
 
 
 def _revision(model: str, answer: str, references: tuple[str, ...]) -> str:

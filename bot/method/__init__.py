@@ -8,6 +8,8 @@ mixture.py            a turn: the rounds, then the last layer
  ├── early_stop.py    whether a round was the last
  └── modes.py         the last layer of each mode
       ├── fusion.py       a judge compares (its reply is read by judge_reply.py), then the aggregator writes
+      ├── critique.py     mode "critique": a draft, its reviews, the revision
+      ├── vote.py         mode "vote": the most frequent answer
       ├── aggregation.py  the aggregator writes the reply, also when aggregators fail
       └── ranking.py      mode "rank": it picks one of the answers
 plan.py               what a mixture runs

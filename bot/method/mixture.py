@@ -39,7 +39,7 @@ from bot.events import (
 from bot.messages import Agent, Ask, Message
 from bot.method.early_stop import decide
 from bot.method.fan_out import CancelToken, fan_out
-from bot.method.model_call import ModelCall, Models, TurnContext
+from bot.method.model_call import ModelCall, Models, Task, TurnContext
 from bot.method.modes import last_layer
 from bot.method.panel import answered, cut_notice, family_notice, panel_of, too_few
 from bot.method.plan import WITHOUT_ROUNDS
@@ -163,7 +163,8 @@ class _Turn:
         slots = tuple(Slot(number, index, agent) for index, agent in enumerate(agents))
         yield RoundStarted(number, plan.rounds, slots)
         answers = [call.answer for call in self._references]
-        model_calls = [ModelCall(slot, self._turn_context, answers) for slot in slots]
+        task = Task(plan.instructions["vote"].strip()) if "vote" in plan.instructions else None
+        model_calls = [ModelCall(slot, self._turn_context, answers, task=task) for slot in slots]
         finished: dict[Slot, Call] = {}
         async with aclosing(fan_out(model_calls, self._cancel_token, plan.round_timeout)) as events:
             async for event in events:

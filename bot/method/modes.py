@@ -18,6 +18,7 @@ from bot.method.fusion import Fusion
 from bot.method.model_call import TurnContext
 from bot.method.plan import WITHOUT_ROUNDS
 from bot.method.ranking import Ranking
+from bot.method.vote import Vote
 
 
 class LastLayer(Protocol):
@@ -43,6 +44,7 @@ _LAST_LAYERS: Mapping[Mode, type[LastLayer]] = {
     "moa": Aggregation,
     "fusion": Fusion,
     "critique": Critique,
+    "vote": Vote,
     "rank": Ranking,
 }
 

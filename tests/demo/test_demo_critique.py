@@ -1,4 +1,4 @@
-"""The demonstration models in mode "critique": they draft, review and revise something real."""
+"""The demonstration models in the modes "critique" and "vote": they do something real in each part."""
 
 from __future__ import annotations
 
@@ -48,3 +48,16 @@ def test_a_draft_is_reviewed_and_revised(placement: str) -> None:
             assert said not in draft.answer
     kept = draft.answer.splitlines()[2:]
     assert result.reply.splitlines()[2 : len(kept) + 2] == kept
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reply", "notice"),
+    [("What is 12 * 14?", "168", "5 of 6: 168"), ("Why do cats purr?", "cats", "4 of 6: cats (1 for purr)")],
+)
+def test_a_vote(prompt: str, reply: str, notice: str) -> None:
+    """Each writes its answer in its own way, the sceptic none."""
+    texts = {"vote": shipped_file("vote.md").read_text(encoding="utf-8")}
+    ask = FakeAsk(dict.fromkeys((DEMO_AGGREGATOR, *DEMO_REFERENCES), demonstrate))
+    plan = make_plan(layers(*DEMO_REFERENCES, rounds=2), mode="vote", instructions=texts)
+    _, result = asyncio.run(run_turn(Mixture(plan, ask, FakeModels()), prompt))
+    assert (result.reply, result.notices[-1]) == (reply, notice)
