@@ -28,11 +28,25 @@ SPARE = 256_000_000
 THREADS = 4
 """Processor cores for one running model; with fewer than twice as many, models run one at a time.
 
-The engine's threads wait for each other by spinning: more threads than cores slow all of them down.
+The engine's threads wait for one another at every step: more threads than cores slow all of them down.
 """
 LONGEST_WAIT = 10.0
 """Seconds after which the next model no longer waits for one that answers at length, but runs beside it."""
 _CGROUP = Path("/sys/fs/cgroup")
+
+
+def usable_cores() -> int:
+    """Return how many processor cores the engine may use: physical ones, as many as a container has."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(ModuleNotFoundError):
+        import psutil  # noqa: PLC0415 - an extra
+
+        cores = min(cores, psutil.cpu_count(logical=False) or cores)
+    with suppress(OSError, ValueError):
+        # Microseconds of processor time in a period; "max" is no number, and no limit.
+        quota, period = (_CGROUP / "cpu.max").read_text("ascii").split()
+        cores = min(cores, -(-int(quota) // int(period)))
+    return max(1, cores)
 
 
 def available_memory() -> int | None:
@@ -67,7 +81,7 @@ class EngineCache:
         longest_wait: float = LONGEST_WAIT,
     ) -> None:
         self._folder, self._say, self._available = folder, say, available
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = usable_cores()
         at_once = max(1, cores // THREADS)
         self._threads = cores // at_once
         self._cores = asyncio.Semaphore(at_once)

@@ -36,10 +36,14 @@ def is_installed() -> bool:
 class EngineProcess:
     """A model's process, with a context of so many tokens and so many threads.
 
-    It starts at once and loads in the background; `wait` returns once it listens, `stop` ends it.
+    It starts at once and loads in the background; `wait` returns once it listens, `stop` ends it. It writes
+    with one thread less than it reads with, unless `writing_threads` says otherwise: writing gains little by
+    the last core, and all threads wait for the one on it as soon as another program uses it.
     """
 
-    def __init__(self, file: ModelFile, context: int, threads: int) -> None:
+    def __init__(
+        self, file: ModelFile, context: int, threads: int, writing_threads: int | None = None
+    ) -> None:
         self.file, self.context = file, context
         self._key = secrets.token_urlsafe(24)
         self._base_url = ""
@@ -55,6 +59,7 @@ class EngineProcess:
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         config = {"path": str(file.path), "context": context, "threads": threads, "key": self._key}
+        config["writing_threads"] = writing_threads or max(1, threads - 1)
         assert self._process.stdin is not None  # noqa: S101 - a pipe was asked for
         with suppress(OSError):  # `wait` reports a process that died at once
             self._process.stdin.write(json.dumps(config).encode() + b"\n")

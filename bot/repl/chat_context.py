@@ -18,7 +18,9 @@ from bot.errors import FailureKind, MoaError, UsageError
 from bot.method.mixture import CancelToken
 from bot.repl.command_syntax import quote_prompt
 from bot.repl.layout import two_columns, wrap_text
+from bot.repl.slow_models import explanation, slowest_call
 from bot.repl.turn_keyboard import TurnKeyboard
+from bot.settings.endpoints import DEMO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,7 +62,7 @@ class ChatContext:
     `files` are attached to the next prompt; `draft` is in the line when the next prompt is typed.
     `prompt` is the last one of this conversation, and `result` its turn, None while that is not known;
     `prompt` is "" when the session's history ends with the last prompt and its reply. `expanded`:
-    turns show the reference models' answers as they come.
+    turns show the reference models' answers as they come. `explained` are slow models of which was said why.
     """
 
     app: App
@@ -74,6 +76,7 @@ class ChatContext:
     spent: Spending = field(default_factory=Spending)
     draft: str = ""
     expanded: bool = False
+    explained: set[str] = field(default_factory=set)
 
     @property
     def settings(self) -> Settings:
@@ -195,6 +198,7 @@ class ChatContext:
                 retry=retry,
             )
         self.spent.add(result)
+        self._explain_slowness(result)
         if retry and result.status != "done":
             self.say("  The earlier reply stays in the conversation.")
         else:
@@ -205,6 +209,14 @@ class ChatContext:
             )
         stopped = result.failure is not None and result.failure.kind is FailureKind.CANCELLED
         return stopped and not keyboard.typed
+
+    def _explain_slowness(self, result: TurnResult) -> None:
+        """Say once for each model of this computer why a turn with it took long."""
+        here = {name for name, endpoint in self.settings.endpoints.items() if endpoint.runs_here}
+        slow = slowest_call(result, here - {DEMO})
+        if slow is not None and slow.slot.agent.model not in self.explained and not self.settings.quiet:
+            self.explained.add(slow.slot.agent.model)
+            self.say(f"  {explanation(result, slow)}")
 
 
 def print_wrapped(text: str, streams: Streams, terminal: Terminal) -> None:

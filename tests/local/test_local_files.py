@@ -16,7 +16,8 @@ from tiny_models import CONTEXT, LAYERS, WIDTH, make_model
 from bot.app.load_settings import load_settings
 from bot.client.model_list import ModelList
 from bot.errors import ExitCode, UsageError
-from bot.local.engine_cache import EngineCache, available_memory
+from bot.local import engine_cache
+from bot.local.engine_cache import EngineCache, available_memory, usable_cores
 from bot.local.gguf_header import OVERHEAD, ModelFileError, part_names, read_model
 from bot.local.local_preset import find_local_models
 from bot.local.model_files import HubFile, context_length, find_model_file, find_models, listed_models
@@ -287,3 +288,31 @@ def test_the_memory_that_is_free() -> None:
     """A plausible number of bytes, or None."""
     free = available_memory()
     assert free is None or 0 <= free < 1e15
+
+
+@pytest.mark.parametrize(
+    ("affinity", "physical", "quota", "cores"),
+    [
+        (8, 8, None, 8),
+        (8, 4, "max 100000", 4),
+        (64, 32, "200000 100000", 2),
+        (64, None, "150000 100000", 2),
+        (2, 2, "10000 100000", 1),
+        (1, 4, "garbage", 1),
+    ],
+)
+def test_cores_that_the_engine_uses(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    affinity: int,
+    physical: int | None,
+    quota: str | None,
+    cores: int,
+) -> None:
+    """Those of the machine that it may run on, each once, and no more than the container has."""
+    monkeypatch.setattr(engine_cache, "_CGROUP", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(affinity)), raising=False)
+    monkeypatch.setattr("psutil.cpu_count", lambda *, logical: physical)
+    if quota is not None:
+        (tmp_path / "cpu.max").write_text(quota, encoding="ascii")
+    assert usable_cores() == cores

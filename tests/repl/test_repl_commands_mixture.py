@@ -72,6 +72,28 @@ async def test_command_references(service: Service) -> None:
 
 
 @in_loop
+async def test_a_reference_model_is_left_out(service: Service) -> None:
+    """By its name or a part that one model has, however often it is listed; else nothing changes."""
+    async with chatting(width=120) as talk:
+        await talk.enter("/references vendor/a-model*2, b-model, c")
+        assert (
+            await talk.enter("/references -A-Model")
+            == "  reference_models  b-model, c  (option --reference_models)"
+        )
+        assert "none of the reference models: b-model, c" in await talk.enter("/references -x")
+        assert "not both" in await talk.enter("/references -c d")
+        assert "no reference model left" in await talk.enter("/references -b-model, -c")
+        assert "  c  " in await talk.enter("/references -b")
+        await talk.enter("why?")
+        assert service.prompts("c")[-1] == "why?"
+        assert service.prompts("b-model") == []
+        await talk.enter("/references -")
+        assert "a, b" in await talk.enter("/references")
+        await talk.enter("/references x-1 x-2")
+        assert "several of the reference models: x-1, x-2" in await talk.enter("/references -x")
+
+
+@in_loop
 async def test_command_rounds(service: Service) -> None:
     """The next prompt goes through so many rounds; what is no number of rounds changes nothing."""
     async with chatting() as talk:

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 from bot.errors import UsageError
 from bot.render.styles import THEMES
 from bot.repl.commands.registry import command
+from bot.settings.model_names import split_endpoint
 from bot.settings.options import BY_NAME
 from bot.settings.values import InvalidValueError, parse_text
+from bot.text.names import short_name
 from bot.text.nearest import did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from bot.repl.chat_context import ChatContext
 
 
@@ -43,10 +47,36 @@ async def _model(chat: ChatContext, argument: str) -> None:
     await _set_option(chat, "aggregator", argument)
 
 
-@command("references", arguments="[MODEL,MODEL*N …]", completes="models")
+@command("references", arguments="[MODEL,MODEL*N … | -MODEL …]", completes="models")
 async def _references(chat: ChatContext, argument: str) -> None:
-    """Set the reference models; without MODEL, show them."""
-    await _set_option(chat, "reference_models", ",".join(argument.replace(",", " ").split()))
+    """Set the reference models; -MODEL leaves one out; without MODEL, show them."""
+    words = argument.replace(",", " ").split()
+    left_out = [word.removeprefix("-") for word in words if word.startswith("-") and word != "-"]
+    if not left_out:
+        await _set_option(chat, "reference_models", ",".join(words))
+        return
+    if len(left_out) < len(words):
+        raise UsageError("Give the models to leave out, each with a -, or the whole new list: not both.")
+    kept = list(chat.settings.reference_models)
+    for name in left_out:
+        gone = _find_model(name, kept, chat.settings.endpoints)
+        kept = [model for model in kept if model != gone]
+    if not kept:
+        raise UsageError("There would be no reference model left.")
+    chat.change_options({"reference_models": tuple(kept)})
+    await _show(chat, "reference_models")
+
+
+def _find_model(name: str, models: Sequence[str], endpoints: Collection[str]) -> str:
+    """Return the one of `models` whose name, or a part of it, is `name`. UsageError for none or several."""
+    low = name.lower()
+    names = {model: (model, short_name(split_endpoint(model, endpoints)[1])) for model in models}
+    whole = {model for model, forms in names.items() if low in map(str.lower, forms)}
+    found = whole or {model for model in models if low in model.lower()}
+    if len(found) == 1:
+        return found.pop()
+    listed = ", ".join(dict.fromkeys(models))
+    raise UsageError(f"{name}: {'several' if found else 'none'} of the reference models: {listed}.")
 
 
 @command("rounds", arguments="[N]")
