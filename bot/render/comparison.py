@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 Run = tuple[str, str]
 """A piece of a line, and the name of its style ("" for none)."""
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$-])")
+_MARKDOWN = re.compile(r"([\\`*_{}\]<>#+!|~&$-])")
+"""Without "(" and "[": escaped, they would begin a formula."""
 _INDENT = "  "
 _CLAIM = 32
 """Cells that a claim needs beside the columns of the answers; with less, names stand below it."""

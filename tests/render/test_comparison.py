@@ -155,6 +155,19 @@ def test_a_plain_view_has_the_line_alone(make_screen: MakeScreen) -> None:
     assert screen.rows() == ["  compared   agree on 2 · differ on 1 · 1 unique · 1 blind spot   2.1 s"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["a (b) [c](https://d.example) <e> *f* _g_ `h` #i $j$ \\k", "- l", "# m", "1. n", "> o", "&amp; | p"],
+)
+def test_a_claim_is_not_markdown(make_screen: MakeScreen, text: str) -> None:
+    """It is shown as it was written."""
+    screen = make_screen(100, 60)
+    analysis = read_analysis({"unique": [{"claim": text, "answer": 1}]}, ANSWERS)
+    call = Call(Slot(1, 0, Agent("x/other")), Completion("An answer."))
+    show_proposals(screen.console, [call], 1, 1, analysis=analysis)
+    assert f" • unique: {text}" in screen.rows()
+
+
 def test_each_proposal_has_its_claims(make_screen: MakeScreen) -> None:
     """Under an answer stands what the judge found in it, as text, not as Markdown."""
     screen = make_screen(80, 60)
