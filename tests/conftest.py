@@ -26,6 +26,7 @@ from virtual_time import VirtualTimeLoop
 
 from bot.__main__ import main
 from bot.demo.process import DemoProcess
+from bot.workers.forkserver import start_forkserver
 
 if TYPE_CHECKING:
     from pty_window import PtyWindow
@@ -256,13 +257,18 @@ def moa(tagged: dict[str, str]) -> Moa:
 
 @pytest.fixture
 def here(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    request: pytest.FixtureRequest,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> Iterator[Moa]:
     """Like `moa`, but within this process, which saves the imports of a program and of its fork server.
 
     For what a command answers; `moa` is for what concerns it as a process. A test that asks models
     this way starts workers, and is marked `slow`.
     """
+    if request.node.get_closest_marker("slow"):
+        start_forkserver()  # one for all tests of this process, without the environment of any of them
     numbers = [
         getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGWINCH") if hasattr(signal, name)
     ]
@@ -276,7 +282,7 @@ def here(
         capsys.readouterr()
         with monkeypatch.context() as patch, file.open(encoding="utf-8") as given:
             for name, value in (env or {}).items():
-                if name != Tag.name:  # the fork server of this process outlives the test
+                if name != Tag.name:  # multiprocessing's own processes outlive the test
                     patch.setenv(name, value)
             patch.setattr(sys, "argv", ["moa-bot", *arguments])
             patch.setattr(sys, "stdin", given)
