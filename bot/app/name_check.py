@@ -21,8 +21,8 @@ from bot.settings.endpoints import DEMO, LOCAL, SHIPPED
 
 if TYPE_CHECKING:
     from bot.client.suggest import ModelSuggester
-    from bot.method.model_call import Models
     from bot.method.plan import Plan
+    from bot.method.turn_context import Models
     from bot.settings.settings import Settings
     from bot.store import Store
 

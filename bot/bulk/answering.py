@@ -22,8 +22,8 @@ from bot.errors import Failure, FailureKind
 from bot.events import Call, TurnFinished, TurnResult
 from bot.messages import Ask, Message
 from bot.method.mixture import Mixture
-from bot.method.model_call import Models
 from bot.method.round_timeout import RoundTimeout
+from bot.method.turn_context import Models
 
 if TYPE_CHECKING:
     from bot.method.plan import Plan

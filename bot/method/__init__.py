@@ -13,4 +13,6 @@ mixture.py            a turn: the rounds, then the last layer
       ├── aggregation.py  the aggregator writes the reply, also when aggregators fail
       └── ranking.py      mode "rank": it picks one of the answers
 plan.py               what a mixture runs
+turn_context.py       what the calls of a turn share
+panel.py              who answered in a round
 """

@@ -26,8 +26,9 @@ from bot.events import (
 )
 from bot.messages import Agent, Completion, Usage
 from bot.method.fan_out import CancelToken, fan_out
-from bot.method.model_call import ModelCall, TurnContext
+from bot.method.model_call import ModelCall
 from bot.method.prompts import ContinuationJoiner
+from bot.method.turn_context import TurnContext
 from bot.text.names import short_name
 from bot.text.similarity import tfidf
 from bot.text.words import is_blank

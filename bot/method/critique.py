@@ -33,8 +33,9 @@ from bot.events import (
 from bot.messages import Agent, Message, Usage
 from bot.method.aggregation import Aggregation, ending
 from bot.method.fan_out import CancelToken, fan_out
-from bot.method.model_call import ModelCall, Task, TurnContext
+from bot.method.model_call import ModelCall
 from bot.method.panel import cut_notice
+from bot.method.turn_context import Task, TurnContext
 from bot.text.names import family_of
 from bot.text.numbers import plural
 

@@ -33,8 +33,9 @@ from bot.messages import Agent
 from bot.method.aggregation import Aggregation
 from bot.method.fan_out import CancelToken, fan_out
 from bot.method.judge_reply import ComparisonReader, read_reply
-from bot.method.model_call import ModelCall, Models, Task, TurnContext
+from bot.method.model_call import ModelCall
 from bot.method.plan import Plan
+from bot.method.turn_context import Models, Task, TurnContext
 from bot.text.names import short_name
 
 MIN_TOKENS: Final = 4096

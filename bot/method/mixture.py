@@ -39,10 +39,11 @@ from bot.events import (
 from bot.messages import Agent, Ask, Message
 from bot.method.early_stop import decide
 from bot.method.fan_out import CancelToken, fan_out
-from bot.method.model_call import ModelCall, Models, Task, TurnContext
+from bot.method.model_call import ModelCall
 from bot.method.modes import last_layer
 from bot.method.panel import answered, cut_notice, family_notice, panel_of, too_few
 from bot.method.plan import WITHOUT_ROUNDS
+from bot.method.turn_context import Models, Task, TurnContext
 from bot.text.names import short_name
 from bot.text.numbers import plural
 

@@ -9,33 +9,25 @@ from __future__ import annotations
 
 import logging
 from asyncio import get_running_loop
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
 
 from bot.errors import Failure, FailureKind, MoaError
 from bot.events import Call, CallDelta, CallFinished, CallQueued, CallRetrying, CallStarted, Notice, Slot
 from bot.messages import (
     Adapted,
-    Agent,
-    Ask,
     Completion,
     Delta,
     Dequeued,
     Endpoint,
-    Message,
     Queued,
     Request,
     Retrying,
-    Usage,
 )
 from bot.method import prompts
 from bot.method.context import MESSAGE_TOKENS, Fitted, estimate_tokens, fit
+from bot.method.turn_context import Task, TurnContext
 from bot.text.words import is_blank
-
-if TYPE_CHECKING:
-    from bot.method.plan import Plan
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,56 +43,6 @@ DELTA_INTERVAL = 0.05
 """Seconds: proposals are watched, not read, as they stream; 20 updates a second are enough."""
 MIN_TEMPERATURE = 1e-4
 """A temperature below this is sent as 0."""
-
-
-class Models(Protocol):
-    """What the mixture must know of the models beside their names."""
-
-    def endpoint(self, name: str) -> Endpoint:
-        """Return the service of that name. Raises KeyMissingError when its key is missing."""
-
-    def context_length(self, agent: Agent) -> int | None:
-        """Return the context length in tokens, None when unknown."""
-
-    def learn_context_length(self, agent: Agent, tokens: int) -> None:
-        """Remember the context length that a service has named."""
-
-    def request_fields(self, agent: Agent) -> Mapping[str, object]:
-        """Return further fields of the request's body, such as how thinking is switched."""
-
-    def cost(self, agent: Agent, usage: Usage) -> float | None:
-        """Return what a call cost in US dollars, None when price or tokens are unknown."""
-
-
-@dataclass(slots=True)
-class TurnContext:
-    """What all calls of a turn share. `shown_notices` are keys of the notices that were given before.
-
-    `after` are the tool calls and results since the prompt, `prefill` is the beginning of the reply that
-    the aggregator is to continue.
-    """
-
-    plan: Plan
-    ask: Ask
-    models: Models
-    history: Sequence[Message]
-    prompt: str
-    shown_notices: set[str]
-    after: Sequence[Message] = ()
-    prefill: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What a call that is not to answer the prompt is asked for.
-
-    `sentence` ends its request; `fields` are further fields of the request's body. `correction` is a reply
-    that was of no use and what is said about it: the model is asked once more.
-    """
-
-    sentence: str
-    fields: Mapping[str, object] = field(default_factory=dict)
-    correction: tuple[str, str] | None = None
 
 
 class ModelCall:

@@ -15,9 +15,9 @@ from bot.method.aggregation import Aggregation
 from bot.method.critique import Critique
 from bot.method.fan_out import CancelToken
 from bot.method.fusion import Fusion
-from bot.method.model_call import TurnContext
 from bot.method.plan import WITHOUT_ROUNDS
 from bot.method.ranking import Ranking
+from bot.method.turn_context import TurnContext
 from bot.method.vote import Vote
 
 

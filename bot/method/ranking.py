@@ -16,7 +16,7 @@ from dataclasses import replace
 from bot.events import Call, Event, Notice, ReplyDelta
 from bot.method.aggregation import Aggregation, medoid
 from bot.method.fan_out import CancelToken
-from bot.method.model_call import TurnContext
+from bot.method.turn_context import TurnContext
 
 _NUMBER = re.compile(r"(?<![\w.,])\d{1,4}(?![\w,]|\.\d)")
 

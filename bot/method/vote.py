@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from bot.events import Call, Event, Notice, ReplyDelta
 from bot.method.aggregation import Aggregation
 from bot.method.fan_out import CancelToken
-from bot.method.model_call import TurnContext
+from bot.method.turn_context import TurnContext
 from bot.text.numbers import plural
 from bot.text.short_answers import Quantity, answer_line, normalised, shown_answer
 
