@@ -47,6 +47,7 @@ class FailureKind(StrEnum):
     QUOTA = "quota used up"
     BUDGET = "budget"
     OVERLOADED = "service overloaded"
+    LOADING = "loading its model"
     SERVICE = "service error"
     CONNECTION = "cannot connect"
     TIMEOUT = "timed out"
@@ -72,6 +73,7 @@ _TRANSIENT = frozenset(
     {
         FailureKind.RATE_LIMITED,
         FailureKind.OVERLOADED,
+        FailureKind.LOADING,
         FailureKind.SERVICE,
         FailureKind.CONNECTION,
         FailureKind.TIMEOUT,

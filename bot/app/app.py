@@ -211,10 +211,10 @@ class App:
         return self.models.adaptation(endpoint, model)
 
     async def _list_models(self, endpoint: Endpoint) -> ModelList | Failure:
-        """Return the models of a service; what its list says of prices is used from then on."""
+        """Return the models of a service; what its list says of prices and contexts is used from then on."""
         answer = await self.pool.models(endpoint)
         if isinstance(answer, ModelList):
-            self.models.learn_prices(endpoint.name, answer)
+            self.models.learn_list(endpoint.name, answer)
         return answer
 
     def _check_keys(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bot.client.adapt import Adaptation
-from bot.client.model_list import ModelList
+from bot.client.model_list import ListedModel, ModelList
 from bot.local.model_files import context_length
 from bot.messages import Agent, Endpoint, Usage
 from bot.settings.catalogue import Prices, reasoning_fields
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 class KnownModels:
     """What the settings know of endpoints and models, in the form the mixture asks for it.
 
-    `listed` are the prices that services listed, by endpoint and model.
+    `listed` are the models that services listed, by endpoint and model.
     """
 
     def __init__(
         self,
         settings: Settings,
         environ: Mapping[str, str] = os.environ,
-        listed: dict[tuple[str, str], Prices] | None = None,
+        listed: dict[tuple[str, str], ListedModel] | None = None,
     ) -> None:
         self._settings, self._environ = settings, environ
         self._endpoints: dict[str, Endpoint] = {}
@@ -43,13 +43,22 @@ class KnownModels:
         return self._endpoints[name]
 
     def context_length(self, agent: Agent) -> int | None:
-        """Return the context length in tokens: as the service named it, else as configured."""
+        """Return the context length in tokens: as the service named it, else as configured.
+
+        A server on this computer lists what it has loaded its models with, which holds before what is
+        known of a model of that name elsewhere.
+        """
         learned = self._learned.get((agent.endpoint, agent.model))
         if learned is not None:
             return learned
         if agent.endpoint == LOCAL:
             return context_length(agent.model, self._settings.models_dir)
-        facts = self._settings.catalogue.facts(agent.model)
+        catalogue = self._settings.catalogue
+        listed = self.listed.get((agent.endpoint, agent.model))
+        here = self._settings.endpoints[agent.endpoint].on_this_computer
+        if listed and listed.context and here and "context" not in catalogue.configured(agent.model):
+            return listed.context
+        facts = catalogue.facts(agent.model)
         return facts.context if facts else None
 
     def learn_context_length(self, agent: Agent, tokens: int) -> None:
@@ -79,7 +88,8 @@ class KnownModels:
         known = self._settings.catalogue.prices(agent.model, agent.endpoint)
         listed = self.listed.get((agent.endpoint, agent.model))
         if listed is not None and known.cached_input is None:
-            known = listed if known.cost(usage) is None else replace(known, cached_input=listed.cached_input)
+            prices = Prices(listed.input_price, listed.output_price, listed.cached_input_price)
+            known = prices if known.cost(usage) is None else replace(known, cached_input=prices.cached_input)
         return known.cost(usage)
 
     def cost_without_cache(self, call: Call) -> float | None:
@@ -92,8 +102,7 @@ class KnownModels:
         # The call's own cost stays in it: prices may have changed since.
         return None if cost is None or without is None else call.cost + without - cost
 
-    def learn_prices(self, endpoint: str, model_list: ModelList) -> None:
-        """Remember what a service's list says of prices, for models whose price is not configured."""
+    def learn_list(self, endpoint: str, model_list: ModelList) -> None:
+        """Remember what a service's list says, for models whose price or context is not configured."""
         for model in model_list.models:
-            prices = Prices(model.input_price, model.output_price, model.cached_input_price)
-            self.listed[endpoint, model.id] = prices
+            self.listed[endpoint, model.id] = model

@@ -4,8 +4,10 @@
           └─ else the service's list ─┬─ listed, or no list ─► good
                                       └─ not listed ─► asked for one token: good, or no such model
 
-Services serve models that they do not list, so that a list alone refuses no name. A turn whose
-aggregator (and fallbacks) do not exist fails before a reference model is asked.
+Services serve models that they do not list, so that a list alone refuses no name; only llama.cpp's
+server answers to any name, with the model that it has. A turn whose aggregator (and fallbacks) do not
+exist fails before a reference model is asked. The list of a server on this computer is fetched in any
+case: it says with how much context the server runs a model, which may be far less than the model can.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from bot.messages import Agent, Message, Request
 from bot.settings.endpoints import DEMO, LOCAL, SHIPPED
 
 if TYPE_CHECKING:
+    from bot.app.known_models import KnownModels
     from bot.client.suggest import ModelSuggester
     from bot.method.plan import Plan
     from bot.method.turn_context import Models
@@ -28,6 +31,16 @@ if TYPE_CHECKING:
 
 LIST_SECONDS = 5.0
 """How long a list is waited for, the start of the workers included."""
+_SHOWN = 5
+"""How many names of a server's models a message lists."""
+_ENOUGH_CONTEXT = 8192
+"""Tokens with which a server's small default is not worth a notice."""
+_MORE_CONTEXT = {
+    "ollama": "OLLAMA_CONTEXT_LENGTH=16384 ollama serve, or PARAMETER num_ctx 16384 in a Modelfile",
+    "lmstudio": "load it in LM Studio with a larger context length",
+    "llamacpp": "start llama-server with a larger --ctx-size",
+    "vllm": "start vLLM with a larger --max-model-len",
+}
 PROBE_SECONDS = 5.0
 """How long a model that is not listed is waited for; one that is slower counts as good."""
 
@@ -41,7 +54,7 @@ class NameCheck:
     def __init__(
         self,
         settings: Callable[[], Settings],
-        models: Callable[[], Models],
+        models: Callable[[], KnownModels],
         store: Store | None,
         suggester: ModelSuggester,
     ) -> None:
@@ -61,19 +74,41 @@ class NameCheck:
         writers = [(agent.endpoint, agent.model) for agent in (plan.aggregator, *plan.fallbacks)]
         if all(key in missing for key in writers):
             return (), missing[writers[0]]
-        notices = [text for failure in missing.values() if (text := str(failure)) not in self._told]
+        said = [str(failure) for failure in missing.values()]
+        said += [text for agent in agents.values() if (text := self._little_context(agent))]
+        notices = [text for text in said if text not in self._told]
         self._told.update(notices)
         return tuple(notices), None
 
     async def _check(self, agent: Agent) -> Failure | None:
         """Return why there is no such model, None when there is, or nothing is known."""
-        if self._is_known(agent):
+        here = self._settings().endpoints[agent.endpoint].runs_here and agent.endpoint not in {DEMO, LOCAL}
+        known = self._is_known(agent)
+        if known and not here:
             return None
         endpoint = self._models().endpoint(agent.endpoint)
-        listed = await self._suggester.names(endpoint, LIST_SECONDS)
-        if not listed or agent.model in listed:
+        found = await self._suggester.list(endpoint, LIST_SECONDS)
+        listed = [model.id for model in found.models if model.chats]
+        if known or not listed or agent.model in listed:
             return None
+        if found.server == "llamacpp":
+            has = ", ".join(listed[:_SHOWN])
+            hint = f"llama.cpp's server answers to any name, with the model that it has: {has}"
+            return Failure(FailureKind.NOT_FOUND, "", agent.model, hint=hint)
         return await self._probe(agent)
+
+    def _little_context(self, agent: Agent) -> str:
+        """Return a notice about a model that its server runs with much less context than it can, or ""."""
+        listed = self._models().listed.get((agent.endpoint, agent.model))
+        if listed is None or not listed.context or not listed.max_context:
+            return ""
+        if listed.context >= min(_ENOUGH_CONTEXT, listed.max_context):
+            return ""
+        remedy = _MORE_CONTEXT.get(agent.endpoint, "give it more where it is started")
+        return (
+            f"{agent.endpoint} runs {agent.model} with {listed.context:,} tokens of context, of"
+            f" {listed.max_context:,} that it can; longer prompts are shortened. For more: {remedy}."
+        )
 
     def _is_known(self, agent: Agent) -> bool:
         settings = self._settings()

@@ -28,7 +28,7 @@ from bot.errors import (
 )
 from bot.local.discovery import find_services
 from bot.local.engine_process import EXTRA, is_installed
-from bot.local.model_files import downloads_dir, find_models, list_left_out
+from bot.local.model_files import find_models, list_left_out, model_folders
 from bot.onboarding.fetch_models import fetch_models
 from bot.onboarding.services import open_services
 from bot.settings.endpoints import LOCAL
@@ -173,7 +173,11 @@ async def _names(settings: Settings, *, everywhere: bool) -> list[str]:
     used = [agent.endpoint for agent in make_plan(settings).agents()]
     named = settings.sources["endpoint"].level < Level.PRESET
     if named:
-        used.insert(0, home)
+        # Models of the mixture at services without a key were not asked about.
+        needless = (
+            name for name in used if not settings.endpoints[name].needs_key or _has_key(settings, name)
+        )
+        used = [home, *needless]
     reachable = await _reachable(settings) if everywhere or not (named or settings.demo) else []
     names = sorted(dict.fromkeys((*used, *reachable)), key=lambda name: name != home)
     keyless = home not in reachable and settings.endpoints[home].needs_key
@@ -188,7 +192,7 @@ async def _reachable(settings: Settings) -> list[str]:
     found = await find_services(settings.endpoints.values())
     names = [name for name in settings.endpoints if _has_key(settings, name)]
     names += [service.endpoint.name for service in found]
-    return names + ([LOCAL] if settings.models_dir or downloads_dir().is_dir() else [])
+    return names + ([LOCAL] if settings.models_dir or model_folders(None) else [])
 
 
 def _has_key(settings: Settings, name: str) -> bool:
@@ -202,10 +206,17 @@ def _rows(settings: Settings, name: str, model_list: ModelList) -> list[ModelRow
     used = dict.fromkeys(agent.model for agent in make_plan(settings).agents() if agent.endpoint == name)
     rows = [_row(settings, name, model, "preset" if model.id in used else "") for model in model_list.models]
     there = {row.id for row in rows}
-    if name == LOCAL:
+    if name == LOCAL or not _is_asked_for(settings):
         # A file may be named in several ways, and one of the hub's may not be here yet.
         return rows
     return rows + [ModelRow(name, model, used="gone") for model in used if model not in there]
+
+
+def _is_asked_for(settings: Settings) -> bool:
+    """Whether the mixture's models are to be listed: not the default ones at a service that was named."""
+    level = {name: source.level for name, source in settings.sources.items()}
+    chosen = min(level[name] for name in ("preset", "aggregator", "reference_models"))
+    return chosen < Level.PRESET or level["endpoint"] >= Level.PRESET
 
 
 def _row(settings: Settings, name: str, model: ListedModel, used: str) -> ModelRow:
@@ -274,9 +285,8 @@ def _price(dollars: float | None) -> str:
 def _footnotes(settings: Settings, rows: list[ModelRow], lists: dict[str, ModelList]) -> None:
     """Explain the marks on stderr, and name the models that are gone and the files that cannot chat."""
     if LOCAL in lists:
-        folders = [folder for folder in (settings.models_dir, downloads_dir()) if folder and folder.is_dir()]
-        left_out = [each for folder in folders for each in find_models(folder).left_out()]
-        if left_out:
+        folders = model_folders(settings.models_dir)
+        if left_out := [each for folder in folders for each in find_models(folder).left_out()]:
             print(f"moa-bot: these files cannot chat: {list_left_out(left_out)}.", file=sys.stderr)
     gone = [row for row in rows if row.used == "gone"]
     mixture = f"preset {settings.preset_label}"

@@ -55,6 +55,9 @@ _SEARCHED = 2000
 _HEADER_CHARACTERS = 64
 """The longest header that can hold a time."""
 
+LOADING = re.compile(r"\bloading (the )?model\b|\bmodel\b.{0,100}\bloading\b", re.IGNORECASE)
+"""How servers say with status 503 that they cannot answer yet; llama.cpp's says "Loading model"."""
+_UNAVAILABLE = 503
 _BY_STATUS = {
     400: FailureKind.BAD_REQUEST,
     401: FailureKind.KEY_REFUSED,
@@ -66,7 +69,7 @@ _BY_STATUS = {
     413: FailureKind.CONTEXT_LENGTH,
     422: FailureKind.BAD_REQUEST,
     429: FailureKind.RATE_LIMITED,
-    503: FailureKind.OVERLOADED,
+    _UNAVAILABLE: FailureKind.OVERLOADED,
     529: FailureKind.OVERLOADED,
 }
 _MAY_NAME_PARTS = frozenset({FailureKind.BAD_REQUEST, FailureKind.SERVICE})
@@ -135,6 +138,8 @@ def _refusal(request: Request, status: int, error: ServiceError, headers: Mappin
         kind = FailureKind.QUOTA
     elif status in {400, 403} and _FILTER.search(about):
         kind = FailureKind.CONTENT_FILTER
+    elif status == _UNAVAILABLE and LOADING.search(message[:_SEARCHED]):
+        kind = FailureKind.LOADING
     if 300 <= status < 400:  # noqa: PLR2004 - HTTP's classes
         kind = FailureKind.BAD_REQUEST
         where = headers.get("location", "another address")

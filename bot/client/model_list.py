@@ -7,7 +7,7 @@ what the program itself knows of models is `bot.settings.catalogue`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.client.service_data import MAX_TOKENS, decimal_number, whole_number
@@ -17,13 +17,25 @@ MAX_ENTRIES = 20_000
 """Entries of one list that are read; real lists are far shorter."""
 
 _CONTEXT = (
+    # What a server on one's own computer has loaded a model with; the others are what the model can.
+    "loaded_context_length",
+    "n_ctx",
     "context_length",
     "max_model_len",
     "context_window",
     "max_context_length",
     "context_size",
-    "loaded_context_length",
+    "n_ctx_train",
 )
+_MAX_CONTEXT = ("max_context_length", "n_ctx_train")
+_SERVERS = {
+    "llamacpp": "llamacpp",
+    "library": "ollama",
+    "organization_owner": "lmstudio",
+    "organization-owner": "lmstudio",
+    "vllm": "vllm",
+}
+"""The servers by what stands in their lists as the owner of a model."""
 _CHAT = frozenset({"", "chat", "language", "code", "llm", "vlm", "model", "base"})
 _MILLION = 1_000_000.0
 _LONGEST = 200
@@ -35,8 +47,9 @@ _HIGHEST_PRICE = 1e6
 class ListedModel:
     """One model as its service lists it; None and "" where the service does not say.
 
-    `context` in tokens, prices in US dollars per million tokens (`cached_input_price` for prompt tokens
-    that the service had in its cache), `kind` such as "chat" or "image".
+    `context` in tokens, `max_context` what the model itself can, prices in US dollars per million tokens
+    (`cached_input_price` for prompt tokens that the service had in its cache), `kind` such as "chat" or
+    "image".
     """
 
     id: str
@@ -45,6 +58,7 @@ class ListedModel:
     output_price: float | None = None
     kind: str = ""
     cached_input_price: float | None = None
+    max_context: int | None = None
 
     @property
     def chats(self) -> bool:
@@ -54,9 +68,13 @@ class ListedModel:
 
 @dataclass(frozen=True, slots=True)
 class ModelList:
-    """The models of a service, sorted by name without regard to case."""
+    """The models of a service, sorted by name without regard to case.
+
+    `server` is the program that serves them (llamacpp, ollama, lmstudio, vllm), "" for any other.
+    """
 
     models: tuple[ListedModel, ...]
+    server: str = ""
 
 
 def read_model_list(answer: object) -> ModelList | None:
@@ -72,7 +90,9 @@ def read_model_list(answer: object) -> ModelList | None:
     models = [model for entry in entries[:MAX_ENTRIES] if (model := _model(entry))]
     if entries and not models:
         return None
-    return ModelList(tuple(sorted({model.id: model for model in models}.values(), key=_order)))
+    owners = (entry.get("owned_by") for entry in entries if isinstance(entry, Mapping))
+    server = next((_SERVERS[owner] for owner in owners if isinstance(owner, str) and owner in _SERVERS), "")
+    return ModelList(tuple(sorted({model.id: model for model in models}.values(), key=_order)), server)
 
 
 def _order(model: ListedModel) -> tuple[str, str]:
@@ -91,20 +111,19 @@ def _model(entry: object) -> ListedModel | None:
     prices = next((p for part in inner if isinstance(p := part.get("pricing"), Mapping)), {})
     return ListedModel(
         name,
-        next(
-            (
-                n
-                for part in inner
-                for key in (*_CONTEXT, "n_ctx_train")
-                if (n := whole_number(part.get(key), MAX_TOKENS))
-            ),
-            None,
-        ),
+        _tokens(inner, _CONTEXT),
         _price(prices, "input", "prompt", "input_tokens"),
         _price(prices, "output", "completion", "output_tokens"),
         sanitise(kind[:_LONGEST], newlines=False).casefold() if isinstance(kind, str) else "",
         _price(prices, "cached_input", "input_cache_read", "cache_read_input_tokens"),
+        _tokens(inner, _MAX_CONTEXT),
     )
+
+
+def _tokens(parts: Sequence[Mapping[str, object]], keys: Sequence[str]) -> int | None:
+    """Return the first number of tokens under one of the keys, the first key first; 0 counts as none."""
+    found = (whole_number(part.get(key), MAX_TOKENS) for key in keys for part in parts)
+    return next((tokens for tokens in found if tokens), None)
 
 
 def _price(prices: Mapping[str, object], per_million: str, per_token: str, other: str) -> float | None:

@@ -17,8 +17,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
@@ -39,11 +40,15 @@ from bot.client.response_stream import (
     describe_timeout,
     read_response,
 )
+from bot.client.server_facts import add_server_facts
 from bot.client.service_data import read_json
 from bot.client.tls import tls_context
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Endpoint, Message, RateLimitHint, Request
 from bot.text.turn_markers import defuse
+
+_FACTS_SECONDS = 3.0
+"""How long a server may take to say more of its models than is in its list."""
 
 
 class Provider:
@@ -97,8 +102,21 @@ class Provider:
         model_list = None
         with suppress(ValueError):
             model_list = read_model_list(read_json(response.text))
+        if model_list is not None and model_list.server:
+            return await add_server_facts(model_list, partial(self._ask_server, request))
         said = "the answer is not a list of models"
         return model_list or error_mapping.request_failure(request, FailureKind.GARBLED, said)
+
+    async def _ask_server(self, request: Request, path: str, body: Mapping[str, object] | None) -> object:
+        """Ask a path beside the OpenAI API, without the key; None when there is no useful answer."""
+        assert self._http is not None  # noqa: S101 - the list came through it
+        url = f"{request.endpoint.base_url.rstrip('/').removesuffix('/v1')}{path}"
+        with suppress(httpx.HTTPError, BodyError, TimeoutError, ValueError):
+            async with asyncio.timeout(_FACTS_SECONDS):
+                response = await self._http.request("GET" if body is None else "POST", url, json=body)
+            if response.status_code == httpx.codes.OK:
+                return read_json(response.text)
+        return None
 
     async def _send(self, request: Request) -> httpx.Response:
         endpoint = request.endpoint

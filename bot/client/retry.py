@@ -8,6 +8,8 @@ tells one worker ("too many requests") holds for all of them.
                   │                │ --rate, and to how many calls the service accepts at once
                   └── passing failure before the answer's first text: wait, ask again ──┘
 
+A server that is loading its model is asked until it is loaded, up to `LOADING_SECONDS`.
+
 Asked again: 429, 5xx, timeouts, lost connections, a stream cut before its first text; once: an answer
 that cannot be read. Never: a refused key or request, an unknown model, a context that is too long, a
 content filter, a quota that is used up.
@@ -42,6 +44,10 @@ TRIES = 3
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 20.0
 """Seconds: a person is waiting. A service that asks for a longer wait counts as failed."""
+LOADING_SECONDS = 300.0
+"""A large model takes minutes from a slow disk."""
+LOADING_WAIT = 2.0
+"""Seconds between two questions to a server that is loading its model."""
 STAGGER = 0.05
 """Seconds between the requests that leave after a pause."""
 
@@ -118,8 +124,9 @@ class Retrier:
         """Make one call, in several tries if need be; the last update is a completion or a failure."""
         started = self._clock()
         limiter = self._limiter(request.endpoint)
-        garbled = 0
-        for attempt in range(1, self._tries + 1):
+        garbled = attempt = 0
+        while True:
+            attempt += 1
             has_text = False
             last: CallUpdate | None = None
             if limiter.full:
@@ -140,17 +147,20 @@ class Retrier:
                 yield _with_earlier_tries(last, attempt, before)
                 return
             failure = last if isinstance(last, Failure) else _no_result(request)
-            wait = backoff(attempt, failure.retry_after, self._jitter)
+            loading = failure.kind is FailureKind.LOADING
+            loading = loading and not has_text and self._clock() - started < LOADING_SECONDS
+            wait = LOADING_WAIT if loading else backoff(attempt, failure.retry_after, self._jitter)
             garbled += failure.kind is FailureKind.GARBLED
             may_pass = failure.kind.worth_retrying or (failure.kind is FailureKind.GARBLED and garbled == 1)
             too_long = may_pass and wait > self._longest_wait
-            if has_text or attempt == self._tries or too_long or not may_pass:
+            if not loading and (has_text or attempt >= self._tries or too_long or not may_pass):
                 yield _asks_too_long(failure, wait) if too_long else failure
                 return
             if failure.kind is FailureKind.RATE_LIMITED:
                 limiter.pause(wait)
             yield Retrying(failure, attempt, wait)
             await self._sleep(wait)
+            attempt -= loading  # waiting for a model is no try
 
     async def _depart(
         self, request: Request, limiter: RateLimiter, attempt: int

@@ -30,7 +30,7 @@ class ModelSuggester:
 
     def __init__(self, ask: Ask, list_models: ListModels, *, seconds: float = LIST_SECONDS) -> None:
         self._ask, self._list_models, self._seconds = ask, list_models, seconds
-        self._fetches: dict[tuple[str, str | None], asyncio.Task[tuple[str, ...]]] = {}
+        self._fetches: dict[tuple[str, str | None], asyncio.Task[ModelList]] = {}
 
     async def __call__(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
         """Make one call; its updates, the last a completion or a failure."""
@@ -48,21 +48,24 @@ class ModelSuggester:
         return replace(failure, hint=f"the nearest that {request.endpoint.name} has is {found}")
 
     async def names(self, endpoint: Endpoint, seconds: float | None = None) -> tuple[str, ...]:
-        """Return the names of the service's chat models, fetched once.
+        """Return the names of the service's chat models; () as in `list`."""
+        found = await self.list(endpoint, seconds)
+        return tuple(model.id for model in found.models if model.chats)
 
-        () when the service gives none, or they do not come within `seconds`.
+    async def list(self, endpoint: Endpoint, seconds: float | None = None) -> ModelList:
+        """Return the service's list of models, fetched once.
+
+        It is empty when the service gives none, or it does not come within `seconds`.
         """
         key = (endpoint.base_url, endpoint.key)
         if key not in self._fetches:
-            self._fetches[key] = asyncio.ensure_future(self._names(endpoint))
+            self._fetches[key] = asyncio.ensure_future(self._fetch(endpoint))
         # Other calls may wait for the same list: it goes on when this one is cancelled or waits no longer.
         with suppress(TimeoutError):
             async with asyncio.timeout(self._seconds if seconds is None else seconds):
                 return await asyncio.shield(self._fetches[key])
-        return ()
+        return ModelList(())
 
-    async def _names(self, endpoint: Endpoint) -> tuple[str, ...]:
+    async def _fetch(self, endpoint: Endpoint) -> ModelList:
         model_list = await self._list_models(endpoint)
-        if isinstance(model_list, Failure):
-            return ()
-        return tuple(model.id for model in model_list.models if model.chats)
+        return ModelList(()) if isinstance(model_list, Failure) else model_list

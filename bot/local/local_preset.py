@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +18,15 @@ from typing import TYPE_CHECKING
 from bot.client.model_list import ListedModel
 from bot.errors import MoaError, UsageError
 from bot.local.engine_process import is_installed
-from bot.local.model_files import FETCH_STARTER, STARTER, SUFFIX, downloads_dir, find_models, list_left_out
+from bot.local.model_files import (
+    FETCH_STARTER,
+    STARTER,
+    SUFFIX,
+    downloads_dir,
+    find_models,
+    list_left_out,
+    model_folders,
+)
 from bot.messages import Agent
 from bot.settings.endpoints import LOCAL, EndpointConfig
 from bot.settings.local_models import LocalModels, runs_elsewhere
@@ -185,12 +194,15 @@ def _local_models(
     found: Sequence[InstalledModel], description: str, folder: Path | None = None
 ) -> LocalModels:
     """Return a mixture of what was found; `folder` is where, if it is one of files."""
-    downloads = downloads_dir()
-    folders = [each for each in (folder, downloads) if each is not None and each.is_dir()]
     named = [f"{model.endpoint}:{model.model}" for model in found]
-    named += [f"{LOCAL}:{name}" for each in folders for name, _ in find_models(each).models]
+    named += [f"{LOCAL}:{name}" for each in model_folders(folder) for name, _ in find_models(each).models]
     left_out = list_left_out(_left_out(folder)) if folder is not None else ""
     return LocalModels(make_preset(found, description), tuple(dict.fromkeys(named)), left_out)
+
+
+def _say(line: str) -> None:
+    # Settings are made before there is a view that could show it.
+    print(f"moa-bot: {line}", file=sys.stderr, flush=True)
 
 
 @lru_cache(maxsize=16)
@@ -201,7 +213,7 @@ def _of_services(addresses: tuple[tuple[str, str], ...]) -> LocalModels:
     endpoints = [EndpointConfig(name, url) for name, url in addresses]
     # In a thread, because settings are also made while an event loop runs.
     with ThreadPoolExecutor(1) as thread:
-        services = thread.submit(asyncio.run, find_services(endpoints, tags=True)).result()
+        services = thread.submit(asyncio.run, find_services(endpoints, tags=True, say=_say)).result()
     found = [model for service in services for model in installed_models(service)]
     if found:
         names = ", ".join(dict.fromkeys(model.endpoint for model in found))
@@ -215,6 +227,10 @@ def _of_services(addresses: tuple[tuple[str, str], ...]) -> LocalModels:
     )
     if services:
         empty = " and ".join(service.endpoint.name for service in services)
+        if any(service.loading for service in services):
+            raise NoLocalModelError(
+                f"{empty} is still loading its model.", hint="Try again when it is loaded."
+            )
         raise NoLocalModelError(f"{empty} runs on this computer, but has no model that can chat.", hint=hint)
     asked = ", ".join(f"{name} ({url})" for name, url in addresses)
     raise NoLocalModelError(f"No service answers on this computer; asked were {asked or 'none'}.", hint=hint)

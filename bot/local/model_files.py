@@ -98,6 +98,11 @@ class FolderModels(NamedTuple):
         return sorted(self.unusable + [(name, file.no_chat) for name, file in self.models if file.no_chat])
 
 
+def model_folders(folder: Path | None) -> list[Path]:
+    """Return the folders of models that exist: the models folder, and that of downloaded files."""
+    return [each for each in (folder, downloads_dir()) if each is not None and each.is_dir()]
+
+
 def find_models(folder: Path) -> FolderModels:
     """Return the models in a folder and below. UsageError when there is no such folder."""
     if not folder.is_dir():

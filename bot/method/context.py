@@ -191,3 +191,17 @@ def fit(
         shortened=count,
         tightened=allowed < max_tokens,
     )
+
+
+def limit_notice(model: str, tokens: int | None, asked: int, context: int | None) -> str:
+    """Return which limit ended a reply of so many tokens: the one asked for, or the model's context."""
+    # Servers count one token more or less.
+    if tokens and tokens + 1 < asked:
+        size = f" ({context:,} tokens)" if context else ""
+        return (
+            f"The reply ended after {tokens} tokens, before --max_tokens: the context of {model}{size} is"
+            " full, or its service allows no more. Begin a new conversation, or give the model a larger context"
+            " where it runs."
+        )
+    limit = f" ({tokens})" if tokens else ""
+    return f"The reply ended at its limit of tokens{limit}: see --max_tokens."

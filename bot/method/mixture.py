@@ -37,6 +37,7 @@ from bot.events import (
     TurnStatus,
 )
 from bot.messages import Agent, Ask, Message
+from bot.method.context import limit_notice
 from bot.method.early_stop import decide
 from bot.method.fan_out import CancelToken, fan_out
 from bot.method.model_call import ModelCall
@@ -247,9 +248,10 @@ class _Turn:
         # The aggregator's own call, where it did not write the reply but chose it; a mode may need none.
         call = next((call for call in reversed(self._calls) if call.slot.role == "aggregator"), source)
         if source.completion and not call.failure and source.completion.finish_reason == "length":
+            plan, agent, models = self._turn_context.plan, source.slot.agent, self._turn_context.models
+            asked = plan.max_tokens if agent.max_tokens is None else agent.max_tokens
             tokens = source.completion.usage.completion_tokens
-            limit = f" ({tokens})" if tokens else ""
-            yield Notice(f"The reply ended at its limit of tokens{limit}: see --max_tokens.")
+            yield Notice(limit_notice(agent.model, tokens, asked, models.context_length(agent)))
         yield self._finished(call.slot.agent, call, source.answer)
 
     def _finished(

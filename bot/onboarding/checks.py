@@ -17,7 +17,7 @@ from bot.app.make_plan import make_plan
 from bot.errors import Failure, FailureKind, KeyMissingError, MoaError, UsageError
 from bot.local.discovery import find_services
 from bot.local.engine_process import EXTRA, is_installed
-from bot.local.model_files import downloads_dir, find_models, list_left_out
+from bot.local.model_files import find_models, list_left_out, model_folders
 from bot.onboarding.services import open_services
 from bot.onboarding.system_checks import (
     Check,
@@ -112,7 +112,7 @@ async def _this_computer(settings: Settings) -> Check:
         return ok("this computer", "no model service answers")
     descriptions = [
         f"{service.endpoint.name} at {service.endpoint.base_url},"
-        f" {plural(len(service.model_list.models), 'model')}"
+        f" {'loading its model' if service.loading else plural(len(service.model_list.models), 'model')}"
         for service in found
     ]
     return ok("this computer", "; ".join(descriptions))
@@ -120,7 +120,7 @@ async def _this_computer(settings: Settings) -> Check:
 
 def check_model_files(settings: Settings) -> Check | None:
     """Report the model files on this computer, and those that --local leaves out; None without a folder."""
-    folders = [folder for folder in (settings.models_dir, downloads_dir()) if folder and folder.is_dir()]
+    folders = model_folders(settings.models_dir)
     if not folders:
         return None
     found = [find_models(folder) for folder in folders]

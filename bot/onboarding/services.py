@@ -54,7 +54,7 @@ class Services:
         """Return the models of an endpoint whose key is known."""
         answer = await self._pool.models(endpoint, min(LIST_TIMEOUT, self.settings.timeout))
         if not isinstance(answer, Failure):
-            self._known.learn_prices(endpoint.name, answer)
+            self._known.learn_list(endpoint.name, answer)
         return answer
 
     async def call(self, agent: Agent) -> Completion | Failure:

@@ -31,6 +31,7 @@ _STATUSES = {
     FailureKind.QUOTA: (402, "insufficient_quota"),
     FailureKind.RATE_LIMITED: (429, "upstream_rate_limited"),
     FailureKind.OVERLOADED: (503, "upstream_overloaded"),
+    FailureKind.LOADING: (503, "upstream_overloaded"),
     FailureKind.TIMEOUT: (504, "upstream_timeout"),
     FailureKind.WORKER: (500, "internal_error"),
     FailureKind.INTERNAL: (500, "internal_error"),

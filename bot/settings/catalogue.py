@@ -116,6 +116,10 @@ class Catalogue:
             return None
         return ModelFacts(**{**(_read(section) if section else {}), **(own or {})})
 
+    def configured(self, model: str) -> frozenset[str]:
+        """Return the names of the facts that the user has configured for a model."""
+        return frozenset(self._own.get(model) or ())
+
     @property
     def models(self) -> tuple[str, ...]:
         """The ids of all models."""

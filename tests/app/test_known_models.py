@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.app.known_models import KnownModels
-from bot.client.model_list import read_model_list
+from bot.client.model_list import ListedModel, ModelList, read_model_list
 from bot.messages import Agent, Usage
 from bot.settings.resolve import resolve
 
@@ -46,8 +46,27 @@ def test_prices_of_a_services_list(
     assert models.cost(agent, USAGE) == (None if before is None else pytest.approx(before))
     found = read_model_list(LIST)
     assert found is not None
-    models.learn_prices("together", found)
+    models.learn_list("together", found)
     assert models.cost(agent, USAGE) == pytest.approx(after)
     assert models.cost(Agent(model, "openai"), USAGE) == (
         pytest.approx(before) if before is not None else None
     )
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "model", "config", "context"),
+    [
+        ("ollama", "qwen3:8b", "", 4096),
+        ("lmstudio", "openai/gpt-oss-20b", "", 4096),
+        ("ollama", "qwen3:8b", "[models.'qwen3:8b']\ncontext = 16384\n", 16384),
+        ("together", "unknown/model", "", None),
+    ],
+)
+def test_the_context_that_a_server_lists(
+    tmp_path: Path, endpoint: str, model: str, config: str, context: int | None
+) -> None:
+    """A server's on this computer holds, unless the user has configured another; not a hosted service's."""
+    (tmp_path / "config.toml").write_text(config, encoding="utf-8")
+    models = KnownModels(resolve({}, None, {"MOA_BOT_HOME": str(tmp_path)}))
+    models.learn_list(endpoint, ModelList((ListedModel(model, 4096, max_context=40960),)))
+    assert models.context_length(Agent(model, endpoint)) == context

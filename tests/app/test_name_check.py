@@ -35,7 +35,8 @@ class World:
     """Models at one service; which of them it lists and serves, and what it was asked."""
 
     def __init__(self, home: Path, *, listed: Any = NAMES, hidden: tuple[str, ...] = ()) -> None:
-        said = listed if isinstance(listed, Failure) else ModelList(tuple(map(ListedModel, listed)))
+        given = isinstance(listed, Failure | ModelList)
+        said = listed if given else ModelList(tuple(map(ListedModel, listed)))
         self.lists = 0
         self.ask = FakeAsk(dict.fromkeys((*NAMES, *hidden), "an answer"))
         self.settings = load_settings({}, None, {"MOA_BOT_HOME": str(home)})
@@ -125,6 +126,54 @@ def test_a_service_that_lists_nothing(home: Path, listed: Any) -> None:
     result, _ = world.run(("alpha",), "jugde")
     assert result.status == "partial"
     assert world.asked() == ["alpha", "jugde"]
+
+
+def test_a_server_that_answers_to_any_name(home: Path) -> None:
+    """llama.cpp's server would answer to a mistyped name with the model that it has: its list decides."""
+    world = World(home, listed=ModelList((ListedModel("qwen.gguf"),), "llamacpp"))
+    result, _ = world.run(("qwen.gguf",), "qwem")
+    assert result.failure
+    assert result.failure.kind is FailureKind.NOT_FOUND
+    assert "with the model that it has: qwen.gguf" in result.failure.hint
+    assert world.ask.requests == []
+    world.ask.replies["qwen.gguf"] = ["an answer"]
+    assert world.run(("qwen.gguf",), "qwen.gguf")[0].status == "done"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "context", "longest", "said"),
+    [
+        ("ollama", 4096, 40960, "OLLAMA_CONTEXT_LENGTH=16384 ollama serve"),
+        ("lmstudio", 4096, 131072, "load it in LM Studio with a larger context length"),
+        ("llamacpp", 2048, 32768, "a larger --ctx-size"),
+        ("mine", 2048, 4096, "give it more where it is started"),
+        ("ollama", 8192, 40960, ""),
+        ("ollama", 2048, 2048, ""),
+        ("vllm", 4096, None, ""),
+        ("ollama", None, 40960, ""),
+    ],
+)
+def test_a_server_that_gives_little_context(
+    home: Path, endpoint: str, context: int | None, longest: int | None, said: str
+) -> None:
+    """It is said once, with what gives more."""
+    file = home / "config.toml"
+    home.mkdir()
+    file.write_text('[endpoints.mine]\nbase_url = "http://127.0.0.1:9/v1"\n', encoding="utf-8")
+    settings = load_settings({}, None, {"MOA_BOT_HOME": str(home)})
+    listed = ListedModel("alpha", context, max_context=longest)
+    models: Any = FakeModels(listed={(endpoint, "alpha"): listed})
+
+    async def list_models(_: Endpoint) -> ModelList:
+        return ModelList((listed,), endpoint)
+
+    suggester = ModelSuggester(FakeAsk({"alpha": "an answer"}), list_models)
+    check = NameCheck(lambda: settings, lambda: models, None, suggester)
+    plan = make_plan(((Agent("alpha", endpoint),),), aggregator=Agent("alpha", endpoint))
+    notices, failure = asyncio.run(check(plan))
+    assert failure is None
+    assert [said in notice for notice in notices] == ([True] if said else [])
+    assert asyncio.run(check(plan)) == ((), None)
 
 
 def test_names_that_are_known(home: Path) -> None:

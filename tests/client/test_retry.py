@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pytest
 
 from bot.client import error_mapping
-from bot.client.retry import LONGEST_WAIT, STAGGER, RateLimiter, Retrier, backoff
+from bot.client.retry import LOADING_SECONDS, LONGEST_WAIT, STAGGER, RateLimiter, Retrier, backoff
 from bot.errors import Failure, FailureKind
 from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, RateLimitHint, Request, Retrying
 
@@ -94,7 +94,7 @@ def ask(script: Scripted, asked: Request | None = None, **more: Any) -> list[Cal
 PASSING = [kind for kind in FailureKind if kind.worth_retrying]
 
 
-@pytest.mark.parametrize("kind", PASSING)
+@pytest.mark.parametrize("kind", [kind for kind in PASSING if kind is not FailureKind.LOADING])
 def test_passing_failures_are_retried(kind: FailureKind) -> None:
     """A passing failure is reported; the next try's answer is the call's, with the tries counted."""
     got = ask(Scripted(fails(kind), [Completion("yes", seconds=1.0, first_token=0.5)]))
@@ -104,6 +104,20 @@ def test_passing_failures_are_retried(kind: FailureKind) -> None:
     assert (last.text, last.retries) == ("yes", 1)
     assert last.seconds == pytest.approx(1.0 + SOON)
     assert last.first_token == pytest.approx(0.5 + SOON)
+
+
+def test_a_model_that_is_being_loaded() -> None:
+    """It is waited for, which is reported and is no try; not for ever."""
+    loading = fails(FailureKind.LOADING, None)
+    *reports, last = ask(Scripted(*[loading] * 40, fails(FailureKind.SERVICE), [Completion("yes")]))
+    assert [type(report) for report in reports] == [Retrying] * 41
+    assert isinstance(last, Completion)
+    assert (last.text, last.retries) == ("yes", 1)
+    script = Scripted(*[loading] * 1000)
+    *_, last = ask(script)
+    assert isinstance(last, Failure)
+    assert last.kind is FailureKind.LOADING
+    assert LOADING_SECONDS <= script.times[-1] < LOADING_SECONDS + 10
 
 
 @pytest.mark.parametrize(

@@ -91,9 +91,11 @@ class _Answers(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         known = self.path in self.answers
-        self.send_response(200 if known else 404)
+        answer = self.answers.get(self.path)
+        status, body = answer() if callable(answer) else (200 if known else 404, answer)
+        self.send_response(status)
         self.end_headers()
-        self.wfile.write(json.dumps(self.answers.get(self.path)).encode())
+        self.wfile.write(json.dumps(body).encode())
 
     def log_message(self, *arguments: object) -> None:
         """Say nothing."""
@@ -168,6 +170,50 @@ def test_tags_of_any_form(tags: object) -> None:
     """Whatever the answer is, the names of the models are enough."""
     service = LocalService(EndpointConfig("x", "http://localhost:1/v1"), ModelList((ListedModel("a"),)), tags)
     assert installed_models(service) == [InstalledModel("x", "a", "a")]
+
+
+_LOADING = {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}
+
+
+def _loads(times: int) -> Callable[[], tuple[int, Any]]:
+    """An answer of llama.cpp's server, which is loading its model the first so many times."""
+    left = [(503, _LOADING)] * times
+
+    def answer() -> tuple[int, Any]:
+        return left.pop() if left else (200, {"data": [{"id": "m.gguf", "owned_by": "llamacpp"}]})
+
+    return answer
+
+
+def test_a_service_that_is_loading_its_model() -> None:
+    """It is found, and that it has no list yet is not taken for a service without models."""
+    with _serving({"/v1/models": _loads(1)}) as url:
+        [service] = asyncio.run(find_services([EndpointConfig("llamacpp", url)], 5))
+    assert (service.loading, service.model_list.models) == (True, ())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [0, 1, 3])
+def test_a_service_that_is_waited_for(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """For a mixture it is waited for, which is said once."""
+    monkeypatch.setattr(discovery, "LOADING_WAIT", 0.01)
+    said: list[str] = []
+    with _serving({"/v1/models": _loads(times)}) as url:
+        [service] = asyncio.run(find_services([EndpointConfig("llamacpp", url)], 5, say=said.append))
+    assert [model.id for model in service.model_list.models] == ["m.gguf"]
+    assert said == ([f"llamacpp at {url} is loading its model: waiting for it."] if times else [])
+
+
+@pytest.mark.slow
+def test_a_service_that_never_ends_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of --local says that, not that there are no models."""
+    monkeypatch.setattr(discovery, "LOADING_WAIT", 0.01)
+    monkeypatch.setattr(discovery, "LOADING_SECONDS", 0.03)
+    with (
+        _serving({"/v1/models": _loads(100)}) as url,
+        pytest.raises(MoaError, match="mine is still loading its model"),
+    ):
+        find_local_models({"mine": EndpointConfig("mine", url)}, None)
 
 
 @pytest.mark.slow

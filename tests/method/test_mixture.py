@@ -130,9 +130,22 @@ def test_an_aggregator_that_only_thinks_gives_no_reply() -> None:
 def test_a_reply_at_its_limit_says_so() -> None:
     """A reply that ends because its tokens ran out gets a notice with their number."""
     cut = Completion("half a sen", usage=Usage(5, 100), finish_reason="length")
-    _, result = turn(make_plan(layers("a")), FakeAsk({"judge": cut}))
+    _, result = turn(make_plan(layers("a"), max_tokens=100), FakeAsk({"judge": cut}))
     assert (result.status, result.finish_reason) == ("done", "length")
     assert result.notices == ("The reply ended at its limit of tokens (100): see --max_tokens.",)
+
+
+@pytest.mark.parametrize(("tokens", "at_limit"), [(None, True), (99, True), (98, False), (1, False)], ids=str)
+def test_a_reply_that_the_context_ended(tokens: int | None, at_limit: bool) -> None:  # noqa: FBT001 - a row of the table
+    """With fewer tokens than were asked for, a larger --max_tokens is no remedy, and none is named."""
+    cut = Completion("half a sen", usage=Usage(5, tokens), finish_reason="length")
+    models = FakeModels(contexts={"judge": 4096})
+    _, result = turn(make_plan(layers("a"), max_tokens=100), FakeAsk({"judge": cut}), models=models)
+    [notice] = result.notices
+    assert notice.startswith("The reply ended at its limit") is at_limit
+    if not at_limit:
+        assert f"ended after {tokens} tokens, before --max_tokens" in notice
+        assert "judge (4,096 tokens) is full" in notice
 
 
 def test_what_is_asked_of_references_and_aggregator() -> None:

@@ -17,6 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from running import LIMIT, until
 
+from bot.app.load_settings import load_settings
+from bot.cli.models import _names, _rows
 from bot.client.model_list import ListedModel, ModelList, read_model_list
 from bot.demo.process import DemoProcess
 from bot.errors import Failure, FailureKind
@@ -60,7 +62,7 @@ MODELS = {
         ),
         ({"id": "a", "max_model_len": 9, "pricing": {"input": -1, "output": "?"}}, ListedModel("a", 9)),
         ({"id": "a", "context_window": True, "pricing": None}, ListedModel("a")),
-        ({"id": "a", "meta": {"n_ctx_train": 9}}, ListedModel("a", 9)),
+        ({"id": "a", "meta": {"n_ctx_train": 9}}, ListedModel("a", 9, max_context=9)),
         ({"name": "\x1b[31mred\x1b]52;c;x\x07", "type": "Image"}, ListedModel("red", kind="image")),
     ],
 )
@@ -101,6 +103,39 @@ def test_any_answer_can_be_read(answer: object) -> None:
         assert model.id.strip()
         assert model.context is None or model.context > 0
         assert all(price is None or price >= 0 for price in (model.input_price, model.output_price))
+
+
+@pytest.mark.parametrize(
+    ("options", "keys", "endpoints", "with_gone"),
+    [
+        ({"endpoint": "ollama"}, {}, ["ollama"], False),
+        ({"endpoint": "ollama", "preset": "mine"}, {}, ["ollama"], True),
+        (
+            {"endpoint": "ollama", "preset": "mine"},
+            {"OPENAI_API_KEY": "a-key-0815"},
+            ["ollama", "openai"],
+            True,
+        ),
+        ({"endpoint": "ollama", "aggregator": "gone:1b"}, {}, ["ollama"], True),
+    ],
+)
+def test_a_named_service_is_listed_alone(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, object],
+    keys: dict[str, str],
+    endpoints: list[str],
+    with_gone: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    """Without other services of the mixture that have no key, and without the default mixture's models."""
+    for name, key in keys.items():
+        monkeypatch.setenv(name, key)
+    preset = "[presets.mine]\naggregator = 'openai:gpt-4o'\nreference_models = ['qwen3:8b']\n"
+    (tmp_path / "config.toml").write_text(preset, encoding="utf-8")
+    settings = load_settings(options, None, {**os.environ, "MOA_BOT_HOME": str(tmp_path)})
+    assert asyncio.run(_names(settings, everywhere=False)) == endpoints
+    rows = _rows(settings, "ollama", ModelList((ListedModel("a"),)))
+    assert any(row.used == "gone" for row in rows) is with_gone
 
 
 def listed(endpoint: Endpoint, before: Callable[[Pool], None] | None = None) -> ModelList | Failure:

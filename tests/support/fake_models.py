@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bot.client.model_list import ListedModel
 from bot.errors import Failure, FailureKind
 from bot.events import Event, TurnFinished, TurnResult
 from bot.messages import Agent, CallUpdate, Completion, Delta, Endpoint, Message, Request, Usage
@@ -35,6 +36,7 @@ class FakeModels:
 
     contexts: dict[str, int] = field(default_factory=dict)
     price: float | None = None
+    listed: dict[tuple[str, str], ListedModel] = field(default_factory=dict)
 
     def endpoint(self, name: str) -> Endpoint:
         return Endpoint(name, "http://fake/v1")
