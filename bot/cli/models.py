@@ -64,8 +64,6 @@ class ModelRow:
     base_url: str = ""
 
 
-_FETCH = "fetch"
-
 typer_app = new_typer_app()
 
 
@@ -96,7 +94,7 @@ def models(
     With --endpoint, only those of that endpoint and of the mixture's. `moa-bot models fetch starter`
     fetches the tiny model of --starter.
     """
-    if words and words[0] == _FETCH:
+    if words and words[0] == "fetch":
         _fetch(words[1:])
         return
     settings = load_settings(given, ctx.obj)
@@ -110,8 +108,9 @@ def models(
         or (all(word in row.id.casefold() for word in wanted) and (all_kinds or row.used or row.kind == ""))
     ]
     if settings.json:
-        errors = {name: str(failure) for name, failure in failed.items()}
-        print_json({"models": [asdict(row) for row in rows], "failed": errors})
+        print_json(
+            {"models": [asdict(row) for row in rows], "failed": {n: str(f) for n, f in failed.items()}}
+        )
     elif (width := terminal_width()) is None:
         print_text(tab_separated(_cells(row) for row in rows))
     else:
@@ -121,11 +120,10 @@ def models(
 
 
 def _fetch(names: list[str]) -> None:
-    """Fetch the model files of presets; what is done is said on stderr."""
+    """Fetch the model files of presets, and say so on stderr."""
     if not names:
         raise UsageError("What is to be fetched?", hint="moa-bot models fetch starter")
-    presets = load_settings({}).presets
-    for preset in [presets.get(name) for name in names]:
+    for preset in map(load_settings({}).presets.get, names):
         fetch_models(preset, Streams.of_process().say)
     if not is_installed():
         print(f"moa-bot: the engine that runs it is not installed: {EXTRA}", file=sys.stderr)
@@ -214,9 +212,9 @@ def _rows(settings: Settings, name: str, model_list: ModelList) -> list[ModelRow
 
 def _is_asked_for(settings: Settings) -> bool:
     """Whether the mixture's models are to be listed: not the default ones at a service that was named."""
-    level = {name: source.level for name, source in settings.sources.items()}
-    chosen = min(level[name] for name in ("preset", "aggregator", "reference_models"))
-    return chosen < Level.PRESET or level["endpoint"] >= Level.PRESET
+    chosen = ("preset", "aggregator", "reference_models")
+    given = any(settings.sources[name].level < Level.PRESET for name in chosen)
+    return given or settings.sources["endpoint"].level >= Level.PRESET
 
 
 def _row(settings: Settings, name: str, model: ListedModel, used: str) -> ModelRow:
@@ -294,10 +292,9 @@ def _footnotes(settings: Settings, rows: list[ModelRow], lists: dict[str, ModelL
         print(f"moa-bot: {row.endpoint} does not list {row.id} ({mixture}).", file=sys.stderr)
     if terminal_width() is None:
         return
-    served = len(rows) - len(gone)
     used = sum(row.used == "preset" for row in rows)
     print(
-        f"{plural(served, 'model')} of {', '.join(lists)} · ✓ {used} of {mixture} ·"
+        f"{plural(len(rows) - len(gone), 'model')} of {', '.join(lists)} · ✓ {used} of {mixture} ·"
         " prices in US dollars per million tokens",
         file=sys.stderr,
     )

@@ -200,8 +200,8 @@ def limit_notice(model: str, tokens: int | None, asked: int, context: int | None
         size = f" ({context:,} tokens)" if context else ""
         return (
             f"The reply ended after {tokens} tokens, before --max_tokens: the context of {model}{size} is"
-            " full, or its service allows no more. Begin a new conversation, or give the model a larger context"
-            " where it runs."
+            " full, or its service allows no more. Begin a new conversation, or give the model a larger"
+            " context where it runs."
         )
     limit = f" ({tokens})" if tokens else ""
     return f"The reply ended at its limit of tokens{limit}: see --max_tokens."

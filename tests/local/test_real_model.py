@@ -89,12 +89,13 @@ class Chat:
         found: Completion | Failure = self.run(last())
         return found
 
-    def ask(self, prompt: str, **fields: Any) -> AsyncGenerator[Any, None]:
+    def ask(self, prompt: str, history: Sequence[Message] = (), **fields: Any) -> AsyncGenerator[Any, None]:
         endpoint = Endpoint("local", "http://local.localhost/v1")
         values = {"temperature": 0.0, "max_tokens": 12, "timeout": LIMIT, **fields}
         extra = {"stream_options": {"include_usage": True}}
+        messages = (*history, Message("user", prompt))
         return self.app.pool.ask(
-            Request(endpoint, self.name.partition(":")[2], (Message("user", prompt),), extra=extra, **values)
+            Request(endpoint, self.name.partition(":")[2], messages, extra=extra, **values)
         )
 
     def engine(self) -> psutil.Process:
@@ -155,10 +156,10 @@ def test_a_mixture_of_two_rounds(chat: Chat) -> None:
 
 
 def test_an_answer_ends_at_its_limit(chat: Chat) -> None:
-    """After so many tokens, which is said."""
-    result = result_of(chat.turn("Count from one to one hundred, in words.", max_tokens=8, min_references=1))
-    assert completion_of(result.aggregator).usage.completion_tokens == 8
-    assert result.notices == ("The reply ended at its limit of tokens (8): see --max_tokens.",)
+    """After exactly so many tokens, with the reason."""
+    found = chat.answer("Count from one to one hundred, in words.", max_tokens=8)
+    assert isinstance(found, Completion)
+    assert (found.usage.completion_tokens, found.finish_reason) == (8, "length")
 
 
 def test_an_answer_ends_by_itself(chat: Chat) -> None:
@@ -211,10 +212,13 @@ def test_the_engine_stops_with_a_cancelled_call(chat: Chat) -> None:
 
 def test_a_conversation_is_read_from_the_cache(chat: Chat) -> None:
     """What an earlier turn has read is not read again."""
-    history = [Message("user", "My name is Ada. " * 12), Message("assistant", "Hello Ada.")]
-    chat.turn(history[0].content, max_tokens=4)
-    first = completion_of(result_of(chat.turn("Who am I?", history, max_tokens=4)).rounds[0][0])
-    assert (first.usage.cached_tokens or 0) > 0.5 * (first.usage.prompt_tokens or 0) > 30
+    prompt = "My name is Ada, and I like numbers. " * 6
+    first = chat.answer(prompt, max_tokens=4)
+    assert isinstance(first, Completion)
+    history = (Message("user", prompt), Message("assistant", first.text))
+    second = chat.answer("Who am I?", history=history, max_tokens=2)
+    assert isinstance(second, Completion)
+    assert (second.usage.cached_tokens or 0) > 0.5 * (second.usage.prompt_tokens or 0) > 30
 
 
 @pytest.fixture
