@@ -196,6 +196,17 @@ class DraftAccepted:
 
 
 @dataclass(frozen=True, slots=True)
+class SideBySide:
+    """The reply is these answers as they are, below the comparison if there is one.
+
+    The `ReplyDelta` after it has all of it as one text.
+    """
+
+    calls: tuple[Call, ...]
+    analysis: Analysis | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """One sentence for the user: what was shortened, left out or replaced."""
 
@@ -314,6 +325,7 @@ Event = (
     | ReplyDelta
     | DraftDelta
     | DraftAccepted
+    | SideBySide
     | Notice
     | TurnFinished
 )

@@ -16,7 +16,7 @@ from bot.errors import Failure, FailureKind
 
 Role = Literal["system", "user", "assistant", "tool"]
 Reasoning = Literal["off", "low", "medium", "high"]
-Mode = Literal["moa", "fusion", "critique", "vote", "rank"]
+Mode = Literal["moa", "fusion", "critique", "vote", "compare", "rank"]
 """How the last layer makes the reply; `bot.method.modes` has the layer of each."""
 
 

@@ -29,6 +29,7 @@ _INSTRUCTIONS: Mapping[Mode, tuple[str, ...]] = {
     "fusion": ("compare", "fuse"),
     "critique": ("review", "revise"),
     "vote": ("vote",),
+    "compare": ("compare",),
 }
 """The instructions of each mode beside aggregate.md: NAME is in NAME.md."""
 

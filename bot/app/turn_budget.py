@@ -79,7 +79,8 @@ def estimate_turn(
         calls = [call(agent, plan.reference_max_tokens) for agent in layer]
         found.dollars += sum(dollars for dollars, _ in calls)
         read = sum(answer + ANSWER_TOKENS for _, answer in calls) + draft
-    if plan.mode in JUDGED and plan.layers:
+    judged = plan.mode in JUDGED and (plan.judge is not None or plan.mode != "compare")
+    if judged and plan.layers:
         dollars, tokens = call(judge_of(plan), plan.max_tokens)
         found.dollars += dollars
         read += tokens + ANSWER_TOKENS

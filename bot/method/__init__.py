@@ -9,6 +9,7 @@ mixture.py            a turn: the rounds, then the last layer
  └── modes.py         the last layer of each mode
       ├── fusion.py       a judge compares (its reply is read by judge_reply.py), then the aggregator writes
       ├── critique.py     mode "critique": a draft, its reviews, the revision
+      ├── compare.py      mode "compare": the answers as they are
       ├── vote.py         mode "vote": the most frequent answer
       ├── aggregation.py  the aggregator writes the reply, also when aggregators fail
       └── ranking.py      mode "rank": it picks one of the answers

@@ -112,7 +112,7 @@ class Fusion:
         """Have the answers compared, then have the reply written."""
         context, comparison = self._turn_context, ""
         if len(self._references) > 1:
-            async with aclosing(self._compare()) as events:
+            async with aclosing(self.compare()) as events:
                 async for event in events:
                     if isinstance(event, Compared):
                         comparison = comparison_text(event.analysis)
@@ -134,7 +134,7 @@ class Fusion:
             async for event in events:
                 yield event
 
-    async def _compare(self) -> AsyncGenerator[Event, None]:
+    async def compare(self) -> AsyncGenerator[Event, None]:
         """Ask the judge, and once more if its reply is of no use; the last event may be `Compared`."""
         plan = self._turn_context.plan
         judge = judge_of(plan, self._turn_context.models)

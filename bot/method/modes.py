@@ -12,6 +12,7 @@ from typing import Protocol
 from bot.events import Call, Event
 from bot.messages import Mode
 from bot.method.aggregation import Aggregation
+from bot.method.compare import Compare
 from bot.method.critique import Critique
 from bot.method.fan_out import CancelToken
 from bot.method.fusion import Fusion
@@ -45,6 +46,7 @@ _LAST_LAYERS: Mapping[Mode, type[LastLayer]] = {
     "fusion": Fusion,
     "critique": Critique,
     "vote": Vote,
+    "compare": Compare,
     "rank": Ranking,
 }
 

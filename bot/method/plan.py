@@ -13,7 +13,7 @@ from bot.method.early_stop import EarlyStop
 from bot.method.prompts import Placement
 from bot.method.round_timeout import RoundTimeout
 
-JUDGED: frozenset[Mode] = frozenset({"fusion"})
+JUDGED: frozenset[Mode] = frozenset({"fusion", "compare"})
 """The modes that ask the judge."""
 
 

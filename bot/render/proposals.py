@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 COLUMN = 60
 """Cells that an answer needs at least to be read beside another."""
+NARROW_COLUMN, MOST_COLUMNS = 40, 3
+"""The same where being beside each other is what is asked for."""
 GAP = "   "
 
 
@@ -50,7 +52,30 @@ def show_proposals(
     names = slot_names([call.slot.agent for call in calls])
     if rounds > 1:
         console.print(f"  round {number} of {rounds}", style=style("dim"))
-    across = 1 if plain else min(len(calls), (console.width + len(GAP)) // (COLUMN + len(GAP)))
+    across = 1 if plain else (console.width + len(GAP)) // (COLUMN + len(GAP))
+    _show(console, calls, names, across, plain=plain, analysis=analysis)
+
+
+def show_side_by_side(console: Console, calls: Sequence[Call]) -> None:
+    """Print answers beside each other, numbered, two or three in a row where the window is wide enough."""
+    names = [
+        f"{n} · {name}" for n, name in enumerate(slot_names([call.slot.agent for call in calls]), start=1)
+    ]
+    across = min((console.width + len(GAP)) // (NARROW_COLUMN + len(GAP)), MOST_COLUMNS)
+    _show(console, calls, names, 2 if across == 3 and len(calls) == 4 else across)  # noqa: PLR2004 - not 3 and 1
+
+
+def _show(
+    console: Console,
+    calls: Sequence[Call],
+    names: Sequence[str],
+    across: int,
+    *,
+    plain: bool = False,
+    analysis: Analysis | None = None,
+) -> None:
+    """Print answers in rows of `across` columns."""
+    across = min(across, len(calls))
     if across < 2:  # noqa: PLR2004 - one column is no columns
         for name, call in zip(names, calls, strict=True):
             show_proposal(console, call, name, plain=plain, claims=claims_in(call, analysis))

@@ -14,6 +14,7 @@ from bot.events import (
     Notice,
     ReplyDelta,
     RoundStarted,
+    SideBySide,
     TurnFinished,
 )
 from bot.render.reply import RawReply, Reports
@@ -24,10 +25,11 @@ from bot.text.names import short_name
 from bot.text.sanitise import Sanitiser, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
 
+    from bot.analysis import Analysis
     from bot.events import Call, Event, TurnResult
     from bot.render.draft import DraftOnScreen
     from bot.render.turn_progress import TurnProgress
@@ -88,6 +90,7 @@ class TerminalView(View):
         self._draft: DraftOnScreen | None = None
         self._draft_title = ""
         self._accepted = False
+        """The reply is on the screen already."""
 
     def handle_event(self, event: Event) -> None:  # noqa: C901 - one case per event
         """Show what the event says."""
@@ -102,6 +105,8 @@ class TerminalView(View):
                 self._feed_draft(text)
             case DraftAccepted():
                 self._accepted = self._draft is not None
+            case SideBySide(calls, analysis):
+                self._show_side_by_side(calls, analysis)
             case Notice(text) if self._informs:
                 self._notices.append(one_line(text))
                 if self._reply is None and not self._is_drafting():
@@ -183,6 +188,20 @@ class TerminalView(View):
             self._print_gap()
             self._reply = self._make_reply()
         self._reply.feed(text)
+
+    def _show_side_by_side(self, calls: Sequence[Call], analysis: Analysis | None) -> None:
+        """Show answers that are the reply as they are; elsewhere their text is written like any other."""
+        if self._plain or not self._out.is_terminal or self._out.is_dumb_terminal:
+            return
+        from bot.render.comparison import comparison_text
+        from bot.render.proposals import show_side_by_side
+
+        self._end_of_progress()
+        self._print_gap()
+        if analysis is not None:
+            self._out.print(comparison_text(analysis, self._out.width))
+        show_side_by_side(self._out, calls)
+        self._accepted = True
 
     def _feed_draft(self, text: str) -> None:
         """Write the next piece of a draft, the first one in the place of the draft before it."""

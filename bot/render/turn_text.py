@@ -140,4 +140,5 @@ def _mixture(result: TurnResult) -> str:
     else:
         who = plural(len(slots), "model")
     times = f" × {len(result.rounds)}" if len(result.rounds) > 1 else ""
-    return f"{who}{times} → {aggregator}"
+    # By vote, and where answers are only shown, no model writes the reply.
+    return f"{who}{times} → {aggregator}" if result.aggregator or not result.reply else f"{who}{times}"
