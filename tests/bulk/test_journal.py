@@ -16,7 +16,7 @@ from fake_models import layers, make_plan
 from bot.bulk.journal import Journal, key_of
 from bot.bulk.run_folder import lock, mixture_of
 from bot.errors import Failure, FailureKind, MoaError
-from bot.messages import Completion, Endpoint, Message, Request, Usage
+from bot.messages import Agent, Completion, Endpoint, Message, Request, Usage
 
 REQUEST = Request(
     Endpoint("together", "https://example.com/v1", "very-secret-key"),
@@ -138,6 +138,22 @@ def test_runs_of_version_0_1_are_continued() -> None:
         "light_aggregator": None,
         "ranking": None,
     }
+
+
+def test_a_mode_with_instructions_of_its_own_is_another_mixture() -> None:
+    """Mode, judge and digests of the instructions decide the answers, and so belong to the manifest."""
+    plan = make_plan(layers("a"), mode="fusion", instructions={"compare": "C", "fuse": "F"})
+    manifest = mixture_of(plan)
+    assert (manifest["mode"], manifest["judge"], set(manifest["instructions"])) == (
+        "fusion",
+        None,
+        {"compare", "fuse"},
+    )
+    assert manifest != mixture_of(replace(plan, instructions={"compare": "other", "fuse": "F"}))
+    assert manifest != mixture_of(replace(plan, judge=Agent("other")))
+    ranking = mixture_of(make_plan(layers("a"), mode="rank", instructions={"rank": "R"}))
+    assert "mode" not in ranking
+    assert ranking["ranking"]
 
 
 def test_a_service_on_this_computer_is_known_by_its_name() -> None:
