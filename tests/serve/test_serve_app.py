@@ -85,10 +85,12 @@ def test_a_comparison_is_a_field_beside_the_text(make: Make, monkeypatch: pytest
     assert analysis["unique"] == [{"claim": "only a says so", "answer": 1}]
     assert [each["model"] for each in analysis["answers"]] == ["a", "b"]
     assert panel == {"asked": 2, "answered": 2, "left_out": [], "families": 2}
-    streamed = run(post(app, stream=True, moa={"progress": True})).text
+    options = {"include_usage": True}
+    streamed = run(post(app, stream=True, stream_options=options, moa={"progress": True})).text
     chunks = [json.loads(line[6:]) for line in streamed.splitlines() if line.startswith("data: {")]
-    assert "".join(each["choices"][0]["delta"].get("content", "") for each in chunks) == "the reply"
-    assert chunks[-1]["moa"]["analysis"] == analysis
+    deltas = [choice["delta"] for each in chunks for choice in each["choices"]]
+    assert "".join(delta.get("content", "") for delta in deltas) == "the reply"
+    assert [each["moa"]["analysis"] for each in chunks if "analysis" in each.get("moa", {})] == [analysis]
     [compared] = [
         moa["progress"]
         for each in chunks

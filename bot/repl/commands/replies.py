@@ -63,7 +63,7 @@ async def _diff(chat: ChatContext, argument: str) -> None:
 
 @command("analysis")
 async def _analysis(chat: ChatContext, argument: str) -> None:  # noqa: ARG001 - every command takes one
-    """Show the judge's comparison: what the answers agree on, where they differ, what none says."""
+    """Show the judge's comparison: where the answers agree, where they differ, what none says."""
     from bot.render.comparison import comparison_text
 
     analysis = last_result(chat).analysis
