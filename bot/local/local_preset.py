@@ -31,6 +31,7 @@ from bot.messages import Agent
 from bot.settings.endpoints import LOCAL, EndpointConfig
 from bot.settings.local_models import LocalModels, runs_elsewhere
 from bot.settings.preset import Preset
+from bot.settings.presets import list_presets
 
 if TYPE_CHECKING:
     from bot.local.discovery import LocalService
@@ -41,6 +42,7 @@ SINGLE_MODEL_CALLS = 3
 BYTES_PER_PARAMETER = 0.6
 """Roughly what today's model files take, to compare models whose parameter count is not given."""
 NAME = "local"
+STARTER_PRESET = "starter"
 
 # Most services do not give a model's kind; by their names, these hold no chat.
 _NO_CHAT = re.compile(
@@ -219,7 +221,12 @@ def _of_services(addresses: tuple[tuple[str, str], ...]) -> LocalModels:
         names = ", ".join(dict.fromkeys(model.endpoint for model in found))
         return _local_models(found, f"Models of {names} on this computer")
     if downloaded := _downloaded():
-        return _local_models(downloaded, "Models downloaded to this computer", downloads_dir())
+        local_models = _local_models(downloaded, "Models downloaded to this computer", downloads_dir())
+        if {model.model for model in downloaded} == {f"{STARTER}{SUFFIX}"}:
+            # So small a model needs the roles and limits of its own preset.
+            own = next(preset for preset in list_presets() if preset.name == STARTER_PRESET)
+            return local_models._replace(preset=own)
+        return local_models
     hint = (
         "Start Ollama, LM Studio, vLLM or llama.cpp's server, or name a folder of GGUF files:"
         " --local --models_dir FOLDER.\n"

@@ -30,7 +30,7 @@ from bot.events import Call, Event, ReplyDelta, TurnFinished, TurnResult
 from bot.local.model_files import CONTEXT, STARTER
 from bot.messages import Completion, Endpoint, Message, Request
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("real_model")]
+pytestmark = pytest.mark.slow
 
 pytest.importorskip("xllamacpp", reason="the engine (extra local) is not installed")
 

@@ -334,7 +334,8 @@ def test_downloaded_models_are_used_by_local(home: Path, monkeypatch: pytest.Mon
     for other in (None, "qwen.gguf"):
         local_preset._of_services.cache_clear()
         make_model(folder / (other or f"{STARTER}.gguf"))
-        [layer] = local_preset.find_local_models({}, None).preset.layers
-        assert {agent.model for agent in layer} == {other or f"{STARTER}.gguf"}
+        preset = local_preset.find_local_models({}, None).preset
+        assert {agent.model for agent in preset.layers[0]} == {other or STARTER}
+        assert preset.name == ("local" if other else "starter")
     local_preset._of_services.cache_clear()
     del home
