@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from bot.app.known_models import KnownModels
     from bot.client.suggest import ModelSuggester
     from bot.method.plan import Plan
-    from bot.method.turn_context import Models
     from bot.settings.settings import Settings
     from bot.store import Store
 
