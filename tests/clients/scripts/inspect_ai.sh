@@ -12,9 +12,8 @@ def weather():
     return Task(dataset=[Sample("How is it in Oslo?", target="reply")], solver=generate(), scorer=includes())
 TASK
 export OPENAI_API_KEY=unused
-inspect eval task.py --model openai/moa --model-base-url $URL --display plain --log-dir chat -M responses_api=false
-inspect eval task.py --model openai/moa --model-base-url $URL --display plain --log-dir responses -M responses_api=true
-for folder in chat responses; do
-    inspect log dump "$(inspect log list --json --log-dir $folder | python -c 'import json,sys; print(json.load(sys.stdin)[0]["name"])')" > $folder.json
-    python -c 'import json,sys; log = json.load(open(sys.argv[1])); assert log["status"] == "success", log.get("error"); assert log["results"]["scores"][0]["metrics"]["accuracy"]["value"] == 1' $folder.json
+inspect eval task.py --model openai/moa --model-base-url $URL --display plain --log-format json --log-dir chat -M responses_api=false
+inspect eval task.py --model openai/moa --model-base-url $URL --display plain --log-format json --log-dir responses -M responses_api=true
+for log in chat/*.json responses/*.json; do
+    python -c 'import json,sys; log = json.load(open(sys.argv[1])); assert log["status"] == "success", log.get("error"); assert log["results"]["scores"][0]["metrics"]["accuracy"]["value"] == 1' $log
 done
