@@ -152,16 +152,16 @@ class Fusion:
                         call = event.call
                     yield event
             assert call is not None  # noqa: S101 - every call ends with one
-            if call.failure is not None and not (call.completion and call.completion.text):
-                problem = f"failed: {replace(call.failure, model='')}"
-                break
             text = call.completion.text if call.completion else ""
             analysis, problem = read_reply(text, self._answers)
             if analysis is not None:
                 yield Compared(analysis, get_running_loop().time() - started)
                 return
-            if self._cancel_token.stopped or self._cancel_token.round_cut or call.cut:
+            if call.cut:
                 problem = "was not waited for"
+                break
+            if call.failure is not None and not text:
+                problem = f"failed: {replace(call.failure, model='')}"
                 break
             correction = (text[:_MAX_QUOTED], _CORRECT.format(problem=problem))
             problem = f"wrote no comparison: {problem}"

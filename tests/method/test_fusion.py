@@ -335,6 +335,8 @@ async def test_the_user_who_stops_waiting_for_the_judge_gets_the_reply() -> None
         result = events[-1].result
         assert result.reply == "the reply"
         assert len(ask.to("comparer")) == 1
+        words = "The judge comparer was not waited for. The reply is made from the answers alone."
+        assert (result.analysis is None) == (result.notices == (words,))
 
 
 @looped

@@ -256,3 +256,32 @@ def test_the_plan_cannot_be_changed(home: Home) -> None:
     plan = make_plan(home.resolve())
     with pytest.raises(dataclasses.FrozenInstanceError):
         plan.seed = 1  # type: ignore[misc]  # that is the point
+
+
+def test_a_judge_has_settings_of_its_own(home: Home) -> None:
+    """What the preset says of its model applies to it; it belongs to the plan's agents where it is asked."""
+    preset = _PRESET + "[agents.j]\nsystem = 'Compare.'\nmax_tokens = 900\nreasoning = 'low'\n"
+    home.preset("mine", preset)
+    settings = home.resolve({"preset": "mine", "mode": "fusion", "judge": "j"})
+    plan = make_plan(settings)
+    assert plan.judge == Agent("j", system="Compare.", max_tokens=900, reasoning="low")
+    assert plan.judge in plan.agents()
+    assert set(plan.instructions) == {"compare", "fuse"}
+    plan = make_plan(home.resolve({"preset": "mine", "judge": "j"}))
+    assert plan.judge not in plan.agents()
+    assert plan.instructions == {}
+
+
+def test_a_judge_in_a_preset(home: Home) -> None:
+    """Mode and judge may stand there; the command line wins."""
+    home.preset("mine", "mode = 'fusion'\njudge = 'groq:j'\n" + _PRESET)
+    assert make_plan(home.resolve({"preset": "mine"})).judge == Agent("j", "groq")
+    assert make_plan(home.resolve({"preset": "mine", "judge": "k"})).judge == Agent("k")
+
+
+def test_own_instructions_of_a_mode(home: Home) -> None:
+    """A file beside config.toml replaces the shipped one, each by itself."""
+    (home.folder / "compare.md").write_text("MY COMPARISON", encoding="utf-8")
+    instructions = make_plan(home.resolve({"mode": "fusion"})).instructions
+    assert instructions["compare"] == "MY COMPARISON"
+    assert "contradiction" in instructions["fuse"]
