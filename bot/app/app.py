@@ -16,6 +16,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -120,14 +121,17 @@ class App:
             max_cost=self.settings.max_cost,
         )
 
-    def mixture(self, changes: Mapping[str, object] | None = None) -> Mixture:
+    def mixture(self, changes: Mapping[str, object] | None = None, *, alone: bool = False) -> Mixture:
         """Return the mixture of the settings, or of the settings with some options changed.
 
+        With `alone`, the aggregator answers without reference models.
         Looks up every key now, so that a missing one is an error before the prompt is sent.
         """
         settings = self._resolve_with(changes) if changes else self.settings
         models = KnownModels(settings, listed=self.models.listed) if changes else self.models
         plan = make_plan(settings) if changes else self.plan
+        if alone:
+            plan = replace(plan, mode="moa", layers=(), min_references=0)
         for agent in plan.agents():
             self._warn_of_plain_http(models.endpoint(agent.endpoint))
         return Mixture(plan, self.ask, models, self._check_names)

@@ -7,8 +7,9 @@ that nothing typed is lost; when the store fails, the turn goes on without being
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.app.turn_budget import TurnBudget, estimate_turn
@@ -35,6 +36,9 @@ from bot.method.mixture import CancelToken, Mixture
 if TYPE_CHECKING:
     from bot.settings.settings import Settings
     from bot.store import Store, StoredConversation, StoredTurn, TurnId
+
+Run = Callable[[], AsyncGenerator[Event, None]]
+"""A way to begin a turn of the mixture."""
 
 
 class Session:
@@ -100,8 +104,22 @@ class Session:
             self._store.undo_turn(self.conversation.id)
         return prompt.content
 
+    def take(self, prompt: str, result: TurnResult, *, replace_reply: bool) -> None:
+        """Make the reply of `result` that of the last turn, in the history and in the store.
+
+        `replace_reply`: the history ends with the prompt and another reply. Raises StoreError.
+        """
+        if self._store is not None and self.conversation is not None:
+            self._store.change_reply(self.conversation.id, result)
+        self._set_history(self.history[:-2] if replace_reply else self.history, prompt, result.reply)
+
     async def turn(
-        self, prompt: str, cancel_token: CancelToken | None = None, *, retry: bool = False
+        self,
+        prompt: str,
+        cancel_token: CancelToken | None = None,
+        *,
+        retry: bool = False,
+        references: Sequence[Call] = (),
     ) -> AsyncGenerator[Event, None]:
         """Answer one prompt; yields the mixture's events, and notices where the store fails.
 
@@ -111,6 +129,8 @@ class Session:
         With `retry` the turn replaces the last one of the history, once it is done: until then, and
         when it fails or is stopped, the conversation ends with that one.
 
+        The reply is made from `references`, where there are any, without asking reference models.
+
         Raises BudgetError, and asks and stores nothing, when the turn may cost more than is left.
         """
         if not (self.multi_turn or retry):
@@ -118,9 +138,10 @@ class Session:
         history = self.history[: len(self.history) - (2 if retry else 0)]
         mixture = self.mixture
         reserved = self.budget.reserve(mixture.plan, history, prompt, mixture.models.cost)
+        run = partial(mixture.run, history, prompt, cancel_token, references=references)
         result: TurnResult | None = None
         try:
-            async with aclosing(self._turn(history, prompt, cancel_token, retry=retry)) as events:
+            async with aclosing(self._turn(run, history, prompt, retry=retry)) as events:
                 async for event in events:
                     if isinstance(event, TurnFinished):
                         result = event.result
@@ -129,7 +150,7 @@ class Session:
             self.budget.settle(reserved, result.cost if result else None)
 
     async def _turn(
-        self, history: list[Message], prompt: str, cancel_token: CancelToken | None, *, retry: bool
+        self, run: Run, history: list[Message], prompt: str, *, retry: bool
     ) -> AsyncGenerator[Event, None]:
         recorder = TurnRecorder(
             self._store, self.conversation, prompt, self.mixture.plan.system, self._settings, retry=retry
@@ -141,7 +162,7 @@ class Session:
         self.turns += 1
         result: TurnResult | None = None
         try:
-            async with aclosing(self.mixture.run(history, prompt, cancel_token)) as events:
+            async with aclosing(run()) as events:
                 async for event in events:
                     recorder.record(event)
                     if isinstance(event, TurnFinished):

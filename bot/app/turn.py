@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from bot.app.signals import handle_signals
 from bot.app.turn_budget import BudgetError
 from bot.errors import ExitCode, Failure, FailureKind
-from bot.events import Event, TurnFinished, TurnResult
+from bot.events import Call, Event, TurnFinished, TurnResult
 from bot.method.mixture import CancelToken
 from bot.render import styles
 from bot.render.reply import JsonView, PipeView
@@ -82,11 +82,12 @@ async def show(
     log_sink: LogSink | None = None,
     follow: Callable[[Event], None] | None = None,
     retry: bool = False,
+    references: Sequence[Call] = (),
 ) -> TurnResult:
     """Run the turn and show it; returns its result.
 
     `log_sink` writes above what the view redraws. `follow` is called with every event. A `retry`
-    replaces the session's last turn, once it is done.
+    replaces the session's last turn, once it is done. The reply is made from `references`, if there are any.
     """
     result: TurnResult | None = None
     if log_sink is not None:
@@ -94,7 +95,9 @@ async def show(
     ticking = asyncio.create_task(_tick(view, log))
     try:
         with handle_signals(view.handle_resize, ("SIGWINCH",)):
-            async with aclosing(session.turn(prompt, cancel_token, retry=retry)) as events:
+            async with aclosing(
+                session.turn(prompt, cancel_token, retry=retry, references=references)
+            ) as events:
                 async for event in events:
                     if follow is not None:
                         follow(event)

@@ -36,7 +36,7 @@ from bot.events import (
     TurnResult,
     TurnStatus,
 )
-from bot.messages import Agent, Ask, Message
+from bot.messages import Agent, Ask, Message, Usage
 from bot.method.context import limit_notice
 from bot.method.early_stop import decide
 from bot.method.fan_out import CancelToken, fan_out
@@ -79,30 +79,36 @@ class Mixture:
         *,
         after: Sequence[Message] = (),
         prefill: str = "",
+        references: Sequence[Call] = (),
     ) -> AsyncGenerator[Event, None]:
         """Answer `prompt` after `history`; the last event is always `TurnFinished`.
 
-        `after` are tool calls and results since the prompt. The reply continues `prefill`. Closing the
-        iterator cancels every call of the turn.
+        `after` are tool calls and results since the prompt. The reply continues `prefill`. It is made from
+        `references`, where there are any, without asking reference models. Closing the iterator cancels
+        every call of the turn.
         """
         turn_context = TurnContext(
             self.plan, self._ask, self.models, history, prompt, self._shown_notices, after, prefill
         )
-        return _Turn(turn_context, cancel_token or CancelToken(), self._check_names).events()
+        return _Turn(turn_context, cancel_token or CancelToken(), self._check_names, references).events()
 
 
 class _Turn:
     """The state of one turn."""
 
     def __init__(
-        self, turn_context: TurnContext, cancel_token: CancelToken, check_names: CheckNames | None
+        self,
+        turn_context: TurnContext,
+        cancel_token: CancelToken,
+        check_names: CheckNames | None,
+        references: Sequence[Call],
     ) -> None:
         self._turn_context = turn_context
         self._cancel_token = cancel_token
         self._check_names = check_names
         self._started = 0.0
-        self._calls: list[Call] = []
-        self._references: list[Call] = []
+        self._calls: list[Call] = [_paid(call) for call in references]
+        self._references: list[Call] = list(self._calls)
         """The answered calls that the next layer reads."""
         self._notices: list[str] = []
         self._analysis: Analysis | None = None
@@ -123,7 +129,8 @@ class _Turn:
 
     async def _run(self) -> AsyncGenerator[Event, None]:
         plan = self._turn_context.plan
-        layers = () if plan.mode in WITHOUT_ROUNDS else plan.layers
+        layers = () if plan.mode in WITHOUT_ROUNDS or self._references else plan.layers
+        given = max((call.slot.round for call in self._references), default=0)
         notices, failure = await self._checked_names()
         for text in notices:
             yield Notice(text)
@@ -143,7 +150,7 @@ class _Turn:
                 yield Notice(text)
             if stop:
                 break
-        async with aclosing(self._aggregate(len(layers) + 1)) as events:
+        async with aclosing(self._aggregate(max(len(layers), given) + 1)) as events:
             async for event in events:
                 yield event
 
@@ -279,3 +286,9 @@ class _Turn:
     def _seconds(self) -> float:
         """Return the seconds since the turn began."""
         return get_running_loop().time() - self._started
+
+
+def _paid(call: Call) -> Call:
+    """Return a call of an earlier turn for this one, in which it cost nothing."""
+    completion = replace(call.completion, usage=Usage(0, 0, 0)) if call.completion else None
+    return replace(call, completion=completion, cost=0.0)

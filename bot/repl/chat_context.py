@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from bot.app.app import App
     from bot.app.session import Session
     from bot.app.streams import Streams
-    from bot.events import TurnResult
+    from bot.events import Call, TurnResult
+    from bot.method.mixture import Mixture
     from bot.render.log_sink import LogSink
     from bot.repl.terminal import Terminal
     from bot.settings.settings import Settings
@@ -109,27 +110,36 @@ class ChatContext:
         self.app.change(changes)
         self.session.change_mixture(self.app.mixture(), self.settings)
 
-    async def ask(self, prompt: str, *, aggregator: str | None = None, retry: bool = False) -> None:
-        """Ask a prompt with the attached files, and show the reply; `aggregator` is for this reply only.
+    async def ask(
+        self,
+        prompt: str,
+        *,
+        mixture: Mixture | None = None,
+        retry: bool = False,
+        references: Sequence[Call] = (),
+        command: str = "",
+    ) -> None:
+        """Ask a prompt with the attached files, and show the reply; `mixture` is for this prompt only.
 
-        A `retry` replaces the last turn, once it is done.
+        A `retry` replaces the last turn, once it is done. The reply is made from `references`, if there are
+        any. `command` is what stood before the prompt.
         """
         text = attach(prompt, self.files)
         files, self.files = self.files, []
         usual = self.session.mixture
-        if aggregator is not None:
-            self.session.mixture = self.app.mixture({"aggregator": aggregator})
+        self.session.mixture = mixture or usual
         try:
-            untouched = await self._run_turn(text, retry=retry)
+            untouched = await self._run_turn(text, retry=retry, references=references)
         except BudgetError as error:
             untouched = True
             self.say_error(error)
         finally:
-            if aggregator is not None:
-                self.session.mixture = usual
+            self.session.mixture = usual
         if untouched and not retry:
             self.files = files
             self.draft_prompt(prompt)
+            if command:
+                self.draft = f"{command} {prompt}"
 
     def draft_prompt(self, prompt: str) -> None:
         """Put a prompt into the next line, where the user can change it."""
@@ -172,7 +182,7 @@ class ChatContext:
         self.result = None
         self.prompt = last.prompt if last is not None and not last.reply else ""
 
-    async def _run_turn(self, prompt: str, *, retry: bool) -> bool:
+    async def _run_turn(self, prompt: str, *, retry: bool, references: Sequence[Call]) -> bool:
         """Run a turn and show it.
 
         Returns whether the user stopped it before the reply began, and has typed nothing since.
@@ -196,6 +206,7 @@ class ChatContext:
                 log_sink=self.log_sink,
                 follow=keyboard.handle_event,
                 retry=retry,
+                references=references,
             )
         self.spent.add(result)
         self._explain_slowness(result)

@@ -130,6 +130,11 @@ class Store:
                 turns.mark_undone(connection, turn.conversation)
             turns.finish(connection, turn, result, "undone" if retry and not replaces else result.status)
 
+    def change_reply(self, conversation_id: str, result: TurnResult) -> None:
+        """Give the last turn that was not undone the reply, model and notices of `result`, as done."""
+        with self._database.writing() as connection:
+            turns.change_reply(connection, conversation_id, result)
+
     def undo_turn(self, conversation_id: str) -> None:
         """Mark the last turn that has a reply as undone: it is kept, and left out of `messages`."""
         with self._database.writing() as connection:

@@ -119,6 +119,28 @@ def finish(connection: sqlite3.Connection, turn: TurnId, result: TurnResult, sta
     insert_calls(connection, turn.conversation, rows, replace=False)
 
 
+def change_reply(connection: sqlite3.Connection, conversation: str, result: TurnResult) -> None:
+    """Give the last turn that is over and was not undone another reply; then it is done."""
+    connection.execute(
+        """
+        UPDATE turns SET
+            status = 'done', error = NULL, model = :model, notices = :notices, reply = :reply,
+            reasoning = :reasoning
+        WHERE conversation = :conversation AND number = (
+            SELECT max(number) FROM turns
+            WHERE conversation = :conversation AND status IN ('done', 'partial', 'failed')
+        )
+        """,
+        {
+            "conversation": conversation,
+            "model": sql_value(result.model),
+            "notices": sql_value(result.notices),
+            "reply": sql_value(result.reply),
+            "reasoning": sql_value(result.reasoning),
+        },
+    )
+
+
 def mark_undone(connection: sqlite3.Connection, conversation: str) -> None:
     """Mark the last turn that has a reply as undone."""
     connection.execute(

@@ -78,6 +78,22 @@ def test_a_streamed_reply(window: Open, service: Service, width: int, height: in
 
 
 @pytest.mark.slow
+def test_another_answer_is_taken(window: Open, service: Service) -> None:
+    """A prompt is compared, one of its answers becomes the reply, and the usual mixture goes on with it."""
+    with window(width=100) as talk:
+        talk.prompt()
+        shown = talk.ask("/compare why?")
+        assert any("1 · a" in row and "2 · b" in row for row in shown.split("\n"))
+        assert "Taken as the reply: the answer of b." in talk.ask("/take 2")
+        assert "the reply" in talk.ask("and?")
+        said = [message["content"] for message in service.bodies()[-1]["messages"]]
+        assert said[:2] == ["why?", "from b"]
+        talk.type(CTRL_D)
+        assert talk.end() == 0
+        talk.assert_as_found()
+
+
+@pytest.mark.slow
 def test_a_draft_and_the_revision_in_its_place(window: Open, service: Service) -> None:
     """The draft is read while it is reviewed; of it nothing is left once the revision is there."""
     draft, revised = "The capital is Sydney.", "The capital is Canberra."

@@ -77,7 +77,8 @@ async def _retry(chat: ChatContext, argument: str) -> None:
 
     The new reply replaces the earlier one, unless it fails or is stopped: then the earlier one stays.
     """
-    await chat.ask(chat.last_prompt(), aggregator=argument or None, retry=chat.answered)
+    mixture = chat.app.mixture({"aggregator": argument}) if argument else None
+    await chat.ask(chat.last_prompt(), mixture=mixture, retry=chat.answered)
 
 
 @command("undo")

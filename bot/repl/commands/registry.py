@@ -83,8 +83,8 @@ def find_command(name: str) -> Command:
 
 async def run_command(chat: ChatContext, line: str) -> None:
     """Run the command of a line that begins with a slash; Quit when the user leaves."""
-    name, _, argument = line[1:].strip().partition(" ")
-    await find_command(name).run(chat, argument.strip())
+    name, *argument = line[1:].split(maxsplit=1) or [""]
+    await find_command(name).run(chat, argument[0].strip() if argument else "")
 
 
 FIRST = ("retry", "undo", "new", "file", "refs", "copy", "cost", "preset", "model", "exit")

@@ -1,0 +1,92 @@
+"""Commands that ask one prompt with another mixture; the next prompt has the usual one again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bot.errors import UsageError
+from bot.repl.commands.registry import command
+from bot.text.names import short_name
+
+if TYPE_CHECKING:
+    from bot.messages import Mode
+    from bot.repl.chat_context import ChatContext
+
+
+@command("with", arguments="PRESET PROMPT", completes="presets")
+async def _with(chat: ChatContext, argument: str) -> None:
+    """Ask one prompt with another preset."""
+    preset, prompt = _first_word(argument)
+    if not prompt:
+        raise UsageError("Which preset, and what is to be asked? /with PRESET PROMPT")
+    # What was set for the usual preset does not apply to another one.
+    unset = dict.fromkeys(("aggregator", "reference_models", "rounds", "mode", "judge"))
+    mixture = chat.app.mixture({"preset": preset, **unset})
+    await chat.ask(prompt, mixture=mixture, command=f"/with {preset}")
+
+
+@command("single", arguments="[MODEL] PROMPT", completes="models")
+async def _single(chat: ChatContext, argument: str) -> None:
+    """Ask one prompt of one model alone, the aggregator if you name none."""
+    word, prompt = _first_word(argument)
+    model = _model_named(chat, word)
+    if not model:
+        word, prompt = "", argument
+    if not prompt:
+        raise UsageError("What is to be asked? /single [MODEL] PROMPT")
+    mixture = chat.app.mixture({"aggregator": model} if model else None, alone=True)
+    await chat.ask(prompt, mixture=mixture, command=f"/single {word}".rstrip())
+
+
+@command("moa", arguments="PROMPT")
+async def _moa(chat: ChatContext, argument: str) -> None:
+    """Ask one prompt whose answers the aggregator reads and makes one reply of."""
+    await _in_mode(chat, "moa", argument)
+
+
+@command("fusion", arguments="PROMPT")
+async def _fusion(chat: ChatContext, argument: str) -> None:
+    """Ask one prompt whose answers a judge compares before the reply is written."""
+    await _in_mode(chat, "fusion", argument)
+
+
+@command("critique", arguments="PROMPT")
+async def _critique(chat: ChatContext, argument: str) -> None:
+    """Ask one prompt whose reply is drafted, reviewed and revised."""
+    await _in_mode(chat, "critique", argument)
+
+
+@command("vote", arguments="PROMPT")
+async def _vote(chat: ChatContext, argument: str) -> None:
+    """Ask one prompt with a short answer, which the models vote for."""
+    await _in_mode(chat, "vote", argument)
+
+
+@command("compare", arguments="PROMPT")
+async def _compare(chat: ChatContext, argument: str) -> None:
+    """Ask one prompt, and show the answers beside each other."""
+    await _in_mode(chat, "compare", argument)
+
+
+async def _in_mode(chat: ChatContext, mode: Mode, prompt: str) -> None:
+    if not prompt:
+        raise UsageError(f"What is to be asked? /{mode} PROMPT", hint=f"For all prompts: /set mode {mode}")
+    await chat.ask(prompt, mixture=chat.app.mixture({"mode": mode}), command=f"/{mode}")
+
+
+def _first_word(argument: str) -> tuple[str, str]:
+    word, *rest = argument.split(maxsplit=1)[:2] if argument else [""]
+    return word, rest[0] if rest else ""
+
+
+def _model_named(chat: ChatContext, word: str) -> str:
+    """Return the model that a word names, "" for any other word.
+
+    It is one of the mixture's, also by its short name, or of the catalogue, or ENDPOINT:MODEL.
+    """
+    for agent in chat.session.mixture.plan.agents():
+        if word in {agent.model, short_name(agent.model)}:
+            return f"{agent.endpoint}:{agent.model}"
+    endpoint, colon, model = word.partition(":")
+    named = bool(colon and model) and endpoint in chat.settings.endpoints
+    return word if named or (word and chat.settings.catalogue.facts(word) is not None) else ""
