@@ -11,7 +11,7 @@ _MAX_READ = 1_000
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A model whose answer was not there, and why: a kind of failure, such as "rate limited"."""
+    """A model whose answer was not there, and why, such as "rate limited" or "cut off after 12 s"."""
 
     model: str
     reason: str

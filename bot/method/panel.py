@@ -17,11 +17,16 @@ def panel_of(calls: Sequence[Call]) -> Panel | None:
         return None
     answered = [call.slot.agent.model for call in calls if call.answer]
     left_out = tuple(
-        LeftOut(call.slot.agent.model, str(call.failure.kind) if call.failure else "no answer")
-        for call in calls
-        if not call.answer
+        LeftOut(call.slot.agent.model, _reason(call.failure)) for call in calls if not call.answer
     )
     return Panel(len(calls), len(answered), left_out, len(set(map(family_of, answered))))
+
+
+def _reason(failure: Failure | None) -> str:
+    """Return why an answer is not there; how long it was waited for says more than that it was slow."""
+    if failure is None:
+        return "no answer"
+    return failure.message if failure.kind is FailureKind.TOO_SLOW else str(failure.kind)
 
 
 def family_notice(calls: Sequence[Call]) -> str:

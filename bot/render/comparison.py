@@ -99,7 +99,7 @@ def comparison_text(analysis: Analysis, width: int) -> Text:
     return text
 
 
-def comparison_lines(analysis: Analysis, width: int = 100) -> list[str]:
+def comparison_lines(analysis: Analysis, width: int = 80) -> list[str]:
     """Return the same as plain lines."""
     return ["".join(piece for piece, _ in row).rstrip() for row in _rows(analysis, width)]
 

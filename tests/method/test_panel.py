@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from fake_models import FakeAsk, FakeModels, failed, layers, make_plan, run_turn
 from looped import looped
+from virtual_time import run
 
 from bot.errors import FailureKind
-from bot.events import AggregatorStarted, Notice
+from bot.events import AggregatorStarted, Event, Notice, TurnResult
 from bot.method.mixture import Mixture
+from bot.method.round_timeout import RoundTimeout
 from bot.panel import LeftOut, Panel, stored_panel
 from bot.text.names import family_of
 
@@ -39,6 +41,24 @@ async def test_the_panel_of_a_turn(
     _, result = await run_turn(Mixture(plan, FakeAsk(replies), FakeModels()))
     assert result.panel == panel
     assert stored_panel(panel.as_json() if panel else None) == panel
+
+
+def test_a_deadline_is_named_in_the_panel_and_above_the_reply() -> None:
+    """Three of five after a deadline: who was cut off, and after what time."""
+    plan = make_plan(layers("a", "b", "c", "d", "e"), round_timeout=RoundTimeout(deadline=12))
+
+    async def turn() -> tuple[list[Event], TurnResult]:
+        return await run_turn(Mixture(plan, FakeAsk({}, hold=("d", "e")), FakeModels()))
+
+    events, result = run(turn())
+    assert result.panel is not None
+    assert (result.panel.asked, result.panel.answered) == (5, 3)
+    assert [each.model for each in result.panel.left_out] == ["d", "e"]
+    assert all(each.reason.startswith("cut off by the deadline after 12") for each in result.panel.left_out)
+    [notice] = result.notices
+    assert notice.startswith("3 of 5 answered; left out: d, e (cut off by the deadline after ")
+    kinds = [type(event) for event in events]
+    assert kinds.index(Notice) < kinds.index(AggregatorStarted)
 
 
 @pytest.mark.parametrize(
