@@ -250,6 +250,11 @@ class TurnResult:
         return self._aggregators[-1] if self._aggregators else None
 
     @property
+    def writer(self) -> Call | None:
+        """The call that wrote the reply or was to: `aggregator`, without one the last draft's, else None."""
+        return self.aggregator or (self.drafts[-1] if self.drafts else None)
+
+    @property
     def attempts(self) -> tuple[Call, ...]:
         """The aggregator calls before `aggregator`, which failed or broke off."""
         return self._aggregators[:-1]

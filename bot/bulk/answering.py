@@ -134,7 +134,7 @@ def _why_no_reply(result: TurnResult) -> str:
     failures = [result.failure, *(call.failure for call in reversed(result.attempts))]
     if failed := next(filter(None, failures), None):
         return str(failed)
-    completion = result.aggregator.completion if result.aggregator else None
+    completion = result.writer.completion if result.writer else None
     kind = (completion and completion.truncation_kind) or FailureKind.CUT
     said = (completion and completion.partial) or "the reply is incomplete"
     return str(Failure(kind, said, result.model))

@@ -111,7 +111,7 @@ def partial_reason(result: TurnResult) -> str:
     """Return "partial: …" with the reason why a reply is incomplete, "" for a complete one."""
     if result.status != "partial":
         return ""
-    completion = result.aggregator.completion if result.aggregator else None
+    completion = result.writer.completion if result.writer else None
     why = one_line(completion.partial) if completion else ""
     return f"partial: {why}" if why else "partial"
 

@@ -148,13 +148,15 @@ class ServedTurn:
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The reply's tool calls."""
-        completion = self.result.aggregator.completion if self.result.aggregator else None
+        completion = self.result.writer.completion if self.result.writer else None
         return completion.tool_calls if completion and not self._cutter.cut else ()
 
     @property
     def usage(self) -> Usage:
-        """The tokens of the call that wrote the reply."""
-        completion = self.result.aggregator.completion if self.result.aggregator else None
+        """The tokens of the call that wrote the reply, where none did (a vote) those of the whole turn."""
+        completion = self.result.writer.completion if self.result.writer else None
+        if self.result.writer is None and self.result.reply:
+            return self.result.usage
         return completion.usage if completion else Usage()
 
     def text(self) -> str:
@@ -175,7 +177,7 @@ class ServedTurn:
             raise service_stopping()
         if result.failure is not None:
             raise error_for(result.failure)
-        completion = result.aggregator.completion if result.aggregator else None
+        completion = result.writer.completion if result.writer else None
         if completion is None or completion.truncation_kind is not None:
             why = completion.partial if completion else "the reason is unknown"
             raise ApiError(502, f"The reply broke off: {redact(why)}.", "reply_cut_off")

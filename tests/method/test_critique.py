@@ -23,6 +23,7 @@ from bot.events import (
 from bot.messages import Agent, Completion, Message, ToolCall
 from bot.method.critique import has_concerns, reviewers
 from bot.method.mixture import CancelToken, Mixture
+from bot.render.turn_text import partial_reason
 
 DRAFT, REVISED = "The capital is Sydney .", "The capital is Canberra ."
 INSTRUCTIONS = {"review": "REVIEW IT", "revise": "REVISE IT"}
@@ -168,6 +169,7 @@ async def test_a_draft_that_stays_cut_off_is_not_reviewed() -> None:
     mixture, ask = critique({"a": "- wrong"}, CutAfter("The capital is"))
     events, result = await run_turn(mixture)
     assert (result.status, result.reply, replied(events)) == ("partial", "The capital is", "The capital is")
+    assert partial_reason(result) == "partial: stream cut: the line went dead"
     assert ask.to("a") == []
 
 
@@ -219,6 +221,8 @@ async def test_tools_are_offered_for_the_draft() -> None:
     mixture, ask = critique({"a": "- wrong"}, call, reply_fields={"tools": [{}]})
     _, result = await run_turn(mixture)
     assert result.status == "done"
+    assert result.writer is not None
+    assert result.writer.completion == call
     assert ask.to("a") == []
     assert ask.to("judge")[0].extra == {"tools": [{}]}
 

@@ -74,6 +74,46 @@ def test_a_whole_answer(make: Make) -> None:
     assert body["moa"] == {"usage": total, "cost": None}
 
 
+DRAFT = Completion("a draft", usage=Usage(10, 2), finish_reason="stop")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("mode", "replies", "text", "tokens"),
+    [
+        ("critique", {"a": "- wrong", "b": "nothing", "judge": [DRAFT, "a revision"]}, "a revision", 12),
+        ("critique", {"a": "nothing", "b": "nothing", "judge": DRAFT}, "a draft", 12),
+        ("vote", {"a": "ANSWER: 42", "b": "ANSWER: 42.0"}, "42", 24),
+        ("compare", {"a": "from a", "b": "from b"}, "## 1 · a\n\nfrom a\n\n## 2 · b\n\nfrom b", 24),
+    ],
+)
+def test_each_mode_has_its_reply(
+    make: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    mode: str,
+    replies: dict[str, Any],
+    text: str,
+    tokens: int,
+    stream: bool,
+) -> None:
+    """The final text alone, and the tokens of the call that wrote it, or of all where none did."""
+    monkeypatch.setenv("MOA_BOT_MODE", mode)
+    answer = run(
+        post(make(replies), stream=stream, stream_options={"include_usage": True} if stream else None)
+    )
+    if stream:
+        chunks = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
+        choices = [choice for each in chunks for choice in each["choices"]]
+        said, usage = "".join(each["delta"].get("content", "") for each in choices), chunks[-1]["usage"]
+        reason = choices[-1]["finish_reason"]
+    else:
+        body = answer.json()
+        said, usage = body["choices"][0]["message"]["content"], body["usage"]
+        reason = body["choices"][0]["finish_reason"]
+    assert (said, reason, usage["total_tokens"]) == (text, "stop", tokens)
+
+
 def test_a_comparison_is_a_field_beside_the_text(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """The judge's comparison is in `moa.analysis`, whole or streamed, and never in the reply."""
     monkeypatch.setenv("MOA_BOT_MODE", "fusion")
