@@ -39,7 +39,7 @@ OPTIONS: tuple[Option, ...] = (
            help="The fewest reference models that must answer; with 0 the reply comes even without any."),
     Option("mode", Kind.TEXT, Group.MIXTURE, metavar="MODE", default="moa", choices=get_args(Mode),
            in_preset=True,
-           help="moa writes, fusion compares first, critique drafts and revises, vote counts, compare only"
+           help="moa writes, fusion compares first, critique revises, vote counts, compare only"
                 " shows, rank picks."),
     Option("judge", Kind.MODEL, Group.MIXTURE, metavar="MODEL", in_preset=True,
            help="The model that compares the answers, in the modes that do; the aggregator if not given."),
