@@ -18,7 +18,8 @@ from bot.text.sanitise import sanitise
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_WORDS = re.compile(r"\s+|\w+|[^\w\s]")
+_WORDS = re.compile(r"\s*\w+|\s*[^\w\s]|\s+")
+"""A word, or another sign, with the blanks before it: passages have blanks in common that say nothing."""
 _REMOVED, _ADDED = Style(color="red", strike=True), Style(color="green")
 _AROUND = 1
 """Unchanged lines that are shown before and after a change."""
@@ -59,7 +60,9 @@ def _changed(before: Sequence[str], after: Sequence[str], *, colour: bool) -> Te
         elif colour:
             text.append(piece, _REMOVED if kind == "delete" else _ADDED)
         else:
-            text.append(f"[-{piece}-]" if kind == "delete" else f"{{+{piece}+}}")
+            word = piece.lstrip() or piece
+            text.append(piece.removesuffix(word))
+            text.append(f"[-{word}-]" if kind == "delete" else f"{{+{word}+}}")
     return text.append("\n")
 
 

@@ -61,7 +61,7 @@ async def test_command_diff(service: Service) -> None:
         assert "review   2 of 2" in shown
         assert "It is Canberra." in shown
         assert "Sydney" not in shown
-        assert await talk.enter("/diff") == "It is [-Sydney-]{+Canberra+}."
+        assert await talk.enter("/diff") == "It is [-Sydney-] {+Canberra+}."
         assert await talk.enter("/diff 2") == "There is only draft 1."
         assert "- It is Canberra." in await talk.enter("/refs")
         cost = await talk.enter("/cost")
