@@ -29,9 +29,10 @@ from bot.analysis import Analysis
 from bot.errors import Failure, FailureKind
 from bot.messages import Agent, Completion, Usage
 from bot.panel import Panel
+from bot.shadow import Shadow
 
 TurnStatus = Literal["done", "partial", "failed"]
-CallRole = Literal["reference", "draft", "review", "judge", "aggregator"]
+CallRole = Literal["reference", "draft", "review", "judge", "aggregator", "shadow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class Slot:
 
     The layers after the rounds count on: the judge, if there is one, is in round `rounds + 1` (its second
     try at index 1), the aggregator in the next at index 0; its fallbacks have the indices after it. In mode
-    "critique" the draft, its reviews and each revision are rounds of their own.
+    "critique" the draft, its reviews and each revision are rounds of their own. The calls of a shadow reply
+    (`bot.method.shadow_stop`) follow the references of the round that they read.
     """
 
     round: int
@@ -222,8 +224,9 @@ class TurnResult:
     `model` is the model that wrote the reply, or the aggregator that was to write it. `calls`
     are all calls in the order of their slots: the references round by round, then the judge's, then the
     aggregators that failed, last the one that wrote the reply. `analysis` is the judge's comparison that
-    the aggregator read, `panel` who answered in the round that the reply is made from. `first_token`
-    (of the reply, or of its first draft) and `seconds` count from the prompt.
+    the aggregator read, `panel` who answered in the round that the reply is made from. `shadow` is what
+    early stop would have done, None where it was not asked or could decide nothing. `first_token`
+    (of the reply, or of its first draft) and `seconds` (to the reply's end) count from the prompt.
     """
 
     status: TurnStatus
@@ -237,6 +240,7 @@ class TurnResult:
     notices: tuple[str, ...] = ()
     analysis: Analysis | None = None
     panel: Panel | None = None
+    shadow: Shadow | None = None
 
     @property
     def rounds(self) -> tuple[tuple[Call, ...], ...]:

@@ -20,7 +20,7 @@ from contextlib import aclosing
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Literal, Self, TypedDict, Unpack
 
 from bot.api.runtime import Job, Runtime
 from bot.app.load_settings import load_settings
@@ -52,7 +52,7 @@ class MixtureOptions(TypedDict, total=False):
     deadline: float
     quorum: float
     grace: float
-    early_stop: bool
+    early_stop: bool | Literal["shadow"]
     adaptive: bool
     agreement: float
     light_aggregator: str

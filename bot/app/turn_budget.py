@@ -82,10 +82,10 @@ def estimate_turn(
     judged = plan.mode in JUDGED and (plan.judge is not None or plan.mode != "compare")
     if judged and plan.layers:
         dollars, tokens = call(judge_of(plan), plan.max_tokens)
-        found.dollars += dollars
+        found.dollars += plan.replies * dollars
         read += tokens + ANSWER_TOKENS
     dollars, found.reply_tokens = max(call(agent, plan.max_tokens) for agent in plan.writers())
-    found.dollars += dollars
+    found.dollars += plan.replies * dollars
     return found
 
 

@@ -57,7 +57,8 @@ def line_of(row: PromptRow, answer: ItemAnswer, result: TurnResult | None) -> Ro
     """Return a row of the answers file, as JSON.
 
     `input` holds the row's own columns; `reply` the last turn's reply (`replies` all of them, when
-    there are several), `error` why there is none; `references` the last turn's proposals by round.
+    there are several), `error` why there is none; `references` the last turn's proposals by round;
+    `shadows` what early stop would have done, with --early_stop shadow.
     """
     return {
         "index": row.index,
@@ -75,6 +76,7 @@ def line_of(row: PromptRow, answer: ItemAnswer, result: TurnResult | None) -> Ro
         "cost": answer.cost,
         "seconds": answer.seconds,
         "notices": list(answer.notices),
+        **({"shadows": list(answer.shadows)} if answer.shadows else {}),
     }
 
 
@@ -88,7 +90,11 @@ def write_answers(answers: Answers, path: Path) -> None:
     datasets.disable_progress_bars()
     rows: list[dict[str, Any]] = [
         # Columns of changing shape would be no table: the row's own columns stay JSON.
-        {**line, "input": json.dumps(line["input"], ensure_ascii=False), "replies": line.get("replies") or []}
+        {
+            **{name: value for name, value in line.items() if name != "shadows"},
+            "input": json.dumps(line["input"], ensure_ascii=False),
+            "replies": line.get("replies") or [],
+        }
         for line in answers.in_order()
     ]
     with replacing(path) as temporary:

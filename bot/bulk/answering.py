@@ -39,7 +39,9 @@ class ItemAnswer:
     """What a mixture made of an item: the replies to its turns, or why there are not all of them.
 
     `seconds` is what the models took (per round the slowest), `missing` counts references that
-    failed and were left out. `cost` in US dollars and `tflops` are None when unknown.
+    failed and were left out. `cost` in US dollars and `tflops` are None when unknown. `shadows` are what
+    early stop would have done, one for each turn in which it was asked (`bot.shadow`, as JSON, and its
+    `turn` from 1).
     """
 
     id: str
@@ -53,6 +55,7 @@ class ItemAnswer:
     missing: int = 0
     tflops: float | None = 0.0
     notices: tuple[str, ...] = ()
+    shadows: tuple[dict[str, Any], ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -62,7 +65,20 @@ class ItemAnswer:
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
         """Make it from a line of a file."""
-        return cls(**{**row, "turns": tuple(row["turns"]), "notices": tuple(row["notices"])})
+        lists = {name: tuple(row.get(name, ())) for name in ("turns", "notices", "shadows")}
+        return cls(**{**row, **lists})
+
+    def stopped_turns(self) -> tuple[str, ...] | None:
+        """Return the replies as early stop would have made them; None where it would have made the same.
+
+        Each is the reply to its turn after the true replies before it. None also where one of them was not
+        written, and so is not known.
+        """
+        stopped = [each for each in self.shadows if each["stop_after"] is not None]
+        if self.failed or not stopped or any(each["error"] or not each["reply"] for each in stopped):
+            return None
+        replies = {each["turn"]: str(each["reply"]) for each in stopped}
+        return tuple(replies.get(number, reply) for number, reply in enumerate(self.turns, start=1))
 
 
 def strict_plan(plan: Plan) -> Plan:
@@ -126,7 +142,12 @@ def _add_turn(answer: ItemAnswer, result: TurnResult) -> ItemAnswer:
         missing=answer.missing + sum(not call.answer for layer in result.rounds for call in layer),
         tflops=None if answer.tflops is None or work is None else answer.tflops + work,
         notices=(*answer.notices, *result.notices),
+        shadows=(*answer.shadows, *_shadow(len(answer.turns) + 1, result)),
     )
+
+
+def _shadow(turn: int, result: TurnResult) -> list[dict[str, Any]]:
+    return [{"turn": turn, **result.shadow.as_json()}] if result.shadow else []
 
 
 def _why_no_reply(result: TurnResult) -> str:

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from bot import __version__
 from bot.cli.boundary import chat_or_pipe, error_boundary
-from bot.cli.options import SPELLINGS, Given, HelpSections, with_options
+from bot.cli.options import SPELLINGS, Given, HelpSections, join_words, with_options
 from bot.errors import ExitCode, UsageError
 from bot.text.nearest import nearest_name
 from bot.text.sanitise import one_line
@@ -48,6 +48,7 @@ class LazyGroup(HelpSections, TyperGroup):
         Typer imports pydantic to check the values. The SDK's imports, which take longer, must not
         wait for that; so the command's name is taken from the parser before.
         """
+        args = join_words(args)
         _, rest, _ = self.make_parser(ctx).parse_args(list(args))
         if rest[:1] == ["help"]:
             # `help COMMAND` is `COMMAND --help`; other words are a question.

@@ -8,7 +8,7 @@ normalised to underscores before it is looked up (`SPELLINGS`).
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -42,6 +42,8 @@ def with_options(names: Iterable[str] | None = None) -> Callable[[Callable[..., 
         @wraps(command)
         def call(**arguments: Any) -> Any:
             values = {option: arguments.pop(option.attribute) for option in chosen}
+            for option, word, name in _words(chosen):
+                values[option] = word if arguments.pop(name) else values[option]
             given = {
                 option.name: _read(option, value)
                 for option, value in values.items()
@@ -53,6 +55,7 @@ def with_options(names: Iterable[str] | None = None) -> Callable[[Callable[..., 
             return command(**arguments, given=given)
 
         parameters = own + [_parameter(option) for option in chosen]
+        parameters += [_word_parameter(name) for _, _, name in _words(chosen)]
         call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what inspect and Typer read
             [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
         )
@@ -60,6 +63,35 @@ def with_options(names: Iterable[str] | None = None) -> Callable[[Callable[..., 
         return call
 
     return decorate
+
+
+def join_words(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with each switch and its word (`--early_stop shadow`) as one hidden switch.
+
+    The parser knows switches without a value, and options that always have one.
+    """
+    switches = {(option.flag, word): f"--{name}" for option, word, name in _words(OPTIONS)}
+    joined, rest = [], list(arguments)
+    while rest and rest[0] != "--":
+        argument = rest.pop(0)
+        flag, equals, word = argument.partition("=")
+        word = word if equals else next(iter(rest), "")
+        switch = switches.get((f"--{flag[2:].replace('-', '_')}", word)) if flag.startswith("--") else None
+        if switch and not equals:
+            rest.pop(0)
+        joined.append(switch or argument)
+    return joined + rest
+
+
+def _words(options: Iterable[Option]) -> list[tuple[Option, str, str]]:
+    """Return the words that switches accept: the switch, the word, and the name of its hidden switch."""
+    switches = (option for option in options if option.kind is Kind.BOOL)
+    return [(option, word, f"{option.attribute}_{word}") for option in switches for word in option.choices]
+
+
+def _word_parameter(name: str) -> inspect.Parameter:
+    info = typer.Option(False, f"--{name}", hidden=True)  # noqa: FBT003 - its default
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=info, annotation=bool)
 
 
 def _read(option: Option, value: Any) -> Any:

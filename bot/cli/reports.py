@@ -1,4 +1,4 @@
-"""`moa-bot eval report` and `moa-bot eval similarity`: figures of existing runs and answers."""
+"""`moa-bot eval report`, `similarity` and `depth`: figures of existing runs and answers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Annotated
 
 import typer
 
-from bot.cli.output import print_json, print_text, terminal_width
+from bot.cli.output import print_json, print_text, report_unreadable, terminal_width
 from bot.errors import UsageError
 from bot.eval import charts as drawing
+from bot.eval.depth import THRESHOLD, Source, depth_text, figures, read_folder, stored_turns
 from bot.eval.report import align, html_report, number, read_runs, text_report
 from bot.eval.similarity import analyse, recorded_instances
+from bot.settings import paths
+from bot.store import Store
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RECORDED = ("recorded_answers.jsonl.gz", "recorded_answers.jsonl")
@@ -22,6 +25,7 @@ def register(typer_app: typer.Typer) -> None:
     """Add the commands to the group `eval`."""
     typer_app.command()(report)
     typer_app.command()(similarity)
+    typer_app.command()(depth)
 
 
 def report(
@@ -101,3 +105,37 @@ def similarity(
         for name, row in {**figures["measures"], **figures["control"]}.items()
     ]
     print_text(align([head, *rows]) + "\n\n" + "\n".join(figures["notes"]))
+
+
+def depth(
+    *,
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="DIR",
+            help="Folders of evaluations and batches; the kept conversations if none is named.",
+            show_default=False,
+        ),
+    ] = None,
+    threshold: Annotated[
+        float,
+        typer.Option(
+            "--threshold", min=0, max=1, metavar="X", help="Replies that are less similar count as changed."
+        ),
+    ] = THRESHOLD,
+    as_json: Json = False,
+) -> None:
+    """Show how often stopping early would have changed the reply (turns with --early_stop shadow)."""
+    sources: list[Source]
+    if folders:
+        sources = [source for folder in folders for source in read_folder(folder)]
+    else:
+        with Store.open(paths.store_file(), report=report_unreadable) as store:
+            sources = [stored_turns(store)]
+    if not any(source.turns for source in sources):
+        raise UsageError("There are no turns with --early_stop shadow in there.")
+    rows = [figures(source, threshold) for source in sources]
+    if as_json:
+        print_json(rows)
+    else:
+        print_text(depth_text(rows))

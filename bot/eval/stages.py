@@ -25,6 +25,7 @@ from bot.messages import Request
 
 RESULTS = "results.jsonl"
 SCORES = "scores.json"
+STOPPED = "stopped.jsonl"
 TOGETHER = "together"
 
 Summary = dict[str, Any]
@@ -62,32 +63,50 @@ async def generate(context: EvalContext, variant: Variant) -> tuple[RunResult, i
 async def judge(context: EvalContext, variant: Variant) -> tuple[RunResult, Summary]:
     """Have every answer judged; returns how that ended, and the figures.
 
-    Writes the official judgments file and the scores, also when only a part is judged.
+    Writes the official judgments file and the scores, also when only a part is judged. Where early stop
+    would have made other replies (--early_stop shadow), these are judged as well, for `eval depth`.
     """
     answers = _read_answers(variant.folder)
     items = [item for item in context.items if item.id in answers and not answers[item.id].failed]
     judged: dict[str, list[Judgment | Failure]] = {}
+    stopped: dict[str, list[Judgment | Failure]] = {}
 
-    async def work(index: int, item: Item) -> bool:
+    async def judge_turns(index: int, item: Item, turns: tuple[str, ...]) -> list[Judgment | Failure]:
         found: list[Judgment | Failure] = []
-        for question in context.benchmark.judge_requests(item, answers[item.id].turns, variant.name):
+        for question in context.benchmark.judge_requests(item, turns, variant.name):
             outcome = await context.judging.complete(_request(context, question), index)
             if not isinstance(outcome, Failure):
                 found.append(context.benchmark.judgment(question, outcome, context.judge.model))
             else:
                 found.append(outcome)
-        judged[item.id] = found
-        return all(isinstance(each, Judgment) and each.score is not None for each in found)
+        return found
+
+    async def work(index: int, item: Item) -> bool:
+        judged[item.id] = await judge_turns(index, item, answers[item.id].turns)
+        if (turns := answers[item.id].stopped_turns()) is not None:
+            stopped[item.id] = await judge_turns(index, item, turns)
+        return _score(judged[item.id]) is not None
 
     runner = Runner(context.judging, context.progress, at_once=context.options.concurrency)
     result = await runner.run(f"{variant.name}: judgments", items, work, len(items))
     outcomes = [each for item in items for each in judged.get(item.id, ())]
     judgments = [each for each in outcomes if isinstance(each, Judgment)]
     write_rows(variant.folder / context.benchmark.judgments_file, (each.row for each in judgments))
+    if any(answers[item.id].shadows for item in items):
+        rows = (
+            {"id": name, "score": _score(judged[name]), "score_if_stopped": _score(found)}
+            for name, found in stopped.items()
+        )
+        write_rows(variant.folder / STOPPED, rows)
     good = [answers[item.id] for item in items]
     summary = _summarise(context, variant.name, good, judgments, failed=len(outcomes) - len(judgments))
     write_json(variant.folder / SCORES, summary)
     return result, summary
+
+
+def _score(judgments: Sequence[Judgment | Failure]) -> float | None:
+    """Return the mean score of an item's judgments, None unless each has one."""
+    return _mean(each.score if isinstance(each, Judgment) else None for each in judgments)
 
 
 def _request(context: EvalContext, question: JudgeRequest) -> Request:

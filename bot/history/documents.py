@@ -8,7 +8,7 @@ with milliseconds, seconds and dollars numbers, null what is not known. A docume
      "turns": [{"number", "prompt", "reply", "status", …,
                 "references": [[call, …] per round], "drafts": [call, …],
                 "reviews": [[call, …] per draft], "judge_calls": [call, …],
-                "aggregator_calls": [call, …]}, …]}
+                "aggregator_calls": [call, …], "shadow_calls": [call, …]}, …]}
 
 Texts are as they were stored: an export is data, which has to be sanitised where it is shown.
 """
@@ -112,6 +112,7 @@ def _turn(turn: StoredTurn, calls: Sequence[StoredCall]) -> Json:
         "reviews": [[_call(call) for call in each] for each in by_round(calls, "review").values()],
         "aggregator_calls": [_call(call) for call in calls if call.role == "aggregator"],
         "judge_calls": [_call(call) for call in calls if call.role == "judge"],
+        "shadow_calls": [_call(call) for call in calls if call.role == "shadow"],
     }
 
 

@@ -19,6 +19,7 @@ from bot.analysis import stored_analysis
 from bot.errors import UsageError
 from bot.history.documents import FORMAT, VERSION
 from bot.panel import stored_panel
+from bot.shadow import stored_shadow
 from bot.store.rows import StoredCall, StoredConversation, StoredTurn, parse_time
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ _turn_fields: Any = {
     "reviews": (list[list[_Call]], []),  # type: ignore[valid-type]
     "judge_calls": _Calls,
     "aggregator_calls": _Calls,
+    "shadow_calls": _Calls,
 }
 _Turn = _model(StoredTurn, "conversation", **_turn_fields)
 _Document = _model(StoredConversation, turns=(list[_Turn], []))  # type: ignore[valid-type]
@@ -108,10 +110,12 @@ def import_json(store: Store, document: str | dict[str, Any]) -> StoredConversat
     turns, calls = [], []
     for entry in checked.turns:
         analysis, panel = stored_analysis(entry.analysis), stored_panel(entry.panel)
+        shadow = stored_shadow(entry.shadow)
         read = {
             "notices": tuple(entry.notices),
             "analysis": analysis.as_json() if analysis else None,
             "panel": panel.as_json() if panel else None,
+            "shadow": shadow.as_json() if shadow else None,
         }
         turns.append(StoredTurn(conversation.id, **_values(StoredTurn, entry) | read))
         for group in (
@@ -120,6 +124,7 @@ def import_json(store: Store, document: str | dict[str, Any]) -> StoredConversat
             *entry.reviews,
             entry.judge_calls,
             entry.aggregator_calls,
+            entry.shadow_calls,
         ):
             calls += [StoredCall(entry.number, **_values(StoredCall, call)) for call in group]
     _check_unique((turn.number for turn in turns), "turn number {}")

@@ -6,6 +6,7 @@ mixture.py            a turn: the rounds, then the last layer
  │         ├── prompts.py    the messages that a model is sent
  │         └── context.py    fitted to its context length
  ├── early_stop.py    whether a round was the last
+ ├── shadow_stop.py   the same, only noted, with the reply that it would have led to
  └── modes.py         the last layer of each mode
       ├── fusion.py       a judge compares (its reply is read by judge_reply.py), then the aggregator writes
       ├── critique.py     mode "critique": a draft, its reviews, the revision

@@ -44,6 +44,7 @@ from bot.method.model_call import ModelCall
 from bot.method.modes import last_layer
 from bot.method.panel import answered, cut_notice, family_notice, panel_of, too_few
 from bot.method.plan import WITHOUT_ROUNDS
+from bot.method.shadow_stop import ShadowStop
 from bot.method.turn_context import Models, Task, TurnContext
 from bot.text.names import short_name
 from bot.text.numbers import plural
@@ -112,12 +113,13 @@ class _Turn:
         """The answered calls that the next layer reads."""
         self._notices: list[str] = []
         self._analysis: Analysis | None = None
+        self._shadow = ShadowStop()
         self._first_token: float | None = None
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Run the turn and keep for its result what the events say."""
         self._started = get_running_loop().time()
-        async with aclosing(self._run()) as events:
+        async with aclosing(self._shadow), aclosing(self._run()) as events:
             async for event in events:
                 if isinstance(event, Notice):
                     self._notices.append(event.text)
@@ -125,6 +127,9 @@ class _Turn:
                     self._analysis = event.analysis
                 elif isinstance(event, ReplyDelta | DraftDelta) and event.text and self._first_token is None:
                     self._first_token = self._seconds()
+                elif isinstance(event, TurnFinished):
+                    result = await self._shadow.complete(event.result, self._cancel_token)
+                    event = TurnFinished(result)  # noqa: PLW2901 - the same event, completed
                 yield event
 
     async def _run(self) -> AsyncGenerator[Event, None]:
@@ -221,19 +226,17 @@ class _Turn:
             why = f"Stopped waiting in round {number} of {plan.rounds}"
             return True, f"{why}: the reply is made from the answers that were there."
         light = short_name(plan.light_aggregator.model) if plan.light_aggregator else None
+        if self._shadow.is_decided:
+            return False, ""
         decision = decide(plan.early_stop, number, plan.rounds, [call.answer for call in references], light)
         if decision is None:
             return False, ""
-        if decision.light:
-            self._use_light_aggregator()
+        context = replace(self._turn_context, plan=plan.with_light_aggregator() if decision.light else plan)
+        if plan.early_stop.is_shadow:
+            self._shadow.keep(decision, number, context, references)
+            return False, decision.notice if decision.stop else ""
+        self._turn_context = context
         return decision.stop, decision.notice if decision.stop or plan.early_stop.adaptive else ""
-
-    def _use_light_aggregator(self) -> None:
-        """Let the light aggregator write this turn's reply, with the usual one as its first fallback."""
-        plan = self._turn_context.plan
-        assert plan.light_aggregator is not None  # noqa: S101 - only then is a decision light
-        plan = replace(plan, aggregator=plan.light_aggregator, fallbacks=(plan.aggregator, *plan.fallbacks))
-        self._turn_context = replace(self._turn_context, plan=plan)
 
     async def _aggregate(self, number: int) -> AsyncGenerator[Event, None]:
         # Cutting a round is about references; the reply can only be stopped.

@@ -6,7 +6,7 @@ Made from settings by `bot.app.make_plan`. It knows models and endpoints by name
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bot.messages import Agent, Mode
 from bot.method.early_stop import EarlyStop
@@ -61,6 +61,17 @@ class Plan:
     def rounds(self) -> int:
         """The number of rounds of reference models."""
         return len(self.layers)
+
+    @property
+    def replies(self) -> int:
+        """The most replies that a turn has: with --early_stop shadow there may be a second one."""
+        shadow = self.early_stop.is_shadow and self.layers and self.mode not in WITHOUT_ROUNDS
+        return 2 if shadow and (self.rounds > 1 or self.early_stop.adaptive) else 1
+
+    def with_light_aggregator(self) -> Plan:
+        """Return the plan whose aggregator is the light one, with the usual one as its first fallback."""
+        assert self.light_aggregator is not None  # noqa: S101 - only then may it write the reply
+        return replace(self, aggregator=self.light_aggregator, fallbacks=(self.aggregator, *self.fallbacks))
 
     def agents(self) -> tuple[Agent, ...]:
         """Return every different agent, in order, the aggregator last."""

@@ -158,10 +158,11 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
     round r + 1, `drafts` and `reviews` are those of mode "critique", `aggregator` the call that wrote the
     reply (None when none was asked), `attempts` are the calls before it that wrote no reply, the judge's
     (its `role` says so) and aggregators that failed; `usage` and `cost` are the sums over all of them.
-    `analysis` is the judge's comparison, `panel` who was asked and who answered. Seconds count from the
-    prompt, a call's from its request; costs are US dollars, None when unknown; `tokens` are completion
-    tokens as the service counts them. `cached_tokens`, those of the prompt tokens that came from a cache,
-    are there where a service reported them.
+    `analysis` is the judge's comparison, `panel` who was asked and who answered, `shadow` what early stop
+    would have done (None without --early_stop shadow; `calls` are those behind its reply). Seconds count
+    from the prompt, a call's from its request; costs are US dollars, None when unknown; `tokens` are
+    completion tokens as the service counts them. `cached_tokens`, those of the prompt tokens that
+    came from a cache, are there where a service reported them.
     """
     usage, failed = result.usage, result.status == "failed"
     return {
@@ -174,6 +175,7 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
         "aggregator": _call(result.aggregator) if result.aggregator else None,
         "analysis": result.analysis.as_json() if result.analysis else None,
         "panel": result.panel.as_json() if result.panel else None,
+        "shadow": _shadow(result),
         "status": result.status,
         "error": turn_failure(result) if failed else partial_reason(result) or None,
         "usage": {
@@ -189,6 +191,13 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
         "conversation_id": conversation_id,
         "turn": turn,
     }
+
+
+def _shadow(result: TurnResult) -> dict[str, Any] | None:
+    if result.shadow is None:
+        return None
+    calls = [_call(call) for call in result.calls if call.slot.role == "shadow"]
+    return {**result.shadow.as_json(), "calls": calls}
 
 
 def _cached(usage: Usage) -> dict[str, int]:

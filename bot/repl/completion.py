@@ -88,7 +88,8 @@ class CommandCompleter(Completer):
         what = {"preset": "presets", "theme": "themes"}.get(option.name, what)
         yield from self._matching(what, typed.replace(",", " ").rpartition(" ")[2])
         if option.kind is Kind.BOOL:
-            yield from (Completion(value, -len(typed)) for value in ("on", "off") if value.startswith(typed))
+            values = ("on", "off", *option.choices)
+            yield from (Completion(value, -len(typed)) for value in values if value.startswith(typed))
 
     def _names(self) -> Choices:
         names = [(entry.name, entry.help) for entry in COMMANDS.values()]

@@ -56,6 +56,8 @@ def moa_json(turn: ServedTurn, *, references: bool) -> Json:
         return total
     whole = turn_json(result, conversation_id=None, turn=None)
     fields = {name: whole[name] for name in ("references", "panel", "seconds", "first_token", "notices")}
+    if result.shadow:
+        fields["shadow"] = whole["shadow"]
     if result.drafts:
         fields |= {name: whole[name] for name in ("drafts", "reviews")}
     return {"rounds": len(result.rounds), "aggregator": result.model, **fields, **total}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bot.errors import UsageError
@@ -84,6 +85,8 @@ def _variable(environ: Mapping[str, str], option: Option, name: str) -> Given | 
     if not text.strip():
         return None
     try:
+        if name == option.negative_variable:
+            option = replace(option, choices=())
         return Given(parse_text(option, text, os.pathsep), Source(Level.ENVIRONMENT, f"environment {name}"))
     except InvalidValueError as problem:
         raise UsageError(f"environment {name}: {problem}") from None

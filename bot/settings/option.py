@@ -38,7 +38,8 @@ class Option:
     """One option.
 
     `default` is used when config/defaults.toml has no value. `minimum` and `maximum` are inclusive,
-    `above` is exclusive. `in_file` and `in_preset` say whether config.toml and a preset may have the
+    `above` is exclusive. `choices` are the only values of a text; a switch has them beside true and false.
+    `in_file` and `in_preset` say whether config.toml and a preset may have the
     option; every option may come from the environment.
     """
 
@@ -89,6 +90,8 @@ class Option:
     def spelling(self) -> str:
         """The option in a table of options: "--aggregator, -a MODEL", "--stream / --no_stream"."""
         names = ", ".join((self.flag, self.short) if self.short else (self.flag,))
+        if self.kind is Kind.BOOL and self.choices:
+            names += f" [{'|'.join(self.choices)}]"
         if self.negative:
             names += f" / --{self.negative}"
         return f"{names} {self.metavar}".rstrip()
@@ -96,6 +99,8 @@ class Option:
     @property
     def expected(self) -> str:
         """The values it accepts, as the end of "expected …"."""
+        if self.kind is Kind.BOOL and self.choices:
+            return f"true, false or {', '.join(self.choices)}"
         if self.choices:
             return "one of " + ", ".join(self.choices)
         return _EXPECTED[self.kind] + self._range()

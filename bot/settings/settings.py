@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bot.settings.endpoints import SHIPPED, TOGETHER, EndpointConfig, endpoint_with_key, unknown_endpoint
 from bot.settings.options import BY_NAME
@@ -100,7 +100,7 @@ class Settings:
     deadline: float | None
     quorum: float | None
     grace: float
-    early_stop: bool
+    early_stop: bool | Literal["shadow"]
     adaptive: bool
     agreement: float
     light_aggregator: str | None

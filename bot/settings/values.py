@@ -65,7 +65,7 @@ def check_value(option: Option, value: object, folder: Path | None = None) -> ob
             if isinstance(value, int | float) and not isinstance(value, bool) and _in_range(option, value):
                 return float(value)
         case Kind.BOOL:
-            if isinstance(value, bool):
+            if isinstance(value, bool) or value in option.choices:
                 return value
         case Kind.MODEL | Kind.MODELS:
             return _models(option, value)
@@ -93,14 +93,21 @@ def parse_text(option: Option, text: str, separator: str) -> object:
             except ValueError:
                 raise InvalidValueError(option.expected, quote(text)) from None
         case Kind.BOOL:
-            word = text.strip().lower()
-            if word not in _TRUE | _FALSE:
-                raise InvalidValueError("1 or 0 (or true/false, yes/no, on/off)", quote(text))
-            return word in _TRUE
+            return _parse_switch(option, text)
         case Kind.PATHS:
             return check_value(option, [part for part in text.split(separator) if part])
         case _:
             return check_value(option, text)
+
+
+def _parse_switch(option: Option, text: str) -> bool | str:
+    word = text.strip().lower()
+    if word in option.choices:
+        return word
+    if word not in _TRUE | _FALSE:
+        others = f", or {', '.join(option.choices)}" if option.choices else ""
+        raise InvalidValueError(f"1 or 0 (or true/false, yes/no, on/off){others}", quote(text))
+    return word in _TRUE
 
 
 def _is_unicode(text: str) -> bool:

@@ -124,7 +124,7 @@ def turn_from_row(row: sqlite3.Row) -> StoredTurn:
     del values["id"]
     values["created"] = column(row, "created", parse_time, where)
     values["notices"] = column(row, "notices", _texts, where)
-    for name in ("analysis", "panel"):
+    for name in ("analysis", "panel", "shadow"):
         values[name] = column(row, name, lambda text: None if text is None else _object(text), where)
     if values["status"] == "open":
         values["status"] = "interrupted"

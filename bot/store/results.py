@@ -9,6 +9,7 @@ from bot.errors import Failure, FailureKind
 from bot.events import Call, Slot, TurnResult, TurnStatus
 from bot.messages import Agent, Completion, Usage
 from bot.panel import stored_panel
+from bot.shadow import stored_shadow
 from bot.store.rows import StoredCall, StoredTurn
 
 _KINDS = {str(kind): kind for kind in FailureKind}
@@ -33,6 +34,7 @@ def turn_result(turn: StoredTurn, calls: Iterable[StoredCall]) -> TurnResult:
         notices=turn.notices,
         analysis=stored_analysis(turn.analysis),
         panel=stored_panel(turn.panel),
+        shadow=stored_shadow(turn.shadow),
     )
 
 

@@ -19,7 +19,7 @@ StoredStatus = Literal["interrupted", "done", "partial", "failed", "undone"]
 """How a turn ended: "interrupted" when it was begun and never finished, "undone" when the user undid it."""
 
 CallStatus = Literal["done", "failed"]
-CallRole = Literal["reference", "draft", "review", "judge", "aggregator"]
+CallRole = Literal["reference", "draft", "review", "judge", "aggregator", "shadow"]
 
 
 class TurnId(NamedTuple):
@@ -59,7 +59,8 @@ class Summary:
 class StoredTurn:
     """A prompt and its reply. `reply` is "" where there is none; then `error` says why.
 
-    `analysis` and `panel` are the JSON values of `bot.analysis.Analysis` and `bot.panel.Panel`.
+    `analysis`, `panel` and `shadow` are the JSON values of `bot.analysis.Analysis`, `bot.panel.Panel` and
+    `bot.shadow.Shadow`.
     """
 
     conversation: str
@@ -81,6 +82,7 @@ class StoredTurn:
     notices: tuple[str, ...] = ()
     analysis: Mapping[str, Any] | None = None
     panel: Mapping[str, Any] | None = None
+    shadow: Mapping[str, Any] | None = None
 
     @property
     def id(self) -> TurnId:

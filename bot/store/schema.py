@@ -155,9 +155,15 @@ def add_analysis_and_panel(connection: sqlite3.Connection) -> None:
     connection.execute("DROP TABLE old_calls")
 
 
+def add_shadow(connection: sqlite3.Connection) -> None:
+    """Version 5: what early stop would have done in a turn, as JSON."""
+    connection.execute("ALTER TABLE turns ADD COLUMN shadow TEXT")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     create_tables,
     rename_seat_to_slot,
     add_cached_tokens,
     add_analysis_and_panel,
+    add_shadow,
 )

@@ -68,11 +68,11 @@ def insert(connection: sqlite3.Connection, turn: StoredTurn) -> None:
         INSERT INTO turns (
             conversation, number, created, status, model, seconds, first_token, prompt_tokens,
             completion_tokens, reasoning_tokens, cached_tokens, cost, error, notices, prompt, reply,
-            reasoning, analysis, panel
+            reasoning, analysis, panel, shadow
         ) VALUES (
             :conversation, :number, :created, :status, :model, :seconds, :first_token, :prompt_tokens,
             :completion_tokens, :reasoning_tokens, :cached_tokens, :cost, :error, :notices, :prompt, :reply,
-            :reasoning, :analysis, :panel
+            :reasoning, :analysis, :panel, :shadow
         )
         """,
         sql_values(turn),
@@ -88,7 +88,7 @@ def finish(connection: sqlite3.Connection, turn: TurnId, result: TurnResult, sta
             prompt_tokens = :prompt_tokens, completion_tokens = :completion_tokens,
             reasoning_tokens = :reasoning_tokens, cached_tokens = :cached_tokens, cost = :cost,
             error = :error, notices = :notices, reply = :reply, reasoning = :reasoning,
-            analysis = :analysis, panel = :panel
+            analysis = :analysis, panel = :panel, shadow = :shadow
         WHERE conversation = :conversation AND number = :number
         """,
         {
@@ -109,6 +109,7 @@ def finish(connection: sqlite3.Connection, turn: TurnId, result: TurnResult, sta
             "reasoning": sql_value(result.reasoning),
             "analysis": sql_value(result.analysis.as_json() if result.analysis else None),
             "panel": sql_value(result.panel.as_json() if result.panel else None),
+            "shadow": sql_value(result.shadow.as_json() if result.shadow else None),
         },
     ).rowcount
     require_conversation(changed, turn.conversation)

@@ -165,7 +165,7 @@ def test_every_key_of_the_json_is_listed(moa: Callable[..., Any]) -> None:
             for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
             for key in re.findall(r"`(\w+)`", row)
         }
-        for table in section.split(" A call has:")
+        for table in (section.partition("\n### ")[0], section.partition(" A call has:")[2])
     )
     reply = json.loads(moa("ask", "--demo", "--no_save", "--json", "why?").stdout)
     assert of_reply == set(reply)

@@ -19,6 +19,7 @@ from bot.history.import_json import import_json
 from bot.history.markdown import export_markdown
 from bot.history.terminal import show_text
 from bot.panel import LeftOut, Panel
+from bot.shadow import Shadow
 from bot.store import Store, StoredCall, StoredConversation, StoredTurn
 from bot.store.names import clean_title
 
@@ -102,13 +103,17 @@ turns = st.builds(
     | st.builds(Panel, st.integers(0, 9), st.integers(0, 9), st.just((LeftOut("a", "timed out"),))).map(
         lambda each: each.as_json()
     ),
+    shadow=st.none()
+    | st.builds(Shadow, st.none() | st.integers(1, 9), st.floats(0, 1), st.floats(0, 1), texts, texts).map(
+        lambda each: each.as_json()
+    ),
 )
 calls = st.builds(
     StoredCall,
     turn=st.just(0),
     round=st.integers(1, 3),
     slot=st.integers(0, 3),
-    role=st.sampled_from(["reference", "judge", "aggregator"]),
+    role=st.sampled_from(["reference", "judge", "aggregator", "shadow"]),
     model=texts,
     endpoint=texts,
     status=st.sampled_from(["done", "failed"]),
@@ -218,10 +223,10 @@ def test_a_comparison_in_every_form() -> None:
 def test_an_import_keeps_what_is_a_comparison(store: Store, analysis: dict[str, Any]) -> None:
     """A document may be anyone's: what does not fit is left out, and lists have a limit."""
     document = document_of(CONVERSATION, TURNS[:1], CALLS)
-    document["turns"][0] |= {"analysis": analysis, "panel": {"asked": "many"}}
+    document["turns"][0] |= {"analysis": analysis, "panel": {"asked": "many"}, "shadow": {"reply": 1}}
     kept = import_json(store, document)
     [turn] = store.turns(kept.id)
-    assert turn.panel is None
+    assert (turn.panel, turn.shadow) == (None, None)
     assert stored_analysis(turn.analysis) == (read_analysis(analysis, ()) or None)
 
 

@@ -213,7 +213,7 @@ def _cost_table(result: TurnResult, width: int) -> str:
 def _asked(call: Call, result: TurnResult) -> str:
     if call.slot.role == "aggregator":
         return "reply" if call == result.aggregator else "attempt"
-    if call.slot.role in {"judge", "draft", "review"}:
+    if call.slot.role != "reference":
         return call.slot.role
     return f"round {call.slot.round}"
 
