@@ -32,6 +32,7 @@ from bot.settings.endpoints import LOCAL, EndpointConfig
 from bot.settings.local_models import LocalModels, runs_elsewhere
 from bot.settings.preset import Preset
 from bot.settings.presets import list_presets
+from bot.text.names import family_of
 
 if TYPE_CHECKING:
     from bot.local.discovery import LocalService
@@ -48,7 +49,6 @@ STARTER_PRESET = "starter"
 _NO_CHAT = re.compile(
     r"embed|rerank|whisper|tts|dall-e|moderation|transcri|realtime|image|sora", re.IGNORECASE
 )
-_FAMILY = re.compile(r"[a-z]+")
 _PARAMETERS = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)\s*([bm])(?![a-z0-9])", re.IGNORECASE)
 
 
@@ -86,13 +86,6 @@ def chat_models(models: Iterable[ListedModel]) -> list[str]:
         for model in models
         if model.chats and not _NO_CHAT.search(model.id) and not {",", "*"}.intersection(model.id)
     ]
-
-
-def family_of(name: str) -> str:
-    """Return the family of a model by its name: "qwen/Qwen3-8B" and "qwen2.5:7b" are both "qwen"."""
-    bare = name.lower().rpartition("/")[2].removeprefix("meta-")
-    found = _FAMILY.search(bare)
-    return found[0] if found else bare
 
 
 def parameters_in(text: str) -> float | None:

@@ -26,7 +26,6 @@ from bot.local.discovery import LocalService, find_services
 from bot.local.local_preset import (
     SINGLE_MODEL_CALLS,
     InstalledModel,
-    family_of,
     find_local_models,
     installed_models,
     make_preset,
@@ -99,24 +98,6 @@ class _Answers(BaseHTTPRequestHandler):
 
     def log_message(self, *arguments: object) -> None:
         """Say nothing."""
-
-
-@pytest.mark.parametrize(
-    ("name", "family"),
-    [
-        ("qwen3:8b", "qwen"),
-        ("qwen/Qwen2.5-7B-Instruct", "qwen"),
-        ("qwen2.5-coder:7b", "qwen"),
-        ("llama3.2", "llama"),
-        ("meta-llama-3.1-8b-instruct", "llama"),
-        ("google/gemma-3-12b", "gemma"),
-        ("sub/Phi-4-mini-instruct-Q4_K_M.gguf", "phi"),
-        ("123", "123"),
-    ],
-)
-def test_families(name: str, family: str) -> None:
-    """A family is what a name begins with, without its maker and its number."""
-    assert family_of(name) == family
 
 
 @pytest.mark.parametrize(
