@@ -13,6 +13,7 @@ from virtual_time import run
 from bot.errors import Failure, FailureKind
 from bot.events import (
     CallFinished,
+    DraftDelta,
     Event,
     Notice,
     ReplyDelta,
@@ -80,6 +81,21 @@ def test_times_of_a_turn() -> None:
     assert (result.first_token, result.seconds) == (4.75, 5.625)
     assert result.aggregator
     assert result.aggregator.completion == judge[-1][1]
+
+
+def test_the_first_word_of_a_draft_comes_as_soon_as_from_one_model() -> None:
+    """In mode critique the turn's first word is the draft's: no reviewer is waited for."""
+    draft: Script = [(0.5, Delta("one")), (1.0, Delta(" two")), (0.5, Completion("one two", seconds=2.0))]
+    events, result = play(
+        {"a": [answer(3.0, "- wrong")], "b": [answer(1.0, "nothing")], "judge": [draft, answer(1.0)]},
+        mode="critique",
+        instructions={"review": "REVIEW", "revise": "REVISE"},
+    )
+    assert [at for at, event in events if isinstance(event, DraftDelta)] == [0.5, 1.5]
+    assert [at for at, event in events if isinstance(event, RoundStarted)] == [2.0]
+    assert round_seconds(events) == [3.0]
+    assert [at for at, event in events if isinstance(event, ReplyDelta)] == [6.0]
+    assert (result.first_token, result.seconds) == (0.5, 6.0)
 
 
 def test_a_turn_without_a_reply_has_no_first_token() -> None:
