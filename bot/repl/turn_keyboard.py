@@ -10,7 +10,7 @@ from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
 from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.keys import Keys
 
-from bot.events import AggregatorStarted, Event
+from bot.events import AggregatorStarted, Event, RoundStarted
 
 if TYPE_CHECKING:
     from bot.method.mixture import CancelToken
@@ -27,9 +27,11 @@ class TurnKeyboard:
         self._replying = self._over = False
 
     def handle_event(self, event: Event) -> None:
-        """Note how far the turn is, because Ctrl-C does something else once the aggregator was asked."""
+        """Note how far the turn is: Ctrl-C does something else once the reply, or a draft, is written."""
         if isinstance(event, AggregatorStarted):
             self._replying = True
+        elif isinstance(event, RoundStarted):
+            self._replying = False  # a review of the draft
 
     def interrupt(self) -> None:
         """Handle Ctrl-C: first stop waiting for references; then, or during the reply, stop the turn."""

@@ -21,7 +21,7 @@ from bot.events import TurnFinished, TurnResult
 
 COMPARISON = json.dumps({"consensus": [{"claim": "agreed", "answers": [1, 2]}], "blind_spots": ["spot"]})
 CALLS = {"single": 1, "moa": 7, "fusion": 8, "critique": 8, "vote": 6, "compare": 7, "rank": 7}
-"""The calls of a turn with six models and one round: of a vote with a majority, of a comparison with a judge."""
+"""The calls of a turn with six models and one round; the vote has a majority, the comparison a judge."""
 
 
 def measure(*, short: bool) -> list[Row]:
