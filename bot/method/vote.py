@@ -4,8 +4,9 @@ ANSWER lines ─► compared ─► more than half of the references agree ─�
                    └─► a tie, no majority, no such lines ───────────► the aggregator writes (mode "moa")
 
 Answers are the same when they are written differently only: 1,000 and 1000.0, 1/2 and 0.5, \boxed{7} and 7,
-5 km and 5000 metres, "The Nile." and "nile". A number without a unit agrees with the same number with
-one. What is compared is not computed: x^2-1 and (x-1)(x+1) are two answers.
+5 km and 5000 metres, 5 March 2024 and 2024-03-05, "The Nile." and "nile". A number without a unit agrees
+with the same number with one, 5 with "x = 5", A with "A. Paris". What is compared is not computed: x^2-1
+and (x-1)(x+1) are two answers.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from bot.method.aggregation import Aggregation
 from bot.method.fan_out import CancelToken
 from bot.method.turn_context import TurnContext
 from bot.text.numbers import plural
-from bot.text.short_answers import Quantity, answer_line, normalised, shown_answer
+from bot.text.short_answers import Quantity, answer_line, detail, normalised, shown_answer
 
 _MOST_NAMED = 5
 """Answers that a notice names at most."""
@@ -41,19 +42,45 @@ def tally(texts: Sequence[str]) -> list[Candidate]:
     groups: dict[str | Quantity, list[tuple[int, str]]] = {}
     for place, text in enumerate(texts):
         answer = answer_line(text)
-        if answer is not None:
-            groups.setdefault(normalised(answer), []).append((place, shown_answer(answer)))
+        if answer is not None and (key := normalised(answer)):
+            groups.setdefault(key, []).append((place, answer))
     for key in [key for key in groups if isinstance(key, Quantity) and not key.unit]:
         same = [other for other in groups if isinstance(other, Quantity) and other.unit and other.agrees(key)]
         if len(same) == 1:
             groups[same[0]] = sorted(groups[same[0]] + groups.pop(key))
     candidates = [
         Candidate(
-            Counter(answer for _, answer in votes).most_common(1)[0][0], tuple(place for place, _ in votes)
+            Counter(shown_answer(answer) for _, answer in votes).most_common(1)[0][0],
+            tuple(place for place, _ in votes),
         )
-        for votes in groups.values()
+        for group in groups.values()
+        for votes in _same_details(group)
     ]
     return sorted(candidates, key=lambda each: (-len(each.voters), each.voters))
+
+
+def _same_details(group: Sequence[tuple[int, str]]) -> list[list[tuple[int, str]]]:
+    """Split a group's votes (place, answer) where their details differ: "x = 5", "y = 5".
+
+    An answer without details joins the most frequent.
+    """
+    parts: list[tuple[set[str], list[tuple[int, str]]]] = []
+    without = []
+    for vote in group:
+        words = detail(vote[1])
+        if not words:
+            without.append(vote)
+            continue
+        same = next((part for part in parts if part[0] & words), None)
+        if same is None:
+            parts.append((set(words), [vote]))
+        else:
+            same[0].update(words)
+            same[1].append(vote)
+    if not parts:
+        return [without]
+    max(parts, key=lambda part: len(part[1]))[1].extend(without)
+    return [sorted(votes) for _, votes in parts]
 
 
 class Vote:
@@ -73,7 +100,7 @@ class Vote:
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Count the answers, and have the aggregator write the reply where that settles nothing."""
-        candidates = tally([call.answer for call in self._references])
+        candidates = tally([_vote(call) for call in self._references])
         voters = len(self._references)
         if candidates and 2 * len(candidates[0].voters) > voters:
             first, *others = candidates
@@ -99,6 +126,14 @@ class Vote:
         async with aclosing(self._aggregation.events()) as events:
             async for event in events:
                 yield event
+
+
+def _vote(call: Call) -> str:
+    """Return the text that a call votes with: without its last line where it may be cut off within that."""
+    completion = call.completion
+    if completion is None or (not completion.partial and completion.finish_reason != "length"):
+        return call.answer
+    return call.answer.rpartition("\n")[0]
 
 
 def _counts(candidates: Sequence[Candidate]) -> str:

@@ -13,10 +13,15 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final
 
+_WORD: Final = r"(?:answer|antwort|réponse|respuesta|risposta|resposta|ответ|答案|答え|回答)"
+"""The word as asked for, and as models translate it."""
 _LINE: Final = re.compile(
-    r"^[\s>*_#`~-]*(?:(?:my|the)\s+)?(?:final\s+)?answer[\s*_`]*[:：][*_`]*[^\S\n]*(.*)$",
+    r"^(?:[\s>*_#`~-]|</?\w{1,6}>)*+(?:\d{1,2}[.)]\s+)?[*_]*+"
+    rf"(?:(?:my|the)\s+)?(?:final\s+)?{_WORD}[\s*_`]*+[:：](?:[*_`]|</\w{{1,6}}>)*+[^\S\n]*+(.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
+_OPENING: Final = re.compile(r"(?:```\w*\n|~~~\w*\n|\$\$\s*\n|\\\[\s*\n|\s)*+")
+"""What stands alone on the lines between the word and an answer below it."""
 _LONGEST: Final = 500
 """Characters: a longer answer is no short one."""
 
@@ -29,24 +34,56 @@ _COMMANDS: Final = {r"\cdot": "*", r"\times": "*", r"\div": "/", r"\%": "%", r"\
 _MATH: Final = re.compile(r"\\\(|\\\)|\\\[|\\\]|\$\$|\$(?=[^$\n]*\$)|(?<=\S)\$(?!\S)")
 
 _SUPERSCRIPTS: Final = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
-_MARKUP: Final = re.compile(r"\*\*|__|`+")
+_MARKUP: Final = re.compile(r"(?<!\w)\*\*(?=\S)|(?<=\S)\*\*(?!\w)|`+|</?(?:b|p|strong)>")
+"""Emphasis, not the powers and names of code (2**3, __init__)."""
 _BRACKETED: Final = re.compile(r"^\([^()]{2,}\)$")
+_EMPHASIS: Final = re.compile(r"^([*_]{1,3})(?=[^\s*_])(.*[^\s*_])\1$")
 _QUOTES: Final = "\"'“”‘’«»„"
-_ENDS: Final = ".,;:!。"
+_ENDS: Final = re.compile(r"(?:[.,;:。\s]|(?<=[^\W\d]{2})!)+$")
+"""Final punctuation; behind a number or a letter "!" is a factorial."""
 _ARTICLE: Final = re.compile(r"^(?:the|an?)\s+(?=\S)")
 _LEAD: Final = re.compile(r"^(?:option|choice|approximately|about|roughly|exactly|≈|~|=)\s*(?=\S)")
-_NAMED: Final = re.compile(r"^[a-z]\w{0,2}\s*=\s*([^=]+)$")
-_CHOICE: Final = re.compile(r"^(?:\(([a-z])\)|([a-z])\s*[).:])(?:\s+\S.*)?$")
-_YES_NO: Final = re.compile(r"^(yes|no)\s*[,;.:–—-]\s*\S.*$")
+_NAMED: Final = re.compile(r"^([a-z]\w{0,2})\s*=\s*([^=]+)$")
+_CHOICE: Final = re.compile(r"^(?:\(([a-z])\)|([a-z])\s*[).:])(?:\s+(\S.*))?$")
+_YES_NO: Final = re.compile(r"^(yes|no)\s*[,;.:–—-]\s*([^\s\d][^\d]*)$")
 
 _DIGITS: Final = r"(?:\d{1,3}(?:[,_'’ ]\d{3})+|\d+)?(?:\.\d+)?"
-_POWER: Final = r"(?:\s*[*×x]\s*10\s*\^\s*\{?\s*([+-]?\d{1,3})\s*\}?|e([+-]?\d{1,3}))?"
+_POWER: Final = r"(?:\s*[*×x·⋅]\s*10\s*\^\s*\{?\s*([+-]?\d{1,3})\s*\}?|e([+-]?\d{1,3}))?"
+_CURRENCY: Final = r"((?:us)?[$]|[€£¥₹]|(?:usd|eur|gbp|jpy|inr|chf)(?=[\s\d-]))?"
 _AMOUNT: Final = re.compile(
-    rf"^([$€£¥]?)\s*([+-]?)\s*([$€£¥]?)\s*(?=[.\d])({_DIGITS}){_POWER}"
-    rf"(?:\s*/\s*({_DIGITS})(?!\d))?\s*-?\s*([^\d\s*/^=+<>(),-][^\d=+<>(),]*(?:\^?[23])?)?$"
+    rf"^{_CURRENCY}\s*([+-]?)\s*{_CURRENCY}\s*(?:(\d{{1,9}})\s+(?=\d+\s*/))?(?=[.\d])({_DIGITS}){_POWER}"
+    rf"(?:\s*/\s*({_DIGITS})(?!\d))?(?:\s*(thousand|million|billion|trillion)\b)?"
+    r"(?:\s*-?\s*([^\d\s*/^=+<>(),!-][^\d=+<>(),]*(?:\^?[23])?))?$"
 )
-_WORDS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-                 "eleven", "twelve")  # fmt: skip
+_SCALES: Final = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_ONES: Final = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+    " seventeen eighteen nineteen"
+)
+_TENS: Final = "twenty thirty forty fifty sixty seventy eighty ninety"
+_WORDS: Final = {
+    **{word: number for number, word in enumerate(_ONES.split())},
+    **{word: 10 * number for number, word in enumerate(_TENS.split(), start=2)},
+}
+_VULGAR: Final = re.compile(r"(?<=\d)\s*(?=[¼½¾⅐-⅞])")
+
+_MONTHS: Final = {
+    name: number
+    for number, names in enumerate(
+        ("january jan", "february feb", "march mar", "april apr", "may", "june jun", "july jul",
+         "august aug", "september sep sept", "october oct", "november nov", "december dec"),
+        start=1,
+    )
+    for name in names.split()
+}  # fmt: skip
+_MONTH: Final = rf"({'|'.join(_MONTHS)})\.?"
+_DAY: Final = r"(\d{1,2})(?:st|nd|rd|th)?"
+_WEEKDAY: Final = r"(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+)?(?:the\s+)?"
+_DATE: Final = re.compile(
+    rf"^{_WEEKDAY}(?:{_DAY}\s+(?:of\s+)?{_MONTH},?\s+(\d{{4}})|{_MONTH}\s+{_DAY},?\s+(\d{{4}})"
+    r"|(\d{4})-(\d{1,2})-(\d{1,2}))$"
+)
+"""A date whose month is named, or as in ISO 8601; 3/4/2024 is one day here and another there."""
 
 _UNITS: Final[dict[str, tuple[str, Fraction]]] = {
     alias: (base, Fraction(factor))
@@ -73,18 +110,20 @@ _UNITS: Final[dict[str, tuple[str, Fraction]]] = {
         ("l", "0.001", "ml milliliter millilitre"),
         ("m/s", "1", "m/s"),
         ("m/s", "5/18", "km/h kph kmh"),
-        ("m^2", "1", "m^2 m2 sqm"),
-        ("m^3", "1", "m^3 m3"),
+        ("m/s", "0.44704", "mph"),
+        ("m^2", "1", "m^2 m2 sqm sqmeter sqmetre"),
+        ("m^3", "1", "m^3 m3 cbmeter cbmetre"),
         ("°", "1", "° deg degree"),
         ("°c", "1", "°c celsius °celsius c"),
         ("°f", "1", "°f fahrenheit °fahrenheit f"),
         ("k", "1", "k kelvin"),
         ("%", "1", "% percent pct"),
-        ("$", "1", "$ dollar usd"),
+        ("$", "1", "$ dollar usd us$"),
         ("$", "0.01", "cent ¢"),
         ("€", "1", "€ euro eur"),
         ("£", "1", "£ gbp"),
         ("¥", "1", "¥ yen jpy"),
+        ("₹", "1", "₹ rupee inr"),
         ("j", "1", "j joule"),
         ("n", "1", "n newton"),
         ("w", "1", "w watt"),
@@ -94,6 +133,8 @@ _UNITS: Final[dict[str, tuple[str, Fraction]]] = {
     )
     for alias in aliases.split()
 }
+_SPELT: Final = {"per cent": "percent", "degrees ": "°", "° ": "°", "miles per hour": "mph",
+                 "square met": "sqmet", "cubic met": "cbmet"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +159,10 @@ def answer_line(text: str) -> str | None:
     if not found:
         return None
     answer = found[-1][1].strip()
-    if not answer.strip("*_` "):
+    if not _OPENING.sub("", answer).strip("*_` "):
         # Some models write the answer below the word.
-        rest = text[found[-1].end() :].strip()
-        answer = rest.partition("\n")[0].strip()
+        rest = text[found[-1].start(1) :]
+        answer = rest[_OPENING.match(rest).end() :].partition("\n")[0].strip()  # type: ignore[union-attr]
     return answer if answer.strip("*_` ") and len(answer) <= _LONGEST else None
 
 
@@ -130,33 +171,58 @@ def shown_answer(answer: str) -> str:
     shown = _unwrapped(_MARKUP.sub("", answer).strip(), _BOXED)
     inner = shown.strip("$").strip() if len(shown) > 1 and shown[0] == shown[-1] == "$" else shown
     inner = _unwrapped(re.sub(r"^\\[(\[]|\\[)\]]$", "", inner).strip(), _BOXED)
-    return inner.rstrip(_ENDS + " ") or answer
+    return _ENDS.sub("", inner) or answer
 
 
 def normalised(answer: str) -> str | Quantity:
     """Return what is the same for all ways to write an answer: a quantity where it is one, else a text."""
-    text = _plain(answer)
-    for pattern in (_NAMED, _CHOICE, _YES_NO):
-        if found := pattern.match(text):
-            text = next(group for group in found.groups() if group).strip()
-    text = _LEAD.sub("", text)
-    if found := _CHOICE.match(text):
-        text = found[1] or found[2]
-    if text in _WORDS:
-        return Quantity(Fraction(_WORDS.index(text)), written=Fraction(_WORDS.index(text)))
+    text, _ = _parts(answer)
+    if (number := _WORDS.get(text)) is not None:
+        return Quantity(Fraction(number), written=Fraction(number))
     quantity = _quantity(text)
     if quantity is not None:
         return quantity
+    if found := _DATE.match(text):
+        day, month, year = (
+            (found[1], found[2], found[3]) if found[1]
+            else (found[5], found[4], found[6]) if found[4]
+            else (found[9], found[8], found[7])
+        )  # fmt: skip
+        return f"{year}-{_MONTHS.get(month) or int(month):02}-{int(day):02}"
     # In a list or a formula blanks mean nothing; between words they do.
     text = re.sub(r"\s*(?:,\s*and\s|\sand\s|[,;])\s*", ",", text)
-    text = re.sub(r"\s*([-+*/^=<>(){}\[\]|])\s*", r"\1", text)
+    text = re.sub(r"\s*([-+*/^=<>(){}\[\]|:])\s*", r"\1", text)
     return re.sub(r"\s+", " ", text).strip()
+
+
+def detail(answer: str) -> frozenset[str]:
+    """Return the words that `normalised` leaves out: of "x = 5" the name, of "A. Paris" the text.
+
+    Answers that are the same but for details without a common word are different: "E. coli", "E. faecalis".
+    """
+    return frozenset(re.findall(r"\w+", _parts(answer)[1]))
+
+
+def _parts(answer: str) -> tuple[str, str]:
+    """Return the part of a plain answer that is compared, and its detail or ""."""
+    text, left_out = _plain(answer), ""
+    if found := _NAMED.match(text):
+        text, left_out = found[2].strip(), found[1]
+    elif found := _YES_NO.match(text):
+        return found[1], ""
+    text = _LEAD.sub("", text)
+    if found := _CHOICE.match(text):
+        text, left_out = found[1] or found[2], found[3] or ""
+    return text, left_out
 
 
 def _plain(answer: str) -> str:
     """Return an answer in lower case without LaTeX, markup, quotes, articles and final punctuation."""
     text = _SUPERSCRIPTS.sub(lambda found: "^" + unicodedata.normalize("NFKC", found[0]), answer)
-    text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("–", "-")
+    text = unicodedata.normalize("NFKC", _VULGAR.sub(" ", text))
+    for sign, plain in {"−": "-", "–": "-", "⁄": "/", "π": "pi"}.items():
+        text = text.replace(sign, plain)
+    text = re.sub(r"√\s*(\w+)", r"sqrt(\1)", text)
     text = _unwrapped(_unwrapped(text, _BOXED), _WRAPPER)
     text = _SPACING.sub(" ", text)
     for command, sign in _COMMANDS.items():
@@ -168,7 +234,10 @@ def _plain(answer: str) -> str:
         text = _ROOT.sub(r"sqrt(\1)", text)
     text = _MATH.sub("", text)
     text = re.sub(r"\^\{([^{}]*)\}", r"^\1", text).replace("^°", "°").replace("\\", "")
-    text = _MARKUP.sub("", text).casefold().strip().strip(_QUOTES).rstrip(_ENDS).strip(_QUOTES + "*_ ")
+    text = _MARKUP.sub("", text).casefold().strip().strip(_QUOTES)
+    text = _ENDS.sub("", text).strip(_QUOTES + " ")
+    text = (_EMPHASIS.sub(r"\2", text)).replace("**", "^")
+    text = re.sub(r"^(?:minus|negative)\s+(?=[\d.$€£¥])", "-", text)
     while _BRACKETED.match(text):
         text = text[1:-1].strip()
     return _ARTICLE.sub("", text)
@@ -195,12 +264,13 @@ def _quantity(text: str) -> Quantity | None:
     found = _AMOUNT.match(text)
     if not found:
         return None
-    before, sign, inside, digits, power, exponent, divisor, unit = found.groups()
+    before, sign, inside, whole, digits, power, exponent, divisor, scale, unit = found.groups()
     number = _number(digits)
     below = _number(divisor) if divisor else Fraction(1)
     if number is None or not below:
         return None
-    number = number / below * Fraction(10) ** int(power or exponent or 0)
+    number = number / below * Fraction(10) ** (int(power or exponent or 0) + _SCALES.get(scale, 0))
+    number += int(whole or 0)
     number = -number if sign == "-" else number
     name = " ".join((unit or before or inside or "").split())
     base, factor = _unit(name)
@@ -216,8 +286,9 @@ def _number(digits: str) -> Fraction | None:
 
 def _unit(name: str) -> tuple[str, Fraction]:
     """Return a unit's base and factor; one that is not in the table stands for itself, in the singular."""
-    name = name.removesuffix(".").replace("per cent", "percent")
-    name = name.replace("degrees ", "°").replace("° ", "°")
+    name = name.removesuffix(".")
+    for spelt, short in _SPELT.items():
+        name = name.replace(spelt, short)
     for form in (name, name.removesuffix("s"), name.removesuffix("es")):
         if form in _UNITS:
             return _UNITS[form]

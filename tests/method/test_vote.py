@@ -30,6 +30,10 @@ def voting(*answers: Any, rounds: int = 1, **more: Any) -> tuple[Mixture, FakeAs
         (["ANSWER: 5 km", "ANSWER: 5", "no idea"], "5 km", "2 of 3: 5 km"),
         (["ANSWER: B", "ANSWER: (B) Paris", failed()], "B", "2 of 2: B"),
         (["ANSWER: x"], "x", "1 of 1: x"),
+        (["ANSWER: A. Paris", "ANSWER: (A) Paris, France", "ANSWER: A"], "A. Paris", "3 of 3: A. Paris"),
+        (["ANSWER: x = 5", "ANSWER: 5", "ANSWER: y = 5"], "x = 5", "2 of 3: x = 5 (1 for y = 5)"),
+        (["ANSWER: E. coli"] * 2 + ["ANSWER: E. faecalis"], "E. coli", "2 of 3: E. coli (1 for E. faecalis)"),
+        (["ANSWER:\n```\n5\n```", "ANSWER: 5", "ANSWER:\n\\[\n5\n\\]"], "5", "3 of 3: 5"),
     ],
 )
 @looped
@@ -56,6 +60,17 @@ async def test_a_majority_is_the_reply(answers: list[Any], reply: str, notice: s
         (
             ["ANSWER: 1", "ANSWER: 1", "ANSWER: 2", "hm"],
             "No majority among 4 answers (2 for 1, 1 for 2): the aggregator writes the reply.",
+        ),
+        (
+            ["ANSWER: J. Smith", "ANSWER: J. Brown", "ANSWER: …"],
+            (
+                "No majority among 3 answers (1 for J. Smith, 1 for J. Brown):"
+                " the aggregator writes the reply."
+            ),
+        ),
+        (
+            [CutAfter("ANSWER: 1"), "ANSWER: 1", "ANSWER: 12"],
+            "No majority among 3 answers (1 for 1, 1 for 12): the aggregator writes the reply.",
         ),
         (
             ["I think 1", "I think 1"],
