@@ -78,7 +78,7 @@ def starting_processes() -> Iterator[None]:
             if mask and before is not None:
                 mask(signal.SIG_SETMASK, before)
             if safe_path is None:
-                del os.environ["PYTHONSAFEPATH"]
+                os.environ.pop("PYTHONSAFEPATH", None)
             else:
                 os.environ["PYTHONSAFEPATH"] = safe_path
             if main is not None:
