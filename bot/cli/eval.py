@@ -15,13 +15,13 @@ from bot.cli.boundary import run_async
 from bot.cli.bulk_options import EvalGiven, with_eval_options
 from bot.cli.options import Given, new_typer_app
 from bot.cli.output import print_json, print_text
-from bot.errors import ExitCode
+from bot.errors import ExitCode, MoaError
 from bot.eval.benchmark import Stage
 from bot.eval.eval_context import SCORE_ONLY, EvalOptions, name_of
 from bot.eval.evaluation import evaluate
 from bot.eval.official_data import read_rows
 from bot.eval.registry import open_benchmark
-from bot.eval.report import figures_text
+from bot.eval.report import by_model, figures_text
 from bot.eval.sweep import SWEEPS
 from bot.eval.sweep import sweep as run_sweep
 from bot.settings.settings import Settings
@@ -84,6 +84,8 @@ def _score_command(benchmark: str) -> Callable[..., None]:
             print_json(figures)
         else:
             print_text(figures_text(benchmark, figures))
+        if not any(each["n"] for each in by_model(benchmark, figures).values()):
+            raise MoaError(f"{file}: no row has a score.")
 
     return command
 

@@ -26,7 +26,7 @@ async def evaluate(
 ) -> ExitCode:
     """Run the stages; prints the figures, if there are any, on stdout.
 
-    Returns 1 when more than `max_errors` items have no figure, 130 when interrupted.
+    Returns 1 when more than `max_errors` items have no figure, or all of them, 130 when interrupted.
     """
     async with open_evaluation(settings, streams, options, stages) as context:
         plan = make_plan(context.settings)
@@ -37,7 +37,7 @@ async def evaluate(
         if summary and not result.interrupted:
             text = json.dumps(summary, indent=2) if settings.json else text_report([summary])
             print(text, file=streams.stdout)
-        return finish(context, result, errors)
+        return finish(context, result, errors, summary["n_expected"] if summary else len(context.items))
 
 
 async def run_stages(context: EvalContext, variant: Variant) -> tuple[RunResult, int, Summary | None]:
@@ -50,9 +50,10 @@ async def run_stages(context: EvalContext, variant: Variant) -> tuple[RunResult,
     return result, summary["n_expected"] - summary["n"], summary
 
 
-def finish(context: EvalContext, result: RunResult, errors: int) -> ExitCode:
-    """Say how the run ended, and return its exit code."""
-    most = context.options.max_errors
+def finish(context: EvalContext, result: RunResult, errors: int, expected: int) -> ExitCode:
+    """Say how the run ended, and return its exit code; `errors` of `expected` figures are missing."""
+    # A run without any figure has failed, however many errors are allowed.
+    most = min(context.options.max_errors, max(0, expected - 1))
     generated, judged = context.generating.stats, context.judging.stats
     if context.stages != SCORE_ONLY:
         ended = {
@@ -66,7 +67,9 @@ def finish(context: EvalContext, result: RunResult, errors: int) -> ExitCode:
     if errors:
         noun = "answer" if context.stages == ("generate",) else "score"
         missing = f"{plural(errors, noun)} missing"
-        if errors > most:
+        if errors >= expected:
+            missing = f"no {noun} at all, {missing}"
+        elif errors > most:
             missing += f", more than --max_errors {most}"
     result.say_end(context.streams.say, missing, generated if generated.failures else judged)
     return result.exit_code(errors, most)

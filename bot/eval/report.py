@@ -123,7 +123,6 @@ def html_report(summaries: Sequence[Summary], pictures: Mapping[str, str]) -> st
 
 def figures_text(benchmark: str, figures: dict[str, Any]) -> str:
     """Return the figures of a file of judgments as text, of every model in it."""
-    models = figures if benchmark == "mt_bench" else {str(figures.get("model") or "all rows"): figures}
     return text_report(
         [
             {
@@ -133,9 +132,14 @@ def figures_text(benchmark: str, figures: dict[str, Any]) -> str:
                 "n_expected": each["n_expected"],
                 "figures": {name: each} if benchmark == "mt_bench" else each,
             }
-            for name, each in models.items()
+            for name, each in by_model(benchmark, figures).items()
         ]
     )
+
+
+def by_model(benchmark: str, figures: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the figures of a file of judgments by model; only MT-Bench's files hold several."""
+    return figures if benchmark == "mt_bench" else {str(figures.get("model") or "all rows"): figures}
 
 
 def align(rows: Table) -> str:

@@ -83,20 +83,21 @@ async def sweep(settings: Settings, streams: Streams, options: EvalOptions, kind
         plan = make_plan(context.settings)
         context.record_mixture(plan)
         summaries: list[Summary] = []
-        result, missing = RunResult(), 0
+        result, missing, expected = RunResult(), 0, 0
         for name, each in variants_of(plan, context.settings, kinds).items():
             result, errors, summary = await run_stages(context, Variant(name, each, context.out / name))
             if summary is None or result.interrupted:
                 break
             summaries.append(summary)
             missing += errors
+            expected += summary["n_expected"]
             if not result.complete:
                 break
         if summaries:
             write_json(context.out / "sweep.json", summaries)
             text = json.dumps(summaries, indent=2) if settings.json else text_report(summaries)
             print(text, file=streams.stdout)
-        return finish(context, result, missing)
+        return finish(context, result, missing, expected)
 
 
 def _with_layers(plan: Plan, layers: Sequence[tuple[Agent, ...]]) -> Plan:

@@ -152,7 +152,7 @@ def test_altered_questions_are_refused(small: Path) -> None:
     assert QUESTIONS.url in caught.value.hint
 
 
-@pytest.mark.parametrize("value", [None, math.nan, 0.5, 2.5, "m", -1])
+@pytest.mark.parametrize("value", [None, math.nan, math.inf, 0.5, 2.5, "m", -1, True])
 def test_what_is_no_preference_is_left_out(small: Path, value: object) -> None:
     """Only numbers from 1 to 2, and 0 for a draw, are scored; everything else is counted as left out."""
     rows = [{"instruction": "a", "preference": value}, {"instruction": "b", "preference": 2}]

@@ -103,6 +103,12 @@ def test_categories_of_ids_are_the_official_ones(recorded: Path) -> None:
         ("Rating: 8", None),
         ("[[eight]]", None),
         ("[[-1]]", None),
+        ("[[0]]", None),
+        ("[[0.5]]", None),
+        ("[[1]]", 1),
+        ("[[11]]", None),
+        ("Rating: [10.1]", None),
+        ("[[85]] of 100, so [9]", None),
         ("", None),
     ],
 )

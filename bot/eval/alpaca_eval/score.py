@@ -117,7 +117,7 @@ def _instruction(row: Row) -> str:
 def _preference(row: Row) -> float | None:
     """Return 1 … 2; a 0 is a draw. None for what is no preference."""
     value = row["preference"]
-    if not isinstance(value, int | float) or math.isnan(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         return None
     if value == 0:
         return 1.5

@@ -38,7 +38,8 @@ def score(rows: Iterable[Row], data: OfficialData, expected: int | None = None) 
         notes.append(f"{incomplete} reviews lack a score for one of their skills")
     reviewed = [latest[number] for number in judged]
     judges = [str(row["judge"]) for row in reviewed if row.get("judge")]
-    part = f"{len(judged)} of {COUNT} items" if len(judged) < COUNT else ""
+    official_items = len(judged.keys() & items.keys()) if items else len(judged)
+    part = f"{official_items:,} of {COUNT:,} items" if official_items < COUNT else ""
     against = not_comparable(data.altered, part, judges, "gpt-4")
     every = figure(map(_given, judged.values()))
     domains, difficulties = [], []

@@ -12,6 +12,8 @@ from bot.messages import Message
 
 TEMPERATURE = 0.0
 MAX_TOKENS = 2048
+LOWEST, HIGHEST = 1, 10
+"""The scale that the judge is asked to grade on."""
 
 _DOUBLE = re.compile(r"\[\[(\d+\.?\d*)\]\]")
 _SINGLE = re.compile(r"\[(\d+\.?\d*)\]")
@@ -49,9 +51,14 @@ def messages(
 
 
 def read_score(judgment: str) -> int | float | None:
-    """Return the score in the judge's words, None when there is none."""
+    """Return the score in the judge's words, None when there is none from 1 to 10."""
     match = _DOUBLE.search(judgment) or _SINGLE.search(judgment)
-    if match is None:
+    value = None if match is None else on_scale(float(match[1]))
+    return int(value) if value is not None and value.is_integer() else value
+
+
+def on_scale(value: object) -> float | None:
+    """Return a number from 1 to 10, None for everything else (the official tool writes -1 for no score)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    value = float(match[1])
-    return int(value) if value.is_integer() else value
+    return float(value) if LOWEST <= value <= HIGHEST else None

@@ -13,8 +13,9 @@ from typing import Any
 from bot.bulk.files import Row
 from bot.eval.benchmark import Figure, figure, latest_rows, not_comparable
 from bot.eval.mt_bench.data import CATEGORIES, COUNT, category
-from bot.eval.mt_bench.judge import read_score
+from bot.eval.mt_bench.judge import on_scale, read_score
 
+TURNS = (1, 2)
 Place = tuple[int, int]
 """A question's id, and the turn: 1 or 2."""
 
@@ -42,12 +43,12 @@ def _figures(rows: Sequence[Row], expected: int, altered: Sequence[str]) -> dict
     left_out = len(latest) - len(scores)
     notes = [f"{left_out} rows without a readable score are left out"] if left_out else []
     judges = [str(row["judge"][0]) for row in rows if isinstance(row.get("judge"), list) and row["judge"]]
-    part = f"{len(scores)} of {COUNT} turns" if len(scores) < COUNT else ""
+    official = sum(category(question) is not None and turn in TURNS for question, turn in scores)
+    part = f"{official} of {COUNT} turns" if official < COUNT else ""
     against = not_comparable(altered, part, judges, "gpt-4")
     every = _figure(scores)
     by_turn = {
-        turn: _figure({place: value for place, value in scores.items() if place[1] == turn})
-        for turn in (1, 2)
+        turn: _figure({place: value for place, value in scores.items() if place[1] == turn}) for turn in TURNS
     }
     by_category = {
         name: _figure({place: value for place, value in scores.items() if category(place[0]) == name})
@@ -88,6 +89,4 @@ def _figure(scores: Mapping[Place, float]) -> Figure:
 def _score(row: Row) -> float | None:
     if isinstance(row.get("judgment"), str):
         return read_score(row["judgment"])
-    value = row.get("score")
-    # The official tool writes -1 where it found no score.
-    return float(value) if isinstance(value, int | float) and value >= 0 else None
+    return on_scale(row.get("score"))

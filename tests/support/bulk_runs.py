@@ -1,0 +1,83 @@
+"""Evaluations and batches run in process: real settings, folders and journals, a fake way to ask."""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from virtual_time import run as run_virtually
+
+from bot.app.known_models import KnownModels
+from bot.app.streams import Streams
+from bot.batch.batch import BatchOptions
+from bot.batch.run import run_batch
+from bot.errors import ExitCode
+from bot.eval.benchmark import Stage
+from bot.eval.eval_context import EvalOptions
+from bot.eval.evaluation import evaluate
+from bot.messages import Ask
+from bot.settings.resolve import resolve
+from bot.settings.settings import Settings
+
+ALL: tuple[Stage, ...] = ("generate", "judge", "score")
+
+
+@dataclass
+class BulkRuns:
+    """Runs evaluations and batches that ask `ask`; `out` and `err` are what the last one printed."""
+
+    home: Path
+    monkeypatch: pytest.MonkeyPatch
+    out: str = ""
+    err: str = ""
+
+    def __post_init__(self) -> None:
+        self._environ = {"MOA_BOT_HOME": str(self.home), "TOGETHER_API_KEY": "key-for-tests"}
+
+    def settings(self, **given: Any) -> Settings:
+        """Return settings of a mixture of "a" and "b" with the aggregator "judge"."""
+        mixture = {"reference_models": ["a", "b"], "aggregator": "judge", **given}
+        return resolve(mixture, None, self._environ)
+
+    def evaluate(
+        self, options: EvalOptions, ask: Ask, stages: tuple[Stage, ...] = ALL, **given: Any
+    ) -> ExitCode:
+        """Run an evaluation to its end; returns its exit code."""
+        streams = self._prepare(ask)
+        code = run_virtually(evaluate(self.settings(json=True, **given), streams, options, stages))
+        self._keep(streams)
+        return code
+
+    def batch(self, options: BatchOptions, ask: Ask, **given: Any) -> ExitCode:
+        """Run a batch to its end; returns its exit code."""
+        streams = self._prepare(ask)
+        code = run_virtually(run_batch(self.settings(**given), streams, options))
+        self._keep(streams)
+        return code
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The figures that the last evaluation printed."""
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+    def _prepare(self, ask: Ask) -> Streams:
+        async def open_app(_: AsyncExitStack, settings: Settings, __: Streams) -> SimpleNamespace:
+            return SimpleNamespace(
+                settings=settings, ask_once=ask, models=KnownModels(settings, self._environ)
+            )
+
+        for module in ("bot.eval.eval_context", "bot.batch.batch"):
+            self.monkeypatch.setattr(f"{module}.open_app", open_app)
+        return Streams(None, io.StringIO(), io.StringIO(), False, False, False)  # noqa: FBT003 - no terminal
+
+    def _keep(self, streams: Streams) -> None:
+        assert isinstance(streams.stdout, io.StringIO)
+        assert isinstance(streams.stderr, io.StringIO)
+        self.out, self.err = streams.stdout.getvalue(), streams.stderr.getvalue()
