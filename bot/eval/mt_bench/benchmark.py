@@ -85,7 +85,7 @@ class MtBench(Benchmark[Question]):
             "score": -1 if grade is None else grade,
             "tstamp": time.time(),
         }
-        return Judgment(grade, row, "no score from 1 to 10 in double brackets" if grade is None else "")
+        return Judgment(grade, row, "no score in double brackets" if grade is None else "")
 
     def score(self, rows: Iterable[Row], expected: int | None = None) -> dict[str, Any]:
         """Return the scores by model: see `score.score`."""
