@@ -17,8 +17,8 @@ _MODEL = 'a model (a name, or a table such as {model = "NAME", temperature = 0.3
 
 _MODELS = "a list of models' names (MODEL or MODEL*N)"
 _PRESETS = (
-    "default, adaptive, budget, deep, demo, demo-2024, fast, local, moa, moa-gpt4o, moa-lite, self-moa,"
-    " specialists, starter"
+    "default, adaptive, budget, critique, deep, demo, demo-2024, fast, local, moa, moa-gpt4o, moa-lite,"
+    " self-moa, specialists, starter"
 )
 _VARIABLE = "the name of an environment variable, in capitals, such as MY_API_KEY"
 _MINE = "[presets.mine]\naggregator = 'a'\nreference_models = ['b']"

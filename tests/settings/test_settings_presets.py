@@ -20,6 +20,7 @@ HOSTED = (
     "default",
     "adaptive",
     "budget",
+    "critique",
     "deep",
     "demo",
     "demo-2024",
@@ -65,7 +66,7 @@ def test_shipped_presets_name_known_models_only(name: str, home: Home) -> None:
         assert facts.context or agent.model in CONTEXT_UNKNOWN, agent.model
 
 
-@pytest.mark.parametrize("name", ["default", "budget", "fast", "self-moa", "specialists"])
+@pytest.mark.parametrize("name", ["default", "budget", "critique", "fast", "self-moa", "specialists"])
 def test_presets_of_today_hold_up(name: str, home: Home) -> None:
     """A preset for today has models that are served and priced, and gives room to those that must think."""
     settings = home.resolve()
@@ -85,7 +86,7 @@ def test_presets_of_today_hold_up(name: str, home: Home) -> None:
             assert (agent.max_tokens or 0) > settings.max_tokens or preset.values.get("max_tokens", 0) == 512
 
 
-@pytest.mark.parametrize("name", ["default", "budget", "deep", "fast", "specialists"])
+@pytest.mark.parametrize("name", ["default", "budget", "critique", "deep", "fast", "specialists"])
 def test_the_references_are_of_different_makers(name: str, home: Home) -> None:
     """No two reference models of a preset for today are of one maker; those that think have room for it."""
     preset = home.resolve().presets.get(name)
