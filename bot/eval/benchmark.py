@@ -18,6 +18,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any, ClassVar, Generic, Literal, TypedDict, TypeVar
 
 from bot.bulk.files import Row
@@ -76,12 +77,14 @@ ItemT = TypeVar("ItemT", bound=Item)
 class Benchmark(ABC, Generic[ItemT]):
     """A benchmark over its data, which is read when it is first needed.
 
-    `answers_file` and `judgments_file` are the official names of the files within a run's folder
+    `whole` is how many judgments the official set has. `answers_file` and `judgments_file` are the
+    official names of the files within a run's folder
     (`.json` is one list, `.jsonl` a row a line). `default_judge` is the model that the official
     figures were judged by. Any method may raise `DataError`.
     """
 
     name: ClassVar[str]
+    whole: ClassVar[int]
     default_judge: ClassVar[str]
     answers_file: ClassVar[str]
     judgments_file: ClassVar[str]
@@ -170,6 +173,10 @@ def not_comparable(
     return [f"not comparable with published figures: {reason}" for reason in reasons]
 
 
+Z = NormalDist().inv_cdf(0.975)
+"""Standard errors from a mean to the ends of its 95 % confidence interval, with many observations."""
+
+
 class Figure(TypedDict):
     """A mean of `n` scores and its standard error; None where there is nothing to make it from."""
 
@@ -194,6 +201,30 @@ def figure(groups: Iterable[Sequence[float]]) -> Figure:
     sums = [math.fsum(score - mean for score in group) for group in filled]
     spread = math.fsum(each * each for each in sums) * len(filled) / (len(filled) - 1)
     return Figure(score=mean, standard_error=math.sqrt(spread) / count, n=count)
+
+
+def interval(
+    groups: Iterable[Sequence[float]], lowest: float = 0.0, highest: float = 1.0
+) -> list[float] | None:
+    """Return the 95 % confidence interval of the mean of scores between `lowest` and `highest`.
+
+    Wilson's score interval, with the number of independent right/wrong answers that would have the
+    error of `figure`, and Student's t for the number of groups: so it stays within the scale and is
+    lopsided near its ends. None with fewer than two groups.
+    """
+    filled = [group for group in groups if group]
+    found = figure(filled)
+    mean, error, degrees = found["score"], found["standard_error"], len(filled) - 1
+    if mean is None or error is None:
+        return None
+    # Student's quantile from the normal one: Abramowitz and Stegun 26.7.5, two terms.
+    t = Z + (Z**3 + Z) / (4 * degrees) + (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * degrees**2)
+    width = highest - lowest
+    share, error = (mean - lowest) / width, error / width
+    n = share * (1 - share) / error**2 if error else float(len(filled))
+    centre = (share + t * t / (2 * n)) / (1 + t * t / n)
+    half = t / (1 + t * t / n) * math.sqrt(max(0.0, share * (1 - share)) / n + t * t / (4 * n * n))
+    return [lowest + width * max(0.0, centre - half), lowest + width * min(1.0, centre + half)]
 
 
 def figures_by_name(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import needs_extra
-from bot.eval.report import by_benchmark, figures_of, main_figure
+from bot.eval.report import LAYOUTS, by_benchmark, compared_by, figures_of
 from bot.eval.stages import Summary
 
 AGAINST = {"cost": "US dollars a query", "tflops": "teraflops a query"}
@@ -42,11 +42,9 @@ def pareto_points(runs: Sequence[Summary], against: str) -> list[Point]:
 
     `against` is "cost" or "tflops"; runs of which it is unknown are left out.
     """
-    known = [
-        (float(cost), float(figure), run["name"])
-        for run in runs
-        if (cost := run.get(f"{against}_per_query")) is not None and (figure := main_figure(run)) is not None
-    ]
+    _, main = compared_by(LAYOUTS[runs[0]["benchmark"]], runs)
+    pairs = [(run.get(f"{against}_per_query"), figures_of(run).get(main), run["name"]) for run in runs]
+    known = [(float(x), float(y), name) for x, y, name in pairs if x is not None and y is not None]
     return [
         Point(name, x, y, not any((a <= x and b > y) or (a < x and b >= y) for a, b, _ in known))
         for x, y, name in sorted(known, key=lambda each: each[0])
@@ -70,7 +68,7 @@ def _planes(summaries: Sequence[Summary]) -> Iterator[tuple[str, str, str, str, 
     for name, layout, runs in by_benchmark(summaries):
         for against in AGAINST:
             if points := pareto_points(runs, against):
-                yield name, against, layout.title, layout.columns[0][0], points
+                yield name, against, layout.title, compared_by(layout, runs)[0], points
 
 
 def _skills(runs: Sequence[Summary]) -> Skills:

@@ -1,6 +1,6 @@
 """Figures as tables, as text and as one HTML page: runs beside one another and beside published figures.
 
-Every figure stands with its standard error and with `n of n expected`. Pictures are in `charts`.
+Every figure stands with its 95 % confidence interval and with `n of n expected`. Pictures are in `charts`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from bot.errors import UsageError
 from bot.eval.alpaca_eval import data as alpaca_eval
 from bot.eval.mt_bench import data as mt_bench
+from bot.eval.registry import BENCHMARKS
 from bot.eval.stages import SCORES, Summary
 from bot.text.numbers import duration, money
 from bot.text.table import aligned
@@ -25,7 +26,7 @@ Table = list[list[str]]
 class Layout:
     """How a benchmark's figures are shown.
 
-    `columns` are heading, key and key of the standard error ("" for none) of each figure, the one
+    `columns` are heading, key and key of the interval ("" for none) of each figure, the one
     that runs are compared by first; `groups` are keys of tables by category, skill and so on;
     `published` are others' values of these columns, by source and name.
     """
@@ -40,19 +41,19 @@ LAYOUTS = {
     "alpaca_eval": Layout(
         "AlpacaEval 2.0",
         (
-            ("LC win rate, %", "length_controlled_winrate", "length_controlled_standard_error"),
-            ("raw win rate, %", "win_rate", "standard_error"),
+            ("LC win rate, %", "length_controlled_winrate", "length_controlled_interval"),
+            ("raw win rate, %", "win_rate", "interval"),
         ),
         ("by_dataset",),
         {"leaderboard": alpaca_eval.LEADERBOARD, "paper": alpaca_eval.PAPER},
     ),
     "mt_bench": Layout(
         "MT-Bench",
-        (("score, 1-10", "score", "standard_error"), ("turn 1", "turn_1", ""), ("turn 2", "turn_2", "")),
+        (("score, 1-10", "score", "interval"), ("turn 1", "turn_1", ""), ("turn 2", "turn_2", "")),
         ("by_category",),
         {"paper": mt_bench.PAPER},
     ),
-    "flask": Layout("FLASK", (("score, 1-5", "score", "standard_error"),), ("skill", "domain", "difficulty")),
+    "flask": Layout("FLASK", (("score, 1-5", "score", "interval"),), ("skill", "domain", "difficulty")),
 }
 
 
@@ -86,10 +87,13 @@ def figures_of(summary: Summary) -> dict[str, Any]:
     return dict(figures)
 
 
-def main_figure(summary: Summary) -> float | None:
-    """Return the figure that runs are compared by."""
-    figure: float | None = figures_of(summary).get(LAYOUTS[summary["benchmark"]].columns[0][1])
-    return figure
+def compared_by(layout: Layout, runs: Iterable[Summary]) -> tuple[str, str]:
+    """Return heading and key of the figure that runs are compared by: the first that all of them have."""
+    columns = [(heading, key) for heading, key, _ in layout.columns]
+    judged = [found for run in runs if (found := figures_of(run))]
+    return next(
+        (each for each in columns if all(found.get(each[1]) is not None for found in judged)), columns[0]
+    )
 
 
 def text_report(summaries: Sequence[Summary]) -> str:
@@ -157,14 +161,15 @@ def _table(layout: Layout, runs: Sequence[Summary]) -> Table:
     """Return the table of runs and of published figures, the best run first."""
     headings = [heading for heading, _, _ in layout.columns]
     rows = [["", *headings, "scored", "cost a query", "tflops a query", "time a query"]]
-    for run in sorted(runs, key=lambda run: -(main_figure(run) or 0)):
+    _, main = compared_by(layout, runs)
+    for run in sorted(runs, key=lambda run: -(figures_of(run).get(main) or 0)):
         figures = figures_of(run)
         cost, work, seconds = (run.get(f"{name}_per_query") for name in ("cost", "tflops", "seconds"))
         rows.append(
             [
                 run["name"],
-                *(_with_error(figures.get(key), figures.get(error)) for _, key, error in layout.columns),
-                f"{run['n']:,} of {run['n_expected']:,}",
+                *(_with_interval(figures.get(key), figures.get(ends)) for _, key, ends in layout.columns),
+                f"{run['n']:,} of {BENCHMARKS[run['benchmark']].whole:,}",
                 "?" if cost is None else money(cost),
                 "?" if work is None else f"{work:,.0f}",
                 "?" if seconds is None else duration(seconds),
@@ -180,11 +185,12 @@ def _table(layout: Layout, runs: Sequence[Summary]) -> Table:
 def _details(layout: Layout, runs: Sequence[Summary]) -> list[Table]:
     """Return the tables by category, skill, domain and so on: a row each, a column a run."""
     tables = []
+    _, main = compared_by(layout, runs)
     for group in layout.groups:
         of_runs = [figures_of(run).get(group) or {} for run in runs]
         names = dict.fromkeys(name for each in of_runs for name in each)
         if names:
-            rows = [[name, *(number(_value(each.get(name))) for each in of_runs)] for name in names]
+            rows = [[name, *(number(_value(each.get(name), main)) for each in of_runs)] for name in names]
             tables.append([[group.removeprefix("by_"), *(run["name"] for run in runs)], *rows])
     return tables
 
@@ -206,13 +212,12 @@ def _remarks(runs: Sequence[Summary]) -> list[str]:
     return lines
 
 
-def _with_error(value: float | None, error: float | None) -> str:
-    return number(value) if value is None or error is None else f"{value:.2f} ± {error:.2f}"
+def _with_interval(value: float | None, ends: Sequence[float] | None) -> str:
+    return number(value) if value is None or not ends else f"{value:.2f} ({ends[0]:.2f} to {ends[1]:.2f})"
 
 
-def _value(figure: Any) -> float | None:
-    """Return the figure of a group: plain, or the best known one of several."""
+def _value(figure: Any, key: str) -> float | None:
+    """Return the figure of a group: plain, or that of several which runs are compared by."""
     if isinstance(figure, dict):
-        keys = ("length_controlled_winrate", "win_rate", "score")
-        figure = next((figure[key] for key in keys if isinstance(figure.get(key), int | float)), None)
+        figure = figure.get(key)
     return float(figure) if isinstance(figure, int | float) else None

@@ -141,10 +141,11 @@ def _summarise(
 ) -> Summary:
     """Return the figures of a run with everything that has to stand beside them.
 
-    `n` of `n_expected` judgments have a score; `unanswered` items have no answer, `failed`
-    judgments were refused or cut off, `unparsable` ones cannot be read. `with_missing_references`
-    counts answers made from fewer references than the mixture has. Costs and seconds are means
-    per answered item, over the models alone, without the judge.
+    `n` of `n_expected` judgments have a score (the whole benchmark has `n_whole`);
+    `unanswered` items have no answer, `failed` judgments were refused or cut off, `unparsable` ones
+    cannot be read. `with_missing_references` counts answers made from fewer references than the
+    mixture has. Costs and seconds are means per answered item, over the models alone, without the
+    judge.
     """
     n = sum(judgment.score is not None for judgment in judgments)
     expected = sum(len(item.turns) for item in context.items)
@@ -157,6 +158,7 @@ def _summarise(
         "judge": context.judge.model,
         "n": n,
         "n_expected": expected,
+        "n_whole": context.benchmark.whole,
         "unanswered": len(context.items) - len(answers),
         "failed": failed,
         "unparsable": len(judgments) - n,

@@ -96,15 +96,41 @@ def test_half_of_the_official_orders_are_swapped(recorded: Path) -> None:
     assert sum(swapped(each.instruction) for each in questions(OfficialData(recorded))) == 406
 
 
-@pytest.mark.slow
 def test_a_part_of_the_set_is_not_comparable(recorded: Path, tmp_path: Path) -> None:
-    """Fewer than 805 judged rows are scored, counted, and not called comparable."""
+    """Fewer than 805 judged rows are scored, counted, not called comparable, and not length-controlled."""
     rows = read_rows(judged(recorded, "claude-2"))
     write_rows(tmp_path / "annotations.json", [*rows[300:400], {**rows[0], "preference": None}])
     found = score(tmp_path / "annotations.json", recorded)
     assert (found["n"], found["left_out"], found["comparable"]) == (100, 1, False)
-    assert any("100 of 805" in note for note in found["notes"])
-    assert 0 < found["length_controlled_winrate"] < 100
+    assert (found["n_expected"], found["n_whole"]) == (805, 805)
+    assert any("100 of 805 instructions are judged" in note for note in found["notes"])
+    assert any("too few rows for the fit (100 of 805; it needs 400)" in note for note in found["notes"])
+    assert found["length_controlled_winrate"] is None
+    assert found["length_controlled_interval"] is None
+    assert {each["length_controlled_winrate"] for each in found["by_dataset"].values()} == {None}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "fitted"), [(399, False), (400, True)])
+def test_the_fit_needs_400_rows(recorded: Path, *, count: int, fitted: bool) -> None:
+    """With 400 rows there is a length-controlled rate with its interval, with 399 there is none."""
+    rows = read_rows(judged(recorded, "claude-2"))[:count]
+    found = open_benchmark("alpaca_eval", recorded).score(rows)
+    assert (found["length_controlled_winrate"] is not None) is fitted
+    assert (found["length_controlled_standard_error"] is not None) is fitted
+    if fitted:
+        low, high = found["length_controlled_interval"]
+        assert low < 28.155 < high
+
+
+@pytest.mark.slow
+def test_the_error_of_the_length_controlled_rate_is_bootstrapped(recorded: Path) -> None:
+    """It is that of a win rate (1 to 2 points), not the spread of the fit's predictions (0.2 points)."""
+    found = score(judged(recorded, "claude-2"), recorded / "alpaca_eval")
+    assert 0.7 < found["length_controlled_standard_error"] < 2.5
+    low, high = found["length_controlled_interval"]
+    assert (low + high) / 2 == pytest.approx(found["length_controlled_winrate"])
+    assert score(judged(recorded, "claude-2"), recorded / "alpaca_eval") == found
 
 
 @pytest.mark.slow
@@ -308,7 +334,6 @@ def test_the_official_code_agrees(recorded: Path, tmp_path: Path) -> None:
         "win_rate": "win_rate",
         "standard_error": "standard_error",
         "length_controlled_winrate": "length_controlled_winrate",
-        "length_controlled_standard_error": "lc_standard_error",
     }.items():
         assert found[ours] == pytest.approx(official["figures"][theirs], abs=1e-6)
     for row, theirs in zip(sorted(rows, key=lambda row: row["index"]), official["messages"], strict=False):

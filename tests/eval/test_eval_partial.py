@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import statistics
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +16,11 @@ from fake_models import FakeAsk
 
 from bot.bulk.files import Row, write_rows
 from bot.errors import ExitCode
+from bot.eval.benchmark import figure, interval
 from bot.eval.eval_context import EvalOptions
 from bot.eval.mt_bench.score import score as mt_bench_score
+from bot.eval.official_data import read_rows
+from bot.eval.report import text_report
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -107,3 +112,81 @@ def test_a_run_without_any_answer_has_failed(runs: BulkRuns, recorded: Path, tmp
     options = EvalOptions("mt_bench", tmp_path / "run", limit=2, data_dir=recorded, max_errors=9)
     assert runs.evaluate(options, FakeAsk({"judge": ""}), ("generate",)) is ExitCode.FAILED
     assert "no answer at all" in runs.err
+
+
+@pytest.mark.parametrize(
+    "model", ["claude-2", "FuseChat-Gemma-2-9B-Instruct", "FuseChat-Qwen-2.5-7B-Instruct"]
+)
+def test_intervals_of_random_subsets_cover_the_whole_sets_figure(recorded: Path, model: str) -> None:
+    """Of 100 random subsets of 20, 100, 200 and 400 real judgments, 90 intervals or more cover the truth."""
+    rows = read_rows(recorded / "alpaca_eval" / f"annotations-{model}.jsonl.gz")
+    wins = [row["preference"] - 1 for row in rows]
+    truth, generator = statistics.fmean(wins), random.Random(11)
+    for size in (20, 100, 200, 400):
+        covered = 0
+        for _ in range(100):
+            ends = interval([win] for win in generator.sample(wins, size))
+            assert ends is not None
+            covered += ends[0] <= truth <= ends[1]
+        assert covered >= 90, size
+
+
+@pytest.mark.parametrize("share", [0.03, 0.2, 0.5, 0.97])
+def test_intervals_cover_a_known_truth(share: float) -> None:
+    """Of 300 simulated runs of 100 right/wrong items in pairs, about 95 % cover the truth."""
+    generator = random.Random(5)
+    covered = 0
+    for _ in range(300):
+        items = [float(generator.random() < share) for _ in range(100)]
+        ends = interval([item, item] for item in items)
+        assert ends is not None
+        covered += ends[0] <= share <= ends[1]
+    assert 0.91 < covered / 300 <= 0.99
+
+
+@pytest.mark.parametrize(
+    ("groups", "scale"),
+    [
+        ([[0.0]] * 20, (0, 1)),
+        ([[1.0]] * 2, (0, 1)),
+        ([[1.0]] * 20, (1, 5)),
+        ([[10.0], [10.0], [1.0]], (1, 10)),
+    ],
+)
+def test_an_interval_stays_within_the_scale(groups: list[list[float]], scale: tuple[int, int]) -> None:
+    """The ends never pass the scale, and hold the mean, also where all scores are the same."""
+    ends = interval(groups, *scale)
+    assert ends is not None
+    mean = figure(groups)["score"]
+    assert mean is not None
+    assert scale[0] <= ends[0] <= mean <= ends[1] <= scale[1]
+    assert ends[0] < ends[1]
+
+
+@pytest.mark.parametrize("groups", [[], [[]], [[0.5]], [[0.5, 0.7]]])
+def test_one_group_has_no_interval(groups: list[list[float]]) -> None:
+    """From a single item nothing can be said about others."""
+    assert interval(groups) is None
+
+
+def alpaca_run(name: str, raw: float, controlled: float | None) -> dict[str, Any]:
+    figures = {
+        "win_rate": raw,
+        "interval": [raw - 5, raw + 5],
+        "length_controlled_winrate": controlled,
+        "length_controlled_interval": controlled and [controlled - 2, controlled + 2],
+        "by_dataset": {"koala": {"win_rate": raw, "length_controlled_winrate": controlled}},
+    }
+    return {"benchmark": "alpaca_eval", "name": name, "n": 100, "n_expected": 100, "figures": figures}
+
+
+def test_tables_say_of_how_many_and_never_mix_two_figures() -> None:
+    """The whole set's size stands beside n; runs are sorted by, and detailed in, a figure that all have."""
+    both = text_report([alpaca_run("low", 30.0, 55.0), alpaca_run("high", 60.0, 52.0)])
+    assert "100 of 805" in both
+    assert both.index("low ") < both.index("high ")
+    assert "55.00 (53.00 to 57.00)" in both
+    part = text_report([alpaca_run("low", 30.0, 55.0), alpaca_run("high", 60.0, None)])
+    assert part.index("high ") < part.index("low ")
+    [koala] = [line.split() for line in part.splitlines() if line.startswith("koala")]
+    assert sorted(koala) == ["30.00", "60.00", "koala"]

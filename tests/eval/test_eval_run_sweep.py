@@ -105,7 +105,7 @@ def test_a_sweep_and_its_report(
     done = here("eval", "sweep", "mt_bench", "proposers", *arguments, "--out", str(out), env=environment)
     assert done.returncode == 0, done.stderr
     assert "proposers-2" in done.stdout
-    assert "4 of 4" in done.stdout
+    assert "4 of 160" in done.stdout
     asked = [request["body"]["model"] for request in service.requests()]
     assert (asked.count("a-7b"), asked.count("b-7b")) == (4, 4)  # both points share them
     page, pictures = tmp_path / "page.html", tmp_path / "pictures"

@@ -22,6 +22,7 @@ class AlpacaEval(Benchmark[Question]):
     """
 
     name = "alpaca_eval"
+    whole = official.COUNT
     default_judge = "gpt-4-1106-preview"
     answers_file = "model_outputs.json"
     judgments_file = "annotations.json"

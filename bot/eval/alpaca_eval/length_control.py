@@ -8,6 +8,10 @@ Each row stands twice, as a win with weight w·y and as a loss with weight w·(1
 knows labels only. The penalty is chosen by cross-validation: the same choice, by the same loss, as
 scikit-learn's `LogisticRegressionCV`, written out because that takes no scores of such weighted
 pairs without its metadata routing.
+
+The error is that of a bootstrap: instructions are drawn with replacement, and all is fitted again
+but the penalty. The spread of the predictions, which the official tool calls the standard error, is
+no error of the rate: the judge's preferences enter it only through two fitted numbers.
 """
 
 from __future__ import annotations
@@ -30,10 +34,13 @@ GAMED_WEIGHT = 0.1
 
 FOLDS = 5
 SEED = 123
+RESAMPLES = 100
 
 
-def length_controlled(rows: Sequence[Comparison], gamed: Sequence[Comparison]) -> list[float]:
-    """Return each row's probability to win at equal length, 0 … 1.
+def length_controlled(
+    rows: Sequence[Comparison], gamed: Sequence[Comparison]
+) -> tuple[list[float], list[float]]:
+    """Return each row's probability to win at equal length, 0 … 1, and their means in resampled rows.
 
     Raises UsageError where scikit-learn is not installed.
     """
@@ -60,9 +67,19 @@ def length_controlled(rows: Sequence[Comparison], gamed: Sequence[Comparison]) -
             loss = wins[test] * np.log(chance) + (1 - wins[test]) * np.log(1 - chance)
             of_folds.append(-np.mean(loss * weights[test]))
         losses.append(np.mean(of_folds))
-    best = _regression(features, wins, weights, strengths[int(np.argmin(losses))])
-    _, gamma, theta = best.coef_[0].tolist()
-    return [_sigmoid(theta + gamma * row.difficulty) for row in rows]
+    best = strengths[int(np.argmin(losses))]
+
+    def at_equal_length(weights: Floats) -> list[float]:
+        _, gamma, theta = _regression(features, wins, weights, best).coef_[0].tolist()
+        return [_sigmoid(theta + gamma * row.difficulty) for row in rows]
+
+    generator = np.random.default_rng(SEED)
+    means = []
+    for _ in range(RESAMPLES):
+        drawn = np.bincount(generator.integers(len(rows), size=len(rows)), minlength=len(rows))
+        rates = at_equal_length(np.concatenate([drawn, weights[len(rows) :]]))
+        means.append(float(np.average(rates, weights=drawn)))
+    return at_equal_length(weights), means
 
 
 def _regression(features: Floats, wins: Floats, weights: Floats, strength: float) -> Any:

@@ -13,18 +13,21 @@ from typing import Any
 
 from bot.bulk.files import Row
 from bot.eval.alpaca_eval.data import COUNT, Comparison, Question, difficulties, gamed, questions
-from bot.eval.alpaca_eval.length_control import FOLDS, length_controlled
-from bot.eval.benchmark import Figure, figure, figures_by_name, latest_rows, not_comparable
+from bot.eval.alpaca_eval.length_control import length_controlled
+from bot.eval.benchmark import Figure, Z, figure, figures_by_name, interval, latest_rows, not_comparable
 from bot.eval.official_data import DataError, MissingDataError, OfficialData
 
+FEWEST = 400
+"""Judged instructions that a length-controlled win rate needs: with fewer, its error is too large."""
 OFFICIAL_ANNOTATOR = "weighted_alpaca_eval_gpt4_turbo"
 
 
 def score(rows: Iterable[Row], data: OfficialData, expected: int | None = None) -> dict[str, Any]:
     """Return win rates in per cent with standard errors, and whether the result is comparable.
 
-    `length_controlled_winrate` is None, with a note, where the fit's inputs are missing. Raises
-    DataError for altered data and for rows of several models.
+    `length_controlled_winrate` is None, with a note, with fewer than 400 rows and where the fit's
+    inputs are missing; its error is that of a bootstrap over instructions. Intervals are those of
+    95 % confidence. Raises DataError for altered data and for rows of several models.
     """
     # In one order, whichever way the judgments came in: floating point sums depend on it.
     rows = sorted(rows, key=lambda row: str(row.get("instruction")))
@@ -33,8 +36,9 @@ def score(rows: Iterable[Row], data: OfficialData, expected: int | None = None) 
     left_out = len(latest) - len(wins)
     if left_out:
         notes.append(f"{left_out} rows without a preference are left out")
-    known, rates = _length_controlled(latest, wins, data, notes)
+    known, rates, error = _length_controlled(latest, wins, data, notes)
     raw = _percent(figure([win] for win in wins.values()))
+    ends = interval([win] for win in wins.values())
     controlled = _percent(figure([rate] for rate in rates.values()))
     annotator = _only(rows, "annotator")
     part = f"{raw['n']} of {COUNT} instructions" if raw["n"] < COUNT else ""
@@ -52,10 +56,13 @@ def score(rows: Iterable[Row], data: OfficialData, expected: int | None = None) 
         "baseline": _only(rows, "generator_1"),
         "win_rate": raw["score"],
         "standard_error": raw["standard_error"],
+        "interval": ends and [100 * end for end in ends],
         "length_controlled_winrate": controlled["score"],
-        "length_controlled_standard_error": controlled["standard_error"],
+        "length_controlled_standard_error": error,
+        "length_controlled_interval": _within(controlled["score"], error),
         "n": raw["n"],
         "n_expected": COUNT if expected is None else expected,
+        "n_whole": COUNT,
         "left_out": left_out,
         "average_length": sum(lengths) / len(lengths) if lengths else None,
         "by_dataset": {
@@ -74,11 +81,11 @@ def score(rows: Iterable[Row], data: OfficialData, expected: int | None = None) 
 
 def _length_controlled(
     rows: Mapping[str, Row], wins: Mapping[str, float], data: OfficialData, notes: list[str]
-) -> tuple[dict[str, Question], dict[str, float]]:
+) -> tuple[dict[str, Question], dict[str, float], float | None]:
     """Return the official questions and the probabilities to win at equal length, by instruction.
 
     Either is empty, with a note, where an official file is missing; so are the probabilities where
-    there are too few rows for the fit.
+    there are too few rows for the fit. Also returns the standard error of their mean in per cent.
     """
     known: dict[str, Question] = {}
     try:
@@ -91,21 +98,30 @@ def _length_controlled(
         if strange := len(wins) - len(differences):
             notes.append(f"{strange} rows are not of the official set, or lack an output")
         if not differences:
-            return known, {}
+            return known, {}, None
         difficulty, of_gamed = difficulties(data), gamed(data)
     except MissingDataError as error:
         notes.append(f"no length-controlled win rate: {error.message} ({error.hint})")
-        return known, {}
+        return known, {}, None
     indexes = {name: int(known[name].id) for name in differences if int(known[name].id) in difficulty}
-    if not indexes or len({*indexes.values(), *(each.index for each in of_gamed)}) < FOLDS:
-        notes.append("no length-controlled win rate: there are too few rows for the fit")
-        return known, {}
-    spread = statistics.stdev(differences[name] for name in indexes) if len(indexes) > 1 else 0.0
+    if len(indexes) < FEWEST:
+        few = f"there are too few rows for the fit ({len(indexes)} of {COUNT}; it needs {FEWEST})"
+        notes.append(f"no length-controlled win rate: {few}")
+        return known, {}, None
+    spread = statistics.stdev(differences[name] for name in indexes)
     judged = [
         Comparison(index, wins[name], differences[name] / spread if spread else 0.0, difficulty[index])
         for name, index in indexes.items()
     ]
-    return known, dict(zip(indexes, length_controlled(judged, of_gamed), strict=True))
+    fitted, means = length_controlled(judged, of_gamed)
+    return known, dict(zip(indexes, fitted, strict=True)), 100 * statistics.stdev(means)
+
+
+def _within(score: float | None, error: float | None) -> list[float] | None:
+    """Return the 95 % confidence interval of a win rate in per cent from its bootstrapped error."""
+    if score is None or error is None:
+        return None
+    return [max(0.0, score - Z * error), min(100.0, score + Z * error)]
 
 
 def _instruction(row: Row) -> str:

@@ -21,6 +21,7 @@ class Flask(Benchmark[Instruction]):
     """
 
     name = "flask"
+    whole = official.COUNT
     default_judge = "gpt-4"
     answers_file = "outputs.jsonl"
     judgments_file = "reviews.jsonl"

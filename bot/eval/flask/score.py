@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bot.bulk.files import Row
-from bot.eval.benchmark import Figure, figure, figures_by_name, latest_rows, not_comparable
+from bot.eval.benchmark import Figure, figure, figures_by_name, interval, latest_rows, not_comparable
 from bot.eval.flask import data as official
 from bot.eval.flask.data import COUNT, DIFFICULTIES, SKILL_KEYS, Instruction
-from bot.eval.flask.judge import Scores, known_scores, read_scores
+from bot.eval.flask.judge import HIGHEST, LOWEST, Scores, known_scores, read_scores
 from bot.eval.official_data import MissingDataError, OfficialData
 
 
@@ -55,12 +55,14 @@ def score(rows: Iterable[Row], data: OfficialData, expected: int | None = None) 
         "model": next((str(row["model_id"]) for row in reviewed if row.get("model_id")), None),
         "score": every["score"],
         "standard_error": every["standard_error"],
+        "interval": interval(map(_given, judged.values()), LOWEST, HIGHEST),
         "skill": _by_skill(judged.values()),
         "domain": figures_by_name(domains),
         "difficulty": figures_by_name(difficulties, DIFFICULTIES),
         "hard": None if hard is None else _hard(judged, hard),
         "n": len(judged),
         "n_expected": COUNT if expected is None else expected,
+        "n_whole": COUNT,
         "unparsable": unparsable,
         "not_applicable": sum(value is None for scores in judged.values() for value in scores.values()),
         "incomplete": incomplete,

@@ -23,6 +23,7 @@ class MtBench(Benchmark[Question]):
     """
 
     name = "mt_bench"
+    whole = official.COUNT
     default_judge = "gpt-4"
     answers_file = "model_answer.jsonl"
     judgments_file = "gpt-4_single.jsonl"

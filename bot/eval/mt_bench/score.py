@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bot.bulk.files import Row
-from bot.eval.benchmark import Figure, figure, latest_rows, not_comparable
+from bot.eval.benchmark import Figure, figure, interval, latest_rows, not_comparable
 from bot.eval.mt_bench.data import CATEGORIES, COUNT, category
-from bot.eval.mt_bench.judge import on_scale, read_score
+from bot.eval.mt_bench.judge import HIGHEST, LOWEST, on_scale, read_score
 
 TURNS = (1, 2)
 Place = tuple[int, int]
@@ -58,6 +58,7 @@ def _figures(rows: Sequence[Row], expected: int, altered: Sequence[str]) -> dict
         "benchmark": "mt_bench",
         "score": every["score"],
         "standard_error": every["standard_error"],
+        "interval": interval(_by_question(scores), LOWEST, HIGHEST),
         "turn_1": by_turn[1]["score"],
         "turn_2": by_turn[2]["score"],
         "by_turn": {"1": by_turn[1], "2": by_turn[2]},
@@ -67,6 +68,7 @@ def _figures(rows: Sequence[Row], expected: int, altered: Sequence[str]) -> dict
         },
         "n": every["n"],
         "n_expected": expected,
+        "n_whole": COUNT,
         "left_out": left_out,
         "comparable": not against,
         "notes": notes + against + repeated,
@@ -80,10 +82,14 @@ def _place(row: Row) -> Place:
 
 
 def _figure(scores: Mapping[Place, float]) -> Figure:
+    return figure(_by_question(scores))
+
+
+def _by_question(scores: Mapping[Place, float]) -> list[list[float]]:
     questions: dict[int, list[float]] = defaultdict(list)
     for (question, _), value in scores.items():
         questions[question].append(value)
-    return figure(questions.values())
+    return list(questions.values())
 
 
 def _score(row: Row) -> float | None:
