@@ -24,6 +24,10 @@ _MAX_READ = 200
 """Items of a list that are looked at."""
 _TEXT_KEYS = ("claim", "text", "point", "insight", "position", "statement", "question", "blind_spot", "topic")
 _NUMBER_KEYS = ("answers", "answer", "by", "numbers", "sources", "models")
+_NOTHING = frozenset(
+    {"", "none", "nothing", "n/a", "null", "none identified", "none found", "no blind spots"}
+)
+"""What judges write into a list that should be empty."""
 _NUMBER = re.compile(r"(?<![\w.-])\d{1,4}(?![\w]|\.\d)")
 
 
@@ -197,6 +201,8 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         return ""
     text = " ".join(value[: 4 * MAX_TEXT].split())
+    if text.casefold().strip(" .-–—()[]") in _NOTHING:
+        return ""
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 2].rstrip() + " …"
 
 

@@ -236,11 +236,13 @@ def _demonstrated(program: str, chat: ParsedChat) -> str:
     """Return the reply of a demonstration model; each of them can be the judge, or an author."""
     from bot.demo.aggregator import aggregate  # noqa: PLC0415 - `serve` imports the models once it listens
     from bot.demo.critique import review, revise  # noqa: PLC0415 - `serve` imports the models once it listens
-    from bot.demo.judge import compare  # noqa: PLC0415 - `serve` imports the models once it listens
+    from bot.demo.judge import best_answer, compare  # noqa: PLC0415 - `serve` imports the models once it listens
     from bot.demo.models import reference_answer  # noqa: PLC0415 - `serve` imports the models once it listens
 
     if chat.compares:
         return compare(chat)
+    if chat.ranks and chat.references:
+        return best_answer(chat)
     if chat.draft:
         return revise(chat)
     if chat.reviews:

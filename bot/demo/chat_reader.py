@@ -23,6 +23,8 @@ _TASK: Final = re.compile(r"\n\nDo not answer the request\. Write the JSON objec
 """The end of the request to a judge."""
 _REVIEW: Final = re.compile(r"\n\nDo not answer the request\. List the concerns[^\n]{0,80}\Z")
 """The end of the request to a reviewer."""
+_RANK: Final = re.compile(r"Your whole reply is the number of the best answer")
+"""In the instruction of a model that is to choose an answer."""
 _VOTE: Final = re.compile(r"\n\nAnswer the user's latest request;[^\n]{0,400}\n\nANSWER:[^\n]{0,80}\Z")
 """The end of the request for an answer that can be counted."""
 _STOP_WORD_LIST: Final = """
@@ -52,9 +54,9 @@ class ParsedChat:
     `terms` are the prompt's key terms with their counts, most frequent first; `kind` is one of
     "compare", "why", "how", "text", "list", "what" and "other"; `system` is the user's own system
     prompt; `references` are the answers of the earlier round, `comparison` a judge's words about them;
-    `earlier` are the earlier prompts. With `compares`, the model is to be that judge;
-    with `reviews`, it is to review the answer, with a `draft` of its own to revise that, and with
-    `votes` to end its answer with a line that can be counted.
+    `earlier` are the earlier prompts. With `compares`, the model is to be that judge; with `ranks`, it is
+    to name the best answer; with `reviews`, it is to review the answer, with a `draft` of its own to
+    revise that, and with `votes` to end its answer with a line that can be counted.
     """
 
     prompt: str
@@ -65,6 +67,7 @@ class ParsedChat:
     kind: str = "other"
     comparison: str = ""
     compares: bool = False
+    ranks: bool = False
     reviews: bool = False
     draft: str = ""
     votes: bool = False
@@ -100,6 +103,7 @@ def parse_chat(messages: Sequence[Mapping[str, Any]]) -> ParsedChat:
         kind=_kind_of(prompt),
         comparison=parse_comparison(system) or parse_comparison(last),
         compares=compares,
+        ranks=bool(_RANK.search(system) or _RANK.search(last)),
         reviews=reviews,
         draft=draft,
         votes=votes,

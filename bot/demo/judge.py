@@ -7,6 +7,7 @@ It cannot tell which is right.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
 from typing import Any, Final
@@ -43,6 +44,17 @@ def compare(chat: ParsedChat) -> str:
         },
         ensure_ascii=False,
     )
+
+
+def best_answer(chat: ParsedChat) -> str:
+    """Return the number of the answer that says most of what others say as well; the first of equals."""
+    shared = Counter(
+        number
+        for each in merge_statements(chat.references)[:_STATEMENTS]
+        if len(each.answers) > 1
+        for number in each.answers
+    )
+    return str(max(range(len(chat.references)), key=lambda number: shared[number]) + 1)
 
 
 def _claim(statement: Statement, name: str = "claim") -> dict[str, Any]:

@@ -156,6 +156,9 @@ class Fusion:
             analysis, problem = read_reply(text, self._answers)
             if analysis is not None:
                 yield Compared(analysis, get_running_loop().time() - started)
+                if not _is_whole(call) and not self._cancel_token.stopped:
+                    name = short_name(judge.model)
+                    yield Notice(f"The judge {name} was cut off: its comparison may be incomplete.")
                 return
             if call.cut:
                 problem = "was not waited for"
@@ -183,6 +186,16 @@ class Fusion:
                     reader.restart()
                 elif isinstance(event, CallDelta) and (analysis := reader.feed(event.text)):
                     yield ComparisonDelta(call.slot, analysis)
+
+
+def _is_whole(call: Call) -> bool:
+    """Return whether a call's text is all that the model had to say."""
+    completion = call.completion
+    return (
+        completion is not None
+        and not (call.failure or call.cut or completion.partial)
+        and completion.finish_reason != "length"
+    )
 
 
 def judge_of(plan: Plan, models: Models | None = None) -> Agent:

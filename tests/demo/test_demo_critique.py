@@ -1,4 +1,4 @@
-"""The demonstration models in the modes "critique" and "vote": they do something real in each part."""
+"""The demonstration models in the modes "critique", "vote" and "rank" do something real in each part."""
 
 from __future__ import annotations
 
@@ -61,3 +61,20 @@ def test_a_vote(prompt: str, reply: str, notice: str) -> None:
     plan = make_plan(layers(*DEMO_REFERENCES, rounds=2), mode="vote", instructions=texts)
     _, result = asyncio.run(run_turn(Mixture(plan, ask, FakeModels()), prompt))
     assert (result.reply, result.notices[-1]) == (reply, notice)
+
+
+@pytest.mark.parametrize("placement", ["prompt", "system"])
+def test_a_ranking(placement: str) -> None:
+    """The aggregator names the answer that shares most with the others."""
+    texts = {"rank": shipped_file("rank.md").read_text(encoding="utf-8")}
+    ask = FakeAsk(dict.fromkeys((DEMO_AGGREGATOR, *DEMO_REFERENCES), demonstrate))
+    plan = make_plan(
+        layers(*DEMO_REFERENCES),
+        aggregator=Agent(DEMO_AGGREGATOR),
+        mode="rank",
+        instructions=texts,
+        placement=placement,
+    )
+    _, result = asyncio.run(run_turn(Mixture(plan, ask, FakeModels()), PROMPT))
+    assert result.notices == ()
+    assert result.reply in [call.answer for call in result.rounds[0]]

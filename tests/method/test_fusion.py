@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from fake_models import FakeAsk, FakeModels, failed, layers, make_plan, run_turn
+from fake_models import CutAfter, FakeAsk, FakeModels, failed, layers, make_plan, run_turn
 from looped import looped
 
 from bot.analysis import LISTS, Analysis, Claim
@@ -163,6 +163,10 @@ READ: dict[str, tuple[str, dict[str, int]]] = {
     ),
     "hostile text": (json.dumps(HOSTILE), {}),
     "a lone surrogate": (GOOD.replace("which sea", "\\ud83d"), {}),
+    "a list without an item, in words": (
+        json.dumps({**FOUND, "partial": ["None."], "blind_spots": ["none", "N/A", "which sea", "-"]}),
+        {},
+    ),
     "an item that is repeated": (json.dumps({**FOUND, "blind_spots": ["which sea"] * 9}), {}),
 }
 
@@ -181,6 +185,24 @@ async def test_a_reply_is_read_as_far_as_it_is_a_comparison(kind: str) -> None:
     numbers = [number for claim in result.analysis.consensus for number in claim.answers]
     assert all(1 <= number <= 3 for number in numbers)
     assert len(comparison_text(result.analysis)) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("said", "cut"),
+    [
+        (Completion(GOOD, finish_reason="stop"), False),
+        (Completion(GOOD[:90], finish_reason="length"), True),
+        (CutAfter(GOOD[:90]), True),
+    ],
+)
+@looped
+async def test_a_judge_that_was_cut_off_is_named(said: Any, *, cut: bool) -> None:
+    """What it had found is used, but does not pass for the whole comparison."""
+    fusion, _ = mixture(said)
+    _, result = await run_turn(fusion)
+    assert result.analysis is not None
+    notice = "The judge comparer was cut off: its comparison may be incomplete."
+    assert result.notices == ((notice,) if cut else ())
 
 
 NESTED = '{"consensus":' * 20_000

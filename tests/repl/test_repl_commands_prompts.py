@@ -113,6 +113,17 @@ async def test_command_compare(service: Service) -> None:
 
 
 @in_loop
+async def test_command_rank(service: Service) -> None:
+    """Of the answers to one prompt, the best is the reply."""
+    service.says(judge={"replies": ["2", "the reply"]})
+    async with chatting() as talk:
+        shown = await talk.enter("/rank why?")
+        assert "from b" in shown
+        assert "from a" not in shown
+        assert "the reply" in await talk.enter("and?")
+
+
+@in_loop
 async def test_a_stopped_prompt_is_in_the_line_again_with_its_command(service: Service) -> None:
     """What was typed is not lost."""
     async with chatting({"max_cost": 0.01}) as talk:

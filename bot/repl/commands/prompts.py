@@ -68,6 +68,12 @@ async def _compare(chat: ChatContext, argument: str) -> None:
     await _in_mode(chat, "compare", argument)
 
 
+@command("rank", arguments="PROMPT")
+async def _rank(chat: ChatContext, argument: str) -> None:
+    """Ask one prompt, and have the aggregator choose the best answer as the reply."""
+    await _in_mode(chat, "rank", argument)
+
+
 async def _in_mode(chat: ChatContext, mode: Mode, prompt: str) -> None:
     if not prompt:
         raise UsageError(f"What is to be asked? /{mode} PROMPT", hint=f"For all prompts: /set mode {mode}")
