@@ -38,7 +38,20 @@ Out = Annotated[
 ]
 Limit = Annotated[
     int | None,
-    typer.Option("--limit", min=1, metavar="N", help="Only the first N items.", show_default=False),
+    typer.Option(
+        "--limit",
+        min=1,
+        metavar="N",
+        help="Only N items: a random sample with a share of each category.",
+        show_default=False,
+    ),
+]
+First = Annotated[
+    int | None,
+    typer.Option("--first", min=1, metavar="N", help="Only the first N items.", show_default=False),
+]
+SampleSeed = Annotated[
+    int, typer.Option("--sample_seed", metavar="N", help="Which random sample --limit takes.")
 ]
 Judge = Annotated[
     str | None,
@@ -86,6 +99,8 @@ Name = Annotated[
 _EVAL_OPTIONS: dict[str, tuple[Any, object]] = {
     "out": (Out, None),
     "limit": (Limit, None),
+    "first": (First, None),
+    "sample_seed": (SampleSeed, 0),
     "judge": (Judge, None),
     "concurrency": (Concurrency, 32),
     "data_dir": (DataDir, None),

@@ -13,6 +13,7 @@ what was just judged and what others published. Nothing is run here; see `stages
 from __future__ import annotations
 
 import math
+import random
 import re
 from abc import ABC, abstractmethod
 from collections import defaultdict
@@ -40,6 +41,11 @@ class Item:
     turns: tuple[str, ...]
     temperature: float | None = None
     max_tokens: int | None = None
+
+    @property
+    def stratum(self) -> str:
+        """The part of the benchmark that it belongs to: its category, say."""
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +78,23 @@ class Judgment:
 
 
 ItemT = TypeVar("ItemT", bound=Item)
+
+
+def stratified(items: Sequence[ItemT], limit: int, seed: int) -> list[ItemT]:
+    """Return `limit` items in their order: a random sample with as much of each stratum as the set has of it.
+
+    With the same seed, a smaller sample is part of a larger one. The numbers by stratum are the
+    proportional ones, rounded up or down.
+    """
+    generator = random.Random(seed)  # noqa: S311 - no secret
+    strata: dict[str, list[int]] = defaultdict(list)
+    for place, item in enumerate(items):
+        strata[item.stratum].append(place)
+    ranked = []
+    for places in strata.values():
+        drawn = generator.sample(places, len(places))
+        ranked += [((rank + generator.random()) / len(drawn), place) for rank, place in enumerate(drawn)]
+    return [items[place] for place in sorted(place for _, place in sorted(ranked)[:limit])]
 
 
 class Benchmark(ABC, Generic[ItemT]):

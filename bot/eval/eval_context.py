@@ -27,7 +27,7 @@ from bot.bulk.journal import Journal
 from bot.bulk.progress import BulkProgress
 from bot.bulk.runner import CONCURRENCY, bulk_retrier, open_app, price_of
 from bot.errors import Failure, FailureKind, UsageError
-from bot.eval.benchmark import Benchmark, Item, Stage
+from bot.eval.benchmark import Benchmark, Item, Stage, stratified
 from bot.eval.registry import open_benchmark
 from bot.messages import Agent, Ask, CallUpdate, Request
 from bot.settings.local_models import find_local_model
@@ -51,6 +51,8 @@ class EvalOptions:
     benchmark: str
     out: Path | None = None
     limit: int | None = None
+    first: int | None = None
+    sample_seed: int = 0
     judge: str | None = None
     concurrency: int = CONCURRENCY
     data_dir: Path | None = None
@@ -118,8 +120,15 @@ async def open_evaluation(
     out = options.out or Path("evaluations") / options.benchmark / name
     kept = run_folder.read_manifest(out)
     name = options.name or kept.get("name", name)
-    if stages == SCORE_ONLY and options.limit is None:
-        options = replace(options, limit=kept.get("limit"))
+    if options.limit is not None and options.first is not None:
+        raise UsageError("--limit and --first cannot both be given.")
+    if stages == SCORE_ONLY and options.limit is None and options.first is None and kept:
+        # Before there were samples, --limit N stood for the first N.
+        seed = kept.get("sample_seed")
+        limit, first = (
+            (kept.get("limit"), kept.get("first")) if seed is not None else (None, kept.get("limit"))
+        )
+        options = replace(options, limit=limit, first=first, sample_seed=seed or 0)
     benchmark = open_benchmark(options.benchmark, options.data_dir, accept_altered=options.accept_altered)
     benchmark.load(stages)
     async with AsyncExitStack() as stack:
@@ -134,7 +143,7 @@ async def open_evaluation(
         judge = _judge(settings, options, stages, kept, benchmark.default_judge)
         if "judge" in stages:
             models.endpoint(judge.endpoint)
-        items = tuple(benchmark.items(options.limit))
+        items = tuple(_chosen(benchmark, options))
         journals = [Journal(out / f"{stage}.jsonl") for stage in ("generate", "judge")]
         for journal in journals:
             stack.callback(journal.close)
@@ -149,6 +158,8 @@ async def open_evaluation(
             "judge": asdict(judge),
             "data": dict(benchmark.data.hashes),
             "limit": options.limit,
+            "first": options.first,
+            "sample_seed": options.sample_seed,
             "items": len(items),
             "seed": settings.seed,
             "options": {key: str(value) for key, value in asdict(options).items() if value is not None},
@@ -159,6 +170,13 @@ async def open_evaluation(
             generating, judging, BulkProgress(streams, quiet=settings.quiet or stages == SCORE_ONLY),
             manifest,
         )  # fmt: skip
+
+
+def _chosen(benchmark: Benchmark[Any], options: EvalOptions) -> list[Item]:
+    """Return the items that are to be answered, in the benchmark's order."""
+    if options.limit is None:
+        return list(benchmark.items(options.first))
+    return stratified(benchmark.items(), options.limit, options.sample_seed)
 
 
 def name_of(settings: Settings) -> str:

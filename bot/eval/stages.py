@@ -151,7 +151,6 @@ def _summarise(
     expected = sum(len(item.turns) for item in context.items)
     reasons = sorted({judgment.reason for judgment in judgments if judgment.reason})
     rows = [judgment.row for judgment in judgments]
-    whole = None if context.options.limit is None else expected
     return {
         "benchmark": context.benchmark.name,
         "name": name,
@@ -168,7 +167,7 @@ def _summarise(
         "seconds_per_query": _mean(answer.seconds for answer in answers),
         "tflops_per_query": _mean(answer.tflops for answer in answers),
         "tokens_per_query": _mean(answer.prompt_tokens + answer.completion_tokens for answer in answers),
-        "figures": context.benchmark.score(rows, whole) if rows else None,
+        "figures": context.benchmark.score(rows, expected) if rows else None,
     }
 
 

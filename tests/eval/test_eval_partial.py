@@ -6,7 +6,9 @@ import json
 import random
 import statistics
 import subprocess
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,12 @@ from bulk_runs import BulkRuns
 from fake_models import FakeAsk
 
 from bot.bulk.files import Row, write_rows
-from bot.errors import ExitCode
-from bot.eval.benchmark import figure, interval
+from bot.errors import ExitCode, UsageError
+from bot.eval.benchmark import Item, figure, interval, stratified
 from bot.eval.eval_context import EvalOptions
 from bot.eval.mt_bench.score import score as mt_bench_score
 from bot.eval.official_data import read_rows
+from bot.eval.registry import open_benchmark
 from bot.eval.report import text_report
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -190,3 +193,81 @@ def test_tables_say_of_how_many_and_never_mix_two_figures() -> None:
     assert part.index("high ") < part.index("low ")
     [koala] = [line.split() for line in part.splitlines() if line.startswith("koala")]
     assert sorted(koala) == ["30.00", "60.00", "koala"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Categorised(Item):
+    category: str
+
+    @property
+    def stratum(self) -> str:
+        return self.category
+
+
+ITEMS = [
+    Categorised(id=str(n), turns=(f"Question {n}?",), category="rare" if n < 5 else "ab"[n % 2])
+    for n in range(105)
+]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+@pytest.mark.parametrize("limit", [1, 2, 21, 50, 104, 105, 1000])
+def test_a_sample_has_a_share_of_each_stratum(limit: int, seed: int) -> None:
+    """It has the size that was asked for, the official order, no item twice, and rounded shares."""
+    found = stratified(ITEMS, limit, seed)
+    assert len(found) == len({item.id for item in found}) == min(limit, 105)
+    assert found == sorted(found, key=lambda item: int(item.id))
+    whole = Counter(item.stratum for item in ITEMS)
+    for stratum, count in Counter(item.stratum for item in found).items():
+        assert abs(count - whole[stratum] * len(found) / 105) < 1.5
+    assert found == stratified(ITEMS, limit, seed)
+
+
+def test_samples_are_nested_and_differ_by_seed() -> None:
+    """A larger sample keeps the items of a smaller one; another seed draws others."""
+    small, large = stratified(ITEMS, 20, 3), stratified(ITEMS, 60, 3)
+    assert {item.id for item in small} < {item.id for item in large}
+    assert small != stratified(ITEMS, 20, 4)
+    assert small != ITEMS[:20]
+
+
+def test_every_item_is_drawn_equally_often() -> None:
+    """Over many seeds, items of rare and of common strata come with the same probability."""
+    drawn = Counter(item.id for seed in range(600) for item in stratified(ITEMS, 21, seed))
+    rare = statistics.fmean(drawn[str(n)] for n in range(5)) / 600
+    common = statistics.fmean(drawn[str(n)] for n in range(5, 105)) / 600
+    assert rare == pytest.approx(0.2, abs=0.02)
+    assert common == pytest.approx(0.2, abs=0.005)
+
+
+def test_limit_of_a_benchmark_has_every_category(runs: BulkRuns, recorded: Path, tmp_path: Path) -> None:
+    """`--limit 8` of MT-Bench asks one question of each category; `--first 8` those of the first alone."""
+    categories = {item.id: item.stratum for item in open_benchmark("mt_bench", recorded).items()}
+    for name, chosen, expected in (("sample", {"limit": 8}, 8), ("first", {"first": 8}, 1)):
+        options = EvalOptions("mt_bench", tmp_path / name, data_dir=recorded, **chosen)
+        assert runs.evaluate(options, FakeAsk({}), ("generate",)) == 0
+        answered = read_rows(tmp_path / name / "model_answer.jsonl")
+        assert len({categories[str(row["question_id"])] for row in answered}) == expected
+        assert len(answered) == 8
+
+
+def test_scores_made_anew_are_of_the_same_sample(runs: BulkRuns, recorded: Path, tmp_path: Path) -> None:
+    """`score` without a file knows from the folder which sample was taken, also from an older folder."""
+    judge = {"judge": "together:reviewer", "data_dir": recorded}
+    ask = FakeAsk({"reviewer": "[[8]]"})
+    for options in ({"limit": 4, "sample_seed": 5}, {"first": 4}):
+        out = tmp_path / next(iter(options))
+        assert runs.evaluate(EvalOptions("mt_bench", out, **judge, **options), ask) == 0
+        assert runs.evaluate(EvalOptions("mt_bench", out, data_dir=recorded), ask, ("score",)) == 0
+        assert (runs.summary["n"], runs.summary["n_expected"], runs.summary["n_whole"]) == (8, 8, 160)
+    manifest = json.loads((out / "manifest.json").read_text())
+    del manifest["sample_seed"]
+    (out / "manifest.json").write_text(json.dumps({**manifest, "limit": manifest.pop("first")}))
+    assert runs.evaluate(EvalOptions("mt_bench", out, data_dir=recorded), ask, ("score",)) == 0
+    assert runs.summary["n"] == 8
+
+
+def test_limit_and_first_exclude_each_other(runs: BulkRuns, recorded: Path, tmp_path: Path) -> None:
+    """Both at once are refused."""
+    with pytest.raises(UsageError, match="--limit and --first"):
+        runs.evaluate(EvalOptions("mt_bench", tmp_path, limit=1, first=1, data_dir=recorded), FakeAsk({}))

@@ -114,7 +114,7 @@ def test_alpaca_eval_killed_twice(
     service.set_behaviour(behaviour)
     common = ["eval", "alpaca_eval", "run", "--data_dir", str(data), "--accept_altered", "--json"]
     common += ["-r", ",".join(REFERENCES), "-a", UNDER_TEST, "--judge", f"together:{JUDGE}"]
-    common += ["--max_tokens", "100000", "--limit", str(QUESTIONS), "--concurrency", "6"]
+    common += ["--max_tokens", "100000", "--first", str(QUESTIONS), "--concurrency", "6"]
     calm = here(*common, "--out", str(tmp_path / "calm"), env=environment)
     assert calm.returncode == 0, calm.stderr
     undisturbed = read(calm.stdout)
@@ -162,7 +162,7 @@ def test_flask_with_a_made_up_judge(evaluate: Run, service: DemoProcess) -> None
             }
         }
     )
-    arguments = ["flask", "run", "--limit", "12", "--json", "-r", "a", "-a", "judge"]
+    arguments = ["flask", "run", "--first", "12", "--json", "-r", "a", "-a", "judge"]
     arguments += ["--judge", "together:reviewer"]
     done = evaluate(*arguments)
     summary = json.loads(done.stdout)
@@ -181,7 +181,7 @@ def test_a_failure_is_never_a_score(evaluate: Run, service: DemoProcess) -> None
         "reviewer": {"reply": "Good. [[9]]"},
     }
     service.set_behaviour({"models": behaviour})
-    arguments = ["mt_bench", "run", "--limit", "4", "--json", "-r", "a", "-a", "judge"]
+    arguments = ["mt_bench", "run", "--first", "4", "--json", "-r", "a", "-a", "judge"]
     arguments += ["--judge", "together:reviewer"]
     done = evaluate(*arguments)
     summary = json.loads(done.stdout)
@@ -210,7 +210,7 @@ def test_rate_limits_slow_a_run_down_and_fail_nothing(evaluate: Run, service: De
     service.set_behaviour(
         {"models": {"a": {"reply": "x", "delay": 0.2}, "b": {"reply": "y"}}, "max_concurrent": 4}
     )
-    done = evaluate("mt_bench", "generate", "--limit", "10", "-r", "a", "-a", "b", "--concurrency", "16")
+    done = evaluate("mt_bench", "generate", "--first", "10", "-r", "a", "-a", "b", "--concurrency", "16")
     assert done.returncode == 0, done.stderr
     assert "10 of 10" in done.stderr
     assert re.search(r"\d+ retries", done.stderr)
@@ -242,7 +242,7 @@ def test_ctrl_c_ends_cleanly(
 def test_a_folder_belongs_to_one_mixture(evaluate: Run, service: DemoProcess, tmp_path: Path) -> None:
     """Another mixture in the same folder is refused, with what is different, before anything is asked."""
     service.set_behaviour({"models": {"a": {"reply": "x"}, "b": {"reply": "y"}}})
-    arguments = ["mt_bench", "generate", "--limit", "1", "-r", "a", "-a", "b"]
+    arguments = ["mt_bench", "generate", "--first", "1", "-r", "a", "-a", "b"]
     assert evaluate(*arguments).returncode == 0
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["mixture"]["aggregator"]["model"] == "b"
@@ -264,5 +264,5 @@ def test_the_benchmark_prescribes_what_the_user_has_not_said(evaluate: Run, serv
     assert {body["temperature"] for body in bodies} == {0.0, 0.1, 0.7}
     assert {body["max_tokens"] for body in bodies} == {1024}
     service.clear_requests()
-    evaluate(*arguments, "--limit", "1", "--temperature", "0.3", out="two")
+    evaluate(*arguments, "--first", "1", "--temperature", "0.3", out="two")
     assert {request["body"]["temperature"] for request in service.requests()} == {0.3}

@@ -48,7 +48,7 @@ def service(offline: Callable[..., DemoProcess]) -> DemoProcess:
 
 @pytest.fixture
 def arguments(service: DemoProcess, recorded: Path) -> list[str]:
-    return ["--data_dir", str(recorded), "--limit", "2", "-r", "a-7b,b-7b", "-a", "judge-72b",
+    return ["--data_dir", str(recorded), "--first", "2", "-r", "a-7b,b-7b", "-a", "judge-72b",
             "--judge", "together:grader"]  # fmt: skip
 
 

@@ -75,6 +75,11 @@ class Question(Item):
         """What is asked."""
         return self.turns[0]
 
+    @property
+    def stratum(self) -> str:
+        """Its data set."""
+        return self.dataset
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:

@@ -79,6 +79,11 @@ class Instruction(Item):
     difficulty: str | None
     task: str
 
+    @property
+    def stratum(self) -> str:
+        """Its first domain."""
+        return next(iter(self.domains), "")
+
 
 @dataclass(frozen=True, slots=True)
 class Skill:

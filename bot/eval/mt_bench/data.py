@@ -67,6 +67,11 @@ class Question(Item):
 
     category: str
 
+    @property
+    def stratum(self) -> str:
+        """Its category."""
+        return self.category
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
