@@ -9,7 +9,9 @@ takes seconds for a large vocabulary, and fails on a truncated file without sayi
 from __future__ import annotations
 
 import mmap
+import os
 import re
+import stat
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -84,7 +86,7 @@ class ModelFile:
 def part_names(name: str) -> list[str]:
     """Return the names of all parts of the model that a file belongs to; its own if it is the only one."""
     found = _PART.fullmatch(name)
-    if found is None:
+    if found is None or not 1 <= int(found[2]) <= int(found[3]):
         return [name]
     return [f"{found[1]}-{number:05}-of-{found[3]}{found[4]}" for number in range(1, int(found[3]) + 1)]
 
@@ -94,7 +96,7 @@ def read_model(path: Path) -> ModelFile:
 
     ModelFileError, which names file and cause, for a file that cannot be run.
     """
-    first, *more = [path.with_name(name) for name in part_names(path.name)] or [path]
+    first, *more = [path.with_name(name) for name in part_names(path.name)]
     for number, part in enumerate([first, *more], start=1):
         if more and not part.is_file():
             cause = f"incomplete: part {number} of {len(more) + 1} is missing, {part.name}"
@@ -104,11 +106,19 @@ def read_model(path: Path) -> ModelFile:
 
 
 def _read(path: Path) -> ModelFile:
+    state = _stat(path)
+    return _read_header(path, state.st_size, state.st_mtime_ns)
+
+
+def _stat(path: Path) -> os.stat_result:
     try:
         state = path.stat()
     except OSError as problem:
         raise _error(path, f"cannot be read: {problem.strerror or problem}") from None
-    return _read_header(path, state.st_size, state.st_mtime_ns)
+    if stat.S_ISFIFO(state.st_mode):
+        # Opening it would wait for its writer.
+        raise _error(path, "not a model, but a named pipe")
+    return state
 
 
 @lru_cache(maxsize=256)
@@ -118,7 +128,7 @@ def _read_header(path: Path, size: int, changed: int) -> ModelFile:  # noqa: ARG
 
 def _read_part(path: Path) -> int:
     """Check a part that is not the first; returns its size in bytes."""
-    size = path.stat().st_size
+    size = _stat(path).st_size
     _with_reader(path, lambda reader: reader.check_complete(size))
     return size
 
@@ -163,7 +173,7 @@ class _Reader:
             name = self._text()
             values[name] = self._value(self._number("I"), name)
         needed = self._end_of_tensors(tensors, values)
-        if needed > size:
+        if tensors and needed > size:
             sizes = f"it has {size / 1e6:,.1f} MB and should have {needed / 1e6:,.1f} MB"
             raise _error(self._path, f"truncated: {sizes}", _DOWNLOAD_AGAIN)
         return values

@@ -70,7 +70,8 @@ def fetch_starter(say: Callable[[str], None], environ: Mapping[str, str] = os.en
         with tempfile.TemporaryDirectory(prefix="moa-bot-") as folder:
             _save(_download(Path(folder), environ), path)
     except OSError as problem:
-        raise MoaError(f"The starter model cannot be fetched: {error_reason(problem)}.") from None
+        where = problem.filename or path.parent
+        raise MoaError(f"The starter model cannot be fetched: {where}: {error_reason(problem)}.") from None
     say(f"Here now: {path}")
     return path
 

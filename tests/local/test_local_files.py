@@ -64,6 +64,39 @@ def test_truncated_files(tiny: Path, tmp_path: Path, size: int, said: str) -> No
     assert caught.value.exit_code is ExitCode.USAGE
 
 
+@pytest.mark.parametrize("number", ["00001-of-00000", "00000-of-00000", "00003-of-00002"])
+def test_numbers_that_are_no_parts(tiny: Path, tmp_path: Path, number: str) -> None:
+    """A name that only looks like a part's is the model's own."""
+    name = f"m-{number}.gguf"
+    (tmp_path / name).write_bytes(tiny.read_bytes())
+    assert part_names(name) == [name]
+    assert [found for found, _ in find_models(tmp_path).models] == [name]
+
+
+def test_what_is_not_a_regular_file(tiny: Path, tmp_path: Path) -> None:
+    """A folder, a named pipe or a link in a circle is left out with the cause, also as a model's part."""
+    (tmp_path / "folder.gguf").mkdir()
+    (tmp_path / "part-00001-of-00002.gguf").write_bytes(tiny.read_bytes())
+    (tmp_path / "part-00002-of-00002.gguf").mkdir()
+    (tmp_path / "good.gguf").write_bytes(tiny.read_bytes())
+    expected = ["folder.gguf", "part-00001-of-00002.gguf"]
+    if os.name == "posix":
+        os.mkfifo(tmp_path / "pipe.gguf")
+        (tmp_path / "circle.gguf").symlink_to("circle.gguf")
+        expected = sorted([*expected, "pipe.gguf", "circle.gguf"])
+    found = find_models(tmp_path)
+    assert [name for name, _ in found.models] == ["good.gguf"]
+    assert sorted(name for name, _ in found.unusable) == expected
+
+
+def test_a_header_without_anything(tmp_path: Path) -> None:
+    """It is complete, but no model."""
+    file = tmp_path / "empty.gguf"
+    file.write_bytes(b"GGUF" + (3).to_bytes(4, "little") + bytes(16))
+    with pytest.raises(ModelFileError, match="does not name its architecture"):
+        read_model(file)
+
+
 def model_of_one_tensor(path: Path, kind: Any) -> tuple[int, int]:
     """Write a model with one tensor of 1024 weights of this type; returns its bounds in the file."""
     import numpy as np

@@ -133,10 +133,11 @@ class Fault(NamedTuple):
         Fault(MODEL + b"x", said="its checksum differs", remedy="PIP_INDEX_URL=https://pypi.org/simple"),
         Fault(member="other/file", said="damaged or of another kind", remedy="Try again"),
         Fault(None, said="damaged or of another kind", remedy="Try again"),
-        Fault(error=OSError(28, "No space left on device"), said="cannot be fetched: No space left"),
+        Fault(error=OSError(28, "No space left on device"), said="models: No space left"),
+        Fault(error=IsADirectoryError(21, "Is a directory", "/x/y"), said="fetched: /x/y: Is a directory"),
         Fault(error=KeyboardInterrupt()),
     ],
-    ids=["checksum", "member", "no zip", "disk", "interrupted"],
+    ids=["checksum", "member", "no zip", "disk", "folder", "interrupted"],
 )
 def test_nothing_half_is_left(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault
