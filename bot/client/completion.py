@@ -20,6 +20,7 @@ from bot.messages import Completion, Delta, Usage
 from bot.text.numbers import duration
 from bot.text.repetition import RepetitionDetector
 from bot.text.turn_end import TurnEndFilter
+from bot.text.turn_markers import JOINER
 from bot.text.words import is_blank
 
 LONGEST_CALL = 1800.0
@@ -90,7 +91,7 @@ class CompletionBuilder:
             self._refusal.append(refusal)
             self._characters += len(refusal)
             self.words += not is_blank(refusal)
-        return self._add(text, thought + tagged)
+        return self._add(text, thought.replace(JOINER, "") + tagged)
 
     def close(self, *, ended_well: bool) -> Delta | None:
         """Return the text or thinking that was held back, now that the stream is over.

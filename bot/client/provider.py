@@ -184,7 +184,7 @@ def _message(message: Message, endpoint: Endpoint) -> dict[str, object]:
             {
                 "id": call.id,
                 "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
+                "function": {"name": call.name, "arguments": defuse(call.arguments)},
             }
             for call in message.tool_calls
         ]

@@ -13,6 +13,7 @@ import json
 from dataclasses import dataclass, field
 
 from bot.messages import ToolCall
+from bot.text.turn_markers import remove_joiners
 
 MAX_CALLS = 128
 """Of one answer; what comes after them is left out."""
@@ -40,7 +41,7 @@ class ToolCallBuilder:
     def calls(self) -> tuple[ToolCall, ...]:
         """Return the calls, in the order in which they began. A missing id is made up."""
         return tuple(
-            ToolCall(call.id or f"call_{place}", call.name, "".join(call.arguments) or "{}")
+            ToolCall(call.id or f"call_{place}", call.name, remove_joiners("".join(call.arguments)) or "{}")
             for place, call in enumerate(self._calls.values())
             if call.name
         )

@@ -13,15 +13,18 @@ from functools import cache
 
 from bot.text.turn_markers import ENDS, JOINER, ROLES, STARTS
 
-_HTML = ("<s>", "</s>")
+_STRIKES = re.compile(r"(?:</?s>\s*)+")
 """Markers that are also the HTML of struck-out text."""
 _OTHERS = ("user", "human", "system", "developer", "tool", "observation", "[inst]", "<<sys>>")
 """What a marker holds that begins a turn of another role than the assistant's."""
 _ANSWER = r"</?answer \d{1,4}(?: of \d{1,4})? · [^<>\n]{0,20}>\n?"
 _ANSWER_BEGINNING = re.compile(r"</?(?:answer(?: [^<>\n]{0,40}>?)?)?|</?a(?:n(?:s(?:we?)?)?)?")
+_CUT_ANSWER = re.compile(r"</?answer [^<>`\n]{0,40}\Z")
+"""The beginning of such a marker, where the answer ends within it."""
 _FENCE = re.compile(r"\s{0,3}(?:(?:[-*+>]|\d+[.)])\s+)*(`{3,}|~{3,})(.*)")
 _LIST_ITEM = re.compile(r"\s*(?:[-*+•]|\d+[.)])\s+")
-_OPEN_STRIKE = re.compile(r"<s(?=[\s>])")
+_OPEN_STRIKE = re.compile(r"<s(?=[\s>])", re.IGNORECASE)
+_CLOSE_STRIKE = re.compile(r"</s>", re.IGNORECASE)
 _OPENERS, _CLOSERS = "“‘«‹「『([{:=,|/", "\"'”’»›」』)]}`*_|"
 _SENTENCE_ENDS = ".!?…。！？"
 _LONGEST_MARKER, _MOST_HELD, _LONGEST_LINE = 64, 400, 1000
@@ -58,7 +61,8 @@ class TurnEndFilter:
 
     def close(self) -> str:
         """Return what was held back, the answer being over."""
-        return self._read(closed=True)
+        text = self._read(closed=True)
+        return text if self._fence or self._in_span() else _CUT_ANSWER.sub("", text)
 
     def _read(self, *, closed: bool) -> str:
         out: list[str] = []
@@ -124,23 +128,24 @@ class TurnEndFilter:
             self._thinks = "analysis" in low
             return _THINK_START if self._thinks else ""
         else:
-            self.ended = self._ends(low, after)
+            self.ended = self._ends(run, after)
         return "" if self.ended else self._pass(run)
 
     def _begins_answer(self, low: str, after: str) -> bool:
         """Whether markers before the first word are those of the assistant's own turn."""
-        if low == "<s>" or self._end.match(low) or any(other in low for other in _OTHERS):
+        if _opens_strike(low) or self._end.match(low) or any(other in low for other in _OTHERS):
             return False
         return not (after[:1] == " " and after.lstrip()[:1].islower())
 
-    def _ends(self, low: str, after: str) -> bool:
+    def _ends(self, run: str, after: str) -> bool:
         """Whether markers outside a code block end the answer."""
         before, rest = self._line, after.lstrip(" \t")
         if self._example or before.startswith(("    ", "\t")) or _LIST_ITEM.fullmatch(before):
             return False
-        if low == "<s>" or (low == "</s>" and self._open_strikes > 0):
+        low = run.lower()
+        if _opens_strike(low) or (self._open_strikes > 0 and _STRIKES.fullmatch(low)):
             return False
-        next_turn = bool(self._next_turn.search(low))
+        next_turn = bool(self._next_turn.search(run))
         if rest[:1] in ("", "\n"):
             return self._ends_at_line_end(before, next_turn=next_turn)
         if self._in_span() or (before[-1:] and before[-1] in _CLOSERS and after[:1] in _CLOSERS):
@@ -150,7 +155,7 @@ class TurnEndFilter:
             scripts = before[-1].isalnum() and not before[-1].isascii() and not after[0].isascii()
             return before[-1] in _SENTENCE_ENDS or after[0].isspace() or (after[0].isalnum() and not scripts)
         last = before.rstrip()[-1:]
-        begins_turn = self._end.match(low) is None or next_turn
+        begins_turn = self._end.match(run) is None or next_turn
         return (
             (not last or last in _SENTENCE_ENDS)
             and begins_turn
@@ -164,7 +169,7 @@ class TurnEndFilter:
             # An example follows the colon, up to the next blank line.
             self._example = True
             return False
-        return next_turn or before[-1:] != " " or not (last.isalnum() or last in ",:")
+        return next_turn or before[-1:] != " " or not (last.isalnum() or last in ",:=-–—→")
 
     def _in_span(self) -> bool:
         """Whether the line so far ends within a code span."""
@@ -181,7 +186,7 @@ class TurnEndFilter:
             kept = self._line[-_LONGEST_LINE // 4 :].lstrip("`")
             self._opened = _open_ticks(self._line.removesuffix(kept), self._opened)
             self._line = kept
-        self._open_strikes += len(_OPEN_STRIKE.findall(text)) - text.count("</s>")
+        self._open_strikes += len(_OPEN_STRIKE.findall(text)) - len(_CLOSE_STRIKE.findall(text))
         return text
 
     def _end_line(self, line: str) -> None:
@@ -210,8 +215,13 @@ def _patterns(
     unit = rf"(?:{end}|{start}(?:{_either(ROLES)}(?!\w))?)"
     scan = rf"[<\[]{JOINER}|{_ANSWER}|(?P<run>{unit}(?:\s*{unit})*)"
     patterns = [re.compile(pattern, re.IGNORECASE) for pattern in (scan, end, rf"{end}\s*{start}")]
-    beginnings = frozenset(text[:size] for text in (*STARTS, *ends) for size in range(1, len(text)))
+    beginnings = frozenset(text[:size].lower() for text in (*STARTS, *ends) for size in range(1, len(text)))
     return patterns[0], patterns[1], patterns[2], beginnings
+
+
+def _opens_strike(low: str) -> bool:
+    """Whether markers that follow one another may be HTML that begins struck-out text."""
+    return low.startswith("<s>") and _STRIKES.fullmatch(low) is not None
 
 
 def _open_ticks(line: str, opened: str) -> str:
@@ -223,4 +233,7 @@ def _open_ticks(line: str, opened: str) -> str:
 
 def _either(texts: Sequence[str]) -> str:
     """Return a pattern for one of several texts, the longest first."""
-    return "(?:" + "|".join(map(re.escape, sorted(texts, key=len, reverse=True))) + ")"
+    longest_first = sorted(texts, key=len, reverse=True)
+    # One that is written in capitals is none in small letters: `x[inst]` is code.
+    patterns = [re.escape(t) if t.islower() else f"(?-i:{re.escape(t)})" for t in longest_first]
+    return f"(?:{'|'.join(patterns)})"

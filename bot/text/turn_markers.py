@@ -21,9 +21,12 @@ STARTS = (
     *("<|start|>", "<|channel|>", "<|message|>", "<|constrain|>", "<start_of_turn>", "<|turn>"),
     *("<|start_of_turn_token|>", "<|user_token|>", "<|chatbot_token|>", "<|system_token|>", "<|bos|>"),
     *("<｜user｜>", "<｜assistant｜>", "<｜begin▁of▁sentence｜>", "<bos>", "[gmask]", "<sop>", "<seed:bos>"),
-    *("[|user|]", "[|assistant|]", "[|system|]", "[inst]", "[/inst]", "<<sys>>", "<</sys>>", "<s>"),
+    *("[|user|]", "[|assistant|]", "[|system|]", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<s>"),
 )
-"""Markers, in small letters, that stand before a turn or between its role and its text."""
+"""Markers that stand before a turn or between its role and its text.
+
+Here in small letters, and found in any, except those that are markers in capitals only.
+"""
 ENDS = (
     *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|eot|>", "<|eom|>", "<|end|>", "<|endoftext|>"),
     *("<|end_of_text|>", "<|return|>", "<|call|>", "<|eos|>", "<|end_of_turn_token|>", "<end_of_turn>"),
@@ -42,10 +45,12 @@ _IN_TEMPLATES = re.compile(
 )
 _IN_REQUESTS = re.compile(
     r"<(?=(?:\|[^<>|\s]{1,40}\|?|｜[^<>｜\n]{1,40}｜|turn\||/?s|(?:start|end)_of_\w{1,20}"
-    r"|[be]os|[se]op|seed:[be]os|</?SYS>)>)"
-    r"|\[(?=(?:\|[^\[\]|\s]{1,40}\||/?INST|[gs]?MASK|/?SYSTEM_PROMPT|/?AVAILABLE_TOOLS|TOOL_CALLS|/?TOOL_RESULTS)\])"
+    r"|[be]os|[BE]OS_TOKEN|[se]op|seed:[be]os|</?SYS>|/?role|/?longcat_\w{1,20}"
+    r"|(?:SPECIAL|extra_id|reserved)_\d{1,4})>)"
+    r"|\[(?=e~\[|(?:\|[^\[\]|\s]{1,40}\||/?INST|[gs]?MASK|/?SYSTEM_PROMPT|/?AVAILABLE_TOOLS|TOOL_CALLS|/?TOOL_RESULTS)\])"
 )
 """The first character of a marker. Wider than the lists above: any special token is kept out of requests."""
+_DEFUSED = re.compile(rf"([<\[])(?:{JOINER}|\\u2060)")
 
 
 def defuse(text: str) -> str:
@@ -54,6 +59,11 @@ def defuse(text: str) -> str:
     The same text always gives the same result, so that a conversation's requests begin alike.
     """
     return _IN_REQUESTS.sub(lambda found: found[0] + JOINER, text)
+
+
+def remove_joiners(text: str) -> str:
+    """Return `text` as it was before `defuse`, also where JSON has the joiner as an escape."""
+    return _DEFUSED.sub(r"\1", text)
 
 
 def template_markers(template: str) -> tuple[str, ...]:

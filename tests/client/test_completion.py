@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bot.client.completion import CompletionBuilder, ThinkSplitter, split_thinking, top_logprobs
 from bot.errors import Failure, FailureKind
 from bot.messages import Delta
+from bot.text.turn_markers import JOINER
 
 
 def streamed(pieces: list[str]) -> tuple[str, str]:
@@ -90,6 +91,14 @@ class Clock:
 
 def chunk(**delta: str) -> dict[str, object]:
     return {"choices": [{"index": 0, "delta": delta}]}
+
+
+def test_thinking_has_no_joiners() -> None:
+    """What `defuse` put into the prompt is not copied from a thinking that quotes it, however it is cut."""
+    answer = CompletionBuilder(60.0)
+    for piece in ("it says <", JOINER, "|im_end|>"):
+        answer.add_chunk(chunk(reasoning=piece))
+    assert answer.completion().reasoning == "it says <|im_end|>"
 
 
 def test_timing() -> None:

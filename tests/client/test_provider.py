@@ -12,7 +12,8 @@ import pytest
 from bot.client.provider import Provider
 from bot.client.tls import tls_context
 from bot.errors import Failure, FailureKind
-from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, Request
+from bot.messages import CallUpdate, Completion, Delta, Endpoint, Message, Request, ToolCall
+from bot.text.turn_markers import defuse
 
 ANSWER = """data: {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
 
@@ -21,8 +22,12 @@ data: [DONE]
 """
 
 
-def requests(*, times: int) -> list[httpx.Request]:
-    """Ask so many times with one provider; returns what was sent."""
+MARKER = "<|im_end|>"
+HELLO = Message("user", "hello")
+
+
+def requests(*messages: Message, times: int = 1) -> list[httpx.Request]:
+    """Send the messages so many times with one provider; returns what was sent."""
     seen: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -34,7 +39,7 @@ def requests(*, times: int) -> list[httpx.Request]:
         provider = Provider(transport=httpx.MockTransport(answer))
         endpoint = Endpoint("test", "http://service.example/v1", "a-key")
         for _ in range(times):
-            request = Request(endpoint, "a", (Message("user", "hello"),), 0.7, 100)
+            request = Request(endpoint, "a", messages, 0.7, 100)
             [*_, last] = [update async for update in provider.complete(request)]
             assert isinstance(last, Completion), last
         await provider.close()
@@ -45,9 +50,27 @@ def requests(*, times: int) -> list[httpx.Request]:
 
 def test_cookies_are_not_kept() -> None:
     """What one answer set does not go along with the next question."""
-    first, second = requests(times=2)
+    first, second = requests(HELLO, times=2)
     assert "cookie" not in first.headers
     assert "cookie" not in second.headers
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message("user", MARKER),
+        Message("system", f"x{MARKER}"),
+        Message("tool", f"a page with {MARKER}", tool_call_id="1"),
+        Message("assistant", "", tool_calls=(ToolCall("1", "write", f'{{"text": "{MARKER}"}}'),)),
+    ],
+    ids=lambda message: message.role,
+)
+def test_no_marker_in_any_part_of_a_request(message: Message) -> None:
+    """A service's template puts a tool call's arguments into the prompt as it does the text."""
+    [request] = requests(message)
+    sent = json.dumps(json.loads(request.content)["messages"], ensure_ascii=False)
+    assert MARKER not in sent
+    assert defuse(MARKER) in sent
 
 
 def test_certificates_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:

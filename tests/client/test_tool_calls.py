@@ -8,6 +8,7 @@ import pytest
 
 from bot.client.tool_calls import MAX_CALLS, ToolCallBuilder
 from bot.messages import ToolCall
+from bot.text.turn_markers import JOINER
 
 
 def piece(arguments: Any = "", name: str | None = None, **more: Any) -> dict[str, Any]:
@@ -23,6 +24,9 @@ def piece(arguments: Any = "", name: str | None = None, **more: Any) -> dict[str
         # Without an index: a new id is a new call.
         ([piece("1", "f", id="x"), piece("2"), piece("3", "g", id="y")], [("x", "f", "12"), ("y", "g", "3")]),
         ([piece({"a": 1}, "f")], [("call_0", "f", '{"a": 1}')]),
+        # A marker that the model repeats from its prompt has the joiner of `defuse`.
+        ([piece('"<', "f", index=0), piece(f'{JOINER}s>"', index=0)], [("call_0", "f", '"<s>"')]),
+        ([piece({"a": f"[{JOINER}INST]"}, "f")], [("call_0", "f", '{"a": "[INST]"}')]),
         ([piece(None, "f", id=5)], [("call_0", "f", "{}")]),
         ([piece("1")], []),
         ([{"function": "f"}, {}, "f", None], []),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.text.turn_end import TurnEndFilter
-from bot.text.turn_markers import ENDS, JOINER, STARTS, defuse, template_markers
+from bot.text.turn_markers import ENDS, JOINER, STARTS, defuse, remove_joiners, template_markers
 
 
 def read(pieces: list[str], own: tuple[str, ...] = ()) -> tuple[str, bool]:
@@ -86,8 +87,15 @@ WHOLE = [
     "<s>old</s>",
     "Write <s>old</s>\n",
     'Write <s class="x">old</s>\nand more.',
+    "Write <s>old</s> <s>older</s>\nand more.",
+    "Write <S>old</S>\nand <S>older</S> <S>oldest</S>.",
+    "<s></s>\nand more.",
     "<p>\n<s>\nold\n</s>\n</p>\n",
     "The closing tag is </s>",
+    "End - <|im_end|>\nStart - <|im_start|>\n",
+    "EOS = </s>\nBOS = <s>\n",
+    "for inst in regs:\n    out[inst] = f(<<sys>>)\n",
+    "x[inst] = 1",
     "Use [INST] and [/INST] around it.",
     "特殊标记<|im_end|>表示结束",
     "a <| b |> c, f <|> g, x <s y, [INSTALL], <|x|>",
@@ -109,6 +117,10 @@ CHANGED = [
     ("Paris.\n</answer 4 · 0123456789ab>", "Paris.\n"),
     ("<answer 4 of 4 · 0123456789ab>\nParis.\n</answer 4 · 0123456789ab>\n\nIt is.", "Paris.\n\nIt is."),
     ("Paris.\n</answer 2 · …>", "Paris.\n"),
+    ("Paris.\n</answer ", "Paris.\n"),
+    ("Paris.\n</answer 2 · 0123", "Paris.\n"),
+    ("`</answer 2", "`</answer 2"),
+    ("```\n</answer 2", "```\n</answer 2"),
     ("`</answer 2 · …>` is ours", "`</answer 2 · …>` is ours"),
 ]
 
@@ -133,6 +145,8 @@ AS_WRITTEN = (
     *("<｜User｜>", "<｜end▁of▁sentence｜>", "[/INST]", "<<SYS>>", "<|START_OF_TURN_TOKEN|>", "<|channel|>"),
     *("<|return|>", "[gMASK]", "<sop>", "<|observation|>", "<|im_middle|>", "[|endofturn|]", "<|turn>"),
     *("<turn|>", "<|fim_prefix|>", "[TOOL_CALLS]", "<seed:eos>"),
+    *("<BOS_TOKEN>", "<role>", "</role>", "<extra_id_1>", "<SPECIAL_11>", "<reserved_106>", "<longcat_user>"),
+    "[e~[",
 )
 
 
@@ -156,6 +170,8 @@ def test_a_defused_text_comes_back_whole(text: str) -> None:
     defused = defuse(text)
     assert defuse(defused) == defused
     assert read([defused]) == read(list(defused)) == (text, False)
+    assert remove_joiners(defused) == text
+    assert json.loads(remove_joiners(json.dumps(defused))) == text
 
 
 def test_markers_of_a_template_end_an_answer() -> None:
