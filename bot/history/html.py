@@ -27,7 +27,7 @@ from bot.render.literals import literals_plugin
 from bot.text.code import code_tokens
 from bot.text.dates import local_time
 from bot.text.numbers import money, plural
-from bot.text.sanitise import sanitise
+from bot.text.sanitise import one_line, sanitise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -74,7 +74,11 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"markdown": lambda text: Markup(markdown_to_html(text)), "sanitise": sanitise}  # noqa: S704 - what markdown_to_html is for
+    environment.filters |= {
+        "markdown": lambda text: Markup(markdown_to_html(text)),  # noqa: S704 - what it is for
+        "inline": lambda text: Markup(inline_to_html(text)),  # noqa: S704 - what it is for
+        "sanitise": sanitise,
+    }
     environment.globals |= {
         "answer_names": answer_names,
         "call_facts": call_facts,
@@ -91,6 +95,12 @@ def _template() -> Template:
 def markdown_to_html(text: str) -> str:
     """Render a text that anyone may have written; no element or address in it can do anything."""
     html: str = _markdown().render(sanitise(text))
+    return html
+
+
+def inline_to_html(text: str) -> str:
+    """Render the inline Markdown (emphasis, code, links) of a text on one line; it cannot begin a block."""
+    html: str = _markdown().renderInline(one_line(text))
     return html
 
 

@@ -114,6 +114,12 @@ def document_rows(text: str, width: int, console: Console) -> list[Row]:
     return [piece for row in rows for piece in fold_runs(row, width)]
 
 
+def inline_runs(text: str, base: Style | None = None) -> Row:
+    """Return a text on one line with its inline Markdown (emphasis, code, links) as styles."""
+    tokens = _parser().parseInline(sanitise(text, newlines=False))
+    return [run for token in tokens for run in inline(token.children or (), text, base).runs]
+
+
 class _Layout:
     def __init__(self, lines: Sequence[str], console: Console) -> None:
         self.lines = lines

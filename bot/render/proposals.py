@@ -12,14 +12,13 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from bot.render.blocks import document_rows
-from bot.render.comparison import escape_markdown
 from bot.render.live import write_text
 from bot.render.markdown import print_markdown
 from bot.render.styles import style
 from bot.render.turn_text import failure_text
 from bot.text.names import slot_names
 from bot.text.numbers import duration
-from bot.text.sanitise import sanitise
+from bot.text.sanitise import one_line, sanitise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +95,7 @@ def claims_in(call: Call, analysis: Analysis | None) -> str:
     number = next((n for n, each in enumerate(compared, start=1) if (each.round, each.slot) == place), None)
     if analysis is None or number is None:
         return ""
-    return "".join(f"\n- *{kind}*: {escape_markdown(text)}" for kind, text in analysis.claims_of(number))
+    return "".join(f"\n- *{kind}*: {one_line(text)}" for kind, text in analysis.claims_of(number))
 
 
 def show_proposal(console: Console, call: Call, name: str, *, plain: bool = False, claims: str = "") -> None:

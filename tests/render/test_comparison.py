@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,10 +21,18 @@ from bot.events import (
     ReplyDelta,
     Slot,
 )
+from bot.history.html import inline_to_html, markdown_to_html
 from bot.messages import Agent, Completion
-from bot.render.comparison import comparison_lines, comparison_summary, comparison_text
+from bot.render.comparison import (
+    comparison_lines,
+    comparison_markdown,
+    comparison_summary,
+    comparison_text,
+    newest_items,
+)
 from bot.render.proposals import show_proposals
 from bot.render.terminal_view import TerminalView
+from bot.text.sanitise import one_line
 
 MakeScreen = Callable[..., Any]
 
@@ -155,17 +164,81 @@ def test_a_plain_view_has_the_line_alone(make_screen: MakeScreen) -> None:
     assert screen.rows() == ["  compared   agree on 2 · differ on 1 · 1 unique · 1 blind spot   2.1 s"]
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["a (b) [c](https://d.example) <e> *f* _g_ `h` #i $j$ \\k", "- l", "# m", "1. n", "> o", "&amp; | p"],
-)
-def test_a_claim_is_not_markdown(make_screen: MakeScreen, text: str) -> None:
-    """It is shown as it was written."""
-    screen = make_screen(100, 60)
-    analysis = read_analysis({"unique": [{"claim": text, "answer": 1}]}, ANSWERS)
-    call = Call(Slot(1, 0, Agent("x/other")), Completion("An answer."))
+CLAIMS = [
+    ("**25** to `150` _hertz_", "25 to 150 hertz", "<strong>25</strong> to <code>150</code> <em>hertz</em>"),
+    ("2 * 3 and a_b_c and __init__", "2 * 3 and a_b_c and __init__", "2 * 3 and a_b_c and __init__"),
+    ("an **end that never comes", "an **end that never comes", "an **end that never comes"),
+    ("[c](https://d.example) <e> &amp; | p", "c (https://d.example) <e> & | p", None),
+    (
+        "[c](javascript:x) ![d](https://d.example/p.png)",
+        "[c](javascript:x) d (https://d.example/p.png)",
+        None,
+    ),
+    ("- l", "- l", "- l"),
+    ("# m", "# m", "# m"),
+    ("1. n", "1. n", "1. n"),
+    ("> o", "> o", "&gt; o"),
+    ("---", "---", "---"),
+    ("```sh", "```sh", "```sh"),
+    ("[x]: https://d.example", "[x]: https://d.example", "[x]: https://d.example"),
+    ("`<b>` and <b>", "<b> and <b>", "<code>&lt;b&gt;</code> and &lt;b&gt;"),
+    (r"\(x < y\) $z$", r"\(x < y\) $z$", r"\(x &lt; y\) $z$"),
+    ("**\x1b[2J** &#27;[2J", "[2J", None),
+]
+"""A claim, what of it is in a line of a terminal, and what it is as HTML."""
+
+
+@pytest.mark.parametrize(("claim", "shown", "html"), CLAIMS, ids=[claim for claim, _, _ in CLAIMS])
+def test_inline_markdown_in_a_claim(
+    make_screen: MakeScreen, claim: str, shown: str, html: str | None
+) -> None:
+    """It is rendered as in replies, and begins no block; plain lines have it as it is."""
+    found = {
+        "consensus": [{"claim": claim, "answers": [1, 2]}],
+        "contradictions": [{"question": claim, "positions": [claim, "no"], "settled_by": claim}],
+        "unique": [{"claim": claim, "answer": 1}],
+        "blind_spots": [claim],
+    }
+    analysis = read_analysis(found, ANSWERS)
+    lines = str(comparison_text(analysis, 200)).split("\n")
+    assert sum(shown in line for line in lines) == 6
+    assert all(line.isprintable() for line in lines)
+    assert str(comparison_text(analysis, 200, plain=True)).split("\n") == comparison_lines(analysis, 200)
+    assert sum(one_line(claim) in line for line in comparison_lines(analysis, 200)) == 6
+    assert all(shown in line for line in newest_items(analysis))
+    screen = make_screen(120, 60)
+    call = Call(Slot(1, 0, Agent("zai/GLM-5.3")), Completion("An answer."))
     show_proposals(screen.console, [call], 1, 1, analysis=analysis)
-    assert f" • unique: {text}" in screen.rows()
+    assert any(row.startswith(" • unique: ") and shown in row for row in screen.rows())
+    if html is not None:
+        assert inline_to_html(claim) == html
+        assert f"<li>{html} (GLM-5.3)</li>" in items_of(analysis)
+    page = inline_to_html(claim) + items_of(analysis)
+    assert not re.search(r"<(?:a[^>]*javascript|img|b>|e>|h\d|hr|pre|blockquote)", page)
+
+
+def items_of(analysis: Analysis) -> str:
+    return markdown_to_html(comparison_markdown(analysis))
+
+
+def test_a_claim_of_several_rows_keeps_its_style() -> None:
+    """Emphasis that is cut at the end of a row goes on in the next."""
+    text = "**" + "word " * 12 + "end** and after"
+    analysis = read_analysis({"blind_spots": [text]}, ANSWERS)
+    shown = comparison_text(analysis, 40)
+    assert all(cell_len(line) <= 40 for line in str(shown).split("\n"))
+    bold = "".join(str(shown)[span.start : span.end] for span in shown.spans if "bold" in str(span.style))
+    assert bold.count("word") == 12
+    assert "after" not in bold
+
+
+def test_a_model_is_never_markdown() -> None:
+    """Its name stands as it is beside claims that are."""
+    analysis = read_analysis(
+        {"unique": [{"claim": "*x*", "answer": 1}]}, [ComparedAnswer(1, 0, "m/*a*_b_`c`")]
+    )
+    assert "*a*_b_`c`" in str(comparison_text(analysis, 80))
+    assert "<li><em>x</em> (*a*_b_`c`)</li>" in items_of(analysis)
 
 
 def test_each_proposal_has_its_claims(make_screen: MakeScreen) -> None:

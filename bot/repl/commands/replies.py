@@ -70,7 +70,7 @@ async def _analysis(chat: ChatContext, argument: str) -> None:  # noqa: ARG001 -
     if analysis is None:
         raise UsageError("The answers of this reply were not compared: /set mode fusion has it done.")
     console = chat.console()
-    console.print(comparison_text(analysis, console.width))
+    console.print(comparison_text(analysis, console.width, plain=chat.settings.plain))
 
 
 @command("trace")
