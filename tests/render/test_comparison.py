@@ -178,7 +178,7 @@ CLAIMS = [
     ("# m", "# m", "# m"),
     ("1. n", "1. n", "1. n"),
     ("> o", "> o", "&gt; o"),
-    ("---", "---", "---"),
+    ("***", "***", "***"),
     ("```sh", "```sh", "```sh"),
     ("[x]: https://d.example", "[x]: https://d.example", "[x]: https://d.example"),
     ("`<b>` and <b>", "<b> and <b>", "<code>&lt;b&gt;</code> and &lt;b&gt;"),
