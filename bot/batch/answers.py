@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bot.batch.rows import PromptRow
+from bot.batch.rows import PromptRow, Rows
 from bot.bulk.files import AppendLog, Row, replacing, write_rows
 
 if TYPE_CHECKING:
@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 
 
 class Answers:
-    """The append-only file of the answers to the first `count` rows of a source."""
+    """The append-only file of the answers to the rows of a source."""
 
-    def __init__(self, path: Path, count: int) -> None:
-        self._count = count
+    def __init__(self, path: Path) -> None:
         self._last: dict[int, tuple[int, str, bool]] = {}
         self._log = AppendLog(path, self._index)
         self.close = self._log.close
@@ -41,16 +40,26 @@ class Answers:
         line = {**line, "digest": row.digest}
         self._index(self._log.append(line), line)
 
-    def in_order(self) -> Iterator[Row]:
-        """Yield the last line of every row, in the order of the rows."""
-        for _, (offset, _, _) in sorted(self._last.items()):
+    def of_others(self, rows: Rows) -> bool:
+        """Return whether there is a reply that is to none of these rows."""
+        return any(
+            replied and not rows.asks(index, digest) for index, (_, digest, replied) in self._last.items()
+        )
+
+    def in_order(self, rows: Rows) -> Iterator[Row]:
+        """Yield the last line of every row, in the order of the rows.
+
+        Those beyond the limit of `rows` are among them if they have been answered.
+        """
+        for index, (offset, digest, _) in sorted(self._last.items()):
+            if index >= len(rows) and not rows.asks(index, digest):
+                continue
             line = self._log.read(offset)
             del line["digest"]
             yield line
 
     def _index(self, offset: int, line: Row) -> None:
-        if line["index"] < self._count:
-            self._last[line["index"]] = (offset, line["digest"], not line["error"])
+        self._last[line["index"]] = (offset, line["digest"], not line["error"])
 
 
 def line_of(row: PromptRow, answer: ItemAnswer, result: TurnResult | None) -> Row:
@@ -80,22 +89,32 @@ def line_of(row: PromptRow, answer: ItemAnswer, result: TurnResult | None) -> Ro
     }
 
 
-def write_answers(answers: Answers, path: Path) -> None:
+def write_answers(answers: Answers, rows: Rows, path: Path) -> None:
     """Write the answers file, whole or not at all. Raises MoaError."""
     if path.suffix != ".parquet":
-        write_rows(path, answers.in_order())
+        write_rows(path, answers.in_order(rows))
         return
     import datasets  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415 - takes 600 ms, and is for Parquet only
 
     datasets.disable_progress_bars()
-    rows: list[dict[str, Any]] = [
+    table: list[dict[str, Any]] = [
         # Columns of changing shape would be no table: the row's own columns stay JSON.
         {
             **{name: value for name, value in line.items() if name != "shadows"},
             "input": json.dumps(line["input"], ensure_ascii=False),
             "replies": line.get("replies") or [],
         }
-        for line in answers.in_order()
+        for line in answers.in_order(rows)
     ]
+    text, number, amount = (datasets.Value(kind) for kind in ("string", "int64", "float64"))
+    # Named, because a column of nothing but None (no error, no known price) would have no type.
+    types = {
+        **dict.fromkeys(("index", "prompt_tokens", "completion_tokens"), number),
+        **dict.fromkeys(("cost", "seconds"), amount),
+        **dict.fromkeys(("replies", "notices"), datasets.List(text)),
+        "references": datasets.List(datasets.List({"model": text, "text": text})),
+    }
+    columns = dict.fromkeys(name for line in table for name in line)
+    features = datasets.Features({name: types.get(name, text) for name in columns})
     with replacing(path) as temporary:
-        datasets.Dataset.from_list(rows).to_parquet(str(temporary))
+        datasets.Dataset.from_list(table, features=features).to_parquet(str(temporary))

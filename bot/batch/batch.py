@@ -56,6 +56,11 @@ class BatchOptions:
             return Path(f"{self.source.replace('/', '-')}.answers.jsonl")
         return path.with_name(f"{path.name.partition('.')[0]}.answers.jsonl")
 
+    def place(self) -> str:
+        """Return where the prompts are: a file's whole path, or the parts of a data set's name."""
+        path = Path(self.source).expanduser()
+        return str(path.absolute()) if path.is_file() else f"{self.source} {self.subset or ''} {self.split}"
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -90,6 +95,17 @@ def open_rows(options: BatchOptions) -> Rows:
     )
 
 
+def _refuse_to_overwrite(options: BatchOptions, out: Path, folder: Path) -> None:
+    """Raise UsageError when `out` is a file that no batch wrote, the prompts themselves, say."""
+    if not out.exists() or (folder / run_folder.MANIFEST).exists():
+        return
+    source = Path(options.source).expanduser()
+    what = (
+        "the file of the prompts" if source.exists() and out.samefile(source) else "a file of something else"
+    )
+    raise UsageError(f"{out} is {what}.", hint="Give another --out.")
+
+
 async def open_batch(
     stack: AsyncExitStack, settings: Settings, streams: Streams, options: BatchOptions, rows: Rows
 ) -> Batch:
@@ -97,12 +113,20 @@ async def open_batch(
     out = options.answers_file()
     folder = out.with_name(f"{out.name}.run")
     stack.enter_context(run_folder.lock(folder))
-    answers = Answers(folder / "answers.jsonl", len(rows))
+    _refuse_to_overwrite(options, out, folder)
+    answers = Answers(folder / "answers.jsonl")
     stack.callback(answers.close)
     app = await open_app(stack, settings, streams)
     plan = strict_plan(make_plan(app.settings))
     manifest = run_folder.manifest_for(folder, plan, "batch")
-    run_folder.write_manifest(folder, {**manifest, "source": options.source, "column": rows.column})
+    known = {"source": options.source, "column": rows.column, "place": options.place()}
+    # A file that was moved, or given rows at its end, is no other source.
+    if any(manifest.get(name, value) != value for name, value in known.items()) and answers.of_others(rows):
+        raise UsageError(
+            f"{out} holds the answers to other prompts ({manifest['source']}, column {manifest['column']}).",
+            hint="Give another --out.",
+        )
+    run_folder.write_manifest(folder, {**manifest, **known})
     journal = Journal(folder / "calls.jsonl")
     stack.callback(journal.close)
     client = CachedClient(

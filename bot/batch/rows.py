@@ -56,16 +56,25 @@ class Rows:
     ) -> None:
         self.source = source
         self._rows = _load(source, split, subset)
-        if limit is not None:
-            self._rows = self._rows.select(range(min(limit, len(self._rows))))
+        self._count = len(self._rows) if limit is None else min(limit, len(self._rows))
         self.column = _column(list(self._rows.column_names), column)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._count
 
     def __iter__(self) -> Iterator[PromptRow]:
-        for index, columns in enumerate(self._rows):
-            yield PromptRow(index, columns, self._turns(index, columns[self.column]))
+        for index, columns in enumerate(self._rows.select(range(self._count))):
+            yield self._row(index, columns)
+
+    def asks(self, index: int, digest: str) -> bool:
+        """Return whether the row at this index, within the limit or beyond it, asks what the digest says."""
+        try:
+            return 0 <= index < len(self._rows) and self._row(index, self._rows[index]).digest == digest
+        except UsageError:
+            return False
+
+    def _row(self, index: int, columns: Mapping[str, Any]) -> PromptRow:
+        return PromptRow(index, columns, self._turns(index, columns[self.column]))
 
     def _turns(self, index: int, value: object) -> tuple[str, ...]:
         turns = [value] if isinstance(value, str) else value
@@ -91,6 +100,9 @@ def _load(source: str, split: str, subset: str | None) -> Any:
     try:
         if not is_file:
             return datasets.load_dataset(source, subset, split=split)
+        if kind == "text":
+            lines = datasets.load_dataset(kind, data_files=str(file.absolute()), split="train")
+            return lines.select([number for number, line in enumerate(lines["text"]) if line.strip()])
         more = {"delimiter": "\t"} if ".tsv" in file.suffixes else {}
         return datasets.load_dataset(kind, data_files=str(file.absolute()), split="train", **more)
     except Exception as error:  # `datasets` raises whatever its readers raise

@@ -41,7 +41,7 @@ async def run_batch(settings: Settings, streams: Streams, options: BatchOptions)
             result = await run_on_ray(batch, pending)
         else:
             result = await _run_here(batch, pending)
-        write_answers(batch.answers, options.answers_file())
+        write_answers(batch.answers, rows, options.answers_file())
         missing = sum(1 for _ in batch.pending())
         result.say_end(
             streams.say,
