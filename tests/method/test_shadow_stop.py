@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,7 @@ from bot.method.early_stop import EarlyStop
 from bot.method.fan_out import CancelToken
 from bot.method.mixture import Mixture
 from bot.render.reply import turn_json
+from bot.serve.chat_json import moa_json
 from bot.shadow import Shadow, stored_shadow
 from bot.store import Store
 from bot.store.results import turn_result
@@ -235,6 +237,9 @@ async def test_the_store_and_json_have_both(tmp_path: Path) -> None:
     assert session.history[-1].content == "from round 2"
     shadow = turn_json(again, conversation_id=None, turn=None)["shadow"]
     assert (shadow["stop_after"], shadow["reply"], len(shadow["calls"])) == (1, "from round 1", 1)
+    served: Any = SimpleNamespace(result=again)
+    assert moa_json(served, references=True)["shadow"] == shadow
+    assert "shadow" not in moa_json(served, references=False)
 
 
 @pytest.mark.parametrize(
