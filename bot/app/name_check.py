@@ -106,7 +106,7 @@ class NameCheck:
         remedy = _MORE_CONTEXT.get(agent.endpoint, "give it more where it is started")
         return (
             f"{agent.endpoint} runs {agent.model} with {listed.context:,} tokens of context, of"
-            f" {listed.max_context:,} that it can; longer prompts are shortened. For more: {remedy}."
+            f" {listed.max_context:,} that it can; longer conversations are shortened. For more: {remedy}."
         )
 
     def _is_known(self, agent: Agent) -> bool:

@@ -15,6 +15,7 @@ from functools import partial
 
 from bot.messages import Message
 from bot.method.prompts import Placement, compose, request_again, system_message
+from bot.text.numbers import plural
 
 TOKENS_PER_ASCII = 0.3
 """Tokens per ASCII character: English prose has about 0.22-0.25, code about 0.3-0.35."""
@@ -51,7 +52,8 @@ class Fitted:
     """A request's messages after fitting, and what was cut.
 
     `dropped` counts messages of the history left out, `shortened` references cut; `max_tokens`
-    are left for the answer, `tightened` when fewer than were asked for.
+    are left for the answer, `tightened` when fewer than were asked for. `excess` is by about how many
+    tokens the rest, which is never cut, is too long.
     """
 
     messages: tuple[Message, ...]
@@ -59,11 +61,12 @@ class Fitted:
     dropped: int = 0
     shortened: int = 0
     tightened: bool = False
+    excess: int = 0
 
     @property
     def whole(self) -> bool:
         """Whether nothing had to be cut."""
-        return not (self.dropped or self.shortened or self.tightened)
+        return not (self.dropped or self.shortened or self.tightened or self.excess)
 
 
 def shorten(text: str, tokens: int) -> str:
@@ -190,7 +193,26 @@ def fit(
         dropped=dropped,
         shortened=count,
         tightened=allowed < max_tokens,
+        excess=max(-left, 0),
     )
+
+
+def fit_notices(model: str, fitted: Fitted) -> list[str]:
+    """Return what had to be cut for this model, and whether the request is too long all the same."""
+    what = []
+    if fitted.dropped:
+        what.append("the oldest turns are left out")
+    if fitted.shortened:
+        what.append("the references are shortened")
+    if fitted.tightened and not fitted.excess:
+        what.append(f"only {fitted.max_tokens} tokens are left for the answer")
+    notices = [f"To fit the context of {model}, {' and '.join(what)}."] if what else []
+    if fitted.excess:
+        notices.append(
+            f"The request is about {plural(fitted.excess, 'token')} too long for the context of {model}:"
+            " its service may refuse it, or leave out a part of it."
+        )
+    return notices
 
 
 def limit_notice(model: str, tokens: int | None, asked: int, context: int | None) -> str:

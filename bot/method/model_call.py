@@ -25,7 +25,7 @@ from bot.messages import (
     Retrying,
 )
 from bot.method import prompts
-from bot.method.context import MESSAGE_TOKENS, Fitted, estimate_tokens, fit
+from bot.method.context import MESSAGE_TOKENS, Fitted, estimate_tokens, fit, fit_notices
 from bot.method.turn_context import Task, TurnContext
 from bot.text.words import is_blank
 
@@ -281,18 +281,11 @@ class ModelCall:
 
     def _fit_notices(self, fitted: Fitted) -> list[Notice]:
         """Return what had to be cut for this model, as a notice that is given once."""
-        if fitted.whole:
-            return []
-        name = self.slot.agent.model
-        what = []
-        if fitted.dropped:
-            what.append("the oldest turns are left out")
-        if fitted.shortened:
-            what.append("the references are shortened")
-        if fitted.tightened:
-            what.append(f"only {fitted.max_tokens} tokens are left for the answer")
+        name, prompt = self.slot.agent.model, self._turn_context.prompt
         key = f"{name}: {bool(fitted.dropped)}{bool(fitted.shortened)}{fitted.tightened}"
+        # A prompt that is too long is said each time.
+        key += f"{hash(prompt)}" if fitted.excess else ""
         if key in self._turn_context.shown_notices:
             return []
         self._turn_context.shown_notices.add(key)
-        return [Notice(f"To fit the context of {name}, " + " and ".join(what) + ".")]
+        return [Notice(line) for line in fit_notices(name, fitted)]

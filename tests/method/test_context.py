@@ -20,6 +20,7 @@ from bot.method.context import (
     estimate_tokens,
     even_cap,
     fit,
+    fit_notices,
     shorten,
 )
 from bot.method.prompts import Placement, request_again
@@ -208,6 +209,25 @@ def test_the_answer_is_left_what_remains_to_the_token() -> None:
     for left, allowed in ((501, 500), (500, 500), (499, 499), (257, 257), (256, 256), (255, 256), (0, 256)):
         fitted = fit_exactly(PROMPT_TOKENS + left)
         assert (fitted.max_tokens, fitted.tightened, fitted.whole) == (allowed, allowed < 500, allowed == 500)
+
+
+@pytest.mark.parametrize(
+    ("left", "excess", "said"),
+    [
+        (500, 0, ""),
+        (499, 0, "only 499 tokens are left"),
+        (0, 0, "only 256 tokens are left"),
+        (-1, 1, "about 1 token too long for the context of m"),
+        (-5000, 5000, "about 5,000 tokens too long for the context of m"),
+    ],
+)
+def test_a_prompt_longer_than_the_context_is_said(left: int, excess: int, said: str) -> None:
+    """No service is given it whole, and some cut it silently: nothing is said to fit."""
+    fitted = fit_exactly(PROMPT_TOKENS + left)
+    notices = fit_notices("m", fitted)
+    assert fitted.excess == excess
+    assert len(notices) == bool(said)
+    assert said in "".join(notices)
 
 
 @pytest.mark.parametrize(
