@@ -75,7 +75,7 @@ def line_of(row: PromptRow, answer: ItemAnswer, result: TurnResult | None) -> Ro
         "reply": answer.turns[-1] if answer.turns and not answer.failed else None,
         **({"replies": list(answer.turns)} if len(row.turns) > 1 else {}),
         "error": answer.failure or None,
-        "model": result.model if result else None,
+        "model": _writer(answer, result),
         "references": [
             [{"model": call.slot.agent.model, "text": call.answer} for call in layer]
             for layer in (result.rounds if result else ())
@@ -87,6 +87,13 @@ def line_of(row: PromptRow, answer: ItemAnswer, result: TurnResult | None) -> Ro
         "notices": list(answer.notices),
         **({"shadows": list(answer.shadows)} if answer.shadows else {}),
     }
+
+
+def _writer(answer: ItemAnswer, result: TurnResult | None) -> str | None:
+    """Return the model that wrote the reply, or the aggregator that failed to."""
+    if answer.failed and result and result.attempts:
+        return result.attempts[-1].slot.agent.model
+    return result.model if result else None
 
 
 def write_answers(answers: Answers, rows: Rows, path: Path) -> None:

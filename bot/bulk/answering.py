@@ -155,10 +155,12 @@ def _why_no_reply(result: TurnResult) -> str:
     failures = [result.failure, *(call.failure for call in reversed(result.attempts))]
     if failed := next(filter(None, failures), None):
         return str(failed)
-    completion = result.writer.completion if result.writer else None
+    # After an attempt that broke off, the writer may be a reference whose answer stands in for the reply.
+    writer = result.attempts[-1] if result.attempts else result.writer
+    completion = writer.completion if writer else None
     kind = (completion and completion.truncation_kind) or FailureKind.CUT
     said = (completion and completion.partial) or "the reply is incomplete"
-    return str(Failure(kind, said, result.model))
+    return str(Failure(kind, said, writer.slot.agent.model if writer else result.model))
 
 
 def active_parameters(model: str) -> float | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bot.app.make_plan import make_plan
 from bot.bulk import run_folder
+from bot.bulk.cached_client import CallStats
 from bot.bulk.runner import RunResult
 from bot.errors import ExitCode
 from bot.eval.benchmark import Stage
@@ -71,5 +72,6 @@ def finish(context: EvalContext, result: RunResult, errors: int, expected: int) 
             missing = f"no {noun} at all, {missing}"
         elif errors > most:
             missing += f", more than --max_errors {most}"
-    result.say_end(context.streams.say, missing, generated if generated.failures else judged)
+    failures = CallStats(failures=generated.failures + judged.failures)
+    result.say_end(context.streams.say, missing, failures)
     return result.exit_code(errors, most)

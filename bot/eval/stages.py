@@ -17,7 +17,7 @@ from typing import Any
 from bot.bulk.answering import ItemAnswer, answer_item, sample_numbers
 from bot.bulk.files import write_json, write_rows
 from bot.bulk.runner import Runner, RunResult
-from bot.errors import Failure, MoaError
+from bot.errors import Failure, FailureKind, MoaError
 from bot.eval.benchmark import Item, JudgeRequest, Judgment
 from bot.eval.eval_context import EvalContext, Variant
 from bot.eval.official_data import read_rows
@@ -27,6 +27,8 @@ RESULTS = "results.jsonl"
 SCORES = "scores.json"
 STOPPED = "stopped.jsonl"
 TOGETHER = "together"
+
+_REFUSALS = frozenset({FailureKind.REFUSED, FailureKind.CONTENT_FILTER, FailureKind.CONTEXT_LENGTH})
 
 Summary = dict[str, Any]
 """The figures of a run with everything that has to stand beside them: see `_summarise`."""
@@ -85,7 +87,8 @@ async def judge(context: EvalContext, variant: Variant) -> tuple[RunResult, Summ
         judged[item.id] = await judge_turns(index, item, answers[item.id].turns)
         if (turns := answers[item.id].stopped_turns()) is not None:
             stopped[item.id] = await judge_turns(index, item, turns)
-        return _score(judged[item.id]) is not None
+        # Refusals and words that cannot be read are no sign that the service is gone; the figures count them.
+        return all(isinstance(each, Judgment) or each.kind in _REFUSALS for each in judged[item.id])
 
     runner = Runner(context.judging, context.progress, at_once=context.options.concurrency)
     result = await runner.run(f"{variant.name}: judgments", items, work, len(items))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from fake_models import FakeModels, layers, make_plan
+from fake_models import FakeAsk, FakeModels, failed, layers, make_plan
 from scripted_service import Response, ScriptedService, event, stream
 from virtual_time import run
 
+from bot.batch.answers import line_of
+from bot.batch.rows import PromptRow
 from bot.bulk.answering import answer_item, strict_plan
+from bot.errors import FailureKind
+from bot.messages import Completion
 
 NO_QUOTA = Response([b'{"error": {"message": "Insufficient Balance"}}'], status=402)
 ANSWERS = {"a": stream("answer of a"), "b": stream("answer of b"), "judge": stream("the reply")}
@@ -28,3 +34,22 @@ def test_the_aggregator_that_failed_is_named(judge: Response, why: str) -> None:
     answer, _ = run(answer_item("1", ["hi"], plan, service, FakeModels()))
     assert answer.failure.startswith(why)
     assert answer.turns == ()
+
+
+@pytest.mark.parametrize("mode", ["moa", "vote", "rank"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "",
+        failed(FailureKind.CONTENT_FILTER, "filtered", "judge"),
+        Completion("half", partial="cut at max_tokens", truncation_kind=FailureKind.CUT),
+        Completion("half", partial="repeats itself", truncation_kind=FailureKind.ENDLESS),
+    ],
+)
+def test_a_row_without_a_reply_names_its_aggregator(mode: Any, reply: Any) -> None:
+    """In the reason and in the column `model`: never the reference whose answer a person would be shown."""
+    plan = strict_plan(make_plan(layers("a", "b"), mode=mode, instructions={mode: "INSTRUCTION"}))
+    answer, result = run(answer_item("1", ["hi"], plan, FakeAsk({"judge": reply}), FakeModels()))
+    assert answer.failure.startswith("judge: ")
+    line = line_of(PromptRow(0, {}, ("hi",)), answer, result)
+    assert (line["model"], line["reply"]) == ("judge", None)

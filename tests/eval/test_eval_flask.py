@@ -82,6 +82,8 @@ def test_the_items_are_the_official_ones(recorded: Path) -> None:
         ),
         (r"{'Readability': 5, 'path\d': 1}", {"readability": 5}),
         ("{'Readability': 6, 'Conciseness': 0, 'Factuality': 1}", {"factuality": 1}),
+        ('{"Readability": null, "Factuality": 5, "Completeness": "I cannot say"}', {"factuality": 5}),
+        ('{"Readability": null}', None),
         ("{'Readability': True}", None),
         ("{'Overall': 4}", None),
         ("{'Readability': 5", None),
@@ -117,13 +119,13 @@ def test_figures_by_skill_domain_and_difficulty(recorded: Path) -> None:
         review(1, "{'Readability': 5, 'Logical Correctness': 4, 'Conciseness': 'N/A'}"),
         review(2, "{'Commonsense Understanding': 1, 'Readability': 2, 'Comprehension': 3}", domain=["Math"]),
         review(3, "I would not say."),
-        review(1706, "{'Readability': 4}"),
+        review(1706, "{'Metacognition': 4, 'Readability': 4}"),  # not asked for readability
     ]
     found = Flask(OfficialData(recorded)).score(rows, expected=4)
     assert (found["n"], found["n_expected"], found["unparsable"], found["not_applicable"]) == (3, 4, 1, 1)
     assert found["incomplete"] == 1
-    assert found["skill"]["readability"]["score"] == pytest.approx(11 / 3)
-    assert found["skill"]["readability"]["n"] == 3
+    assert found["skill"]["readability"]["score"] == pytest.approx(7 / 2)
+    assert found["skill"]["readability"]["n"] == 2
     assert "conciseness" not in found["skill"]
     assert items[1].domains == items[2].domains == ("Humanities",)
     assert found["domain"]["Humanities"]["score"] == pytest.approx((5 + 4 + 1 + 2 + 3) / 5)

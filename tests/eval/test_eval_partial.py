@@ -14,16 +14,17 @@ from typing import Any
 
 import pytest
 from bulk_runs import BulkRuns
-from fake_models import FakeAsk
+from fake_models import FakeAsk, Reply, failed
 
 from bot.bulk.files import Row, write_rows
-from bot.errors import ExitCode, UsageError
+from bot.errors import ExitCode, FailureKind, UsageError
 from bot.eval.benchmark import Item, figure, interval, stratified
 from bot.eval.eval_context import EvalOptions
 from bot.eval.mt_bench.score import score as mt_bench_score
 from bot.eval.official_data import read_rows
 from bot.eval.registry import open_benchmark
 from bot.eval.report import text_report
+from bot.messages import Completion
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -271,3 +272,55 @@ def test_limit_and_first_exclude_each_other(runs: BulkRuns, recorded: Path, tmp_
     """Both at once are refused."""
     with pytest.raises(UsageError, match="--limit and --first"):
         runs.evaluate(EvalOptions("mt_bench", tmp_path, limit=1, first=1, data_dir=recorded), FakeAsk({}))
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "I would rather not say.",
+        failed(FailureKind.REFUSED, "the model refused", "reviewer"),
+        failed(FailureKind.CONTENT_FILTER, "filtered", "reviewer"),
+    ],
+)
+def test_a_judges_refusals_lose_only_themselves(
+    runs: BulkRuns, recorded: Path, tmp_path: Path, lost: Reply
+) -> None:
+    """However many judgments in a row are refused or unreadable, the others are made."""
+    options = EvalOptions(
+        "mt_bench", tmp_path / "run", first=20, judge="together:reviewer", data_dir=recorded, concurrency=1
+    )
+    ask = FakeAsk({"reviewer": [lost] * 36 + ["[[7]]"]})
+    assert runs.evaluate(options, ask) is ExitCode.FAILED
+    assert (runs.summary["n"], runs.summary["unparsable"] + runs.summary["failed"]) == (4, 36)
+    assert "in a row" not in runs.err
+
+
+def test_flask_counts_only_the_skills_that_were_asked_for(recorded: Path) -> None:
+    """A judge's scores of other skills are no part of any mean, of a run or of recorded rows."""
+    bench = open_benchmark("flask", recorded)
+    [item] = bench.items(1)
+    [request] = bench.judge_requests(item, ("Mine",), "moa")
+    other = next(name for name in ("Harmlessness", "Conciseness", "Efficiency") if name not in item.skills)
+    words = json.dumps({**dict.fromkeys(item.skills, 4), other: 1})
+    judgment = bench.judgment(request, Completion(words), "gpt-4")
+    assert (judgment.score, len(judgment.row["score"])) == (4, len(item.skills))
+    found = bench.score([judgment.row])
+    assert (found["score"], found["incomplete"], len(found["skill"])) == (4, 0, len(item.skills))
+    unasked = bench.judgment(request, Completion(json.dumps({other: 1})), "gpt-4")
+    assert unasked.score is None
+    assert bench.score([unasked.row])["n"] == 0
+
+
+def test_the_failures_of_the_judge_are_reported_beside_those_of_the_mixture(
+    runs: BulkRuns, recorded: Path, tmp_path: Path
+) -> None:
+    """A reference that failed once is not named as the only cause of missing scores."""
+    ask = FakeAsk(
+        {
+            "a": [failed(FailureKind.BAD_REQUEST, "HTTP 400", "a"), "fine"],
+            "reviewer": failed(FailureKind.CONTENT_FILTER, "filtered", "reviewer"),
+        }
+    )
+    options = EvalOptions("mt_bench", tmp_path / "run", first=2, judge="together:reviewer", data_dir=recorded)
+    assert runs.evaluate(options, ask) is ExitCode.FAILED
+    assert "4 × content filtered" in runs.err

@@ -71,6 +71,8 @@ class Flask(Benchmark[Instruction]):
     def judgment(self, request: JudgeRequest, completion: Completion, judge: str) -> Judgment:
         """Read the grades; the official files say {} where there are none."""
         scores = judging.read_scores(completion.text)
+        if scores is not None:
+            scores = judging.asked_scores(scores, request.row["skill"])
         row = {
             **request.row,
             "judge": self.judge_name(judge),

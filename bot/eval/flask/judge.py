@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from bot.eval.benchmark import fill
 from bot.eval.flask.data import SKILL_KEYS, SKILLS, Instruction, ReviewPrompt, Skill
@@ -49,6 +49,8 @@ def read_scores(review: str) -> Scores | None:
     if not found or len(found[-1]) > _LONGEST:
         return None
     text = found[-1].replace("\n", "").replace("_", " ").lower()
+    # JSON's word for no score; whatever else is in the review counts.
+    text = re.sub(r":\s*null\b", ": None", text)
     try:
         with warnings.catch_warnings():
             # A judge's stray backslash is no fault of this program.
@@ -73,6 +75,12 @@ def known_scores(value: Mapping[object, object]) -> Scores:
         elif (score := _number(given)) is not None:
             scores[key] = score
     return scores
+
+
+def asked_scores(scores: Scores, skills: Collection[str]) -> Scores | None:
+    """Return the scores of the skills that the judge was asked about, None when there are none."""
+    asked = {skill_key(name.lower()) for name in skills}
+    return {key: value for key, value in scores.items() if key in asked} or None
 
 
 def skill_key(name: str) -> str:

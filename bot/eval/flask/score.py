@@ -13,7 +13,7 @@ from bot.bulk.files import Row
 from bot.eval.benchmark import Figure, figure, figures_by_name, interval, latest_rows, not_comparable
 from bot.eval.flask import data as official
 from bot.eval.flask.data import COUNT, DIFFICULTIES, SKILL_KEYS, Instruction
-from bot.eval.flask.judge import HIGHEST, LOWEST, Scores, known_scores, read_scores
+from bot.eval.flask.judge import HIGHEST, LOWEST, Scores, asked_scores, known_scores, read_scores
 from bot.eval.official_data import MissingDataError, OfficialData
 
 
@@ -25,11 +25,17 @@ def score(rows: Iterable[Row], data: OfficialData, expected: int | None = None) 
     for rows that are no reviews, and for altered data.
     """
     latest, notes = latest_rows(rows, _item_id, "FLASK review", "item")
-    judged = {number: scores for number, row in latest.items() if (scores := _scores(row)) is not None}
+    items = _items(data, notes)
+    judged = {}
+    for number, row in latest.items():
+        scores = _scores(row)
+        if scores is not None and number in items:
+            scores = asked_scores(scores, items[number].skills)
+        if scores is not None:
+            judged[number] = scores
     unparsable = len(latest) - len(judged)
     if unparsable:
         notes.append(f"{unparsable} reviews could not be read and are left out")
-    items = _items(data, notes)
     hard = official.hard(data, items.values()) if items else None
     incomplete = sum(
         number in items and len(scores) < len(items[number].skills) for number, scores in judged.items()
