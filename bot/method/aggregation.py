@@ -209,7 +209,7 @@ class Aggregation:
         )
         slot = Slot(self._number, index, chosen.slot.agent, "aggregator")
         self.call = Call(slot, completion, cost=0.0)
-        alike = ", which is the most similar to the others" if len(self._references) > 1 else ""
+        alike = f", {most_similar(self._references)}" if len(self._references) > 1 else ""
         return [
             Notice(ending(failed)),
             Notice(f"No aggregator answered. The reply is the answer of {name}{alike}."),
@@ -217,6 +217,11 @@ class Aggregation:
             ReplyDelta(chosen.answer),
             CallFinished(self.call),
         ]
+
+
+def most_similar(calls: Sequence[Call]) -> str:
+    """Return in words why `medoid` returns that call, of two or more."""
+    return "the most similar to the others" if len(calls) > 2 else "the first of two"  # noqa: PLR2004
 
 
 def medoid(calls: Sequence[Call]) -> Call:

@@ -14,7 +14,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from bot.events import Call, Event, Notice, ReplyDelta
-from bot.method.aggregation import Aggregation, medoid
+from bot.method.aggregation import Aggregation, medoid, most_similar
 from bot.method.fan_out import CancelToken
 from bot.method.turn_context import TurnContext
 
@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"(?<![\w.,])\d{1,4}(?![\w,]|\.\d)")
 class Ranking:
     """The last layer of a turn in mode "rank". After `events()`, `source` is the call of the chosen answer.
 
-    Where the aggregator failed, `source` is that failed call.
+    Where the aggregator failed, `source` is that failed call. A single answer is chosen without asking.
     """
 
     def __init__(
@@ -43,6 +43,11 @@ class Ranking:
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Have the aggregator choose, and yield the answer that it chose as the reply."""
+        if len(self._references) == 1:
+            self._chosen = self._references[0]
+            yield Notice("There is only one answer, and so nothing to choose from.")
+            yield ReplyDelta(self._chosen.answer)
+            return
         async with aclosing(self._aggregation.events()) as events:
             async for event in events:
                 if not isinstance(event, ReplyDelta):
@@ -55,9 +60,10 @@ class Ranking:
         self._chosen = self._choice(call.answer)
         if self._chosen is None:
             self._chosen = medoid(self._references)
+            alike = most_similar(self._references)
             yield Notice(
                 f"{call.slot.agent.model} named no answer: "
-                f"the reply is the answer of {self._chosen.slot.agent.model}, the most similar to the others."
+                f"the reply is the answer of {self._chosen.slot.agent.model}, {alike}."
             )
         yield ReplyDelta(self._chosen.answer)
 

@@ -54,6 +54,24 @@ async def test_a_ranker_that_names_none_is_told() -> None:
     assert any("named no answer" in event.text for event in events if isinstance(event, Notice))
 
 
+@pytest.mark.parametrize(
+    ("left", "asked", "notice"),
+    [
+        (1, 0, "There is only one answer, and so nothing to choose from."),
+        (2, 1, "judge named no answer: the reply is the answer of a, the first of two."),
+        (3, 1, "judge named no answer: the reply is the answer of b, the most similar to the others."),
+    ],
+)
+@looped
+async def test_what_is_said_of_a_few_answers(left: int, asked: int, notice: str) -> None:
+    """One answer needs no choice, and of two none is the most similar to the others."""
+    ranker, ask = mixture("I like them all")
+    ask.replies |= {name: [failed()] for name in "abc"[left:]}
+    _, result = await run_turn(ranker)
+    assert (result.status, len(ask.to("judge")), result.notices[-1]) == ("done", asked, notice)
+    assert result.reply in ANSWERS.values()
+
+
 @looped
 async def test_a_ranker_that_fails_leaves_a_partial_reply() -> None:
     """When nobody ranks, what is shown is not passed off as a choice."""
