@@ -14,7 +14,7 @@ from bot.errors import MoaError
 from bot.messages import Agent, Message, Usage
 from bot.method.context import ANSWER_TOKENS, MESSAGE_TOKENS, estimate_tokens
 from bot.method.fusion import judge_of
-from bot.method.plan import JUDGED, WITHOUT_ROUNDS
+from bot.method.plan import WITHOUT_ROUNDS
 from bot.method.prompts import request_again
 from bot.text.numbers import money, plural
 
@@ -79,11 +79,14 @@ def estimate_turn(
         calls = [call(agent, plan.reference_max_tokens) for agent in layer]
         found.dollars += sum(dollars for dollars, _ in calls)
         read = sum(answer + ANSWER_TOKENS for _, answer in calls) + draft
-    judged = plan.mode in JUDGED and (plan.judge is not None or plan.mode != "compare")
-    if judged and plan.layers:
+    if plan.is_judged:
         dollars, tokens = call(judge_of(plan), plan.max_tokens)
         found.dollars += plan.replies * dollars
         read += tokens + ANSWER_TOKENS
+    if not plan.is_written:
+        # The reply is what there is to read.
+        found.reply_tokens = read
+        return found
     dollars, found.reply_tokens = max(call(agent, plan.max_tokens) for agent in plan.writers())
     found.dollars += plan.replies * dollars
     return found

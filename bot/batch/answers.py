@@ -67,7 +67,8 @@ def line_of(row: PromptRow, answer: ItemAnswer, result: TurnResult | None) -> Ro
 
     `input` holds the row's own columns; `reply` the last turn's reply (`replies` all of them, when
     there are several), `error` why there is none; `references` the last turn's proposals by round;
-    `shadows` what early stop would have done, with --early_stop shadow.
+    `panel` who was asked and answered, `analysis` the judge's comparison, both of the last turn and None
+    where there is none; `shadows` what early stop would have done, with --early_stop shadow.
     """
     return {
         "index": row.index,
@@ -80,6 +81,8 @@ def line_of(row: PromptRow, answer: ItemAnswer, result: TurnResult | None) -> Ro
             [{"model": call.slot.agent.model, "text": call.answer} for call in layer]
             for layer in (result.rounds if result else ())
         ],
+        "panel": result.panel.as_json() if result and result.panel else None,
+        "analysis": result.analysis.as_json() if result and result.analysis else None,
         "prompt_tokens": answer.prompt_tokens,
         "completion_tokens": answer.completion_tokens,
         "cost": answer.cost,
@@ -108,7 +111,10 @@ def write_answers(answers: Answers, rows: Rows, path: Path) -> None:
         # Columns of changing shape would be no table: the row's own columns stay JSON.
         {
             **{name: value for name, value in line.items() if name != "shadows"},
-            "input": json.dumps(line["input"], ensure_ascii=False),
+            **{
+                name: json.dumps(line.get(name), ensure_ascii=False)
+                for name in ("input", "panel", "analysis")
+            },
             "replies": line.get("replies") or [],
         }
         for line in answers.in_order(rows)

@@ -60,7 +60,7 @@ def estimate(rows: Iterable[PromptRow], plan: Plan, cost: Cost) -> Estimate:
 
     for row in rows:
         found.prompts += 1
-        found.calls += len(row.turns) * (sum(map(len, plan.layers)) + plan.replies)
+        found.calls += len(row.turns) * plan.calls
         found.likely += dollars(row.turns, LIKELY_TOKENS)
         found.most += dollars(row.turns, None)
     return found

@@ -68,6 +68,23 @@ class Plan:
         shadow = self.early_stop.is_shadow and self.layers and self.mode not in WITHOUT_ROUNDS
         return 2 if shadow and (self.rounds > 1 or self.early_stop.adaptive) else 1
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether a judge compares the answers."""
+        named = self.judge is not None or self.mode != "compare"
+        return self.mode in JUDGED and named and bool(self.layers)
+
+    @property
+    def is_written(self) -> bool:
+        """Whether a model may be asked for the reply."""
+        return self.mode != "compare" or not self.layers or self.min_references < 1
+
+    @property
+    def calls(self) -> int:
+        """The calls of a turn in which every model is asked once for each of its answers."""
+        drafts = self.rounds if self.mode in WITHOUT_ROUNDS else 0
+        return sum(map(len, self.layers)) + drafts + self.replies * (self.is_judged + self.is_written)
+
     def with_light_aggregator(self) -> Plan:
         """Return the plan whose aggregator is the light one, with the usual one as its first fallback."""
         assert self.light_aggregator is not None  # noqa: S101 - only then may it write the reply

@@ -228,3 +228,36 @@ def test_what_is_reserved_for_others(cap: float, temporary: bool) -> None:  # no
         budget.reserve(plan, [], "two", models.cost)
     assert caught.value.temporary == temporary
     assert ("with $400.00 reserved for turns under way" in caught.value.message) == temporary
+
+
+@pytest.mark.parametrize(
+    ("changes", "calls", "dollars"),
+    [
+        ({}, 3, 300),
+        ({"layers": layers("a", "b", rounds=2)}, 5, 500),
+        ({"layers": ()}, 1, 100),
+        ({"mode": "vote"}, 3, 300),
+        ({"mode": "rank"}, 3, 300),
+        ({"mode": "fusion", "judge": Agent("other", max_tokens=30)}, 4, 330),
+        ({"mode": "fusion", "layers": (), "judge": Agent("other", max_tokens=30)}, 1, 100),
+        ({"mode": "compare"}, 2, 200),
+        ({"mode": "compare", "judge": Agent("other", max_tokens=30)}, 3, 230),
+        ({"mode": "compare", "layers": ()}, 1, 100),
+        ({"mode": "compare", "min_references": 0}, 3, 300),
+        ({"mode": "critique"}, 4, 400),
+        ({"mode": "critique", "layers": layers("a", "b", rounds=2)}, 7, 700),
+    ],
+)
+def test_the_calls_of_each_mode(changes: dict[str, Any], calls: int, dollars: float) -> None:
+    """The judge, drafts and revisions count; an aggregator that is not asked does not."""
+    plan = replace(make_plan(layers("a", "b"), **LIMITS), **changes)
+    assert plan.calls == calls
+    assert estimate_turn(plan, 10, "why?", FakeModels(price=1.0).cost).dollars == dollars
+
+
+def test_nobody_needs_the_price_of_a_model_that_is_not_asked() -> None:
+    """In mode compare the aggregator has no part in a budget; the reply is as long as all answers."""
+    plan = make_plan(layers("a", "b"), mode="compare", **LIMITS)
+    found = estimate_turn(plan, 10, "why?", lambda agent, _usage: None if agent.model == "judge" else 1.0)
+    assert found.unpriced == set()
+    assert found.reply_tokens > 200

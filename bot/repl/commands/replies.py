@@ -189,22 +189,27 @@ def copy_text(chat: ChatContext, text: str) -> None:
     chat.say(f"  Copied ({len(text):,} characters).")
 
 
+_WIDE = 70
+"""Cells from which the headings of the table of costs are written out."""
+
+
 def _cost_table(result: TurnResult, width: int) -> str:
     """Return a table of a turn's calls: tokens and dollars, and what is particular about them."""
+    # The headings must leave room for the models' names.
+    heads = ("prompt tokens", "answer tokens") if width >= _WIDE else ("prompt", "answer")
     columns: dict[str, list[str]] = {
         "call": [_asked(call, result) for call in result.calls],
         "model": [short_name(call.slot.agent.model) for call in result.calls],
-        "prompt tokens": [],
-        "answer tokens": [],
+        **{head: [] for head in heads},
         "cost": [money(call.cost) for call in result.calls],
         "": [],
     }
     for call in result.calls:
         usage = call.completion.usage if call.completion else Usage()
-        columns["prompt tokens"].append(_count(usage.prompt_tokens))
-        columns["answer tokens"].append(_count(usage.completion_tokens))
+        columns[heads[0]].append(_count(usage.prompt_tokens))
+        columns[heads[1]].append(_count(usage.completion_tokens))
         columns[""].append(str(call.failure.kind) if call.failure else _cached(usage))
-    right = ("prompt tokens", "answer tokens", "cost")
+    right = (*heads, "cost")
     return indent(table(columns, width - 2, flexible="model", dispensable=("",), right=right), "  ").rstrip(
         "\n"
     )
