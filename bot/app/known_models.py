@@ -83,7 +83,7 @@ class KnownModels:
 
     def cost(self, agent: Agent, usage: Usage) -> float | None:
         """Return US dollars, None when price or tokens are unknown; a local model is free."""
-        if agent.endpoint == LOCAL:
+        if self._settings.is_free(agent.model, agent.endpoint):
             return 0.0
         known = self._settings.catalogue.prices(agent.model, agent.endpoint)
         listed = self.listed.get((agent.endpoint, agent.model))

@@ -45,6 +45,10 @@ class BulkProgress:
             self._shown = monotonic()
             self._show(end="")
 
+    def note(self, text: str) -> None:
+        """Show a line of its own, also when quiet."""
+        self._streams.say(f"\r\x1b[Kmoa-bot: {text}" if self._terminal else f"moa-bot: {text}")
+
     def end(self) -> None:
         """Show the last state, and leave the line."""
         self._show(end="\n")

@@ -1,7 +1,7 @@
 """Runs many items at once: what evaluations and batches share, from the open program to the exit code.
 
     items ─► N tasks, in order ─► work(index, item), through a CachedClient, whose journal makes it resumable
-                  └─ Ctrl-C: no new item is begun, calls under way are dropped, what came is kept
+                  └─ Ctrl-C: no new item is begun, those under way are finished; again: they are dropped
 
 What an item is and what is done with it is the caller's. That a failed item never stops the others,
 that a run ends when the service is gone, and that a person sees how far it is, is decided here.
@@ -52,9 +52,11 @@ def bulk_retrier(ask: Ask, rate: float | None) -> Retrier:
 
 
 def price_of(settings: Settings) -> Price:
-    """Return what a request costs, by the settings' catalogue."""
+    """Return what a request costs, by the settings' catalogue; local models cost nothing."""
 
     def price(request: Request, usage: Usage) -> float | None:
+        if settings.is_free(request.model, request.endpoint.name):
+            return 0.0
         return settings.catalogue.cost(request.model, usage, request.endpoint.name)
 
     return price
@@ -115,12 +117,19 @@ class Runner:
         workers = [asyncio.create_task(self._drain(source, work)) for _ in range(self._at_once)]
         tasks = [*workers, asyncio.create_task(self._refresh())]
 
-        def interrupt() -> None:
+        def stop() -> None:
             self._result.interrupted = True
             for task in workers:
                 task.cancel()
 
-        with handle_signals(interrupt):
+        def drain() -> None:
+            if self._result.interrupted:
+                stop()
+                return
+            self._result.interrupted = True
+            self._progress.note("finishing what is under way; Ctrl-C again stops at once")
+
+        with handle_signals(drain, ("SIGINT",)), handle_signals(stop, ("SIGTERM", "SIGHUP")):
             try:
                 await asyncio.gather(*workers)
             except asyncio.CancelledError:
@@ -139,7 +148,7 @@ class Runner:
         """Work on one item after the other until there are none, or the run has to stop."""
         stats, result = self._client.stats, self._result
         for index, item in source:
-            if result.error is not None:
+            if result.error is not None or result.interrupted:
                 return
             asked = stats.asked
             try:

@@ -33,6 +33,8 @@ DEMO = "demo"
 """The offline service; its address is known once it runs."""
 LOCAL = "local"
 """The built-in engine; each of its models has an address of its own, once it runs."""
+LOCAL_SERVICES = frozenset({"ollama", "lmstudio", "vllm", "llamacpp"})
+"""The shipped services that run models on this computer, unless their address is another's."""
 BASE_URL_VARIABLE = "TOGETHER_BASE_URL"
 TOGETHER = "together"
 SHIPPED = "defaults"

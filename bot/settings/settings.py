@@ -11,7 +11,15 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from bot.settings.endpoints import SHIPPED, TOGETHER, EndpointConfig, endpoint_with_key, unknown_endpoint
+from bot.settings.endpoints import (
+    LOCAL,
+    LOCAL_SERVICES,
+    SHIPPED,
+    TOGETHER,
+    EndpointConfig,
+    endpoint_with_key,
+    unknown_endpoint,
+)
 from bot.settings.options import BY_NAME
 from bot.settings.presets import retired
 
@@ -164,6 +172,12 @@ class Settings:
             raise unknown_endpoint(name, self.endpoints)
         endpoint = endpoint_with_key(self.endpoints[name], environ)
         return replace(endpoint, own=True) if self.local and self.endpoints[name].runs_here else endpoint
+
+    def is_free(self, model: str, endpoint: str) -> bool:
+        """Return whether a model costs nothing: it runs on this computer, and no price is configured."""
+        if endpoint in LOCAL_SERVICES and self.endpoints[endpoint].runs_here:
+            return "input_price" not in self.catalogue.configured(model)
+        return endpoint == LOCAL
 
     def with_endpoint(self, name: str, base_url: str, key: str | None = None) -> Settings:
         """Return settings in which that service is at `base_url` (and has this key)."""
