@@ -17,7 +17,6 @@ from running import LIMIT, until
 from bot.batch.estimate import estimate
 from bot.batch.rows import PromptRow, Rows
 from bot.demo.process import DemoProcess
-from bot.demo.references import split_prompt
 from bot.errors import UsageError
 from bot.messages import Agent, Usage
 
@@ -53,8 +52,9 @@ def lines(file: Path) -> list[dict[str, Any]]:
 
 
 def asked(answer: dict[str, Any]) -> str:
-    """The prompt that the echoing aggregator was sent."""
-    return split_prompt(json.loads(answer["reply"])["messages"][-1]["content"])[0]
+    """The prompt that the echoing aggregator was sent: a reply has no marks of answers, so its last words."""
+    content = str(json.loads(answer["reply"])["messages"][-1]["content"])
+    return content.rpartition("The user's request was:\n\n")[2]
 
 
 def test_answers_stand_in_order(
@@ -65,6 +65,8 @@ def test_answers_stand_in_order(
     assert done.returncode == 0, done.stderr
     answers = lines(tmp_path / "prompts.answers.jsonl")
     assert [asked(answer) for answer in answers] == PROMPTS
+    panel = {"asked": 1, "answered": 1, "left_out": [], "families": 1}
+    assert [(answer["panel"], answer["analysis"]) for answer in answers] == [(panel, None)] * len(PROMPTS)
     assert [answer["input"]["id"] for answer in answers] == list(range(12))
     assert answers[0]["references"] == [[{"model": "a", "text": "from a"}]]
     assert all(answer["error"] is None and answer["seconds"] > 0 for answer in answers)
@@ -234,6 +236,27 @@ def test_rows_of_conversations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert rows[0].digest == rows[1].digest != rows[2].digest
     with pytest.raises(UsageError, match="no column"):
         Rows(str(file), column="prompt")
+
+
+def test_a_row_has_the_comparison(here: Run, offline: Callable[..., DemoProcess], prompts: Path) -> None:
+    """In JSONL as an object, in Parquet as its JSON: rows of changing shape are no table."""
+    datasets = pytest.importorskip("datasets")
+    found = {"consensus": [{"claim": "so", "answers": [1, 2]}], "blind_spots": ["why"]}
+    service = offline(
+        {"models": {"a": {"reply": "x"}, "w": {"reply": "the reply"}, "j": {"reply": json.dumps(found)}}}
+    )
+    environment = {"TOGETHER_BASE_URL": service.base_url, "TOGETHER_API_KEY": "not-needed"}
+    mixture = ("-r", "a*2", "-a", "w", "--judge", "j", "--mode", "fusion", "--limit", "2")
+    for name in ("out.jsonl", "out.parquet"):
+        out = prompts.with_name(name)
+        done = here("batch", str(prompts), *mixture, "-o", str(out), env=environment)
+        assert done.returncode == 0, done.stderr
+        assert "2 prompts, 8 calls" in done.stderr
+    rows = [answer["analysis"] for answer in lines(prompts.with_name("out.jsonl"))]
+    cache = str(prompts.with_name("cache"))
+    table = datasets.Dataset.from_parquet(str(prompts.with_name("out.parquet")), cache_dir=cache)
+    assert [json.loads(row["analysis"]) for row in table] == rows
+    assert [(row["consensus"], row["blind_spots"]) for row in rows] == [tuple(found.values())] * 2
 
 
 def test_an_estimate_counts_what_models_read() -> None:
