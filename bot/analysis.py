@@ -147,17 +147,25 @@ def read_analysis(value: object, answers: Sequence[ComparedAnswer]) -> Analysis:
     claims: dict[str, list[Claim]] = {"consensus": [], "partial": [], "unique": []}
     for name in claims:
         for claim in _claims(found.get(name), count):
+            if _is_nothing(claim.text):
+                continue
             single = len(claim.answers) == 1 and count > 1
             several = name == "unique" and len(claim.answers) > 1
             claims["unique" if single else "partial" if several else name].append(claim)
     kept = {name: tuple(dict.fromkeys(each))[:MAX_ITEMS] for name, each in claims.items()}
     spots = (_text(each) for each in _items(found.get("blind_spots")))
+    spots = (spot for spot in spots if not _is_nothing(spot))
     return Analysis(
         answers=tuple(answers),
         contradictions=tuple(_contradictions(found.get("contradictions"), count))[:MAX_ITEMS],
         blind_spots=tuple(dict.fromkeys(filter(None, spots)))[:MAX_ITEMS],
         **kept,
     )
+
+
+def _is_nothing(text: str) -> bool:
+    """Return whether an item says that its list is empty. A position may well be "none"."""
+    return text.casefold().strip(" .-–—()[]") in _NOTHING
 
 
 def _claims(value: object, count: int) -> Iterator[Claim]:
@@ -201,8 +209,6 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         return ""
     text = " ".join(value[: 4 * MAX_TEXT].split())
-    if text.casefold().strip(" .-–—()[]") in _NOTHING:
-        return ""
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 2].rstrip() + " …"
 
 

@@ -167,6 +167,10 @@ READ: dict[str, tuple[str, dict[str, int]]] = {
         json.dumps({**FOUND, "partial": ["None."], "blind_spots": ["none", "N/A", "which sea", "-"]}),
         {},
     ),
+    "a position of none": (
+        json.dumps({**FOUND, "contradictions": [{"question": "how many?", "positions": ["None.", "one"]}]}),
+        {},
+    ),
     "an item that is repeated": (json.dumps({**FOUND, "blind_spots": ["which sea"] * 9}), {}),
 }
 
