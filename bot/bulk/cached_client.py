@@ -93,6 +93,10 @@ class CachedClient:
         """Make one call and return its outcome."""
         return await self._outcome(request, key_of(request, ""), priority)
 
+    def is_recorded(self, request: Request) -> bool:
+        """Return whether `complete` would find the outcome of this call in the journal."""
+        return self.journal.answer(key_of(request, "")) is not None
+
     def merge(self, rows: Iterable[Row]) -> None:
         """Add the calls in the rows of another journal to this one's, and to the statistics."""
         for row in rows:

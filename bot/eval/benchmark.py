@@ -101,8 +101,8 @@ class Benchmark(ABC, Generic[ItemT]):
     """A benchmark over its data, which is read when it is first needed.
 
     `whole` is how many judgments the official set has. `answers_file` and `judgments_file` are the
-    official names of the files within a run's folder
-    (`.json` is one list, `.jsonl` a row a line). `default_judge` is the model that the official
+    official names of the files within a run's folder (`.json` is one list, `.jsonl` a row a line;
+    `{model}` stands for the name of the mixture). `default_judge` is the model that the official
     figures were judged by. Any method may raise `DataError`.
     """
 
@@ -114,6 +114,10 @@ class Benchmark(ABC, Generic[ItemT]):
 
     def __init__(self, data: OfficialData) -> None:
         self.data = data
+
+    def answers_path(self, model: str) -> str:
+        """Return the path of the answers file of a model, from the run's folder."""
+        return self.answers_file.replace("{model}", re.sub(r"[^\w.+-]+", "-", model))
 
     @abstractmethod
     def load(self, stages: Collection[Stage]) -> None:

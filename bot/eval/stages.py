@@ -37,8 +37,10 @@ Summary = dict[str, Any]
 async def generate(context: EvalContext, variant: Variant) -> tuple[RunResult, int]:
     """Have every item answered; returns how that ended, and how many items have no answer.
 
-    Writes the results and the official answers file, also when only a part is answered.
+    Writes the results and the official answers file, also when only a part is answered. Answers that the
+    folder has to other items are kept in both.
     """
+    kept = {key: answer for key, answer in _earlier_answers(variant.folder).items() if not answer.failed}
     answers: dict[str, ItemAnswer] = {}
     samples = sample_numbers(item.turns for item in context.items)
 
@@ -50,16 +52,17 @@ async def generate(context: EvalContext, variant: Variant) -> tuple[RunResult, i
 
     runner = Runner(context.generating, context.progress, at_once=context.options.concurrency)
     result = await runner.run(f"{variant.name}: answers", context.items, work, len(context.items))
-    in_order = [(item, answers[item.id]) for item in context.items if item.id in answers]
+    benchmark, every = context.benchmark, {**kept, **answers}
+    in_order = [(item, every[item.id]) for item in benchmark.items() if item.id in every]
     write_rows(variant.folder / RESULTS, (asdict(answer) for _, answer in in_order))
-    benchmark = context.benchmark
     rows = [
         benchmark.answer_row(item, answer.turns, variant.name)
         for item, answer in in_order
         if not answer.failed
     ]
-    write_rows(variant.folder / benchmark.answers_file, rows)
-    return result, len(context.items) - len(rows)
+    write_rows(variant.folder / benchmark.answers_path(variant.name), rows)
+    missing = sum(item.id not in every or every[item.id].failed for item in context.items)
+    return result, missing
 
 
 async def judge(context: EvalContext, variant: Variant) -> tuple[RunResult, Summary]:
@@ -67,9 +70,23 @@ async def judge(context: EvalContext, variant: Variant) -> tuple[RunResult, Summ
 
     Writes the official judgments file and the scores, also when only a part is judged. Where early stop
     would have made other replies (--early_stop shadow), these are judged as well, for `eval depth`.
+    Judgments of other items that the folder has are kept, and count.
     """
-    answers = _read_answers(variant.folder)
-    items = [item for item in context.items if item.id in answers and not answers[item.id].failed]
+    answers = _earlier_answers(variant.folder)
+    if not answers:
+        raise MoaError(
+            f"{variant.folder}: there are no answers to judge.", hint="Make them first: … generate."
+        )
+    chosen = {item.id for item in context.items}
+    answered = [
+        item for item in context.benchmark.items() if item.id in answers and not answers[item.id].failed
+    ]
+
+    def is_judged(item: Item) -> bool:
+        questions = context.benchmark.judge_requests(item, answers[item.id].turns, variant.name)
+        return all(context.judging.is_recorded(_request(context, question)) for question in questions)
+
+    items = [item for item in answered if item.id in chosen or is_judged(item)]
     judged: dict[str, list[Judgment | Failure]] = {}
     stopped: dict[str, list[Judgment | Failure]] = {}
 
@@ -102,7 +119,9 @@ async def judge(context: EvalContext, variant: Variant) -> tuple[RunResult, Summ
         )
         write_rows(variant.folder / STOPPED, rows)
     good = [answers[item.id] for item in items]
-    summary = _summarise(context, variant.name, good, judgments, failed=len(outcomes) - len(judgments))
+    every = [*context.items, *(item for item in items if item.id not in chosen)]
+    failures = len(outcomes) - len(judgments)
+    summary = _summarise(context, variant.name, every, good, judgments, failed=failures)
     write_json(variant.folder / SCORES, summary)
     return result, summary
 
@@ -131,18 +150,23 @@ def _request(context: EvalContext, question: JudgeRequest) -> Request:
     )
 
 
-def _read_answers(folder: Path) -> Mapping[str, ItemAnswer]:
-    """Return the answers of a generate stage by item. MoaError when there are none."""
+def _earlier_answers(folder: Path) -> Mapping[str, ItemAnswer]:
+    """Return the answers by item that a generate stage has written to a folder, {} when there are none."""
     file = folder / RESULTS
-    if not file.exists():
-        raise MoaError(f"{folder}: there are no answers to judge.", hint="Make them first: … generate.")
-    return {answer.id: answer for answer in map(ItemAnswer.from_row, read_rows(file))}
+    rows = read_rows(file) if file.exists() else []
+    return {answer.id: answer for answer in map(ItemAnswer.from_row, rows)}
 
 
 def _summarise(
-    context: EvalContext, name: str, answers: Sequence[ItemAnswer], judgments: Sequence[Judgment], failed: int
+    context: EvalContext,
+    name: str,
+    items: Sequence[Item],
+    answers: Sequence[ItemAnswer],
+    judgments: Sequence[Judgment],
+    *,
+    failed: int,
 ) -> Summary:
-    """Return the figures of a run with everything that has to stand beside them.
+    """Return the figures of a run over these items with everything that has to stand beside them.
 
     `n` of `n_expected` judgments have a score (the whole benchmark has `n_whole`);
     `unanswered` items have no answer, `failed` judgments were refused or cut off, `unparsable` ones
@@ -151,7 +175,7 @@ def _summarise(
     judge.
     """
     n = sum(judgment.score is not None for judgment in judgments)
-    expected = sum(len(item.turns) for item in context.items)
+    expected = sum(len(item.turns) for item in items)
     reasons = sorted({judgment.reason for judgment in judgments if judgment.reason})
     rows = [judgment.row for judgment in judgments]
     return {
@@ -161,7 +185,7 @@ def _summarise(
         "n": n,
         "n_expected": expected,
         "n_whole": context.benchmark.whole,
-        "unanswered": len(context.items) - len(answers),
+        "unanswered": len(items) - len(answers),
         "failed": failed,
         "unparsable": len(judgments) - n,
         "unparsable_because": reasons[:5],

@@ -245,9 +245,9 @@ def test_limit_of_a_benchmark_has_every_category(runs: BulkRuns, recorded: Path,
     """`--limit 8` of MT-Bench asks one question of each category; `--first 8` those of the first alone."""
     categories = {item.id: item.stratum for item in open_benchmark("mt_bench", recorded).items()}
     for name, chosen, expected in (("sample", {"limit": 8}, 8), ("first", {"first": 8}, 1)):
-        options = EvalOptions("mt_bench", tmp_path / name, data_dir=recorded, **chosen)
+        options = EvalOptions("mt_bench", tmp_path / name, data_dir=recorded, name="Mine/v1", **chosen)
         assert runs.evaluate(options, FakeAsk({}), ("generate",)) == 0
-        answered = read_rows(tmp_path / name / "model_answer.jsonl")
+        answered = read_rows(tmp_path / name / "data" / "mt_bench" / "model_answer" / "Mine-v1.jsonl")
         assert len({categories[str(row["question_id"])] for row in answered}) == expected
         assert len(answered) == 8
 
@@ -324,3 +324,39 @@ def test_the_failures_of_the_judge_are_reported_beside_those_of_the_mixture(
     options = EvalOptions("mt_bench", tmp_path / "run", first=2, judge="together:reviewer", data_dir=recorded)
     assert runs.evaluate(options, ask) is ExitCode.FAILED
     assert "4 × content filtered" in runs.err
+
+
+@pytest.mark.parametrize("fewer", [{"limit": 2}, {"first": 2}, {"limit": 2, "sample_seed": 9}])
+def test_a_smaller_limit_keeps_what_the_folder_has(
+    runs: BulkRuns, recorded: Path, tmp_path: Path, fewer: dict[str, int]
+) -> None:
+    """Answers, judgments and figures of items beyond the limit stay, and nothing is asked again for them."""
+    fixed = {"judge": "together:reviewer", "data_dir": recorded}
+    out, ask = tmp_path / "run", FakeAsk({"reviewer": "[[8]]"})
+    assert runs.evaluate(EvalOptions("mt_bench", out, limit=8, **fixed), ask) == 0
+    files = ("results.jsonl", "data/mt_bench/model_judgment/gpt-4_single.jsonl")
+    before = [[row["question_id"] for row in read_rows(out / files[1])], len(read_rows(out / files[0]))]
+    figures = runs.summary["figures"]
+    for stages in (("generate",), ("judge", "score"), ("generate", "judge", "score")):
+        assert runs.evaluate(EvalOptions("mt_bench", out, **fewer, **fixed), ask, stages) == 0
+        ids = [row["question_id"] for row in read_rows(out / files[1])]
+        assert set(ids) >= set(before[0])
+        assert len(read_rows(out / files[0])) >= before[1]
+    assert runs.summary["n"] == len(ids) == runs.summary["n_expected"]
+    if fewer == {"limit": 2}:
+        assert len(ask.requests) == 8 * (2 * 3 + 2)
+        assert runs.summary["figures"] == figures
+    assert runs.evaluate(EvalOptions("mt_bench", out, data_dir=recorded), ask, ("score",)) == 0
+    assert runs.summary["n"] == len(ids)
+
+
+def test_answers_beyond_the_limit_that_are_not_judged_cost_nothing(
+    runs: BulkRuns, recorded: Path, tmp_path: Path
+) -> None:
+    """With answers to eight items, judging with a limit of two asks the judge about two."""
+    fixed = {"judge": "together:reviewer", "data_dir": recorded}
+    out, ask = tmp_path / "run", FakeAsk({"reviewer": "[[8]]"})
+    assert runs.evaluate(EvalOptions("mt_bench", out, limit=8, **fixed), ask, ("generate",)) == 0
+    assert runs.evaluate(EvalOptions("mt_bench", out, limit=2, **fixed), ask, ("judge", "score")) == 0
+    assert len(ask.to("reviewer")) == 4
+    assert (runs.summary["n"], runs.summary["n_expected"], runs.summary["unanswered"]) == (4, 4, 0)

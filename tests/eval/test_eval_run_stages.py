@@ -152,7 +152,8 @@ def test_mt_bench_killed_twice(
 
 def test_flask_with_a_made_up_judge(evaluate: Run, service: DemoProcess) -> None:
     """Reviews that cannot be read are counted, figures are made of the others, and the run fails."""
-    good = 'Fine.\n{"Completeness": 4, "Factuality": 5, "Logical Correctness": 3, "Readability": "N/A"}'
+    skills = ("Logical Correctness", "Conciseness", "Comprehension", "Factuality", "Insightfulness")
+    good = "Fine.\n" + json.dumps({**dict.fromkeys(skills, 4), "Completeness": 4, "Readability": "N/A"})
     service.set_behaviour(
         {
             "models": {

@@ -25,8 +25,8 @@ class MtBench(Benchmark[Question]):
     name = "mt_bench"
     whole = official.COUNT
     default_judge = "gpt-4"
-    answers_file = "model_answer.jsonl"
-    judgments_file = "gpt-4_single.jsonl"
+    answers_file = "data/mt_bench/model_answer/{model}.jsonl"
+    judgments_file = "data/mt_bench/model_judgment/gpt-4_single.jsonl"
 
     def load(self, stages: Collection[Stage]) -> None:
         """Read the questions, and for the judge its prompts and the reference answers."""
