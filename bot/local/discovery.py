@@ -25,6 +25,8 @@ TIMEOUT = 0.2
 """Seconds for each step: to connect, to send, and to wait for the next part of the answer."""
 MAX_STEPS = 10
 """The whole answer may take so many times as long."""
+LOADING_STEP = 5.0
+"""Seconds for each step with a service that is there and loads its model, which takes the computer's time."""
 _LOADING = object()
 """The answer of a service that is loading its model."""
 OLLAMA, OLLAMA_PORT = "ollama", 11434
@@ -70,11 +72,11 @@ async def find_services(
         event_hooks={"response": [limit_body]},
     ) as client:
 
-        async def get(url: str) -> object:
+        async def get(url: str, step: float = seconds) -> object:
             """Return the answer, decoded from JSON; None without a useful one."""
             with suppress(httpx.HTTPError, TimeoutError, ValueError):
-                async with asyncio.timeout(MAX_STEPS * seconds):
-                    response = await client.get(url)
+                async with asyncio.timeout(MAX_STEPS * step):
+                    response = await client.get(url, timeout=step)
                 if response.status_code == httpx.codes.OK:
                     return read_json(response.text)
                 if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and LOADING.search(response.text):
@@ -87,7 +89,7 @@ async def find_services(
             models, details = await asyncio.gather(get(f"{url}/models"), more)
             if models is _LOADING and say is not None:
                 say(f"{endpoint.name} at {url} is loading its model: waiting for it.")
-                models = await _once_loaded(lambda: get(f"{url}/models"))
+                models = await _once_loaded(lambda: get(f"{url}/models", max(seconds, LOADING_STEP)))
             if models is _LOADING:
                 return LocalService(endpoint, ModelList(()), loading=True)
             model_list = read_model_list(models)

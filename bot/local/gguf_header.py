@@ -8,6 +8,7 @@ takes seconds for a large vocabulary, and fails on a truncated file without sayi
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import re
@@ -30,6 +31,8 @@ _VERSIONS = (2, 3)
 _ALIGNMENT = 32
 _MAX_COUNT = 1 << 20
 """Entries or tensors of one file, and items of an array; real files have fewer."""
+_MAX_DIMENSIONS = 4
+"""Of a tensor, as ggml has it."""
 _STRING, _ARRAY = 8, 9
 _FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _EMBEDS = "an embedding model"
@@ -216,9 +219,10 @@ class _Reader:
         end = 0
         for _ in range(count):
             self._skip(self._number("Q"))
-            weights = 1
-            for _ in range(self._number("I")):
-                weights *= self._number("Q")
+            dimensions = self._number("I")
+            if dimensions > _MAX_DIMENSIONS:
+                raise _error(self._path, *_DAMAGED)
+            weights = math.prod(self._number("Q") for _ in range(dimensions))
             # Of a tensor of an unknown type only the beginning has to be there.
             per_block, size = BLOCK_SIZES.get(self._number("I"), (1, 0))
             end = max(end, self._number("Q") + weights // per_block * size)

@@ -186,6 +186,23 @@ def test_a_service_that_is_waited_for(monkeypatch: pytest.MonkeyPatch, times: in
 
 
 @pytest.mark.slow
+def test_a_service_that_is_slow_while_it_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is known to be there, so that a late answer is waited for."""
+    monkeypatch.setattr(discovery, "LOADING_WAIT", 0.01)
+    answer, asked = _loads(1), []
+
+    def late() -> tuple[int, Any]:
+        asked.append(1)
+        if len(asked) > 1:
+            time.sleep(5 * TIMEOUT)
+        return answer()
+
+    with _serving({"/v1/models": late}) as url:
+        [service] = asyncio.run(find_services([EndpointConfig("llamacpp", url)], say=lambda _: None))
+    assert [model.id for model in service.model_list.models] == ["m.gguf"]
+
+
+@pytest.mark.slow
 def test_a_service_that_never_ends_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error of --local says that, not that there are no models."""
     monkeypatch.setattr(discovery, "LOADING_WAIT", 0.01)

@@ -89,6 +89,17 @@ def test_what_is_not_a_regular_file(tiny: Path, tmp_path: Path) -> None:
     assert sorted(name for name, _ in found.unusable) == expected
 
 
+@pytest.mark.parametrize("dimensions", [5, 2**31])
+def test_a_tensor_of_many_dimensions(tmp_path: Path, dimensions: int) -> None:
+    """A damaged number of them does not have half of the file multiplied, which would take hours."""
+    file = tmp_path / "damaged.gguf"
+    counts = (3).to_bytes(4, "little") + (1).to_bytes(8, "little") + bytes(8)
+    name = (1).to_bytes(8, "little") + b"x"
+    file.write_bytes(b"GGUF" + counts + name + dimensions.to_bytes(4, "little") + b"\xff" * 5_000_000)
+    with pytest.raises(ModelFileError, match="damaged"):
+        read_model(file)
+
+
 def test_a_header_without_anything(tmp_path: Path) -> None:
     """It is complete, but no model."""
     file = tmp_path / "empty.gguf"
