@@ -6,7 +6,7 @@ all that it may. Both count that later layers read all answers of the layer befo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -46,12 +46,12 @@ class Estimate:
 def estimate(rows: Iterable[PromptRow], plan: Plan, cost: Cost) -> Estimate:
     """Return what answering these rows may cost."""
     found = Estimate()
-    system = estimate_tokens(plan.system or "") + MESSAGE_TOKENS
 
-    def dollars(turns: Sequence[str], longest: int | None) -> float:
+    def dollars(row: PromptRow, longest: int | None) -> float:
         """Return what a conversation costs when answers take `longest` tokens, None: all that they may."""
-        history, total = system, 0.0
-        for turn in turns:
+        before = [row.plan_for(plan).system or "", *(message.content for message in row.history)]
+        history, total = sum(estimate_tokens(text) + MESSAGE_TOKENS for text in before), 0.0
+        for turn in row.turns:
             each = estimate_turn(plan, history, turn, cost, longest)
             total += each.dollars
             found.unpriced |= each.unpriced
@@ -61,6 +61,6 @@ def estimate(rows: Iterable[PromptRow], plan: Plan, cost: Cost) -> Estimate:
     for row in rows:
         found.prompts += 1
         found.calls += len(row.turns) * plan.calls
-        found.likely += dollars(row.turns, LIKELY_TOKENS)
-        found.most += dollars(row.turns, None)
+        found.likely += dollars(row, LIKELY_TOKENS)
+        found.most += dollars(row, None)
     return found

@@ -91,7 +91,10 @@ class Actor:
             nonlocal stopped
             ask = client.for_item(priority, str(sample))
             try:
-                answer, result = await answer_item(str(row.index), row.turns, config.plan, ask, self._models)
+                plan = row.plan_for(config.plan)
+                answer, result = await answer_item(
+                    str(row.index), row.turns, plan, ask, self._models, before=row.history
+                )
             except BudgetSpentError as error:
                 stopped = error.message
             else:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bot.bulk.journal import digest
 from bot.errors import UsageError
+from bot.messages import Message
 
-COLUMNS = ("prompt", "instruction", "question", "text", "turns")
+if TYPE_CHECKING:
+    from bot.method.plan import Plan
+
+COLUMNS = ("prompt", "instruction", "question", "text", "turns", "messages")
 """Columns that prompts are looked for in when none is named, in this order."""
 _KINDS = {
     ".jsonl": "json",
@@ -26,16 +30,28 @@ _PACKED = (".gz", ".bz2", ".xz", ".zst")
 
 @dataclass(frozen=True, slots=True)
 class PromptRow:
-    """A row: its place in the file (from 0), its columns, and the prompts in it, turns of a conversation."""
+    """A row: its place in the file (from 0), its columns, and the prompts in it, turns of a conversation.
+
+    `history` is what was said before them; `system` is the row's own system prompt, "" for none.
+    """
 
     index: int
     columns: Mapping[str, Any]
     turns: tuple[str, ...]
+    history: tuple[Message, ...] = ()
+    system: str = ""
 
     @property
     def digest(self) -> str:
         """What the row asks, as 32 hex digits: an answer belongs to it, not to its place alone."""
+        if self.history or self.system:
+            before = [[message.role, message.content] for message in self.history]
+            return digest([self.system, before, list(self.turns)])
         return digest(list(self.turns))
+
+    def plan_for(self, plan: Plan) -> Plan:
+        """Return the plan with the row's own system prompt."""
+        return replace(plan, system=self.system) if self.system else plan
 
 
 class Rows:
@@ -74,15 +90,60 @@ class Rows:
             return False
 
     def _row(self, index: int, columns: Mapping[str, Any]) -> PromptRow:
-        return PromptRow(index, columns, self._turns(index, columns[self.column]))
-
-    def _turns(self, index: int, value: object) -> tuple[str, ...]:
+        value = columns[self.column]
         turns = [value] if isinstance(value, str) else value
         if isinstance(turns, Sequence) and turns and all(isinstance(t, str) and t.strip() for t in turns):
-            return tuple(turns)
+            return PromptRow(index, columns, tuple(turns))
+        if isinstance(turns, Sequence) and turns and all(isinstance(t, Mapping) for t in turns):
+            try:
+                return _row_of_messages(index, columns, turns)
+            except (KeyError, TypeError, ValueError) as error:
+                reason = f"{error}" if isinstance(error, ValueError) else "no role and content"
+                raise UsageError(
+                    f"{self.source}: row {index + 1}: column {self.column}: {reason}."
+                ) from error
         raise UsageError(
-            f"{self.source}: row {index + 1}: expected a prompt (or a list of them) in column {self.column}."
+            f"{self.source}: row {index + 1}: expected a prompt (or a list of prompts or messages)"
+            f" in column {self.column}."
         )
+
+
+def _row_of_messages(index: int, columns: Mapping[str, Any], messages: Sequence[Any]) -> PromptRow:
+    """Return the row of a conversation in the OpenAI API's form, whose last prompts are to be answered.
+
+    A reply of the assistant at its end, as in data for training, is not part of what is asked. Raises
+    KeyError, TypeError or ValueError for what is no such conversation.
+    """
+    known: list[Message] = []
+    system: list[str] = []
+    for message in messages:
+        text = _text_of(message["content"])
+        if message["role"] in {"system", "developer"} and not known:
+            system.append(text)
+        elif message["role"] == "user":
+            known.append(Message("user", text))
+        elif message["role"] == "assistant" and text.strip():
+            known.append(Message("assistant", text))
+        else:
+            raise ValueError(f"a message of the role {message['role']!r} without text, or in this place")
+    while known and known[-1].role == "assistant":
+        known.pop()
+    start = len(known)
+    while start and known[start - 1].role == "user":
+        start -= 1
+    turns = tuple(message.content for message in known[start:])
+    if not turns or not all(turn.strip() for turn in turns):
+        raise ValueError("no prompt of the user")
+    return PromptRow(index, columns, turns, tuple(known[:start]), "\n\n".join(filter(None, system)))
+
+
+def _text_of(content: object) -> str:
+    """Return a message's content: text, or parts of type "text" (joined), "" for none."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, Sequence) or any(part["type"] != "text" for part in content):
+        raise ValueError("only text can be sent")
+    return "".join(str(part["text"]) for part in content)
 
 
 def _load(source: str, split: str, subset: str | None) -> Any:

@@ -59,7 +59,10 @@ async def _run_here(batch: Batch, pending: int) -> RunResult:
 
     async def work(index: int, row: PromptRow) -> bool:
         ask = batch.client.for_item(index, samples[row.index])
-        answer, result = await answer_item(str(row.index), row.turns, batch.plan, ask, batch.app.models)
+        plan = row.plan_for(batch.plan)
+        answer, result = await answer_item(
+            str(row.index), row.turns, plan, ask, batch.app.models, before=row.history
+        )
         batch.answers.add(row, line_of(row, answer, result))
         return not answer.failed
 

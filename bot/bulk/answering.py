@@ -90,11 +90,20 @@ def strict_plan(plan: Plan) -> Plan:
 
 
 async def answer_item(
-    item_id: str, prompts: Sequence[str], plan: Plan, ask: Ask, models: Models
+    item_id: str,
+    prompts: Sequence[str],
+    plan: Plan,
+    ask: Ask,
+    models: Models,
+    *,
+    before: Sequence[Message] = (),
 ) -> tuple[ItemAnswer, TurnResult | None]:
-    """Answer the prompts as turns of one conversation; also returns the last turn's result."""
+    """Answer the prompts as turns of one conversation, which may have begun `before`.
+
+    Also returns the last turn's result.
+    """
     mixture = Mixture(plan, ask, models)
-    history: list[Message] = []
+    history = list(before)
     answer = ItemAnswer(item_id, ())
     result: TurnResult | None = None
     for prompt in prompts:

@@ -128,3 +128,62 @@ def test_columns_without_values_have_a_type(runs: BulkRuns, tmp_path: Path) -> N
     assert "null" not in types.values()
     assert (types["error"], types["cost"], types["reply"]) == ("string", "float64", "string")
     assert (types["references"], types["notices"], types["index"]) == ("list", "list", "int64")
+
+
+def said(role: str, content: Any) -> dict[str, Any]:
+    return {"role": role, "content": content}
+
+
+@pytest.mark.parametrize(
+    ("messages", "system", "sent"),
+    [
+        ([said("user", "one")], None, ["one"]),
+        ([said("system", "Be brief."), said("user", "one")], "Be brief.", ["one"]),
+        ([said("developer", "Be brief."), said("user", "one")], "Be brief.", ["one"]),
+        (
+            [said("user", "one"), said("assistant", "1"), said("user", "two")],
+            None,
+            ["one", "1", "two"],
+        ),
+        ([said("user", "one"), said("assistant", "the target")], None, ["one"]),
+        ([said("user", [{"type": "text", "text": "one"}])], None, ["one"]),
+    ],
+)
+def test_a_column_of_messages_is_a_conversation(
+    runs: BulkRuns, tmp_path: Path, messages: list[dict[str, Any]], system: str | None, sent: list[str]
+) -> None:
+    """Its system prompt and history go along, its last prompt is answered, a reply at its end is left out."""
+    file, ask = tmp_path / "q.jsonl", FakeAsk({})
+    file.write_text(json.dumps({"messages": messages}) + "\n")
+    assert runs.batch(BatchOptions(str(file)), ask) is ExitCode.DONE
+    request = ask.to("a")[0]
+    found = [message.content for message in request.messages if message.role != "system"]
+    assert found == sent
+    systems = [message.content for message in request.messages if message.role == "system"]
+    assert systems == ([system] if system else [])
+    [line] = lines(tmp_path / "q.answers.jsonl")
+    assert (line["reply"], line["error"]) == ("answer of judge", None)
+    assert runs.batch(BatchOptions(str(file)), ask) is ExitCode.DONE
+    assert len(ask.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("messages", "says"),
+    [
+        ([said("assistant", "1")], "no prompt of the user"),
+        ([said("user", " ")], "no prompt of the user"),
+        ([said("user", "one"), said("tool", "1"), said("user", "two")], "'tool'"),
+        ([said("user", [{"type": "image_url", "text": None}])], "only text"),
+        ([{"from": "human", "value": "one"}], "no role and content"),
+    ],
+)
+def test_messages_that_cannot_be_asked_are_named(
+    runs: BulkRuns, tmp_path: Path, messages: list[dict[str, Any]], says: str
+) -> None:
+    """The row and the column are named, with the reason, before anything is asked."""
+    file, ask = tmp_path / "q.jsonl", FakeAsk({})
+    file.write_text(json.dumps({"messages": messages}) + "\n")
+    with pytest.raises(UsageError, match=says) as caught:
+        runs.batch(BatchOptions(str(file)), ask)
+    assert "row 1: column messages" in caught.value.message
+    assert not ask.requests
