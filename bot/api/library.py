@@ -26,8 +26,9 @@ from bot.api.runtime import Job, Runtime
 from bot.app.load_settings import load_settings
 from bot.app.make_plan import make_plan
 from bot.errors import TurnFailedError, UsageError
-from bot.events import Event, TurnFinished, TurnResult
+from bot.events import Event, TurnFinished
 from bot.messages import Message, Mode
+from bot.turn_result import TurnResult
 
 if TYPE_CHECKING:
     from bot.app.session import Session

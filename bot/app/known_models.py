@@ -15,8 +15,8 @@ from bot.settings.catalogue import Prices, reasoning_fields
 from bot.settings.endpoints import LOCAL
 
 if TYPE_CHECKING:
-    from bot.events import Call
     from bot.settings.settings import Settings
+    from bot.turn_result import Call
 
 
 class KnownModels:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from bot.errors import Failure, FailureKind
-from bot.events import CallFinished, CallRetrying, Event, Notice, Slot, TurnFinished
+from bot.events import CallFinished, CallRetrying, Event, Notice, TurnFinished
 from bot.text.numbers import duration
+from bot.turn_result import Slot
 
 if TYPE_CHECKING:
     from loguru import Logger

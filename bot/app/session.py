@@ -16,7 +16,6 @@ from bot.app.turn_budget import TurnBudget, estimate_turn
 from bot.errors import Failure, FailureKind, StoreError
 from bot.events import (
     AggregatorStarted,
-    Call,
     CallFinished,
     DraftDelta,
     Event,
@@ -24,14 +23,12 @@ from bot.events import (
     Notice,
     ReplyDelta,
     RoundStarted,
-    Slot,
     TurnFinished,
-    TurnResult,
-    TurnStatus,
 )
 from bot.messages import Message
 from bot.method.context import MESSAGE_TOKENS, message_tokens
 from bot.method.mixture import CancelToken, Mixture
+from bot.turn_result import Call, Slot, TurnResult, TurnStatus
 
 if TYPE_CHECKING:
     from bot.settings.settings import Settings

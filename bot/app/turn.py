@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from bot.app.signals import handle_signals
 from bot.app.turn_budget import BudgetError
 from bot.errors import ExitCode, Failure, FailureKind
-from bot.events import Call, Event, TurnFinished, TurnResult
+from bot.events import Event, TurnFinished
 from bot.method.mixture import CancelToken
 from bot.render import styles
 from bot.render.reply import JsonView, PipeView
 from bot.render.terminal_view import TerminalView
+from bot.turn_result import Call, TurnResult
 
 if TYPE_CHECKING:
     from bot.app.app import App

@@ -10,7 +10,7 @@ from bot.text.names import slot_names
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bot.events import Call, TurnResult
+    from bot.turn_result import Call, TurnResult
 
 
 def attribute_result(result: TurnResult, min_references: int = 1) -> Attribution:

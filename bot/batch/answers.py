@@ -19,7 +19,7 @@ from bot.bulk.files import AppendLog, Row, replacing, write_rows
 
 if TYPE_CHECKING:
     from bot.bulk.answering import ItemAnswer
-    from bot.events import TurnResult
+    from bot.turn_result import TurnResult
 
 
 class Answers:

@@ -19,11 +19,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from bot.errors import Failure, FailureKind
-from bot.events import Call, TurnFinished, TurnResult
+from bot.events import TurnFinished
 from bot.messages import Ask, Message
 from bot.method.mixture import Mixture
 from bot.method.round_timeout import RoundTimeout
 from bot.method.turn_context import Models
+from bot.turn_result import Call, TurnResult
 
 if TYPE_CHECKING:
     from bot.method.plan import Plan
@@ -40,7 +41,7 @@ class ItemAnswer:
 
     `seconds` is what the models took (per round the slowest), `missing` counts references that
     failed and were left out. `cost` in US dollars and `tflops` are None when unknown. `shadows` are what
-    early stop would have done, one for each turn in which it was asked (`bot.shadow`, as JSON, and its
+    early stop would have done, one for each turn in which it was asked (`bot.turn_result.Shadow`, as JSON, and its
     `turn` from 1).
     """
 

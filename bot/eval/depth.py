@@ -22,8 +22,8 @@ from bot.bulk.files import Row
 from bot.errors import UsageError
 from bot.eval.report import Table, align, number
 from bot.eval.stages import RESULTS, STOPPED
-from bot.shadow import Shadow, stored_shadow
 from bot.text.similarity import tfidf
+from bot.turn_result import Shadow, stored_shadow
 
 if TYPE_CHECKING:
     from bot.store import Store

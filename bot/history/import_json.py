@@ -18,9 +18,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from bot.analysis import stored_analysis
 from bot.errors import UsageError
 from bot.history.documents import FORMAT, VERSION
-from bot.panel import stored_panel
-from bot.shadow import stored_shadow
 from bot.store.rows import StoredCall, StoredConversation, StoredTurn, parse_time
+from bot.turn_result import stored_panel, stored_shadow
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

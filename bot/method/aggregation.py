@@ -13,17 +13,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from bot.errors import FailureKind
-from bot.events import (
-    AggregatorStarted,
-    Call,
-    CallDelta,
-    CallFinished,
-    CallRole,
-    Event,
-    Notice,
-    ReplyDelta,
-    Slot,
-)
+from bot.events import AggregatorStarted, CallDelta, CallFinished, Event, Notice, ReplyDelta
 from bot.messages import Agent, Completion, Usage
 from bot.method.fan_out import CancelToken, fan_out
 from bot.method.model_call import ModelCall
@@ -32,6 +22,7 @@ from bot.method.turn_context import TurnContext
 from bot.text.names import short_name
 from bot.text.similarity import tfidf
 from bot.text.words import is_blank
+from bot.turn_result import Call, CallRole, Slot
 
 CONTINUE_AFTER = frozenset(
     {

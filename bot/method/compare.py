@@ -10,12 +10,13 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from bot.analysis import Analysis
-from bot.events import Call, Compared, Event, ReplyDelta, SideBySide, Slot
+from bot.events import Compared, Event, ReplyDelta, SideBySide
 from bot.messages import Completion
 from bot.method.fan_out import CancelToken
 from bot.method.fusion import Fusion, comparison_text
 from bot.method.turn_context import TurnContext
 from bot.text.names import slot_names
+from bot.turn_result import Call, Slot
 
 
 class Compare:

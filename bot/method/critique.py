@@ -18,9 +18,7 @@ from dataclasses import replace
 from typing import Final
 
 from bot.events import (
-    Call,
     CallFinished,
-    CallRole,
     DraftAccepted,
     DraftDelta,
     Event,
@@ -28,7 +26,6 @@ from bot.events import (
     ReplyDelta,
     RoundFinished,
     RoundStarted,
-    Slot,
 )
 from bot.messages import Agent, Message, Usage
 from bot.method.aggregation import Aggregation, ending
@@ -38,6 +35,7 @@ from bot.method.panel import cut_notice
 from bot.method.turn_context import Task, TurnContext
 from bot.text.names import family_of
 from bot.text.numbers import plural
+from bot.turn_result import Call, CallRole, Slot
 
 TASK: Final = "Do not answer the request. List the concerns about the draft, or write: nothing"
 

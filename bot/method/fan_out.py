@@ -8,10 +8,11 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from bot.errors import FailureKind
-from bot.events import Call, CallFinished, CallQueued, CallStarted, Slot
+from bot.events import CallFinished, CallQueued, CallStarted
 from bot.method.model_call import CallEvent, ModelCall
 from bot.method.round_timeout import RoundTimeout
 from bot.text.numbers import duration
+from bot.turn_result import Call, Slot
 
 _Queue = asyncio.Queue[tuple[ModelCall | None, CallEvent | Exception | None]]
 """Of the calls' events and exceptions; None and None once the user cancels."""

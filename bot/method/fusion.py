@@ -18,7 +18,6 @@ from typing import Any, Final
 
 from bot.analysis import Analysis, Claim, ComparedAnswer, Contradiction
 from bot.events import (
-    Call,
     CallDelta,
     CallFinished,
     CallRetrying,
@@ -27,7 +26,6 @@ from bot.events import (
     Event,
     JudgeStarted,
     Notice,
-    Slot,
 )
 from bot.messages import Agent
 from bot.method.aggregation import Aggregation
@@ -37,6 +35,7 @@ from bot.method.model_call import ModelCall
 from bot.method.plan import Plan
 from bot.method.turn_context import Models, Task, TurnContext
 from bot.text.names import short_name
+from bot.turn_result import Call, Slot
 
 MIN_TOKENS: Final = 4096
 """Tokens that a judge without a limit of its own may write at least, however short the reply is to be."""

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 from bot.analysis import Analysis
 from bot.errors import Failure, FailureKind
 from bot.events import (
-    Call,
     CallFinished,
     Compared,
     DraftDelta,
@@ -31,10 +30,7 @@ from bot.events import (
     ReplyDelta,
     RoundFinished,
     RoundStarted,
-    Slot,
     TurnFinished,
-    TurnResult,
-    TurnStatus,
 )
 from bot.messages import Agent, Ask, Message, Usage
 from bot.method.context import limit_notice
@@ -48,6 +44,7 @@ from bot.method.shadow_stop import ShadowStop
 from bot.method.turn_context import Models, Task, TurnContext
 from bot.text.names import short_name
 from bot.text.numbers import plural
+from bot.turn_result import Call, Slot, TurnResult, TurnStatus
 
 if TYPE_CHECKING:
     from bot.method.plan import Plan

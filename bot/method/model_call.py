@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from bot.errors import Failure, FailureKind, MoaError
-from bot.events import Call, CallDelta, CallFinished, CallQueued, CallRetrying, CallStarted, Notice, Slot
+from bot.events import CallDelta, CallFinished, CallQueued, CallRetrying, CallStarted, Notice
 from bot.messages import (
     Adapted,
     Completion,
@@ -28,6 +28,7 @@ from bot.method import prompts
 from bot.method.context import MESSAGE_TOKENS, Fitted, estimate_tokens, fit, fit_notices
 from bot.method.turn_context import Task, TurnContext
 from bot.text.words import is_blank
+from bot.turn_result import Call, Slot
 
 _LOG = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol
 
-from bot.events import Call, Event
+from bot.events import Event
 from bot.messages import Mode
 from bot.method.aggregation import Aggregation
 from bot.method.compare import Compare
@@ -20,6 +20,7 @@ from bot.method.plan import WITHOUT_ROUNDS
 from bot.method.ranking import Ranking
 from bot.method.turn_context import TurnContext
 from bot.method.vote import Vote
+from bot.turn_result import Call
 
 
 class LastLayer(Protocol):

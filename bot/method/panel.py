@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bot.errors import Failure, FailureKind
-from bot.events import Call
-from bot.panel import LeftOut, Panel
 from bot.text.names import family_of, same_family, short_name, slot_names
 from bot.text.numbers import plural
+from bot.turn_result import Call, LeftOut, Panel
 
 
 def panel_of(calls: Sequence[Call]) -> Panel | None:

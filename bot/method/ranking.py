@@ -13,10 +13,11 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from bot.events import Call, Event, Notice, ReplyDelta
+from bot.events import Event, Notice, ReplyDelta
 from bot.method.aggregation import Aggregation, medoid, most_similar
 from bot.method.fan_out import CancelToken
 from bot.method.turn_context import TurnContext
+from bot.turn_result import Call
 
 _NUMBER = re.compile(r"(?<![\w.,])\d{1,4}(?![\w,]|\.\d)")
 

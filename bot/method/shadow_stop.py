@@ -15,12 +15,12 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 
 from bot.errors import Failure, FailureKind, MoaError
-from bot.events import Call, CallFinished, Slot, TurnResult
+from bot.events import CallFinished
 from bot.method.early_stop import Decision
 from bot.method.fan_out import CancelToken
 from bot.method.modes import last_layer
 from bot.method.turn_context import TurnContext
-from bot.shadow import Shadow
+from bot.turn_result import Call, Shadow, Slot, TurnResult
 
 
 class ShadowStop:

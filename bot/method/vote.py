@@ -16,12 +16,13 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from bot.events import Call, Event, Notice, ReplyDelta
+from bot.events import Event, Notice, ReplyDelta
 from bot.method.aggregation import Aggregation
 from bot.method.fan_out import CancelToken
 from bot.method.turn_context import TurnContext
 from bot.text.numbers import plural
 from bot.text.short_answers import Quantity, answer_line, detail, normalised, shown_answer
+from bot.turn_result import Call
 
 _MOST_NAMED = 5
 """Answers that a notice names at most."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from bot.events import (
     AggregatorStarted,
-    Call,
     CallDelta,
     CallFinished,
     CallQueued,
@@ -35,14 +34,16 @@ from bot.render.turn_text import round_title, stopped
 from bot.text.names import short_name, slot_names
 from bot.text.numbers import duration, plural
 from bot.text.wrap import break_points, cut_cells, cut_runs, fit_cells, last_cells
+from bot.turn_result import Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import Console
 
-    from bot.events import Event, Slot
+    from bot.events import Event
     from bot.text.wrap import Row
+    from bot.turn_result import Slot
 
 INTERVAL = 0.1
 """Seconds between two redraws at least."""

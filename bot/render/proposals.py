@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bot.analysis import Analysis
-    from bot.events import Call
+    from bot.turn_result import Call
 
 COLUMN = 60
 """Cells that an answer needs at least to be read beside another."""

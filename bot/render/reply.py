@@ -19,8 +19,9 @@ from bot.text.sanitise import mend, one_line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bot.events import Call, Event, TurnResult
+    from bot.events import Event
     from bot.messages import Usage
+    from bot.turn_result import Call, TurnResult
 
 _HIGH_SURROGATES = ("\ud800", "\udbff")
 

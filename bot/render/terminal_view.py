@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bot.analysis import Analysis
-    from bot.events import Call, Event, TurnResult
+    from bot.events import Event
     from bot.render.draft import DraftOnScreen
     from bot.render.turn_progress import TurnProgress
+    from bot.turn_result import Call, TurnResult
 
 
 STOPPED = "Stopped before the reply began."

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bot.errors import Failure
-    from bot.events import Call, RoundFinished, Slot, TurnResult
+    from bot.events import RoundFinished
+    from bot.turn_result import Call, Slot, TurnResult
 
 
 def failure_text(failure: Failure) -> str:

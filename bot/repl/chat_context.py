@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from bot.app.app import App
     from bot.app.session import Session
     from bot.app.streams import Streams
-    from bot.events import Call, TurnResult
     from bot.method.mixture import Mixture
     from bot.render.log_sink import LogSink
     from bot.repl.terminal import Terminal
     from bot.settings.settings import Settings
     from bot.store import StoredTurn
+    from bot.turn_result import Call, TurnResult
 
 _NO_WRAPPING = 1 << 20
 

@@ -11,7 +11,7 @@ from bot.text.numbers import duration
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from bot.events import Call, TurnResult
+    from bot.turn_result import Call, TurnResult
 
 LONG_TURN = 20.0
 """Seconds from which on the time that a turn took is explained."""

@@ -13,11 +13,11 @@ from bot.serve.answer_stream import ascii_json
 from bot.serve.chat_request import parse_chat_request
 
 if TYPE_CHECKING:
-    from bot.events import Slot
     from bot.messages import ToolCall, Usage
     from bot.serve.api_errors import ApiError
     from bot.serve.request_turn import ServedTurn
     from bot.serve.turn_request import TurnRequest
+    from bot.turn_result import Slot
 
 DONE = b"data: [DONE]\n\n"
 

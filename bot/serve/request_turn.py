@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from bot.app.turn_budget import BudgetError
 from bot.client.error_mapping import redact
-from bot.events import Event, ReplyDelta, TurnFinished, TurnResult
+from bot.events import Event, ReplyDelta, TurnFinished
 from bot.messages import Usage
 from bot.serve.api_errors import ApiError, error_for, rate_limited, service_stopping
+from bot.turn_result import TurnResult
 
 if TYPE_CHECKING:
     from bot.app.log import Log

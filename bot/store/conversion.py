@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Mapping
 
-    from bot.events import Call
+    from bot.turn_result import Call
 
 SqlValue = str | float | int | None
 """The type of an SQL parameter."""

@@ -6,11 +6,9 @@ from collections.abc import Iterable
 
 from bot.analysis import stored_analysis
 from bot.errors import Failure, FailureKind
-from bot.events import Call, Slot, TurnResult, TurnStatus
 from bot.messages import Agent, Completion, Usage
-from bot.panel import stored_panel
-from bot.shadow import stored_shadow
 from bot.store.rows import StoredCall, StoredTurn
+from bot.turn_result import Call, Slot, TurnResult, TurnStatus, stored_panel, stored_shadow
 
 _KINDS = {str(kind): kind for kind in FailureKind}
 

@@ -59,8 +59,8 @@ class Summary:
 class StoredTurn:
     """A prompt and its reply. `reply` is "" where there is none; then `error` says why.
 
-    `analysis`, `panel` and `shadow` are the JSON values of `bot.analysis.Analysis`, `bot.panel.Panel` and
-    `bot.shadow.Shadow`.
+    `analysis`, `panel` and `shadow` are the JSON values of `bot.analysis.Analysis`, and of `Panel` and
+    `Shadow` in `bot.turn_result`.
     """
 
     conversation: str

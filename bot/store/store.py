@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from bot.events import Call, TurnResult
     from bot.messages import Message
+    from bot.turn_result import Call, TurnResult
 
 
 class Store:

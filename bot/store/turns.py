@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable
 
-    from bot.events import TurnResult
+    from bot.turn_result import TurnResult
 
 _SAVE_CALL = """
     INSERT INTO calls (

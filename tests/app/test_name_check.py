@@ -19,10 +19,11 @@ from bot.client.model_list import ListedModel, ModelList
 from bot.client.suggest import ModelSuggester
 from bot.demo.process import DemoProcess
 from bot.errors import Failure, FailureKind
-from bot.events import Event, Notice, TurnFinished, TurnResult
+from bot.events import Event, Notice, TurnFinished
 from bot.messages import Agent, CallUpdate, Endpoint, Request
 from bot.method.mixture import CancelToken, Mixture
 from bot.store import Store
+from bot.turn_result import TurnResult
 
 NAMES = ("alpha", "beta", "judge", "second-judge")
 

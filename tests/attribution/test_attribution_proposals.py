@@ -10,10 +10,10 @@ import pytest
 from bot.attribution.attribution import Attribution
 from bot.attribution.proposals import attribute_result, proposals_read, stored_min_references
 from bot.errors import Failure, FailureKind
-from bot.events import Call, Slot, TurnResult
 from bot.messages import Agent, Completion
 from bot.store import StoredCall, StoredTurn
 from bot.store.results import turn_result
+from bot.turn_result import Call, Slot, TurnResult
 
 FAILED = "failed"
 Rounds = list[list[tuple[str, str]]]

@@ -12,8 +12,8 @@ from statistics import median
 
 from common import Row
 
-from bot.events import TurnResult
 from bot.store import Store
+from bot.turn_result import TurnResult
 
 CONVERSATIONS, TURNS = 500, 20
 LIMIT = 50.0

@@ -22,7 +22,8 @@ from turns import EACH, FIRST, THINKS, TOKENS, with_program
 from bot.app.app import App
 from bot.app.make_plan import mode_instructions
 from bot.demo.process import DemoProcess
-from bot.events import TurnFinished, TurnResult
+from bot.events import TurnFinished
+from bot.turn_result import TurnResult
 
 COMPARISON = json.dumps({"consensus": [{"claim": "agreed", "answers": [1, 2]}], "blind_spots": ["spot"]})
 CALLS = {"single": 1, "moa": 7, "fusion": 8, "critique": 8, "vote": 6, "compare": 7, "rank": 7}

@@ -15,9 +15,8 @@ from bot.bulk.answering import ItemAnswer
 from bot.cli.app import typer_app
 from bot.demo.process import DemoProcess
 from bot.eval.depth import depth_text, figures, read_folder, stored_turns
-from bot.events import TurnResult
-from bot.shadow import Shadow
 from bot.store import Store
+from bot.turn_result import Shadow, TurnResult
 
 SAME = "a button is sewn on with a needle and thread"
 

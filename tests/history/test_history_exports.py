@@ -18,10 +18,9 @@ from bot.history.html import export_html
 from bot.history.import_json import import_json
 from bot.history.markdown import export_markdown
 from bot.history.terminal import show_text
-from bot.panel import LeftOut, Panel
-from bot.shadow import Shadow
 from bot.store import Store, StoredCall, StoredConversation, StoredTurn
 from bot.store.names import clean_title
+from bot.turn_result import LeftOut, Panel, Shadow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

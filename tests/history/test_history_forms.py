@@ -13,7 +13,6 @@ import pytest
 from rich.cells import cell_len
 
 from bot.cli.app import run
-from bot.events import TurnResult
 from bot.history.documents import export_json, export_jsonl
 from bot.history.exports import FORMATS, export_conversation
 from bot.history.html import export_html
@@ -21,6 +20,7 @@ from bot.history.markdown import export_markdown
 from bot.history.terminal import search_text
 from bot.settings import paths
 from bot.store import Hit, Store, StoredConversation
+from bot.turn_result import TurnResult
 
 if TYPE_CHECKING:
     from pty_window import PtyWindow

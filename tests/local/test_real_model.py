@@ -26,9 +26,10 @@ from running import LIMIT, until
 from bot.app.app import App
 from bot.app.load_settings import load_settings
 from bot.errors import Failure, FailureKind, MoaError
-from bot.events import Call, Event, ReplyDelta, TurnFinished, TurnResult
+from bot.events import Event, ReplyDelta, TurnFinished
 from bot.local.model_files import CONTEXT, STARTER
 from bot.messages import Completion, Endpoint, Message, Request
+from bot.turn_result import Call, TurnResult
 
 pytestmark = pytest.mark.slow
 

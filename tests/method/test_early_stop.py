@@ -6,11 +6,11 @@ import pytest
 import virtual_time
 from fake_models import FakeAsk, FakeModels, layers, make_plan, run_turn
 
-from bot.events import TurnResult
 from bot.messages import Agent
 from bot.method.early_stop import EarlyStop, agreement, decide
 from bot.method.mixture import Mixture
 from bot.method.plan import Plan
+from bot.turn_result import TurnResult
 
 SAME = ["a button is sewn on with a needle and thread"] * 3
 DIFFERENT = ["cats purr", "the moon is far away", "seven is prime"]

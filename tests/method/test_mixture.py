@@ -11,20 +11,12 @@ from fake_models import CutAfter, FakeAsk, FakeModels, failed, layers, make_plan
 from virtual_time import run
 
 from bot.errors import Failure, FailureKind
-from bot.events import (
-    CallFinished,
-    Notice,
-    ReplyDelta,
-    RoundFinished,
-    RoundStarted,
-    Slot,
-    TurnFinished,
-    TurnResult,
-)
+from bot.events import CallFinished, Notice, ReplyDelta, RoundFinished, RoundStarted, TurnFinished
 from bot.messages import Agent, CallUpdate, Completion, Delta, Message, Request, Usage
 from bot.method.mixture import CancelToken, Mixture
 from bot.method.plan import Plan
 from bot.method.round_timeout import RoundTimeout
+from bot.turn_result import Slot, TurnResult
 
 
 def turn(

@@ -10,11 +10,11 @@ from looped import looped
 from virtual_time import run
 
 from bot.errors import FailureKind
-from bot.events import AggregatorStarted, Event, Notice, TurnResult
+from bot.events import AggregatorStarted, Event, Notice
 from bot.method.mixture import Mixture
 from bot.method.round_timeout import RoundTimeout
-from bot.panel import LeftOut, Panel, stored_panel
 from bot.text.names import family_of
+from bot.turn_result import LeftOut, Panel, TurnResult, stored_panel
 
 BUSY = failed(FailureKind.RATE_LIMITED, "slow down")
 

@@ -12,11 +12,12 @@ from virtual_time import run
 
 from bot.client.retry import Retrier
 from bot.errors import Failure, FailureKind
-from bot.events import CallFinished, CallQueued, CallStarted, Event, RoundFinished, TurnFinished, TurnResult
+from bot.events import CallFinished, CallQueued, CallStarted, Event, RoundFinished, TurnFinished
 from bot.messages import Agent, Delta, Endpoint
 from bot.method.mixture import Mixture
 from bot.method.round_timeout import MIN_WAIT_LOADING, RoundTimeout
 from bot.render.progress_row import ProgressRow
+from bot.turn_result import TurnResult
 
 RAMBLES: Script = [(0.5, Delta("word " * 50)), *[(0.5, Delta("more "))] * 20_000]
 HANGS: Script = [(3600.0, Delta())]

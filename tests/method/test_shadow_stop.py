@@ -20,9 +20,9 @@ from bot.method.fan_out import CancelToken
 from bot.method.mixture import Mixture
 from bot.render.reply import turn_json
 from bot.serve.chat_json import moa_json
-from bot.shadow import Shadow, stored_shadow
 from bot.store import Store
 from bot.store.results import turn_result
+from bot.turn_result import Shadow, stored_shadow
 
 if TYPE_CHECKING:
     from pathlib import Path

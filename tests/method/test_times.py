@@ -20,11 +20,11 @@ from bot.events import (
     RoundFinished,
     RoundStarted,
     TurnFinished,
-    TurnResult,
 )
 from bot.messages import Completion, Delta, Retrying, Usage
 from bot.method.mixture import CancelToken, Mixture
 from bot.method.round_timeout import RoundTimeout
+from bot.turn_result import TurnResult
 
 LONG = "word " * 50
 HANGS = (3600.0, Delta())

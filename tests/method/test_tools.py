@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from fake_models import FakeAsk, FakeModels, layers, make_plan
 
-from bot.events import ReplyDelta, TurnResult
+from bot.events import ReplyDelta
 from bot.messages import Completion, Message, ToolCall, Usage
 from bot.method.mixture import Mixture
 from bot.method.prompts import CONTINUE, tools_as_text
+from bot.turn_result import TurnResult
 
 CALL = ToolCall("call_1", "weather", '{"city":"Oslo"}')
 CALLED = Message("assistant", "", tool_calls=(CALL,))

@@ -12,14 +12,12 @@ from rich.cells import cell_len
 from bot.analysis import Analysis, ComparedAnswer, read_analysis
 from bot.events import (
     AggregatorStarted,
-    Call,
     CallDelta,
     CallFinished,
     Compared,
     ComparisonDelta,
     JudgeStarted,
     ReplyDelta,
-    Slot,
 )
 from bot.history.html import inline_to_html, markdown_to_html
 from bot.messages import Agent, Completion
@@ -33,6 +31,7 @@ from bot.render.comparison import (
 from bot.render.proposals import show_proposals
 from bot.render.terminal_view import TerminalView
 from bot.text.sanitise import one_line
+from bot.turn_result import Call, Slot
 
 MakeScreen = Callable[..., Any]
 

@@ -10,7 +10,6 @@ import pytest
 
 from bot.events import (
     AggregatorStarted,
-    Call,
     CallDelta,
     CallFinished,
     CallStarted,
@@ -21,13 +20,12 @@ from bot.events import (
     ReplyDelta,
     RoundFinished,
     RoundStarted,
-    Slot,
     TurnFinished,
-    TurnResult,
 )
 from bot.messages import Agent, Completion, Usage
 from bot.render.reply import PipeView
 from bot.render.terminal_view import TerminalView
+from bot.turn_result import Call, Slot, TurnResult
 
 MakeScreen = Callable[..., Any]
 

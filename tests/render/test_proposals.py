@@ -7,9 +7,9 @@ import io
 from rich.console import Console
 
 from bot.errors import Failure, FailureKind
-from bot.events import Call, Slot
 from bot.messages import Agent, Completion, Usage
 from bot.render.proposals import show_proposals
+from bot.turn_result import Call, Slot
 
 TABLE = "| purr | meaning |\n|---|---|\n| soft | content |\n| loud | **hungry** |\n"
 

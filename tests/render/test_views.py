@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from bot.errors import Failure, FailureKind
 from bot.events import (
     AggregatorStarted,
-    Call,
     CallDelta,
     CallFinished,
     CallRetrying,
@@ -25,14 +24,13 @@ from bot.events import (
     ReplyDelta,
     RoundFinished,
     RoundStarted,
-    Slot,
     TurnFinished,
-    TurnResult,
 )
 from bot.messages import Agent, Completion, Usage
 from bot.render.live import widest_row
 from bot.render.reply import JsonView, PipeView, turn_json
 from bot.render.terminal_view import TerminalView
+from bot.turn_result import Call, Slot, TurnResult
 
 MakeScreen = Callable[..., Any]
 

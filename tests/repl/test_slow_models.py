@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bot.errors import Failure, FailureKind
-from bot.events import Call, Slot, TurnResult
 from bot.messages import Agent, Completion, Usage
 from bot.repl.slow_models import explanation, slowest_call
+from bot.turn_result import Call, Slot, TurnResult
 
 
 def call(index: int, model: str, seconds: float, usage: Usage = Usage(), endpoint: str = "local") -> Call:  # noqa: B008

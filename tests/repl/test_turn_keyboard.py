@@ -7,11 +7,12 @@ from typing import Any, cast
 
 import pytest
 
-from bot.events import AggregatorStarted, Event, RoundStarted, Slot
+from bot.events import AggregatorStarted, Event, RoundStarted
 from bot.messages import Agent
 from bot.method.mixture import CancelToken
 from bot.render.view import View
 from bot.repl.turn_keyboard import TurnKeyboard
+from bot.turn_result import Slot
 
 ROUND = RoundStarted(1, 1, (Slot(1, 0, Agent("a")),))
 REVIEW = RoundStarted(1, 1, (Slot(2, 0, Agent("a"), "review"),))

@@ -16,12 +16,13 @@ from fake_models import CutAfter, FakeAsk, FakeModels, failed, layers, make_plan
 
 from bot.app.session import Session
 from bot.errors import Failure, FailureKind
-from bot.events import Call, ReplyDelta, TurnFinished, TurnResult
+from bot.events import ReplyDelta, TurnFinished
 from bot.messages import Agent, Completion, Usage
 from bot.method.mixture import Mixture
 from bot.render.reply import turn_json
 from bot.store import Store
 from bot.store.results import turn_result
+from bot.turn_result import Call, TurnResult
 
 THOUGHTS = Completion("", "only thoughts", Usage(7, 30, 30, 5), "length", 0.25, 1.5)
 OUT_OF_TOKENS = (

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WRITE = """
 import sys
 from pathlib import Path
-from bot.events import Call, Slot, TurnResult
+from bot.turn_result import Call, Slot, TurnResult
 from bot.messages import Agent, Completion
 from bot.store import Store
 
@@ -56,7 +56,7 @@ print("written", flush=True)
 BEGIN_AND_WAIT = """
 import sys
 from pathlib import Path
-from bot.events import Call, Slot
+from bot.turn_result import Call, Slot
 from bot.messages import Agent, Completion
 from bot.store import Store
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.errors import UsageError
-from bot.events import TurnResult
 from bot.store import Store, StoredConversation, StoredTurn
 from bot.store.rows import now
+from bot.turn_result import TurnResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.errors import Failure, FailureKind, StoreError, UsageError
-from bot.events import Call, Slot, TurnResult
 from bot.messages import Agent, Completion, Message, Usage
 from bot.store import Store, StoredCall, StoredConversation, TurnId, title_from
 from bot.store import conversations as sql
 from bot.store.conversion import storable
 from bot.store.names import ALPHABET, UNTITLED, clean_title, is_id, new_id
 from bot.store.rows import now
+from bot.turn_result import Call, Slot, TurnResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

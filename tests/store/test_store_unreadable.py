@@ -12,11 +12,11 @@ from fake_models import FakeAsk, FakeModels, make_plan
 
 from bot.app.session import Session
 from bot.errors import StoreError
-from bot.events import Call, Slot, TurnResult
 from bot.history.exports import FORMATS, export_conversation
 from bot.messages import Agent, Completion, Message
 from bot.method.mixture import Mixture
 from bot.store import Store, StoredConversation, database
+from bot.turn_result import Call, Slot, TurnResult
 
 _CALL = Call(Slot(1, 0, Agent("a", "e")), Completion("An answer."), cost=0.1)
 _RESULT = TurnResult(status="done", reply="The reply.", reasoning="", model="m", calls=(_CALL,), seconds=1.0)

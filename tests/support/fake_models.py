@@ -9,10 +9,11 @@ from typing import Any
 
 from bot.client.model_list import ListedModel
 from bot.errors import Failure, FailureKind
-from bot.events import Event, TurnFinished, TurnResult
+from bot.events import Event, TurnFinished
 from bot.messages import Agent, CallUpdate, Completion, Delta, Endpoint, Message, Request, Usage
 from bot.method.mixture import CancelToken, Mixture
 from bot.method.plan import Plan
+from bot.turn_result import TurnResult
 
 
 class CutAfter(str):

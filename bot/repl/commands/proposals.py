@@ -14,8 +14,8 @@ from bot.text.names import short_name, slot_names
 from bot.text.sanitise import one_line
 
 if TYPE_CHECKING:
-    from bot.events import Call, TurnResult
     from bot.repl.chat_context import ChatContext
+    from bot.turn_result import Call, TurnResult
 
 _TAKEN = "Taken as the reply: the answer of "
 _SHOWN = 60

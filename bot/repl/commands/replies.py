@@ -21,8 +21,8 @@ from bot.text.table import table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bot.events import Call, TurnResult
     from bot.repl.chat_context import ChatContext
+    from bot.turn_result import Call, TurnResult
 
 
 @command("refs", "proposals", arguments="[ROUND]")
