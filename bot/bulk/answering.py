@@ -41,8 +41,8 @@ class ItemAnswer:
 
     `seconds` is what the models took (per round the slowest), `missing` counts references that
     failed and were left out. `cost` in US dollars and `tflops` are None when unknown. `shadows` are what
-    early stop would have done, one for each turn in which it was asked (`bot.turn_result.Shadow`, as JSON, and its
-    `turn` from 1).
+    early stop would have done, one for each turn in which it was asked (`bot.turn_result.Shadow`, as JSON,
+    and its `turn` from 1).
     """
 
     id: str

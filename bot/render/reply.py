@@ -1,4 +1,4 @@
-"""What goes into a pipe or a file: the reply as the model wrote it, or JSON; failures as plain lines.
+"""Replies without Markdown: as the model wrote them or as JSON into pipes and files, plain on a terminal.
 
 Nothing is wrapped, padded or coloured here, and nothing is taken out of a reply: it is data. Only
 lone surrogates, which no encoding can write, become U+FFFD.
@@ -14,7 +14,7 @@ from bot.events import CallFinished, Notice, ReplyDelta, TurnFinished
 from bot.render.live import write_text
 from bot.render.turn_text import call_failure, failure_text, partial_reason, turn_failure
 from bot.render.view import ReplyWriter, View
-from bot.text.sanitise import mend, one_line
+from bot.text.sanitise import Sanitiser, mend, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +52,23 @@ class RawReply(ReplyWriter):
         if text:
             write_text(self._out, text)
             self._last = text[-1]
+
+
+class PlainReply(ReplyWriter):
+    """Writes a reply to a terminal as plain text, sanitised, without Markdown."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self._raw = RawReply(out)
+        self._sanitiser = Sanitiser()
+
+    def feed(self, text: str) -> None:
+        """Write the next piece."""
+        self._raw.feed(self._sanitiser.feed(text))
+
+    def close(self, *, partial: bool = False) -> None:
+        """Write what was held back, and the final newline if it is missing."""
+        self._raw.feed(self._sanitiser.close())
+        self._raw.close(partial=partial)
 
 
 class Reports:

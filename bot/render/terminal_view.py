@@ -17,12 +17,12 @@ from bot.events import (
     SideBySide,
     TurnFinished,
 )
-from bot.render.reply import RawReply, Reports
+from bot.render.reply import PlainReply, RawReply, Reports
 from bot.render.turn_progress import MARGIN
 from bot.render.turn_text import partial_reason, turn_failure, turn_summary
 from bot.render.view import ReplyWriter, View
 from bot.text.names import short_name
-from bot.text.sanitise import Sanitiser, one_line
+from bot.text.sanitise import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,23 +38,6 @@ if TYPE_CHECKING:
 
 STOPPED = "Stopped before the reply began."
 """What is said of a turn that the user has stopped before a word of its reply came."""
-
-
-class PlainReply(ReplyWriter):
-    """Writes a reply to a terminal as plain text, sanitised, without Markdown."""
-
-    def __init__(self, out: IO[str]) -> None:
-        self._raw = RawReply(out)
-        self._sanitiser = Sanitiser()
-
-    def feed(self, text: str) -> None:
-        """Write the next piece."""
-        self._raw.feed(self._sanitiser.feed(text))
-
-    def close(self, *, partial: bool = False) -> None:
-        """Write what was held back, and the final newline if it is missing."""
-        self._raw.feed(self._sanitiser.close())
-        self._raw.close(partial=partial)
 
 
 class TerminalView(View):
