@@ -47,8 +47,12 @@ async def open_app(stack: AsyncExitStack, settings: Settings, streams: Streams) 
 
 
 def bulk_retrier(ask: Ask, rate: float | None) -> Retrier:
-    """Return the way to ask with retries for a run that nobody waits for at a prompt."""
-    return Retrier(ask, tries=TRIES, rate=rate, longest_wait=LONGEST_WAIT)
+    """Return the way to ask with retries for a run that nobody waits for at a prompt.
+
+    An answer's seconds are those of the try that made it, without earlier ones and the waits between:
+    these say how busy the service was with this run.
+    """
+    return Retrier(ask, tries=TRIES, rate=rate, longest_wait=LONGEST_WAIT, count_waiting=False)
 
 
 def price_of(settings: Settings) -> Price:

@@ -102,7 +102,9 @@ class Retrier:
     """A way to ask that asks again.
 
     `rate` is requests a minute to each endpoint that has no rate of its own, None: no limit. A wait
-    longer than `longest_wait` seconds is not waited. `jitter` returns a number from 0 to 1.
+    longer than `longest_wait` seconds is not waited. With `count_waiting`, the seconds of a completion
+    count from the first try on, else they are those of its own try. `jitter` returns a number from 0
+    to 1.
     """
 
     def __init__(
@@ -112,12 +114,14 @@ class Retrier:
         tries: int = TRIES,
         rate: float | None = None,
         longest_wait: float = LONGEST_WAIT,
+        count_waiting: bool = True,
         clock: Clock = monotonic,
         sleep: Sleep = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._ask, self._tries, self._rate, self._longest_wait = ask, tries, rate, longest_wait
         self._clock, self._sleep, self._jitter = clock, sleep, jitter
+        self._count_waiting = count_waiting
         self._limiters: dict[tuple[str, str | None], RateLimiter] = {}
 
     async def __call__(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
@@ -144,7 +148,7 @@ class Retrier:
                             has_text = has_text or (isinstance(last, Delta) and not is_blank(last.text))
                             yield last
             if isinstance(last, Completion):
-                yield _with_earlier_tries(last, attempt, before)
+                yield _with_earlier_tries(last, attempt, before if self._count_waiting else 0.0)
                 return
             failure = last if isinstance(last, Failure) else _no_result(request)
             loading = failure.kind is FailureKind.LOADING

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fake_models import ScriptedAsk, answer, failed
 from virtual_time import run
 
 from bot.app.known_models import KnownModels
@@ -18,8 +19,10 @@ from bot.app.streams import Streams
 from bot.bulk import runner as running
 from bot.bulk.cached_client import CallStats
 from bot.bulk.progress import BulkProgress
-from bot.bulk.runner import Runner, RunResult, price_of
-from bot.messages import Agent, Endpoint, Request, Usage
+from bot.bulk.runner import Runner, RunResult, bulk_retrier, price_of
+from bot.client.retry import Retrier
+from bot.errors import FailureKind
+from bot.messages import Agent, Completion, Endpoint, Request, Usage
 from bot.settings.resolve import resolve
 
 
@@ -96,3 +99,20 @@ def test_models_on_this_computer_cost_nothing(
     request = Request(Endpoint(endpoint, "http://x/v1"), "m", (), 0.7, 10)
     assert price_of(settings)(request, usage) == cost
     assert KnownModels(settings, {}).cost(Agent("m", endpoint), usage) == cost
+
+
+@pytest.mark.parametrize("kind", [FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureKind.SERVICE])
+def test_seconds_are_those_of_the_model(kind: FailureKind) -> None:
+    """In a run, earlier tries and waits for a busy service are not counted as the model's time."""
+
+    async def seconds(retrier: Retrier) -> tuple[float, float | None, int]:
+        request = Request(Endpoint("x", "http://x/v1"), "m", (), 0.7, 10)
+        last = [update async for update in retrier(request)][-1]
+        assert isinstance(last, Completion)
+        return last.seconds, last.first_token, last.retries
+
+    scripts = {"m": [[(20, failed(kind))], [(30, failed(kind))], answer(2.0)]}
+    assert run(seconds(bulk_retrier(ScriptedAsk(scripts), None))) == (2.0, 2.0, 2)
+    in_a_chat = Retrier(ScriptedAsk(scripts), clock=lambda: asyncio.get_running_loop().time())
+    whole, _, _ = run(seconds(in_a_chat))
+    assert whole > 20 + 30 + 2
