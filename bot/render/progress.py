@@ -7,6 +7,7 @@ written while nothing has changed.
 from __future__ import annotations
 
 import math
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -252,7 +253,7 @@ class LiveProgress(TurnProgress):
         """Return a model's row; where there is no room the last words go first, then rate and tokens."""
         sign, look = row.sign()
         cells = row.cells(now)
-        shown = [(MARGIN, ""), (sign, look), (f" {fit_cells(row.name, name_width)}", "name")]
+        shown = [(MARGIN, ""), (sign, look), (f" {_fit_name(row.name, name_width)}", "name")]
         if row.state in {"failed", "retrying"}:
             return self._row([*shown, (f"  {cells.words}", "dim")])
         left = self._width - len(MARGIN) - 2 - name_width
@@ -290,3 +291,9 @@ class LiveProgress(TurnProgress):
 
 def _key(slot: Slot) -> tuple[int, int]:
     return slot.round, slot.index
+
+
+def _fit_name(name: str, width: int) -> str:
+    """Return a name in exactly `width` cells; its number ("GLM-5.3 #2") is not cut."""
+    number = found[0] if (found := re.search(r" #\d+$", name)) else ""
+    return fit_cells(cut_cells(name.removesuffix(number), width - len(number)) + number, width)

@@ -76,7 +76,7 @@ def slot_names(agents: Sequence[Agent]) -> list[str]:
     """Return a different short name for each slot.
 
     Models of the same name keep their maker's, then their endpoint's; a model that is listed
-    several times is counted: "GLM-5.3 ×1", "GLM-5.3 ×2".
+    several times is numbered: "GLM-5.3 #1", "GLM-5.3 #2".
     """
     models = {(agent.model, agent.endpoint) for agent in agents}
     short = Counter(short_name(model) for model, _ in models)
@@ -94,5 +94,5 @@ def slot_names(agents: Sequence[Agent]) -> list[str]:
     for index, name in enumerate(names):
         seen[name] += 1
         if total[name] > 1:
-            names[index] = f"{name} ×{seen[name]}"
+            names[index] = f"{name} #{seen[name]}"
     return names

@@ -82,7 +82,7 @@ def test_names_are_those_of_the_round() -> None:
     calls = [Call(Slot(1, index, Agent(model)), Completion("text")) for index, model in enumerate(models)]
     calls[0] = Call(calls[0].slot, None, Failure(FailureKind.TIMEOUT, "too late", models[0]))
     names = [name for name, _ in proposals_read([calls])]
-    assert names == ["zai/GLM-5.2 ×2", "other/GLM-5.2", "b", "unnamed"]
+    assert names == ["zai/GLM-5.2 #2", "other/GLM-5.2", "b", "unnamed"]
 
 
 @pytest.mark.parametrize(("value", "needed"), [(3, 3), (0, 0), (True, 1), ("3", 1), (None, 1)])

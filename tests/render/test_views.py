@@ -180,6 +180,18 @@ def test_narrow_windows_drop_columns(make_screen: MakeScreen, width: int, expect
     view.close()
 
 
+@pytest.mark.parametrize("width", [20, 40, 60, 100])
+def test_slots_of_one_model_look_different(make_screen: MakeScreen, width: int) -> None:
+    """However much of a long name is cut off, its number stays."""
+    screen = make_screen(width, 24)
+    view = TerminalView(screen.console, screen.console, clock=Clock())
+    same = tuple(Slot(1, index, Agent("a-long-name-of-a-model-" * 2)) for index in range(12))
+    view.handle_event(RoundStarted(1, 1, same))
+    view.refresh()
+    assert [row.split()[2] for row in screen.rows()[1:]] == [f"#{number}" for number in range(1, 13)]
+    view.close()
+
+
 def test_times_past_a_minute_widen_their_column(make_screen: MakeScreen) -> None:
     """Minutes take more cells than seconds: the column grows, and the rows stay aligned."""
     screen, clock = make_screen(80, 24), Clock()

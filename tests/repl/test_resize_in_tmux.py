@@ -114,7 +114,7 @@ def test_nothing_is_left_behind(tmux: Callable[[], Tmux], service: Service, how:
             chat.resize(width)
         chat.runs_on()
         shown = chat.text()
-        counts = (shown.count("round 1 of 1"), shown.count("a ×6"), shown.count(">>> why?"))
+        counts = (shown.count("round 1 of 1"), shown.count("a #6"), shown.count(">>> why?"))
         assert counts == (1, 1, 1), "\n".join(chat.film)
     chat.type("C-c", "C-c")
     until(lambda: "Stopped before the reply began." in chat.text())

@@ -14,7 +14,7 @@ from bot.text.nearest import did_you_mean, expected_names
     [
         (["a/x", "b/y"], ["x", "y"]),
         (["a/x", "b/x", "c/z"], ["a/x", "b/x", "z"]),
-        (["a/x", "a/x", "b/y"], ["x ×1", "x ×2", "y"]),
+        (["a/x", "a/x", "b/y"], ["x #1", "x #2", "y"]),
         (["plain"], ["plain"]),
     ],
 )
