@@ -174,14 +174,12 @@ def fit(
     dropped = _drop(history, history_sizes, needed, max(1, int(context_length * DROP_STEP)))
     kept = sum(history_sizes[dropped:])
 
-    shortened, count = blocks, 0
+    shortened = blocks
     if sum(sizes) > available:
         cap = max(even_cap(sizes, available), MIN_REFERENCE)
         shortened = [shorten(block, cap) for block in blocks]
-        count = sum(before != after for before, after in zip(blocks, shortened, strict=True))
-        sizes = [estimate_tokens(block) for block in shortened]
 
-    left = context_length - fixed - kept - sum(sizes)
+    left = context_length - fixed - kept - sum(map(estimate_tokens, shortened))
     allowed = min(max_tokens, max(left, MIN_ANSWER))
     return Fitted(
         messages=make(
@@ -191,7 +189,7 @@ def fit(
         ),
         max_tokens=allowed,
         dropped=dropped,
-        shortened=count,
+        shortened=sum(before != after for before, after in zip(blocks, shortened, strict=True)),
         tightened=allowed < max_tokens,
         excess=max(-left, 0),
     )

@@ -99,14 +99,7 @@ def resolve(
         preset, chosen = presets.get(STARTER), Given(STARTER, levels[starter][STARTER].source)
         _insert_mixture(levels, starter, preset)
     else:
-        at = nearest_level(levels, "preset")
-        chosen = defaults["preset"] if at is None else levels[at]["preset"]
-        preset = _find_preset(presets, chosen)
-        further = from_preset(preset)
-        if at is None and nearest_level(levels, "reference_models") is not None:
-            # A preset that nobody named: its mode belongs to its models.
-            further.pop("mode", None)
-        levels.append(further)
+        preset, chosen = _with_preset(levels, presets, defaults["preset"])
     values = nearest_values([*levels, defaults])
     as_in_preset = nearest_values([from_preset(preset), defaults])
     changed = any(values[name].value != as_in_preset[name].value for name in _MIXTURE)
@@ -128,6 +121,19 @@ def resolve(
         local_models=found.names if found else (),
         local_left_out=found.left_out if found else "",
     )
+
+
+def _with_preset(levels: list[Values], presets: Presets, default: Given) -> tuple[Preset, Given]:
+    """Append the preset that is chosen, or the default one."""
+    at = nearest_level(levels, "preset")
+    chosen = default if at is None else levels[at]["preset"]
+    preset = _find_preset(presets, chosen)
+    values = from_preset(preset)
+    if at is None and nearest_level(levels, "reference_models") is not None:
+        # A preset that nobody named: its mode belongs to its models.
+        values.pop("mode", None)
+    levels.append(values)
+    return preset, chosen
 
 
 def _with_demo(levels: list[Values], at: int, presets: Presets) -> tuple[Preset, Given]:

@@ -254,7 +254,8 @@ def test_times_of_a_reply_whose_rest_fails() -> None:
 def test_times_of_a_reply_that_a_ranker_chose() -> None:
     """Its first token is there when the ranker has chosen."""
     ranker: Script = [(0.25, Delta("1")), (0.5, Completion("1", seconds=0.75))]
-    _, result = play({"a": [answer(1.0)], "judge": [ranker]}, mode="rank", instructions={"rank": "PICK ONE"})
+    scripts = {"a": [answer(1.0)], "b": [answer(0.5)], "judge": [ranker]}
+    _, result = play(scripts, mode="rank", instructions={"rank": "PICK ONE"})
     assert (result.reply, result.first_token, result.seconds) == ("an answer", 1.75, 1.75)
 
 
