@@ -10,7 +10,8 @@ import json
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
-from bot.events import CallFinished, Notice, ReplyDelta, TurnFinished
+from bot.errors import FailureKind
+from bot.events import CallFinished, CallRetrying, Notice, ReplyDelta, TurnFinished
 from bot.render.live import write_text
 from bot.render.turn_text import call_failure, failure_text, partial_reason, turn_failure
 from bot.render.view import ReplyWriter, View
@@ -85,6 +86,12 @@ class Reports:
             case CallFinished(call) if call.failure is not None and call.slot.role in {"reference", "review"}:
                 if not call.cut:  # a notice names all those of a round
                     self._write(call_failure(call, short=str(call.failure) in self._notices))
+            case CallRetrying(slot, failure) if failure.kind is FailureKind.LOADING:
+                # That can take minutes, in which nothing else is written; once for a model.
+                line = f"{slot.agent.endpoint} is loading {slot.agent.model}: waiting for it"
+                if line not in self._notices:
+                    self._notices.add(line)
+                    self._write(one_line(line))
             case Notice(text):
                 self._notices.add(text)
                 self._write(one_line(text))

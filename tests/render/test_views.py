@@ -474,6 +474,15 @@ def test_a_pipe_changes_no_byte(stream: bool, reply: str) -> None:  # noqa: FBT0
     assert out.getvalue() == (reply if reply.endswith("\n") else reply + "\n")
 
 
+def test_a_model_that_is_loading_is_said_once() -> None:
+    """In a pipe nothing else would show why it takes minutes; other faults are not said."""
+    loading = Failure(FailureKind.LOADING, "HTTP 503: Loading model", model="m")
+    slot, out, err = Slot(1, 0, Agent("m", "llamacpp")), io.StringIO(), io.StringIO()
+    retries = [CallRetrying(slot, failure, 1, 2.0) for failure in (LIMITED, loading, loading)]
+    play(PipeView(out, err), iter(retries))
+    assert (out.getvalue(), err.getvalue()) == ("", "moa-bot: llamacpp is loading m: waiting for it\n")
+
+
 def test_a_failure_that_a_notice_has_explained_is_named_in_short() -> None:
     """As that of a name that was found to be wrong before the round."""
     failure = Failure(FailureKind.NOT_FOUND, "it is not served here", model="x/typo", hint="see the list")
