@@ -66,8 +66,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Spread a run of all folders over the cores; a part of them runs in this process."""
-    return min(os.cpu_count() or 1, 8) if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
+    """Spread a run of all folders over the cores; a part of them runs in this process.
+
+    There is one worker more than cores, as some tests wait for time limits.
+    """
+    return min((os.cpu_count() or 1) + 1, 8) if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
 
 
 LONGEST = (

@@ -34,6 +34,8 @@ With OpenMP's own 300,000, a thread that runs uses up its time waiting for one t
 other programs use the processor. With 0 each wait costs a sleep, and there are hundreds per token.
 `tests/bench/engine.py` compares settings.
 """
+_LOG_SECONDS = 1.0
+"""How long the cause of an error is waited for in the engine's log."""
 _ERROR_LINE = re.compile(r" E (.*)")
 _VAGUE = re.compile(r"exiting due to|failed to load model|failed to fit|encountered an error while")
 
@@ -119,12 +121,21 @@ def _server(config: dict[str, Any]) -> Any:
 
 
 def _cause(stderr: IO[bytes]) -> str:
-    """Return the engine's first error message that says more than that loading failed."""
-    stderr.seek(0)
-    lines = [
-        found[1].strip() for line in stderr if (found := _ERROR_LINE.search(line.decode("utf-8", "replace")))
-    ]
-    lines = [line for line in lines if not _VAGUE.search(line)] or lines
+    """Return the engine's first error message that says more than that loading failed.
+
+    The engine's log has a thread of its own, which may write the message only after the failure.
+    """
+    until = time.monotonic() + _LOG_SECONDS
+    while True:
+        stderr.seek(0)
+        texts = [line.decode("utf-8", "replace") for line in stderr]
+        lines = [found[1].strip() for text in texts if (found := _ERROR_LINE.search(text))]
+        if clear := [line for line in lines if not _VAGUE.search(line)]:
+            lines = clear
+            break
+        if time.monotonic() > until:
+            break
+        time.sleep(0.02)
     return re.sub(r"^[\w:]+: +(error loading model: +)?", "", lines[0])[:300] if lines else ""
 
 

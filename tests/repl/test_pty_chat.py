@@ -36,7 +36,7 @@ def purr() -> str:
 |---|---|
 | ✓ | yes |
 """
-SUMMARY = r"  2 models → judge · first word .* s( ·|\n ) .* s · 323 tokens · cost unknown"
+SUMMARY = r"  2 models → judge · first word .* s( ·|\n ) .* s · 205 tokens · cost unknown"
 RENDERED = """\
 Why
 

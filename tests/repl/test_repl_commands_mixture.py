@@ -30,7 +30,7 @@ async def test_a_changed_preset_has_a_star(service: Service, monkeypatch: pytest
     monkeypatch.delenv("MOA_BOT_REFERENCE_MODELS")
     monkeypatch.delenv("MOA_BOT_AGGREGATOR")
     async with chatting(width=120) as talk:
-        assert "· default: 5 models → " in talk.text
+        assert "· default: 3 models → " in talk.text
         assert (await talk.bar()).startswith("default · ")
         for line, star in [
             ("/references a", "*"), ("/preset default", ""),
