@@ -70,7 +70,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
     There is one worker more than cores, as some tests wait for time limits.
     """
-    return min((os.cpu_count() or 1) + 1, 8) if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return 0
+    return min((os.cpu_count() or 1) + 1, 8)
 
 
 LONGEST = (
