@@ -44,6 +44,9 @@ BYTES_PER_PARAMETER = 0.6
 """Roughly what today's model files take, to compare models whose parameter count is not given."""
 NAME = "local"
 STARTER_PRESET = "starter"
+TINY = 0.4
+"""Billions of parameters; a model with fewer is tiny."""
+TINY_VALUES = {"temperature": 0.3, "placement": "system"}
 
 # Most services do not give a model's kind; by their names, these hold no chat.
 _NO_CHAT = re.compile(
@@ -99,7 +102,9 @@ def parameters_in(text: str) -> float | None:
 def make_preset(models: Iterable[InstalledModel], description: str) -> Preset:
     """Return a mixture of at least one model: the largest of each family, then the second largest.
 
-    At most `MAX_REFERENCES` models answer; the largest aggregates.
+    At most `MAX_REFERENCES` models answer; the largest aggregates. If that is a tiny one, all are asked as
+    in the preset of the starter model: tiny models ramble at higher temperatures, and repeat what their
+    last message ends with, the instruction included.
     """
     by_size = sorted(models, key=lambda model: (-(model.parameters or 0), model.endpoint, model.model))
     in_family: dict[str, int] = {}
@@ -109,7 +114,11 @@ def make_preset(models: Iterable[InstalledModel], description: str) -> Preset:
         ranked.append((in_family[model.family], place, model))
     agents = [Agent(model.model, model.endpoint) for _, _, model in sorted(ranked, key=lambda each: each[:2])]
     references = agents[:MAX_REFERENCES] if len(agents) > 1 else agents * SINGLE_MODEL_CALLS
-    return Preset(NAME, description, "", agents[0], (tuple(references),), source="this computer")
+    largest = by_size[0].parameters
+    values = TINY_VALUES if largest is not None and largest < TINY else {}
+    return Preset(
+        NAME, description, "", agents[0], (tuple(references),), values=values, source="this computer"
+    )
 
 
 def installed_models(service: LocalService) -> list[InstalledModel]:

@@ -135,6 +135,17 @@ def test_a_mixture_is_diverse_and_the_largest_aggregates() -> None:
     assert [agent.model for agent in alone] == ["qwen:8b"] * SINGLE_MODEL_CALLS
 
 
+@pytest.mark.parametrize(
+    ("parameters", "values"),
+    [(0.17, {"temperature": 0.3, "placement": "system"}), (0.4, {}), (8, {}), (None, {})],
+)
+def test_tiny_models_are_asked_as_the_starter_model_is(
+    parameters: float | None, values: dict[str, object]
+) -> None:
+    """They would ramble, and repeat the instruction that their last message ends with."""
+    assert make_preset([InstalledModel("ollama", "m", "m", parameters)], "here").values == values
+
+
 def test_what_ollama_has(ollama: str) -> None:
     """Families and sizes are Ollama's own where it gives them; models that cannot chat are left out."""
     found = asyncio.run(find_services([EndpointConfig("ollama", ollama)], 5, tags=True))
