@@ -37,7 +37,6 @@ SKILLS = OfficialFile(
 )
 
 COUNT = 1740
-HARD_COUNT = 89
 PROMPT_ID = 2
 """The review prompt that shows the ground truth."""
 

@@ -38,46 +38,31 @@ async def _single(chat: ChatContext, argument: str) -> None:
     await chat.ask(prompt, mixture=mixture, command=f"/single {word}".rstrip())
 
 
-@command("moa", arguments="PROMPT")
-async def _moa(chat: ChatContext, argument: str) -> None:
-    """Ask one prompt whose answers the aggregator reads and makes one reply of."""
-    await _in_mode(chat, "moa", argument)
+_MODES: dict[Mode, str] = {
+    "moa": "Ask one prompt whose answers the aggregator reads and makes one reply of.",
+    "fusion": "Ask one prompt whose answers a judge compares before the reply is written.",
+    "critique": "Ask one prompt whose reply is drafted, reviewed and revised.",
+    "vote": "Ask one prompt with a short answer, which the models vote for.",
+    "compare": "Ask one prompt, and show the answers beside each other.",
+    "rank": "Ask one prompt, and have the aggregator choose the best answer as the reply.",
+}
+"""The modes that have a command of their name, and its help."""
 
 
-@command("fusion", arguments="PROMPT")
-async def _fusion(chat: ChatContext, argument: str) -> None:
-    """Ask one prompt whose answers a judge compares before the reply is written."""
-    await _in_mode(chat, "fusion", argument)
+def _add_mode(mode: Mode, summary: str) -> None:
+    async def ask_in_mode(chat: ChatContext, prompt: str) -> None:
+        if not prompt:
+            raise UsageError(
+                f"What is to be asked? /{mode} PROMPT", hint=f"For all prompts: /set mode {mode}"
+            )
+        await chat.ask(prompt, mixture=chat.app.mixture({"mode": mode}), command=f"/{mode}")
+
+    ask_in_mode.__doc__ = summary
+    command(mode, arguments="PROMPT")(ask_in_mode)
 
 
-@command("critique", arguments="PROMPT")
-async def _critique(chat: ChatContext, argument: str) -> None:
-    """Ask one prompt whose reply is drafted, reviewed and revised."""
-    await _in_mode(chat, "critique", argument)
-
-
-@command("vote", arguments="PROMPT")
-async def _vote(chat: ChatContext, argument: str) -> None:
-    """Ask one prompt with a short answer, which the models vote for."""
-    await _in_mode(chat, "vote", argument)
-
-
-@command("compare", arguments="PROMPT")
-async def _compare(chat: ChatContext, argument: str) -> None:
-    """Ask one prompt, and show the answers beside each other."""
-    await _in_mode(chat, "compare", argument)
-
-
-@command("rank", arguments="PROMPT")
-async def _rank(chat: ChatContext, argument: str) -> None:
-    """Ask one prompt, and have the aggregator choose the best answer as the reply."""
-    await _in_mode(chat, "rank", argument)
-
-
-async def _in_mode(chat: ChatContext, mode: Mode, prompt: str) -> None:
-    if not prompt:
-        raise UsageError(f"What is to be asked? /{mode} PROMPT", hint=f"For all prompts: /set mode {mode}")
-    await chat.ask(prompt, mixture=chat.app.mixture({"mode": mode}), command=f"/{mode}")
+for _mode, _summary in _MODES.items():
+    _add_mode(_mode, _summary)
 
 
 def _first_word(argument: str) -> tuple[str, str]:
