@@ -1,0 +1,100 @@
+"""The arms of a comparison: who answered which item how, and what that was scored.
+
+eval own ────────────┐
+inspect's logs ──────┼─► Study(arms) ─► comparison ─► sentence, tables, JSON, HTML
+lm-eval's samples ───┘
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from bot.bulk.files import write_rows
+from bot.errors import UsageError
+
+OUTCOMES = "outcomes.jsonl"
+"""The file in an arm's folder with one outcome a line."""
+
+ArmKind = Literal["alone", "mixture"]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An answer that the last layer read, in the order in which it read them, and its score from 0 to 1."""
+
+    model: str
+    text: str
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an arm made of one item in one epoch (from 1).
+
+    `score` is from 0 to 1, None where it could not be scored: `error` says why. `group` is what items that
+    belong together have in common, "" for an item of its own. `tokens` are those of prompts and answers,
+    `dollars`, `seconds` and `first_word` (both from the prompt on, without queueing) are None where unknown.
+    """
+
+    item: str
+    score: float | None
+    group: str = ""
+    epoch: int = 1
+    reply: str = ""
+    proposals: tuple[Proposal, ...] = ()
+    calls: int = 0
+    tokens: int | None = None
+    dollars: float | None = None
+    seconds: float | None = None
+    first_word: float | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A lone model or a mixture, and its outcomes. `model` is what it is or who writes its replies.
+
+    `members` are the models whose answers it reads (none for a lone model).
+    """
+
+    name: str
+    kind: ArmKind
+    outcomes: tuple[Outcome, ...]
+    model: str = ""
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """Arms that answered the same items: what scored them, by which judge ("" for none), on which day."""
+
+    arms: tuple[Arm, ...]
+    scorer: str
+    judge: str = ""
+    date: str = ""
+    source: str = ""
+
+
+def write_outcomes(folder: Path, outcomes: Iterable[Outcome]) -> None:
+    """Write the outcomes of an arm into its folder, in one go."""
+    write_rows(folder / OUTCOMES, (asdict(outcome) for outcome in outcomes))
+
+
+def read_outcomes(folder: Path) -> tuple[Outcome, ...]:
+    """Return the outcomes in a folder. Raises UsageError for a file that is damaged or not there."""
+    file = folder / OUTCOMES
+    try:
+        with file.open(encoding="utf-8") as lines:
+            rows = [json.loads(line) for line in lines if line.strip()]
+        return tuple(
+            Outcome(**{**row, "proposals": tuple(Proposal(**each) for each in row.get("proposals", ()))})
+            for row in rows
+        )
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{file}: these are no outcomes of an arm: {error}") from error

@@ -1,0 +1,63 @@
+"""Tools that models call: what one is, what a call of it came to, and what runs them.
+
+    Toolbox.tools()  ─► the request to a model names them ─► its answer ends with calls
+    Toolbox.run(...) ─► a ToolRun ─► a message of role "tool" in the next request
+
+The method knows tools by these values alone; `bot.tools` has those that there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool that models may call: `name` such as "web_fetch" or "git.git_log".
+
+    `parameters` is the JSON Schema of its arguments. A tool that is `read_only` runs without being asked for.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSource:
+    """An address that a tool's result comes from, and its title ("" where it has none)."""
+
+    url: str
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRun:
+    """A call of a tool that really ran, or was refused; `error` says why it has no result, "" where it has.
+
+    `arguments` are those that it ran with, `text` is what the model is sent, `bytes` the result's size before
+    it was cut.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    text: str = ""
+    sources: tuple[ToolSource, ...] = ()
+    error: str = ""
+    seconds: float = 0.0
+    bytes: int = 0
+
+
+class Toolbox(Protocol):
+    """The tools of a program. Only cancelling raises: whatever fails is a ToolRun with an error."""
+
+    async def tools(self, patterns: Sequence[str]) -> tuple[Tool, ...]:
+        """Return the tools that the patterns name ("web", "NAME", "NAME.tool", globs)."""
+        ...
+
+    async def run(self, name: str, arguments: Mapping[str, Any]) -> ToolRun:
+        """Run a tool. The permission to do so is the caller's matter."""
+        ...
