@@ -28,6 +28,7 @@ from bot.app.make_plan import make_plan
 from bot.errors import TurnFailedError, UsageError
 from bot.events import Event, TurnFinished
 from bot.messages import Message, Mode
+from bot.settings.model_names import NONE
 from bot.turn_result import TurnResult
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class MixtureOptions(TypedDict, total=False):
     mode: Mode
     judge: str
     placement: str
+    order: Literal["given", "rotated"]
     fallbacks: str | Sequence[str]
     deadline: float
     quorum: float
@@ -260,6 +262,8 @@ def _load_settings(
     for name in options:
         if name not in MixtureOptions.__annotations__:
             raise TypeError(f"Mixture() got an unexpected keyword argument {name!r}")
+    if "reference_models" in options and options["reference_models"] in ((), []):
+        options["reference_models"] = NONE
     settings = load_settings({"save": False, **options, "preset": preset})
     if api_key is None and base_url is None:
         return settings

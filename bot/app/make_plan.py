@@ -59,7 +59,11 @@ def make_plan(settings: Settings) -> Plan:
         instructions=mode_instructions(settings, settings.mode),
         judge=_other_writer(settings, "judge"),
         placement="system" if settings.placement == "system" else "prompt",
+        order="rotated" if settings.order == "rotated" else "given",
     )
+    if not plan.layers:
+        # A lone model: there is no reference model that could be too few.
+        plan = replace(plan, min_references=0)
     _check_enough(settings, plan)
     _check_demo(settings, plan)
     return plan
@@ -178,15 +182,9 @@ def _check_enough(settings: Settings, plan: Plan) -> None:
     needed = plan.min_references
     if needed <= fewest:
         return
-    source = settings.sources["reference_models"]
-    if not plan.layers:
-        raise UsageError(
-            f"{source}: no reference models.",
-            hint="Name some with --reference_models, or let the aggregator answer alone: --min_references 0.",
-        )
     raise UsageError(
         f"{settings.sources['min_references']}: at least {needed} references are needed,"
-        f" but there are only {fewest} ({source})."
+        f" but there are only {fewest} ({settings.sources['reference_models']})."
     )
 
 

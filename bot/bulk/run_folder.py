@@ -87,6 +87,8 @@ def mixture_of(plan: Plan) -> dict[str, Any]:
     mixture["depth"] = mixture.pop("early_stop")
     if plan.placement == "system":
         del mixture["placement"]
+    if plan.order == "given":
+        del mixture["order"]
     for name in ("timeout", "round_timeout", "fallbacks", "reply_fields"):
         del mixture[name]
     mixture["instruction"] = _digest(plan.instruction)

@@ -95,7 +95,7 @@ def _in_full(settings: Settings, preset: Preset) -> Iterator[str]:
     for number, layer in enumerate(preset.layers, start=1):
         heading = "reference models" if len(preset.layers) == 1 else f"reference models of round {number}"
         yield heading
-        yield from (f"  {_agent(agent, gone)}" for agent in layer)
+        yield from [f"  {_agent(agent, gone)}" for agent in layer] or ["  none"]
     yield "aggregator"
     yield f"  {_agent(preset.aggregator, gone)}"
     if preset.values:

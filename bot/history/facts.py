@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bot.settings.model_names import NONE
 from bot.text.numbers import duration, money, plural
 
 if TYPE_CHECKING:
@@ -21,11 +22,14 @@ def mixture(settings: Mapping[str, object]) -> str:
     parts = []
     if preset := settings.get("preset"):
         parts.append(f"preset {preset}")
-    models = settings.get("reference_models")
-    if isinstance(models, (list, tuple)):
-        parts.append(plural(len(models), "reference model"))
-    if isinstance(rounds := settings.get("rounds"), int):
-        parts.append(plural(rounds, "round"))
+    models, rounds = settings.get("reference_models"), settings.get("rounds")
+    if rounds == 0 or models == [NONE]:
+        parts.append("no reference models")
+    else:
+        if isinstance(models, (list, tuple)):
+            parts.append(plural(len(models), "reference model"))
+        if isinstance(rounds, int):
+            parts.append(plural(rounds, "round"))
     if (mode := settings.get("mode")) and mode != "moa":
         parts.append(f"mode {mode}")
     if aggregator := settings.get("aggregator"):

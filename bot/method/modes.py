@@ -6,6 +6,7 @@ A new mode: its name in `bot.messages.Mode`, its class in `_LAST_LAYERS`, the fi
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol
 
@@ -16,7 +17,7 @@ from bot.method.compare import Compare
 from bot.method.critique import Critique
 from bot.method.fan_out import CancelToken
 from bot.method.fusion import Fusion
-from bot.method.plan import WITHOUT_ROUNDS
+from bot.method.plan import WITHOUT_ROUNDS, Order
 from bot.method.ranking import Ranking
 from bot.method.turn_context import TurnContext
 from bot.method.vote import Vote
@@ -59,4 +60,18 @@ def last_layer(
     plan = turn_context.plan
     alone = not (plan.layers if plan.mode in WITHOUT_ROUNDS else references)
     made = Aggregation if alone else _LAST_LAYERS[plan.mode]
-    return made(turn_context, cancel_token, number, references)
+    return made(
+        turn_context, cancel_token, number, reading_order(references, plan.order, turn_context.prompt)
+    )
+
+
+def reading_order(references: Sequence[Call], order: Order, prompt: str) -> Sequence[Call]:
+    """Return the references in the order in which the last layer reads them.
+
+    "rotated" begins with one of them that depends on the prompt alone: over many prompts each place is
+    each model's equally often, and the same prompt is asked the same way again.
+    """
+    if order == "given" or not references:
+        return references
+    first = int.from_bytes(hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).digest()) % len(references)
+    return (*references[first:], *references[:first])

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from bot.messages import Agent, Mode
 from bot.method.early_stop import EarlyStop
 from bot.method.prompts import Placement
 from bot.method.round_timeout import RoundTimeout
+
+Order = Literal["given", "rotated"]
 
 JUDGED: frozenset[Mode] = frozenset({"fusion", "compare"})
 """The modes that ask the judge."""
@@ -33,7 +36,8 @@ class Plan:
     calls of a round are cut off. `timeout` is a request's, in seconds. `mode` is how the last layer
     makes the reply, `instructions` are the texts that only this mode needs, by name. `judge` is the
     model that compares answers, None for the aggregator. `placement` is where the answers stand in a
-    request (`bot.method.prompts`). `reply_fields` are further fields of the requests for the reply, such
+    request (`bot.method.prompts`), `order` in which order the last layer reads them
+    (`bot.method.modes.reading_order`). `reply_fields` are further fields of the requests for the reply, such
     as `tools`.
     """
 
@@ -55,6 +59,7 @@ class Plan:
     instructions: Mapping[str, str] = field(default_factory=dict)
     judge: Agent | None = None
     placement: Placement = "prompt"
+    order: Order = "given"
     reply_fields: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -93,7 +98,7 @@ class Plan:
     def agents(self) -> tuple[Agent, ...]:
         """Return every different agent, in order, the aggregator last."""
         references = (agent for layer in self.layers for agent in layer)
-        judge = (self.judge,) if self.judge and self.mode in JUDGED else ()
+        judge = (self.judge,) if self.judge and self.is_judged else ()
         return tuple(dict.fromkeys((*references, *judge, *self.writers())))
 
     def writers(self) -> tuple[Agent, ...]:

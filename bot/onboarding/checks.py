@@ -81,7 +81,8 @@ def _configuration(settings: Settings) -> Iterator[Check]:
         yield error("mixture", f"{name}: {problem.message}", problem.hint or "See: moa-bot config show")
         return
     slots = max((len(layer) for layer in plan.layers), default=0)
-    summary = f"{name}: {slots} × {plan.rounds} → {plan.aggregator.model}"
+    references = f"{slots} × {plan.rounds} → " if slots else ""
+    summary = f"{name}: {references}{plan.aggregator.model}{'' if slots else ' alone'}"
     notice = next(iter(settings.notices()), "")
     yield warning("mixture", summary, notice) if notice else ok("mixture", summary)
 

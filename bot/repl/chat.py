@@ -117,7 +117,8 @@ def _greeting(chat: ChatContext) -> str:
     slots = max((len(layer) for layer in plan.layers), default=0)
     aggregator = short_name(plan.aggregator.model)
     models = plural(slots, "model") + (f" × {len(plan.layers)}" if len(plan.layers) > 1 else "")
-    lines = [f"moa-bot {__version__} · {settings.preset_label}: {models} → {aggregator} · /help"]
+    mixture = f"{models} → {aggregator}" if slots else f"{aggregator} alone"
+    lines = [f"moa-bot {__version__} · {settings.preset_label}: {mixture} · /help"]
     if settings.demo:
         lines.append("These are demonstration programs, not language models.")
     return "\n".join(lines)

@@ -56,11 +56,12 @@ def _parts_by_priority(chat: ChatContext) -> list[tuple[int, str]]:
     plan, settings = chat.session.mixture.plan, chat.settings
     slots = max((len(layer) for layer in plan.layers), default=0)
     rounds = f" × {len(plan.layers)}" if len(plan.layers) > 1 else ""
+    references = f" ← {slots}{rounds}" if slots else " alone"
     conversation = chat.session.conversation
     used = sum(estimate_tokens(message.content) for message in chat.session.history)
     context = chat.app.models.context_length(plan.aggregator)
     parts = [
-        (_MIXTURE, f"{short_name(plan.aggregator.model)} ← {slots}{rounds}"),
+        (_MIXTURE, f"{short_name(plan.aggregator.model)}{references}"),
         (_FILES, f"{len(chat.files)} attached" if chat.files else ""),
         (
             _CONTEXT,

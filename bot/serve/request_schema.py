@@ -89,7 +89,7 @@ class MoaOptions(RequestObject):
     model_config = ConfigDict(extra="forbid")
 
     references: Annotated[list[str], Field(min_length=1, max_length=MAX_REFERENCES)] | None = None
-    rounds: Annotated[int, Field(ge=1, le=MAX_ROUNDS)] | None = None
+    rounds: Annotated[int, Field(ge=0, le=MAX_ROUNDS)] | None = None
     aggregator: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] | None = None
     reference_max_tokens: Tokens | None = None
     include_references: bool = False

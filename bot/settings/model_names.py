@@ -1,4 +1,4 @@
-"""Names of models as users write them: "MODEL", "MODEL*N", "ENDPOINT:MODEL", several with commas."""
+"""Names of models as users write them: "MODEL", "MODEL*N", "ENDPOINT:MODEL", several with commas, "none"."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
 MAX_TIMES = 64
+NONE = "none"
+"""Instead of a list of models: no model."""
 
 
 def parse_model(text: str) -> str:
@@ -25,10 +27,16 @@ def parse_model(text: str) -> str:
 def parse_models(items: str | Iterable[str]) -> tuple[str, ...]:
     """Return the models in order, each as often as it is listed: ("a", "b", "b") for "a, b*2".
 
-    `items` is a text with commas, or several such texts. ValueError says what is wrong.
+    `items` is a text with commas, or several such texts; "none" alone is no model at all. ValueError says
+    what is wrong.
     """
     texts = (items,) if isinstance(items, str) else items
-    return tuple(model for text in texts for item in text.split(",") for model in _times(item))
+    models = tuple(model for text in texts for item in text.split(",") for model in _times(item))
+    if NONE not in map(str.lower, models):
+        return models
+    if len(models) > 1:
+        raise ValueError('"none" beside other models')
+    return ()
 
 
 def _times(item: str) -> tuple[str, ...]:
@@ -58,11 +66,11 @@ def split_endpoint(spec: str, known: Container[str]) -> tuple[str, str]:
 
 
 def join_models(models: Iterable[str]) -> str:
-    """Return a list of models as one text that `parse_models` reads: "a, b*2"."""
+    """Return a list of models as one text that `parse_models` reads: "a, b*2", "none"."""
     runs: list[tuple[str, int]] = []
     for model in models:
         if runs and runs[-1][0] == model and runs[-1][1] < MAX_TIMES:
             runs[-1] = (model, runs[-1][1] + 1)
         else:
             runs.append((model, 1))
-    return ", ".join(model if times == 1 else f"{model}*{times}" for model, times in runs)
+    return ", ".join(model if times == 1 else f"{model}*{times}" for model, times in runs) or NONE

@@ -20,6 +20,7 @@ from bot.settings.endpoints import (
     endpoint_with_key,
     unknown_endpoint,
 )
+from bot.settings.model_names import NONE
 from bot.settings.options import BY_NAME
 from bot.settings.presets import retired
 
@@ -45,6 +46,7 @@ _STORED = (
     "mode",
     "judge",
     "placement",
+    "order",
     "fallbacks",
     "deadline",
     "quorum",
@@ -104,6 +106,7 @@ class Settings:
     mode: Mode
     judge: str | None
     placement: str
+    order: str
     fallbacks: tuple[str, ...]
     deadline: float | None
     quorum: float | None
@@ -189,6 +192,8 @@ class Settings:
         """Return the number of worker processes: `num_proc`, else one per reference, at most one per core."""
         if self.num_proc is not None:
             return self.num_proc
+        if not self.rounds:
+            return 1
         layers = self.preset.layers if self._from_preset("reference_models") else (self.reference_models,)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         return max(1, min(max(map(len, layers)), cores or 1))
@@ -209,7 +214,9 @@ class Settings:
         # The default endpoint is stored only if the user has chosen it.
         left_out = {"endpoint"} if self.sources["endpoint"].level is Level.DEFAULTS else set()
         values = {name: self.value(name) for name in _STORED if name not in left_out}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        stored = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        # An empty list would be read as one that is not given.
+        return {**stored, "reference_models": stored["reference_models"] or [NONE]}
 
     def _from_preset(self, name: str) -> bool:
         return self.sources[name].level is Level.PRESET

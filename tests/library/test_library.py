@@ -159,7 +159,7 @@ def test_a_question_cancelled(service: DemoProcess) -> None:
 def test_errors(service: DemoProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are those of bot.errors: at once for options, with the first question for keys and models."""
     with pytest.raises(UsageError, match="rounds"):
-        Mixture(rounds=0)
+        Mixture(rounds=-1)
     with pytest.raises(UsageError, match="defualt"):
         Mixture("defualt")
     with pytest.raises(TypeError, match="layers"):

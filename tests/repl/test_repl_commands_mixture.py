@@ -101,7 +101,7 @@ async def test_command_rounds(service: Service) -> None:
         await talk.enter("why?")
         assert len(service.prompts("a")) == 2
         assert "expected" in await talk.enter("/rounds many")
-        assert "expected" in await talk.enter("/rounds 0")
+        assert "expected" in await talk.enter("/rounds -1")
         assert "  rounds  2  " in await talk.enter("/rounds")
 
 

@@ -188,7 +188,7 @@ def test_what_is_asked_for() -> None:
         ({"moa": {"layers": 3}}, "moa.layers", "unknown_parameter"),
         ({"moa": {"references": []}}, "moa.references", "invalid_value"),
         ({"moa": {"references": "a,b"}}, "moa.references", "invalid_value"),
-        ({"moa": {"rounds": 0}}, "moa.rounds", "invalid_value"),
+        ({"moa": {"rounds": -1}}, "moa.rounds", "invalid_value"),
         ({"moa": {"aggregator": " "}}, "moa.aggregator", "invalid_value"),
         ({"moa": {"include_references": 1}}, "moa.include_references", "invalid_value"),
     ],

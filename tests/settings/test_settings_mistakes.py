@@ -25,10 +25,10 @@ _MINE = "[presets.mine]\naggregator = 'a'\nreference_models = ['b']"
 
 _CONFIG = [
     ("round = 2", "round: unknown key; did you mean rounds?"),
-    ("rounds = 2.0", "rounds: expected a whole number from 1 to 20, found 2.0"),
-    ("rounds = true", "rounds: expected a whole number from 1 to 20, found true"),
-    ('rounds = "two"', 'rounds: expected a whole number from 1 to 20, found "two"'),
-    ("rounds = 21", "rounds: expected a whole number from 1 to 20, found 21"),
+    ("rounds = 2.0", "rounds: expected a whole number from 0 to 20, found 2.0"),
+    ("rounds = true", "rounds: expected a whole number from 0 to 20, found true"),
+    ('rounds = "two"', 'rounds: expected a whole number from 0 to 20, found "two"'),
+    ("rounds = 21", "rounds: expected a whole number from 0 to 20, found 21"),
     (f"seed = {10**30}", "seed: expected a whole number from 0 to 2000000000, found a huge number"),
     ("temperature = -0.1", "temperature: expected a number from 0 to 2, found -0.1"),
     ("temperature = nan", "temperature: expected a number from 0 to 2, found nan"),

@@ -129,25 +129,63 @@ def test_unknown_endpoints(home: Home) -> None:
 
 
 def test_enough_references(home: Home) -> None:
-    """More references asked for than there are, or none at all, is said before anything is asked."""
+    """More references asked for than there are is said before anything is asked."""
     with pytest.raises(UsageError) as caught:
         make_plan(home.resolve({"reference_models": ["a", "b"], "min_references": 3}))
     assert caught.value.message == (
         "option --min_references: at least 3 references are needed,"
         " but there are only 2 (option --reference_models)."
     )
-    home.config("reference_models = []")
-    with pytest.raises(UsageError, match="no reference models") as none:
-        make_plan(home.resolve())
-    assert "--min_references 0" in none.value.hint
 
 
-def test_the_aggregator_alone(home: Home) -> None:
-    """With min_references 0 an empty list is a mixture without rounds."""
-    home.config("reference_models = []\nmin_references = 0\nrounds = 3")
-    settings = home.resolve()
-    assert make_plan(settings).layers == ()
+_LONE = """
+aggregator = "agg"
+rounds = 0
+reference_models = ["a", "b"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("config", "options"),
+    [
+        ("", {"rounds": 0}),
+        ("", {"rounds": 0, "min_references": 2}),
+        ("", {"rounds": 0, "mode": "fusion", "judge": "j"}),
+        ("", {"reference_models": ["none"]}),
+        ("", {"reference_models": ["None "], "rounds": 3}),
+        ("", {"preset": "moa", "reference_models": ["none"]}),
+        ("rounds = 0", {}),
+        ('reference_models = "none"', {}),
+        ('reference_models = ["none"]\nrounds = 3', {}),
+        ("reference_models = []", {}),
+        ("reference_models = []\nmin_references = 0\nrounds = 3", {}),
+        ("[presets.lone]" + _LONE, {"preset": "lone"}),
+        ('[presets.lone]\naggregator = "agg"\nreference_models = ["none"]', {"preset": "lone"}),
+        ('[presets.lone]\naggregator = "agg"\nreference_models = []', {"preset": "lone"}),
+    ],
+)
+def test_a_lone_model(home: Home, config: str, options: dict[str, object]) -> None:
+    """No rounds or no reference models, wherever that is said: the aggregator alone, in one process."""
+    home.config(config)
+    settings = home.resolve(options)
+    plan = make_plan(settings)
+    assert (plan.layers, plan.min_references) == ((), 0)
+    assert plan.agents() == (plan.aggregator,)
     assert settings.processes() == 1
+
+
+def test_a_resumed_lone_model(home: Home) -> None:
+    """What a conversation remembers of a lone model is a lone model again."""
+    stored = home.resolve({"reference_models": ["none"]}).stored_options()
+    assert stored["reference_models"] == ["none"]
+    again = home.resolve({"reference_models": stored["reference_models"]})
+    assert make_plan(again).layers == ()
+
+
+def test_none_beside_a_model(home: Home) -> None:
+    """A list is of models or none."""
+    with pytest.raises(UsageError, match='"none" beside other models'):
+        home.resolve({"reference_models": ["a", "none"]})
 
 
 def test_the_aggregators_instruction(home: Home) -> None:

@@ -208,11 +208,11 @@ def test_an_empty_variable_is_no_variable(home: Home) -> None:
     [
         (
             {"MOA_BOT_ROUNDS": "two"},
-            'environment MOA_BOT_ROUNDS: expected a whole number from 1 to 20, found "two"',
+            'environment MOA_BOT_ROUNDS: expected a whole number from 0 to 20, found "two"',
         ),
         (
-            {"MOA_BOT_ROUNDS": "0"},
-            'environment MOA_BOT_ROUNDS: expected a whole number from 1 to 20, found "0"',
+            {"MOA_BOT_ROUNDS": "-1"},
+            'environment MOA_BOT_ROUNDS: expected a whole number from 0 to 20, found "-1"',
         ),
         (
             {"MOA_BOT_TEMPERATURE": "nan"},
@@ -242,7 +242,7 @@ def test_wrong_variables(variables: dict[str, str], message: str, home: Home) ->
 @pytest.mark.parametrize(
     ("cli", "message"),
     [
-        ({"rounds": 0}, "--rounds: expected a whole number from 1 to 20, found 0"),
+        ({"rounds": -1}, "--rounds: expected a whole number from 0 to 20, found -1"),
         ({"temperature": 2.5}, "--temperature: expected a number from 0 to 2, found 2.5"),
         ({"timeout": 0}, "--timeout: expected a number above 0 and at most 86400 seconds, found 0"),
         ({"num_proc": 0}, "--num_proc: expected a whole number from 1 to 256, found 0"),
