@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bot.batch.rows import PromptRow, Rows
 from bot.bulk.files import AppendLog, Row, replacing, write_rows
+from bot.bulk.rows import PromptRow, Rows
 
 if TYPE_CHECKING:
     from bot.bulk.answering import ItemAnswer

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from bot.app.app import App
 from bot.app.make_plan import make_plan
 from bot.batch.answers import Answers
-from bot.batch.rows import PromptRow, Rows
 from bot.bulk import run_folder
 from bot.bulk.answering import strict_plan
 from bot.bulk.budget import Budget
@@ -19,6 +18,7 @@ from bot.bulk.cached_client import CachedClient
 from bot.bulk.concurrency import AdaptiveConcurrency
 from bot.bulk.journal import Journal
 from bot.bulk.progress import BulkProgress
+from bot.bulk.rows import PromptRow, Rows
 from bot.bulk.runner import CONCURRENCY, bulk_retrier, open_app, price_of
 from bot.errors import UsageError
 

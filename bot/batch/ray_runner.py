@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, Any
 from bot.app.known_models import KnownModels
 from bot.app.signals import handle_signals
 from bot.batch.answers import line_of
-from bot.batch.rows import PromptRow
 from bot.bulk.answering import answer_item, sample_numbers
 from bot.bulk.budget import Budget, BudgetSpentError
 from bot.bulk.cached_client import CachedClient
 from bot.bulk.concurrency import AdaptiveConcurrency
 from bot.bulk.files import Row
 from bot.bulk.journal import Journal
+from bot.bulk.rows import PromptRow
 from bot.bulk.runner import RunResult, bulk_retrier, price_of
 from bot.errors import MoaError, needs_extra
 

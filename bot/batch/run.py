@@ -9,10 +9,10 @@ from bot.app.known_models import KnownModels
 from bot.app.make_plan import make_plan
 from bot.batch.answers import line_of, write_answers
 from bot.batch.batch import Batch, BatchOptions, open_batch, open_rows
-from bot.batch.estimate import estimate
-from bot.batch.rows import PromptRow
 from bot.bulk.answering import answer_item, sample_numbers
+from bot.bulk.estimate import estimate
 from bot.bulk.progress import cost_text
+from bot.bulk.rows import PromptRow
 from bot.bulk.runner import Runner, RunResult
 from bot.errors import ExitCode
 from bot.text.numbers import plural

@@ -14,8 +14,8 @@ import pytest
 from fake_models import layers, make_plan
 from running import LIMIT, until
 
-from bot.batch.estimate import estimate
-from bot.batch.rows import PromptRow, Rows
+from bot.bulk.estimate import estimate
+from bot.bulk.rows import PromptRow, Rows
 from bot.demo.process import DemoProcess
 from bot.errors import UsageError
 from bot.messages import Agent, Usage

@@ -10,8 +10,8 @@ from scripted_service import Response, ScriptedService, event, stream
 from virtual_time import run
 
 from bot.batch.answers import line_of
-from bot.batch.rows import PromptRow
 from bot.bulk.answering import answer_item, strict_plan
+from bot.bulk.rows import PromptRow
 from bot.errors import FailureKind
 from bot.messages import Completion
 

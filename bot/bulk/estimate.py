@@ -1,4 +1,4 @@
-"""What a batch may cost, before anything is asked: prompts estimated, prices from the catalogue.
+"""What many prompts may cost, before anything is asked: tokens estimated, prices from the catalogue.
 
 Two figures: `likely`, if every answer takes `LIKELY_TOKENS` tokens, and `most`, if every answer takes
 all that it may. Both count that later layers read all answers of the layer before.
@@ -15,7 +15,7 @@ from bot.method.context import MESSAGE_TOKENS, estimate_tokens
 from bot.text.numbers import money, plural
 
 if TYPE_CHECKING:
-    from bot.batch.rows import PromptRow
+    from bot.bulk.rows import PromptRow
     from bot.method.plan import Plan
 
 LIKELY_TOKENS = 500
@@ -23,7 +23,7 @@ LIKELY_TOKENS = 500
 
 @dataclass(slots=True)
 class Estimate:
-    """US dollars and calls of a batch; `unpriced` are the models whose price is not known."""
+    """US dollars and calls of a run; `unpriced` are the models whose price is not known."""
 
     prompts: int = 0
     calls: int = 0

@@ -1,4 +1,4 @@
-"""The prompts of a batch: read from JSONL, CSV, Parquet, text or a data set, through `datasets`."""
+"""Rows with prompts: read from JSONL, CSV, Parquet, text or a data set, through `datasets`."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ class Rows:
         limit: int | None = None,
     ) -> None:
         self.source = source
-        self._rows = _load(source, split, subset)
+        self._rows = load_table(source, split, subset)
         self._count = len(self._rows) if limit is None else min(limit, len(self._rows))
-        self.column = _column(list(self._rows.column_names), column)
+        self.column = prompt_column(list(self._rows.column_names), column)
 
     def __len__(self) -> int:
         return self._count
@@ -90,22 +90,24 @@ class Rows:
             return False
 
     def _row(self, index: int, columns: Mapping[str, Any]) -> PromptRow:
-        value = columns[self.column]
-        turns = [value] if isinstance(value, str) else value
-        if isinstance(turns, Sequence) and turns and all(isinstance(t, str) and t.strip() for t in turns):
-            return PromptRow(index, columns, tuple(turns))
-        if isinstance(turns, Sequence) and turns and all(isinstance(t, Mapping) for t in turns):
-            try:
-                return _row_of_messages(index, columns, turns)
-            except (KeyError, TypeError, ValueError) as error:
-                reason = f"{error}" if isinstance(error, ValueError) else "no role and content"
-                raise UsageError(
-                    f"{self.source}: row {index + 1}: column {self.column}: {reason}."
-                ) from error
-        raise UsageError(
-            f"{self.source}: row {index + 1}: expected a prompt (or a list of prompts or messages)"
-            f" in column {self.column}."
-        )
+        return read_row(self.source, index, columns, self.column)
+
+
+def read_row(source: str, index: int, columns: Mapping[str, Any], column: str) -> PromptRow:
+    """Return the row at `index` (from 0) with its prompts from this column. Raises UsageError without any."""
+    value = columns.get(column)
+    turns = [value] if isinstance(value, str) else value
+    if isinstance(turns, Sequence) and turns and all(isinstance(t, str) and t.strip() for t in turns):
+        return PromptRow(index, columns, tuple(turns))
+    if isinstance(turns, Sequence) and turns and all(isinstance(t, Mapping) for t in turns):
+        try:
+            return _row_of_messages(index, columns, turns)
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"{error}" if isinstance(error, ValueError) else "no role and content"
+            raise UsageError(f"{source}: row {index + 1}: column {column}: {reason}.") from error
+    raise UsageError(
+        f"{source}: row {index + 1}: expected a prompt (or a list of prompts or messages) in column {column}."
+    )
 
 
 def _row_of_messages(index: int, columns: Mapping[str, Any], messages: Sequence[Any]) -> PromptRow:
@@ -146,13 +148,13 @@ def _text_of(content: object) -> str:
     return "".join(str(part["text"]) for part in content)
 
 
-def _load(source: str, split: str, subset: str | None) -> Any:
-    """Return the source as a data set."""
+def load_table(source: str, split: str, subset: str | None) -> Any:
+    """Return a file, or a data set on the hub, as a data set. Raises UsageError for what cannot be read."""
     import datasets  # type: ignore[import-untyped]  # noqa: PLC0415 - takes 600 ms, and is for data sets only
 
     datasets.disable_progress_bars()
     file = Path(source).expanduser()
-    kind = _kind(file)
+    kind = kind_of(file)
     is_file = file.is_file()
     if is_file and kind is None:
         raise UsageError(f"{source}: its name says no kind that is known ({', '.join(_KINDS)}).")
@@ -171,15 +173,19 @@ def _load(source: str, split: str, subset: str | None) -> Any:
         raise UsageError(f"{source}: cannot be read: {reason or type(error).__name__}") from error
 
 
-def _kind(file: Path) -> str | None:
+def kind_of(file: Path) -> str | None:
+    """Return the kind of a file by its name, such as "json", None where the name says none."""
     suffixes = [suffix.lower() for suffix in file.suffixes]
     if suffixes and suffixes[-1] in _PACKED:
         suffixes.pop()
     return _KINDS.get(suffixes[-1]) if suffixes else None
 
 
-def _column(columns: Sequence[str], wanted: str | None) -> str:
-    """Return the column of the prompts: the one wanted, or a usual one, or the only one."""
+def prompt_column(columns: Sequence[str], wanted: str | None) -> str:
+    """Return the column of the prompts: the one wanted, or a usual one, or the only one.
+
+    Raises UsageError when there is none.
+    """
     candidates = COLUMNS if wanted is None else (wanted,)
     for name in candidates:
         if name in columns:
