@@ -5,6 +5,7 @@
                      │  engine's processes of models named local:…
                      ├─ Store (unless nothing is to be saved)
                      ├─ Log
+                     ├─ toolbox: the tools, and their servers when they are needed
                      └─► Session ─► Mixture
 
 Chat, one-shot, pipe, batch, evaluations, service and library all begin here.
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from bot.method.plan import Plan
     from bot.settings.settings import Settings
     from bot.store import StoredConversation
+    from bot.tools.toolbox import ConfiguredToolbox
 
 
 LOCK_SECONDS = 2.0
@@ -88,6 +90,7 @@ class App:
         self._check_names: NameCheck
         self.ask_once: Ask
         """Without retries, for work in bulk, which has its own."""
+        self._toolbox: ConfiguredToolbox | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -109,6 +112,16 @@ class App:
         if self._plan is None:
             self._plan = make_plan(self.settings)
         return self._plan
+
+    @property
+    def toolbox(self) -> ConfiguredToolbox:
+        """The tools of the settings, made when they are first used; closed with the program."""
+        if self._toolbox is None:
+            from bot.tools.toolbox import ConfiguredToolbox  # noqa: PLC0415 - not on the way to the prompt
+
+            self._toolbox = ConfiguredToolbox.of_settings(self.settings, self.log.write_line)
+            self._stack.push_async_callback(self._toolbox.close)
+        return self._toolbox
 
     def session(self) -> Session:
         """Return a session with the mixture of the settings; it continues the resumed conversation."""

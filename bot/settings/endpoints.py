@@ -169,7 +169,7 @@ def read_endpoints(own: Mapping[str, Section], environ: Mapping[str, str]) -> di
         read = _read(name, section, endpoints.get(name), str(section.file))
         endpoints[name] = replace(read, keys_file=keys_file)
     if (url := environ.get(BASE_URL_VARIABLE, "").strip()) and TOGETHER in endpoints:
-        if not _is_url(url):
+        if not is_url(url):
             raise UsageError(f"environment {BASE_URL_VARIABLE}: expected {_URL}")
         source = f"environment {BASE_URL_VARIABLE}"
         endpoints[TOGETHER] = replace(endpoints[TOGETHER], base_url=_with_version(url), source=source)
@@ -236,7 +236,7 @@ def _read(name: str, section: Section, base: EndpointConfig | None, source: str)
     url = section.table.get("base_url")
     if url is None and base is None:
         raise section.error("base_url", f"missing; expected {_URL}")
-    if url is not None and not (isinstance(url, str) and _is_url(url)):
+    if url is not None and not (isinstance(url, str) and is_url(url)):
         raise section.error("base_url", f"expected {_URL}")
     key_env = section.table.get("key_env")
     # What stands here is not repeated in the message: it may be a key that strayed.
@@ -280,7 +280,8 @@ def _header_problem(table: Section, name: str, value: object) -> ConfigError | N
     return None
 
 
-def _is_url(text: str) -> bool:
+def is_url(text: str) -> bool:
+    """Whether a text is the address of a service, without user, password or query."""
     address = _ADDRESS.fullmatch(text)
     return (
         address is not None

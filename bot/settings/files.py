@@ -135,6 +135,23 @@ class Section:
             return value
         raise self.wrong_type(name, "a text")
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of texts, () when the key is absent."""
+        value = self.table.get(name, [])
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise self.wrong_type(name, "a list of texts")
+
+    def text_table(self, name: str) -> dict[str, str]:
+        """Return a table of texts, {} when the key is absent."""
+        section = self.section(name)
+        if section is None:
+            return {}
+        for key, value in section.table.items():
+            if not isinstance(value, str):
+                raise section.wrong_type(key, "a text")
+        return {key: str(value) for key, value in section.table.items()}
+
     def choice(self, name: str, choices: tuple[str, ...]) -> str | None:
         """Return one of `choices`, None when the key is absent."""
         value = self.table.get(name)

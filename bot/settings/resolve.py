@@ -32,12 +32,14 @@ from bot.settings.levels import (
     nearest_values,
 )
 from bot.settings.local_models import LocalModels, find_local_model
+from bot.settings.mcp_servers import read_servers
 from bot.settings.option import Group
 from bot.settings.options import BY_NAME, EXCLUSIVE, OPTIONS, Kind
 from bot.settings.preset import Preset
 from bot.settings.presets import Presets, load_presets
 from bot.settings.settings import Level, Settings, Source
 from bot.settings.user_file import read_user_file
+from bot.settings.web import read_web
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,6 +120,8 @@ def resolve(
         catalogue=Catalogue(user.models),
         presets=presets,
         config_file=user.file,
+        mcp_servers=read_servers(user.mcp),
+        web=read_web(user.web),
         local_models=found.names if found else (),
         local_left_out=found.left_out if found else "",
     )

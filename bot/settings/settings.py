@@ -23,6 +23,7 @@ from bot.settings.endpoints import (
 from bot.settings.model_names import NONE
 from bot.settings.options import BY_NAME
 from bot.settings.presets import retired
+from bot.settings.web import WebConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from bot.messages import Endpoint, Mode
     from bot.settings.catalogue import Catalogue
+    from bot.settings.mcp_servers import McpServer
     from bot.settings.preset import Preset
     from bot.settings.presets import Presets
 
@@ -90,9 +92,9 @@ class Settings:
     Two fields have another name than the option: `continue_` (--continue) and `default_endpoint`
     (--endpoint). `preset` is the whole preset. `reference_models` has one name for each slot of the
     first layer; the layers themselves are in the plan (`bot.app.make_plan`). `sources` has the source
-    of each option by the option's name. `folder` is the configuration folder. `local_models` are the
-    models found on this computer, as "ENDPOINT:MODEL", and `local_left_out` lists in words the files that
-    cannot chat; () and "" without --local.
+    of each option by the option's name. `folder` is the configuration folder. `mcp_servers` are those of
+    config.toml. `local_models` are the models found on this computer, as "ENDPOINT:MODEL", and
+    `local_left_out` lists in words the files that cannot chat; () and "" without --local.
     """
 
     preset: Preset
@@ -147,6 +149,8 @@ class Settings:
     catalogue: Catalogue = field(repr=False)
     presets: Presets = field(repr=False)
     config_file: Path
+    mcp_servers: Mapping[str, McpServer] = field(default_factory=dict, repr=False)
+    web: WebConfig = field(default_factory=WebConfig, repr=False)
     local_models: tuple[str, ...] = ()
     local_left_out: str = ""
 

@@ -4,6 +4,8 @@ rounds = 2                        options by name, at the top
 [endpoints.NAME]                  services: bot.settings.endpoints
 [presets.NAME]                    mixtures: bot.settings.presets
 [models."ID"]                     facts: bot.settings.catalogue
+[mcp.NAME]                        servers with tools: bot.settings.mcp_servers
+[web]                             what the web's tools may do: bot.settings.web
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-_TABLES = ("endpoints", "presets", "models")
+_TABLES = ("endpoints", "presets", "models", "mcp")
+_WEB = "web"
 
 
 class UserFile(NamedTuple):
@@ -28,6 +31,8 @@ class UserFile(NamedTuple):
     endpoints: Mapping[str, Section]
     presets: Mapping[str, Section]
     models: Mapping[str, Section]
+    mcp: Mapping[str, Section]
+    web: Section | None = None
 
     @property
     def folder(self) -> Path:
@@ -41,7 +46,7 @@ def read_user_file(file: Path) -> UserFile:
     for name, option in BY_NAME.items():
         if name in root and not option.in_file:
             raise root.error(name, f"not a setting for a file; expected {option.flag} or {option.variable}")
-    root.reject_unknown_keys((*FILE_OPTIONS, *_TABLES))
+    root.reject_unknown_keys((*FILE_OPTIONS, *_TABLES, _WEB))
     options = {name: root.option(BY_NAME[name], file.parent) for name in FILE_OPTIONS if name in root}
-    endpoints, presets, models = (root.sections(name) for name in _TABLES)
-    return UserFile(file, options, endpoints, presets, models)
+    endpoints, presets, models, mcp = (root.sections(name) for name in _TABLES)
+    return UserFile(file, options, endpoints, presets, models, mcp, root.section(_WEB))
