@@ -1,0 +1,29 @@
+"""Prints a comparison of arms: `report_study` for all commands that make a study."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from bot.bulk.files import replacing
+from bot.cli.output import print_json, print_text, terminal_width
+from bot.eval.arms import Study
+from bot.eval.comparison import compare, comparison_json
+from bot.eval.comparison_page import comparison_page
+from bot.eval.comparison_text import comparison_text
+
+
+def report_study(study: Study, *, as_json: bool = False, html: Path | None = None) -> None:
+    """Print the figures of a study on stdout, as text or JSON, and write the page `html` if it is named.
+
+    Raises MoaError (exit code 1) where no item is scored by all arms, and where the page cannot be written.
+    """
+    comparison = compare(study)
+    if as_json:
+        print_json(comparison_json(comparison))
+    else:
+        print_text(comparison_text(comparison, terminal_width()))
+    if html:
+        with replacing(html) as temporary:
+            temporary.write_text(comparison_page(comparison), encoding="utf-8", errors="replace")
+        print(f"moa-bot: {html}", file=sys.stderr)
