@@ -63,6 +63,7 @@ async def run_chat(
                 completer=CommandCompleter(chat),
                 bar=None if settings.quiet or settings.plain else lambda: status_bar(chat, terminal.width),
                 suggest=not settings.plain,
+                menu=not settings.plain,
                 save=settings.save,
                 vi=settings.vi,
                 terminal_in=terminal_in,

@@ -10,6 +10,7 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion, Path
 from prompt_toolkit.document import Document
 
 from bot.render.styles import THEMES
+from bot.repl.command_menu import opens_menu
 from bot.repl.command_syntax import quote_argument, unquote_argument
 from bot.repl.commands import COMMANDS
 from bot.settings.options import BY_NAME, OPTIONS, Kind
@@ -43,6 +44,8 @@ class CommandCompleter(Completer):
         text = document.text_before_cursor
         if not text.startswith("/") or text.startswith("//") or "\n" in text:
             return
+        if complete_event.text_inserted and not opens_menu(text):
+            return  # typed on since the menu was asked for
         name, space, rest = text[1:].partition(" ")
         if not space:
             yield from self._commands(name)
@@ -63,7 +66,7 @@ class CommandCompleter(Completer):
         for entry in COMMANDS.values():
             for name in entry.names:
                 if name.startswith(typed):
-                    yield Completion(f"/{name}", -len(typed) - 1, display_meta=entry.help)
+                    yield Completion(f"/{name}", -len(typed) - 1, display_meta=entry.summary)
                     break
 
     def _matching(self, what: str, word: str) -> Iterator[Completion]:

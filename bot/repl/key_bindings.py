@@ -10,6 +10,7 @@ from prompt_toolkit.filters import Condition, Filter, completion_is_selected, ha
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 
+from bot.repl.command_menu import add_menu_bindings
 from bot.repl.pastes import Pastes
 
 QUOTES = '"""'
@@ -63,6 +64,7 @@ def key_bindings(pastes: Pastes) -> KeyBindings:
             event.app.exit(exception=KeyboardInterrupt)
 
     _add_paste_bindings(bindings, in_line, pastes)
+    add_menu_bindings(bindings)
     return bindings
 
 

@@ -20,6 +20,8 @@ from prompt_toolkit.output import Output
 from prompt_toolkit.output.plain_text import PlainTextOutput
 from prompt_toolkit.styles import Style
 
+from bot.repl.command_menu import ROWS, align_menu, is_typing_command
+from bot.repl.command_menu import STYLE as MENU_STYLE
 from bot.repl.command_syntax import bare_command
 from bot.repl.key_bindings import key_bindings, strip_quotes
 from bot.repl.pastes import PasteProcessor, Pastes
@@ -38,6 +40,7 @@ STYLE = {
     "auto-suggestion": "fg:ansibrightblack italic",
     "prompt": "bold fg:ansicyan",
     "paste": "fg:ansicyan",
+    **MENU_STYLE,
 }
 
 
@@ -45,8 +48,9 @@ class LineEditor:
     """The `>>>` prompt.
 
     `say` shows the user a line; `bar` returns the bottom bar; with `suggest`, earlier prompts are
-    suggested while the user types. Without `save` nothing that is typed is written to the history.
-    `terminal_in` and `terminal_out` replace the process's terminal.
+    suggested while the user types, and with `menu` a command's completions are listed. Without `save`
+    nothing that is typed is written to the history. `terminal_in` and `terminal_out` replace the
+    process's terminal.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class LineEditor:
         completer: Completer | None = None,
         bar: Callable[[], StyleAndTextTuples] | None = None,
         suggest: bool = True,
+        menu: bool = True,
         save: bool = True,
         vi: bool = False,
         terminal_in: Input | None = None,
@@ -67,7 +72,7 @@ class LineEditor:
             history=open_history(self._pastes, save=save),
             auto_suggest=AutoSuggestFromHistory() if suggest else None,
             completer=completer,
-            complete_while_typing=False,
+            complete_while_typing=is_typing_command if menu else False,
             key_bindings=key_bindings(self._pastes),
             # A tab is shown as ^I by default.
             input_processors=[
@@ -81,11 +86,12 @@ class LineEditor:
             prompt_continuation=CONTINUATION,
             bottom_toolbar=bar,
             style=Style.from_dict(STYLE),
-            reserve_space_for_menu=4 if completer else 0,
+            reserve_space_for_menu=ROWS if completer else 0,
             tempfile_suffix=".md",
             input=terminal_in,
             output=terminal_out,
         )
+        align_menu(self._session)
 
     @property
     def input(self) -> Input:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,7 @@ from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
 from bot import __version__
+from bot.repl.command_menu import opens_menu
 from bot.repl.command_syntax import bare_command, is_command, quote_prompt
 from bot.repl.completion import CommandCompleter
 from bot.repl.key_bindings import strip_quotes
@@ -337,6 +339,52 @@ def test_what_is_no_command_is_not_completed(typed: str) -> None:
     """Prompts are the user's own words, also with a slash in them."""
     completer = CommandCompleter(cast("Any", None))
     assert list(completer.get_completions(Document(typed), CompleteEvent())) == []
+
+
+OPENS_MENU = ("/", "/re", "/model ", "/model qw", "/set theme li", "/resume ", "/with de")
+NO_MENU = (
+    *("/with deep what is", "/single a b", "/moa why", "/cost x", "/nonesuch x"),
+    *("", "why /re", "//re", "/usr/bi", "/re\nx"),
+)
+
+
+def test_when_the_menu_is_open() -> None:
+    """While a command is typed, or an argument from a list; never in a prompt."""
+    assert [text for text in OPENS_MENU if not opens_menu(text)] == []
+    assert [text for text in NO_MENU if opens_menu(text)] == []
+
+
+@in_loop
+async def test_the_menu_while_a_command_is_typed(service: Service) -> None:
+    """It opens on the slash, a line each, follows what is typed and deleted, and Escape closes it."""
+    async with chatting() as talk:
+        talk.type("/")
+        await talk.until(lambda: re.search(r"(?m)^ +/help +Show the main commands$", talk.text))
+        assert len(re.findall(r"(?m)^ +/\w+ +[A-Z]", talk.text)) > 10
+        talk.type("re")
+        await talk.until(lambda: "/refs " in talk.text and "/help " not in talk.text)
+        seen = talk.text.split("\n")[2:]
+        assert [row.split()[0] for row in seen] == ["/retry", "/resume", "/rename", "/references", "/refs"]
+        talk.type("n\x7f\x7f")
+        await talk.shows(" /rounds ")
+        talk.type("\x1b")
+        await talk.until(lambda: " /rounds " not in talk.text)
+        await line_is(talk, "/r")
+        talk.type("ef")
+        await talk.shows(" /refs ")
+        talk.type("\x1b[B\r")
+        await line_is(talk, "/references")
+        assert talk.prompts == 1
+
+
+@in_loop
+async def test_no_menu_in_plain_text(service: Service) -> None:
+    """With --plain nothing moves under the line."""
+    async with chatting({"plain": True}) as talk:
+        talk.type("/re")
+        await line_is(talk, "/re")
+        await asyncio.sleep(0)
+        assert "/refs" not in talk.text
 
 
 @in_loop

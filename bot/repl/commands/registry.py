@@ -99,6 +99,7 @@ KEYS: tuple[tuple[str, str], ...] = (
     ("Ctrl-X Ctrl-E", "write the prompt in your editor"),
     ("Ctrl-R, ↑ ↓", "search earlier prompts, browse them"),
     ("→", "accept the suggestion"),
+    ("/", "opens the menu of commands: ↑ ↓ choose, Esc closes it"),
     ("Tab", "complete commands, options, models, presets, files"),
     ("Ctrl-C", "while models think: use the answers so far; again, or during the reply: stop"),
     ("Ctrl-O", "while models think: show their answers as they come"),
