@@ -46,6 +46,7 @@ class FailureKind(StrEnum):
     RATE_LIMITED = "rate limited"
     QUOTA = "quota used up"
     BUDGET = "budget"
+    ATTACHMENT = "attachment"
     OVERLOADED = "service overloaded"
     LOADING = "loading its model"
     SERVICE = "service error"

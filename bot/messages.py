@@ -45,6 +45,16 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that goes along with a prompt: its size in bytes, and about how many tokens it takes."""
+
+    name: str
+    kind: Literal["text"]
+    bytes: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one call as the service reported them; None where it did not say.
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from bot.analysis import Analysis
 from bot.errors import Failure, FailureKind
-from bot.messages import Agent, Completion, Usage
+from bot.messages import Agent, Attachment, Completion, Usage
 
 TurnStatus = Literal["done", "partial", "failed"]
 CallRole = Literal["reference", "draft", "review", "judge", "aggregator", "shadow"]
@@ -161,8 +161,9 @@ class TurnResult:
     are all calls in the order of their slots: the references round by round, then the judge's, then the
     aggregators that failed, last the one that wrote the reply. `analysis` is the judge's comparison that
     the aggregator read, `panel` who answered in the round that the reply is made from. `shadow` is what
-    early stop would have done, None where it was not asked or could decide nothing. `first_token`
-    (of the reply, or of its first draft) and `seconds` (to the reply's end) count from the prompt.
+    early stop would have done, None where it was not asked or could decide nothing. `attachments` are the
+    files that went along with the prompt. `first_token` (of the reply, or of its first draft) and `seconds`
+    (to the reply's end) count from the prompt.
     """
 
     status: TurnStatus
@@ -177,6 +178,7 @@ class TurnResult:
     analysis: Analysis | None = None
     panel: Panel | None = None
     shadow: Shadow | None = None
+    attachments: tuple[Attachment, ...] = ()
 
     @property
     def rounds(self) -> tuple[tuple[Call, ...], ...]:

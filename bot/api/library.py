@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, TypedDict, Unpack
 
 from bot.api.runtime import Job, Runtime
+from bot.app.attachments import Prompt, attach
 from bot.app.load_settings import load_settings
 from bot.app.make_plan import make_plan
 from bot.errors import TurnFailedError, UsageError
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from bot.app.session import Session
     from bot.method.plan import Plan
     from bot.settings.settings import Settings
+
+
+Files = str | Path | Sequence[str | Path]
+"""Files that go along with a prompt."""
 
 
 class MixtureOptions(TypedDict, total=False):
@@ -101,20 +106,21 @@ class Mixture:
         """The layers, aggregator and limits of the mixture."""
         return self._plan
 
-    def ask(self, prompt: str) -> TurnResult:
+    def ask(self, prompt: str, *, files: Files = ()) -> TurnResult:
         """Ask once, without history; returns the whole turn.
 
-        Raises TurnFailedError when there is no reply. Ctrl-C cancels every call of the turn.
+        `files` go along with the prompt, as with --file. Raises TurnFailedError when there is no reply,
+        UsageError for a file that cannot be attached. Ctrl-C cancels every call of the turn.
         """
-        return self.chat().ask(prompt)
+        return self.chat().ask(prompt, files=files)
 
-    async def aask(self, prompt: str) -> TurnResult:
+    async def aask(self, prompt: str, *, files: Files = ()) -> TurnResult:
         """Like `ask`, without blocking the event loop."""
-        return await self.chat().aask(prompt)
+        return await self.chat().aask(prompt, files=files)
 
-    def stream(self, prompt: str) -> Stream:
+    def stream(self, prompt: str, *, files: Files = ()) -> Stream:
         """Ask once; iterate the events of the turn with `for` or `async for`."""
-        return self.chat().stream(prompt)
+        return self.chat().stream(prompt, files=files)
 
     def chat(self, history: Sequence[Message] = ()) -> Conversation:
         """Start a conversation; `history` are the messages before it."""
@@ -169,32 +175,38 @@ class Conversation:
         """The messages so far: the prompts, and the replies to them."""
         return tuple(self._initial if self._session is None else self._session.history)
 
-    def ask(self, prompt: str) -> TurnResult:
+    def ask(self, prompt: str, *, files: Files = ()) -> TurnResult:
         """Ask with the history; returns the whole turn. Raises TurnFailedError."""
-        return _reply(self._job(prompt).wait())
+        return _reply(self._job(prompt, files).wait())
 
-    async def aask(self, prompt: str) -> TurnResult:
+    async def aask(self, prompt: str, *, files: Files = ()) -> TurnResult:
         """Like `ask`, without blocking the event loop."""
-        job = await asyncio.to_thread(self._job, prompt)
+        job = await asyncio.to_thread(self._job, prompt, files)
         return _reply(await job.wait_async())
 
-    def stream(self, prompt: str) -> Stream:
+    def stream(self, prompt: str, *, files: Files = ()) -> Stream:
         """Ask with the history; iterate the events of the turn with `for` or `async for`."""
-        return Stream(lambda on_event: self._job(prompt, on_event))
+        return Stream(lambda on_event: self._job(prompt, files, on_event))
 
-    def _job(self, prompt: str, on_event: Callable[[Event], None] | None = None) -> Job[TurnResult]:
+    def _job(
+        self, prompt: str, files: Files, on_event: Callable[[Event], None] | None = None
+    ) -> Job[TurnResult]:
         """Start the turn. `on_event` is called with every event, in the runtime's thread."""
-        if not prompt.strip():
+        paths = [Path(file) for file in ([files] if isinstance(files, str | Path) else files)]
+        # A program's prompt may quote anybody's words: no name in it attaches a file.
+        asked = attach(prompt, paths, mentions=False)
+        if not asked.text.strip():
             raise UsageError("Nothing was asked: the prompt is empty.")
-        return self._mixture._runtime.start(lambda: self._turn(prompt, on_event))  # noqa: SLF001 - the same module
+        return self._mixture._runtime.start(lambda: self._turn(asked, on_event))  # noqa: SLF001 - the same module
 
-    async def _turn(self, prompt: str, on_event: Callable[[Event], None] | None) -> TurnResult:
+    async def _turn(self, prompt: Prompt, on_event: Callable[[Event], None] | None) -> TurnResult:
         async with self._lock:
             if self._session is None:
                 self._session = self._mixture._runtime.session()  # noqa: SLF001 - the same module
                 self._session.history[:] = self._initial
             result: TurnResult | None = None
-            async with aclosing(self._session.turn(prompt)) as events:
+            turn = self._session.turn(prompt.text, attachments=prompt.attachments)
+            async with aclosing(turn) as events:
                 async for event in events:
                     if isinstance(event, TurnFinished):
                         result = event.result

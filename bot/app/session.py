@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from bot.events import (
     RoundStarted,
     TurnFinished,
 )
-from bot.messages import Message
+from bot.messages import Attachment, Message
 from bot.method.context import MESSAGE_TOKENS, message_tokens
 from bot.method.mixture import CancelToken, Mixture
 from bot.turn_result import Call, Slot, TurnResult, TurnStatus
@@ -117,6 +118,7 @@ class Session:
         *,
         retry: bool = False,
         references: Sequence[Call] = (),
+        attachments: Sequence[Attachment] = (),
     ) -> AsyncGenerator[Event, None]:
         """Answer one prompt; yields the mixture's events, and notices where the store fails.
 
@@ -126,7 +128,8 @@ class Session:
         With `retry` the turn replaces the last one of the history, once it is done: until then, and
         when it fails or is stopped, the conversation ends with that one.
 
-        The reply is made from `references`, where there are any, without asking reference models.
+        The reply is made from `references`, where there are any, without asking reference models. The text
+        of the `attachments` is in the prompt already.
 
         Raises BudgetError, and asks and stores nothing, when the turn may cost more than is left.
         """
@@ -141,7 +144,8 @@ class Session:
             async with aclosing(self._turn(run, history, prompt, retry=retry)) as events:
                 async for event in events:
                     if isinstance(event, TurnFinished):
-                        result = event.result
+                        result = replace(event.result, attachments=tuple(attachments))
+                        event = TurnFinished(result)  # noqa: PLW2901 - the same event, completed
                     yield event
         finally:
             self.budget.settle(reserved, result.cost if result else None)

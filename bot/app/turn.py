@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from bot.app.attachments import Prompt
 from bot.app.signals import handle_signals
 from bot.app.turn_budget import BudgetError
-from bot.errors import ExitCode, Failure, FailureKind
+from bot.errors import ExitCode, Failure, FailureKind, MoaError
 from bot.events import Event, TurnFinished
+from bot.messages import Attachment
 from bot.method.mixture import CancelToken
 from bot.render import styles
 from bot.render.reply import JsonView, PipeView
@@ -31,32 +33,45 @@ TICK = 0.1
 
 
 async def answer(
-    session: Session, prompt: str, app: App, streams: Streams, log_sink: LogSink | None = None
+    session: Session, prompt: Prompt, app: App, streams: Streams, log_sink: LogSink | None = None
 ) -> ExitCode:
     """Answer one prompt in a view made for these streams; returns the turn's exit code.
 
     Ctrl-C stops the turn; the part of the reply that has come is kept. `log_sink` writes log lines
-    to the terminal, above what the view redraws. A prompt that the budget does not allow is reported.
+    to the terminal, above what the view redraws. What the prompt attaches is said before it is asked. A
+    prompt that the budget does not allow is reported.
     """
     cancel_token = CancelToken()
     view = view_for(app.settings, streams, session)
+    if not app.settings.quiet:
+        for notice in prompt.notices:
+            streams.say(f"moa-bot: {notice}")
     try:
         with handle_signals(cancel_token.stop):
-            result = await show(session, prompt, view, app.log, cancel_token, log_sink=log_sink)
+            result = await show(
+                session,
+                prompt.text,
+                view,
+                app.log,
+                cancel_token,
+                log_sink=log_sink,
+                attachments=prompt.attachments,
+            )
     except BudgetError as error:
-        _report_refusal(error, session, app.settings, streams)
-        return error.exit_code
+        return report_refusal(error, session, app.settings, streams)
     return exit_code(result, stopped=cancel_token.stopped)
 
 
-def _report_refusal(error: BudgetError, session: Session, settings: Settings, streams: Streams) -> None:
+def report_refusal(error: MoaError, session: Session, settings: Settings, streams: Streams) -> ExitCode:
     """Print why a prompt was not asked, with --json as a failed turn without a number too."""
     streams.say("\n".join([f"moa-bot: {error.message}", *(f"  {line}" for line in error.hint.splitlines())]))
     if settings.json:
         model = session.mixture.plan.aggregator.model
-        failure = Failure(FailureKind.BUDGET, error.message, hint=error.hint)
+        kind = FailureKind.BUDGET if isinstance(error, BudgetError) else FailureKind.ATTACHMENT
+        failure = Failure(kind, error.message, hint=error.hint)
         view = JsonView(streams.stdout, conversation=lambda: (session.conversation_id, None))
         view.handle_event(TurnFinished(TurnResult("failed", "", "", model, failure=failure)))
+    return error.exit_code
 
 
 def view_for(settings: Settings, streams: Streams, session: Session, *, keep: bool = False) -> View:
@@ -84,6 +99,7 @@ async def show(
     follow: Callable[[Event], None] | None = None,
     retry: bool = False,
     references: Sequence[Call] = (),
+    attachments: Sequence[Attachment] = (),
 ) -> TurnResult:
     """Run the turn and show it; returns its result.
 
@@ -97,7 +113,9 @@ async def show(
     try:
         with handle_signals(view.handle_resize, ("SIGWINCH",)):
             async with aclosing(
-                session.turn(prompt, cancel_token, retry=retry, references=references)
+                session.turn(
+                    prompt, cancel_token, retry=retry, references=references, attachments=attachments
+                )
             ) as events:
                 async for event in events:
                     if follow is not None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bot.app.app import App
-from bot.app.attachments import attach
+from bot.app.attachments import Prompt, attach
 from bot.app.load_settings import load_settings
 from bot.app.resume import Resolve
 from bot.app.streams import Streams
@@ -62,7 +62,7 @@ async def ask_once(settings: Settings, streams: Streams, words: Sequence[str], r
         return await answer(session, prompt, app, streams, log_sink)
 
 
-async def _prompt(settings: Settings, streams: Streams, words: list[str]) -> str:
+async def _prompt(settings: Settings, streams: Streams, words: list[str]) -> Prompt:
     only_stdin = words in ([], ["-"])
     if only_stdin and streams.stdin_is_terminal:
         if not words:
@@ -73,8 +73,13 @@ async def _prompt(settings: Settings, streams: Streams, words: list[str]) -> str
     piped = ""
     if only_stdin or not streams.stdin_is_terminal:
         piped = await _read_all(streams, explain=not only_stdin)
-    prompt = attach("" if only_stdin else " ".join(words), settings.file, piped)
-    if not prompt.strip():
+    if only_stdin and len(piped.strip().splitlines()) == 1:
+        # One line is a prompt like that of an argument. More may be a document, whose names attach nothing.
+        typed, piped = piped, ""
+    else:
+        typed = "" if only_stdin else " ".join(words)
+    prompt = await asyncio.to_thread(attach, typed, settings.file, piped)
+    if not prompt.text.strip():
         raise UsageError("Nothing was asked: standard input was empty.")
     return prompt
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 from bot.app.app import App
 from bot.app.attachments import attach
 from bot.app.resume import Resolve
 from bot.app.streams import Streams
-from bot.app.turn import answer
+from bot.app.turn import answer, report_refusal
 from bot.cli.prompt_reader import PromptReader
-from bot.errors import ExitCode
+from bot.errors import ExitCode, UsageError
 from bot.render.log_sink import LogSink
 from bot.settings.settings import Settings
 
@@ -29,7 +30,15 @@ async def pipe(settings: Settings, streams: Streams, resolve: Resolve) -> ExitCo
             asked += 1
             # Files are attached to the first prompt; with --no_multi_turn, to every prompt.
             files = settings.file if asked == 1 or not session.multi_turn else ()
-            code = await answer(session, attach(prompt, files), app, streams, log_sink)
+            try:
+                attached = await asyncio.to_thread(attach, prompt, files)
+            except UsageError as error:
+                if files:
+                    raise
+                # A file that this prompt names: the others are answered.
+                code = report_refusal(error, session, app.settings, streams)
+            else:
+                code = await answer(session, attached, app, streams, log_sink)
             if code is ExitCode.INTERRUPTED:
                 return code
             worst = code if code is not ExitCode.DONE else worst

@@ -184,9 +184,10 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
     reply (None when none was asked), `attempts` are the calls before it that wrote no reply, the judge's
     (its `role` says so) and aggregators that failed; `usage` and `cost` are the sums over all of them.
     `analysis` is the judge's comparison, `panel` who was asked and who answered, `shadow` what early stop
-    would have done (None without --early_stop shadow; `calls` are those behind its reply). Seconds count
-    from the prompt, a call's from its request; costs are US dollars, None when unknown; `tokens` are
-    completion tokens as the service counts them. `cached_tokens`, those of the prompt tokens that
+    would have done (None without --early_stop shadow; `calls` are those behind its reply). `attachments` are
+    the prompt's files, each with about how many tokens it takes. Seconds count from the prompt, a call's
+    from its request; costs are US dollars, None when unknown; a call's `tokens` are completion tokens as
+    the service counts them. `cached_tokens`, those of the prompt tokens that
     came from a cache, are there where a service reported them.
     """
     usage, failed = result.usage, result.status == "failed"
@@ -201,6 +202,10 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
         "analysis": result.analysis.as_json() if result.analysis else None,
         "panel": result.panel.as_json() if result.panel else None,
         "shadow": _shadow(result),
+        "attachments": [
+            {"name": each.name, "kind": each.kind, "bytes": each.bytes, "tokens": each.tokens}
+            for each in result.attachments
+        ],
         "status": result.status,
         "error": turn_failure(result) if failed else partial_reason(result) or None,
         "usage": {

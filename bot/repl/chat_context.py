@@ -5,12 +5,13 @@ It asks, and shows what comes. It does not read the keyboard at the prompt.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.app.attachments import attach
+from bot.app.attachments import Prompt, attach
 from bot.app.signals import handle_signals
 from bot.app.turn import show, view_for
 from bot.app.turn_budget import BudgetError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from bot.app.app import App
     from bot.app.session import Session
     from bot.app.streams import Streams
+    from bot.messages import Attachment
     from bot.method.mixture import Mixture
     from bot.render.log_sink import LogSink
     from bot.repl.terminal import Terminal
@@ -61,9 +63,10 @@ class ChatContext:
     """A chat in progress.
 
     `files` are attached to the next prompt; `draft` is in the line when the next prompt is typed.
-    `prompt` is the last one of this conversation, and `result` its turn, None while that is not known;
-    `prompt` is "" when the session's history ends with the last prompt and its reply. `expanded`:
-    turns show the reference models' answers as they come. `explained` are slow models of which was said why.
+    `prompt` is the last one of this conversation, with its `attachments`, and `result` its turn, None while
+    that is not known; `prompt` is "" when the session's history ends with the last prompt and its reply.
+    `expanded`: turns show the reference models' answers as they come. `explained` are slow models of which
+    was said why.
     """
 
     app: App
@@ -73,6 +76,7 @@ class ChatContext:
     log_sink: LogSink
     files: list[Path] = field(default_factory=list)
     prompt: str = ""
+    attachments: tuple[Attachment, ...] = ()
     result: TurnResult | None = None
     spent: Spending = field(default_factory=Spending)
     draft: str = ""
@@ -118,18 +122,25 @@ class ChatContext:
         retry: bool = False,
         references: Sequence[Call] = (),
         command: str = "",
+        again: bool = False,
     ) -> None:
-        """Ask a prompt with the attached files, and show the reply; `mixture` is for this prompt only.
+        """Ask a prompt with its files, and show the reply; `mixture` is for this prompt only.
 
-        A `retry` replaces the last turn, once it is done. The reply is made from `references`, if there are
+        With `again` it is the last prompt, which has its files already. A `retry` replaces the last turn,
+        once it is done. The reply is made from `references`, if there are
         any. `command` is what stood before the prompt.
         """
-        text = attach(prompt, self.files)
-        files, self.files = self.files, []
+        if again:
+            asked, files = Prompt(prompt, self.attachments), self.files
+        else:
+            asked = await asyncio.to_thread(attach, prompt, self.files)
+            files, self.files = self.files, []
+        for notice in asked.notices if not self.settings.quiet else ():
+            self.say(f"  {notice}")
         usual = self.session.mixture
         self.session.mixture = mixture or usual
         try:
-            untouched = await self._run_turn(text, retry=retry, references=references)
+            untouched = await self._run_turn(asked, retry=retry, references=references)
         except BudgetError as error:
             untouched = True
             self.say_error(error)
@@ -181,14 +192,17 @@ class ChatContext:
         last = next(reversed(self.turns()), None)
         self.result = None
         self.prompt = last.prompt if last is not None and not last.reply else ""
+        self.attachments = ()
 
-    async def _run_turn(self, prompt: str, *, retry: bool, references: Sequence[Call]) -> bool:
+    async def _run_turn(self, asked: Prompt, *, retry: bool, references: Sequence[Call]) -> bool:
         """Run a turn and show it.
 
         Returns whether the user stopped it before the reply began, and has typed nothing since.
         """
+        prompt = asked.text
         if not retry:
             self.prompt, self.result = prompt, None
+        self.attachments = asked.attachments
         cancel_token = CancelToken()
         view = view_for(self.settings, self.streams, self.session, keep=True)
         if self.expanded:
@@ -207,6 +221,7 @@ class ChatContext:
                 follow=keyboard.handle_event,
                 retry=retry,
                 references=references,
+                attachments=asked.attachments,
             )
         self.spent.add(result)
         self._explain_slowness(result)

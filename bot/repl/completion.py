@@ -1,7 +1,8 @@
-"""Completion at the prompt: slash commands, and what can follow each of them."""
+"""Completion at the prompt: slash commands, what can follow each of them, and `@path` in a prompt."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
 
+from bot.app.mentions import TYPED, unescape
 from bot.render.styles import THEMES
 from bot.repl.command_menu import opens_menu
 from bot.repl.command_syntax import quote_argument, unquote_argument
@@ -24,7 +26,7 @@ _LAST_WORD = re.compile(r"(?:\\.|[^\s\\])*\\?\Z")
 
 
 class CommandCompleter(Completer):
-    """Completes a line that begins with a slash; prompts themselves are the user's own words."""
+    """Completes a line that begins with a slash, and the names of files that a prompt attaches."""
 
     def __init__(self, chat: ChatContext) -> None:
         self._chat = chat
@@ -42,6 +44,9 @@ class CommandCompleter(Completer):
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
         """Yield what the word before the cursor may become."""
         text = document.text_before_cursor
+        if typed := TYPED.search(text):
+            yield from self._mentions(typed, complete_event)
+            return
         if not text.startswith("/") or text.startswith("//") or "\n" in text:
             return
         if complete_event.text_inserted and not opens_menu(text):
@@ -81,6 +86,15 @@ class CommandCompleter(Completer):
         word = found[0] if found else ""
         for path in self._paths.get_completions(Document(unquote_argument(word)), event):
             yield Completion(quote_argument(path.text), path.start_position, display=path.display)
+
+    def _mentions(self, typed: re.Match[str], event: CompleteEvent) -> Iterator[Completion]:
+        """Yield the rest of a file's name, and for a folder a slash after it."""
+        quoted = typed[1] is not None
+        name = typed[1] if quoted else unescape(typed[2])
+        for found in self._paths.get_completions(Document(name), event):
+            path, folder = found.text, found.display_text.endswith("/")
+            plain = re.sub(r"([\s\\\"'`])", r"\\\1", path) if os.name == "posix" and not quoted else path
+            yield Completion(plain + ("/" if folder else ""), found.start_position, display=found.display)
 
     def _values(self, name: str, typed: str) -> Iterator[Completion]:
         """Yield what an option may be set to."""

@@ -14,6 +14,7 @@ import pytest
 from fake_models import FakeAsk, FakeModels, failed, layers, make_plan
 from virtual_time import run
 
+from bot.app.attachments import Prompt
 from bot.app.load_settings import load_settings
 from bot.app.log import Log
 from bot.app.session import Session
@@ -198,7 +199,7 @@ def refused(prompt: str, **options: Any) -> tuple[ExitCode, str, str]:
     out, err = io.StringIO(), io.StringIO()
     app: Any = SimpleNamespace(settings=load_settings(options), log=Log(None))
     streams = Streams(None, out, err, *[False] * 3)
-    code = asyncio.run(answer(session(FakeAsk({}), 0.0), prompt, app, streams))
+    code = asyncio.run(answer(session(FakeAsk({}), 0.0), Prompt(prompt), app, streams))
     return code, out.getvalue(), err.getvalue()
 
 

@@ -59,6 +59,42 @@ def test_files_go_along(bot: Bot, service: DemoProcess, tmp_path: Path) -> None:
     assert prompts(service) == ["sum up\n\nFile notes.txt:\n```\nline 1\nline 2\n```"]
 
 
+def test_files_that_prompts_name(bot: Bot, service: DemoProcess, tmp_path: Path) -> None:
+    """In an argument, in a prompt that is piped in and in a single line on stdin; not in a document."""
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(f"in {name}", encoding="utf-8")
+    named = f"sum up @{tmp_path}/a.txt"
+    done = bot("ask", "--json", named, stdin=f"see @{tmp_path}/b.txt")
+    [attached] = json.loads(done.stdout)["attachments"]
+    assert attached == {"name": f"{tmp_path}/a.txt", "kind": "text", "bytes": 8, "tokens": attached["tokens"]}
+    assert f"attached: {tmp_path}/a.txt (about {attached['tokens']} tokens)" in done.stderr
+    assert bot("ask", stdin=named).returncode == 0
+    assert bot("ask", stdin=f"{named}\nand so on").returncode == 0
+    assert bot(stdin=f"one @nothing\n{named}\nthree @{tmp_path}/x.bin\n").returncode == 0
+    file = f"File {tmp_path}/a.txt:\n```\nin a.txt\n```"
+    assert prompts(service) == [
+        f"{named}\n\nsee @{tmp_path}/b.txt\n\n{file}",
+        f"{named}\n\n{file}",
+        f"{named}\nand so on",
+        "one @nothing",
+        f"{named}\n\n{file}",
+        f"three @{tmp_path}/x.bin",
+    ]
+
+
+def test_a_file_of_one_prompt_of_many_that_cannot_be_attached(
+    bot: Bot, service: DemoProcess, tmp_path: Path
+) -> None:
+    """That prompt fails, with --json as an object too; the others are answered."""
+    (tmp_path / "x.bin").write_bytes(b"\0")
+    done = bot("--json", stdin=f"one\ntwo @{tmp_path}/x.bin\nthree")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 2
+    assert [record["status"] for record in records] == ["done", "failed", "done"]
+    assert "x.bin: not a text file" in records[1]["error"]
+    assert prompts(service) == ["one", "three"]
+
+
 @pytest.mark.parametrize(
     ("name", "data"), [("gone.txt", None), ("image.png", b"\x89PNG\0"), ("latin.txt", b"\xe9")]
 )

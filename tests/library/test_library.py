@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 from contextlib import aclosing, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,6 +72,19 @@ def test_ask(service: DemoProcess) -> None:
         moa.ask("and then?")
     last = service.requests()[-1]["body"]["messages"]
     assert [split_prompt(message["content"])[0] for message in last] == ["and then?"]
+
+
+def test_ask_with_files(service: DemoProcess, tmp_path: Path) -> None:
+    """Files go along by name; what the prompt quotes attaches nothing, and what is no file is refused."""
+    file = tmp_path / "notes.txt"
+    file.write_text("line", encoding="utf-8")
+    with Mixture(reference_models="a", aggregator="judge") as mixture:
+        result = mixture.ask(f"sum up @{file}", files=file)
+        assert [each.name for each in result.attachments] == ["notes.txt"]
+        prompt = service.requests()[0]["body"]["messages"][-1]["content"]
+        assert prompt == f"sum up @{file}\n\nFile notes.txt:\n```\nline\n```"
+        with pytest.raises(UsageError, match=r"gone\.txt"):
+            mixture.ask("sum up", files=[tmp_path / "gone.txt"])
 
 
 def test_ask_in_a_coroutine(service: DemoProcess) -> None:

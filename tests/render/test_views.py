@@ -562,7 +562,7 @@ def test_json_has_everything_on_one_line() -> None:
     assert "déjà" in raw.getvalue().decode()
     assert list(first) == [
         "reply", "model", "references", "drafts", "reviews", "attempts", "aggregator", "analysis", "panel",
-        "shadow", "status", "error", "usage", "cost",
+        "shadow", "attachments", "status", "error", "usage", "cost",
         "seconds", "first_token", "notices", "conversation_id", "turn",
     ]  # fmt: skip
     assert (first["reply"], first["status"], first["error"]) == ("déjà\nvu \ufffd", "done", None)

@@ -227,6 +227,29 @@ async def test_an_attached_file_that_is_gone(service: Service, tmp_path: Path) -
 
 
 @in_loop
+async def test_files_that_a_prompt_names(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is attached is said; asked again or taken back and sent again, it is there once."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my notes.txt").write_text("line 1\n", encoding="utf-8")
+    (tmp_path / "other.bin").write_bytes(b"\0")
+    text = "sum up @my\\ notes.txt\n\nFile my notes.txt:\n```\nline 1\n```"
+    async with chatting(width=200) as talk:
+        said = await talk.enter("sum up @my\\ notes.txt")
+        assert "  attached: my notes.txt (about 10 tokens)" in said
+        await talk.enter("/retry")
+        await talk.enter("/undo")
+        await talk.keys("\r")
+        await talk.until(lambda: len(service.prompts()) == 3)
+        assert service.prompts() == [text] * 3
+    async with chatting(width=200) as talk:
+        assert "other.bin: not a text file" in await talk.enter("what is @other.bin")
+        await talk.until(lambda: talk.screen.here == ">>> what is @other.bin")
+        assert len(service.prompts()) == 3
+
+
+@in_loop
 async def test_command_history(service: Service) -> None:
     """The latest conversations, the newest first, as many as were asked for."""
     async with chatting() as talk:

@@ -317,15 +317,24 @@ COMPLETED = [
     ("/file my", "/file my\\ notes.txt"),
     ("/file my\\ no", "/file my\\ notes.txt"),
     ("/save ./oth", "/save ./other.txt"),
+    ("explain @oth", "explain @other.txt"),
+    ("explain @my", "explain @my\\ notes.txt"),
+    ("explain @my\\ no", "explain @my\\ notes.txt"),
+    ('explain @"my no', 'explain @"my notes.txt'),
+    ("see @other.txt and @fol", "see @other.txt and @folder/"),
+    ("see @folder/", "see @folder/inner.txt"),
+    ("/with self-moa why @./oth", "/with self-moa why @./other.txt"),
 ]
 
 
 @in_loop
 async def test_completion(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tab completes commands and what follows them; prompts are left alone."""
+    """Tab completes commands and what follows them, and in a prompt the names of files after an @."""
     monkeypatch.chdir(tmp_path)
     for name in ("my notes.txt", "other.txt"):
         (tmp_path / name).write_text("text", encoding="utf-8")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/inner.txt").touch()
     async with chatting() as talk:
         for typed, completed in COMPLETED:
             talk.type(f"{CTRL_U}{typed}")
@@ -334,7 +343,7 @@ async def test_completion(service: Service, tmp_path: Path, monkeypatch: pytest.
             await line_is(talk, completed)
 
 
-@pytest.mark.parametrize("typed", ["why /hel", "//hel", "/usr/bi", "/nonesuch x", "/cost x"])
+@pytest.mark.parametrize("typed", ["why /hel", "//hel", "/usr/bi", "/nonesuch x", "/cost x", "me@a"])
 def test_what_is_no_command_is_not_completed(typed: str) -> None:
     """Prompts are the user's own words, also with a slash in them."""
     completer = CommandCompleter(cast("Any", None))

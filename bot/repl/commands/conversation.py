@@ -60,7 +60,7 @@ async def _exit(chat: ChatContext, argument: str) -> None:  # noqa: ARG001 - eve
 async def _new(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
     """Start a new conversation."""
     chat.session.clear()
-    chat.result, chat.prompt = None, ""
+    chat.result, chat.prompt, chat.attachments = None, "", ()
     chat.say("  A new conversation.")
 
 
@@ -78,7 +78,7 @@ async def _retry(chat: ChatContext, argument: str) -> None:
     The new reply replaces the earlier one, unless it fails or is stopped: then the earlier one stays.
     """
     mixture = chat.app.mixture({"aggregator": argument}) if argument else None
-    await chat.ask(chat.last_prompt(), mixture=mixture, retry=chat.answered)
+    await chat.ask(chat.last_prompt(), mixture=mixture, retry=chat.answered, again=True)
 
 
 @command("undo")
@@ -88,7 +88,7 @@ async def _undo(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
     if prompt is None:
         raise UsageError("There is nothing to undo.")
     chat.draft_prompt(prompt)
-    chat.prompt, chat.result = "", None
+    chat.prompt, chat.result, chat.attachments = "", None, ()
     chat.say("  Undone; the prompt is in the line again.")
 
 

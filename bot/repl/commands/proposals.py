@@ -60,9 +60,8 @@ async def _merge(chat: ChatContext, argument: str) -> None:
     chosen = [answers[parse_number(number, len(answers), "answer") - 1] for number in numbers]
     if len(chosen) < 2:  # noqa: PLR2004 - one answer is nothing to merge
         raise UsageError("Which answers? /merge N,M; /take lists them, and /take N makes one the reply.")
-    await chat.ask(
-        chat.last_prompt(), mixture=chat.app.mixture({"mode": "moa"}), retry=chat.answered, references=chosen
-    )
+    mixture = chat.app.mixture({"mode": "moa"})
+    await chat.ask(chat.last_prompt(), mixture=mixture, retry=chat.answered, references=chosen, again=True)
 
 
 def _answers(result: TurnResult) -> list[Call]:

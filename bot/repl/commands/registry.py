@@ -106,6 +106,7 @@ KEYS: tuple[tuple[str, str], ...] = (
     ("Ctrl-O", "at the prompt: show the text of a paste that is folded to [pasted 300 lines]"),
     ("Ctrl-Z", "suspend moa-bot"),
     ("Ctrl-D", "leave"),
+    ("@path", 'in a prompt: attaches this file; also @~/path, @src/*.py, @"a name"; Tab completes it'),
     ("//", "starts a prompt that starts with a slash"),
 )
 """Keys at the prompt, for the help page."""
