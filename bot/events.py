@@ -3,7 +3,7 @@
 Terminal, JSON output, store and evaluations all read this one stream. Its order:
 
     RoundStarted ─ (CallStarted | CallQueued | CallDelta | CallRetrying | CallFinished)* ─ RoundFinished
-      … once per round, then …
+      … once per round; a call that uses tools has ToolStarted ─ ToolFinished for each of theirs, then …
     JudgeStarted ─ (CallStarted | CallQueued | CallDelta | ComparisonDelta | CallRetrying)* ─ CallFinished
       … in the modes with a judge, and again if its reply was of no use, then perhaps Compared, then …
     AggregatorStarted ─ (CallStarted | CallQueued | ReplyDelta | CallRetrying)* ─ CallFinished
@@ -21,10 +21,13 @@ In mode "critique" the rounds are reviews, with a draft before each:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bot.analysis import Analysis
 from bot.errors import Failure
+from bot.tool_use import ToolRun
 from bot.turn_result import Call, Slot, TurnResult
 
 
@@ -76,6 +79,25 @@ class CallFinished:
     """A call is over, answered or failed."""
 
     call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """The model of this slot has called a tool, which runs or waits for permission; `id` is the call's."""
+
+    slot: Slot
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """The tool call `id` of this slot is over, or was not made: `run.error` says why."""
+
+    slot: Slot
+    id: str
+    run: ToolRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +199,8 @@ Event = (
     | CallDelta
     | CallRetrying
     | CallFinished
+    | ToolStarted
+    | ToolFinished
     | RoundFinished
     | JudgeStarted
     | ComparisonDelta

@@ -110,7 +110,10 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """A model in the mixture with its own parameters; None means the mixture's value."""
+    """A model in the mixture with its own parameters; None means the mixture's value.
+
+    `tools` are patterns of the tools that it is offered.
+    """
 
     model: str
     endpoint: str = "together"
@@ -118,6 +121,7 @@ class Agent:
     temperature: float | None = None
     max_tokens: int | None = None
     reasoning: Reasoning | None = None
+    tools: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,3 +61,11 @@ class Toolbox(Protocol):
     async def run(self, name: str, arguments: Mapping[str, Any]) -> ToolRun:
         """Run a tool. The permission to do so is the caller's matter."""
         ...
+
+
+class PermittedTools(Toolbox, Protocol):
+    """The tools that a turn may use: those of the program, and the permission to run them."""
+
+    async def permit(self, tool: Tool, arguments: Mapping[str, Any]) -> str:
+        """Return "" when the call may run, else why it may not; waits while the user is asked."""
+        ...

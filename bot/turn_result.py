@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 from bot.analysis import Analysis
 from bot.errors import Failure, FailureKind
 from bot.messages import Agent, Attachment, Completion, Usage
+from bot.tool_use import ToolRun, ToolSource
 
 TurnStatus = Literal["done", "partial", "failed"]
 CallRole = Literal["reference", "draft", "review", "judge", "aggregator", "shadow"]
@@ -40,13 +42,15 @@ class Call:
 
     A failed call has a completion too when the service used tokens (a model that thought until
     none were left for an answer). `cost` is in US dollars, None when the model's price or its
-    tokens are unknown, 0 for a call that got no response.
+    tokens are unknown, 0 for a call that got no response. `tool_runs` are the tools that its model
+    called; the completion's tokens and seconds include those of all its requests and tools.
     """
 
     slot: Slot
     completion: Completion | None = None
     failure: Failure | None = None
     cost: float | None = None
+    tool_runs: tuple[ToolRun, ...] = ()
 
     @property
     def answer(self) -> str:
@@ -228,6 +232,14 @@ class TurnResult:
         return source.completion.finish_reason if source and source.completion else None
 
     @property
+    def sources(self) -> tuple[ToolSource, ...]:
+        """What the tools found for this turn; the reply cites source n, from 1, as [n]."""
+        found: list[ToolSource] = []
+        in_order = sorted(self.calls, key=lambda call: (call.slot.round, call.slot.index))
+        add_sources(found, tool_runs_of(in_order))
+        return tuple(found)
+
+    @property
     def usage(self) -> Usage:
         """The tokens of all calls together, as far as the services reported them."""
         usages = [call.completion.usage for call in self.calls if call.completion]
@@ -243,6 +255,22 @@ class TurnResult:
         """US dollars of all calls together, None when that of any is unknown."""
         costs = [call.cost for call in self.calls if call.cost is not None]
         return sum(costs) if self.calls and len(costs) == len(self.calls) else None
+
+
+def tool_runs_of(calls: Iterable[Call]) -> Iterator[ToolRun]:
+    """Yield the tool runs of calls that are read: of a reference only if it has answered."""
+    for call in calls:
+        if call.answer or call.slot.role not in {"reference", "review"}:
+            yield from call.tool_runs
+
+
+def add_sources(numbered: list[ToolSource], runs: Iterable[ToolRun]) -> None:
+    """Add to a list the addresses that these runs found and that are not in it yet."""
+    known = {source.url for source in numbered}
+    for source in (source for run in runs for source in run.sources):
+        if source.url not in known:
+            known.add(source.url)
+            numbered.append(source)
 
 
 def _total(counts: list[int | None]) -> int | None:

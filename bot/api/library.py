@@ -64,6 +64,10 @@ class MixtureOptions(TypedDict, total=False):
     adaptive: bool
     agreement: float
     light_aggregator: str
+    tools: str | Sequence[str]
+    tool_rounds: int
+    tools_for: Literal["references", "all"]
+    allow: str | Sequence[str]
     multi_turn: bool
     system: str
     system_file: str | Path

@@ -74,6 +74,11 @@ class KnownModels:
             **config.stream_fields,
         }
 
+    def calls_tools(self, agent: Agent) -> bool | None:
+        """Return whether the model can call tools, None when nothing is known of it."""
+        facts = self._settings.catalogue.facts(agent.model)
+        return facts.tools if facts else None
+
     def adaptation(self, endpoint: str, model: str) -> Adaptation:  # noqa: ARG002 - the same at every service
         """Return what is configured about a model's requests, beside what is about its service."""
         facts = self._settings.catalogue.facts(model)

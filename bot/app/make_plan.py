@@ -60,10 +60,15 @@ def make_plan(settings: Settings) -> Plan:
         judge=_other_writer(settings, "judge"),
         placement="system" if settings.placement == "system" else "prompt",
         order="rotated" if settings.order == "rotated" else "given",
+        tools=settings.tools,
+        tool_rounds=settings.tool_rounds,
+        tools_for_all=settings.tools_for == "all",
     )
     if not plan.layers:
         # A lone model: there is no reference model that could be too few.
         plan = replace(plan, min_references=0)
+    if plan.uses_tools:
+        plan = replace(plan, instructions={**plan.instructions, "tools": instruction(settings, "tools.md")})
     _check_enough(settings, plan)
     _check_demo(settings, plan)
     return plan
@@ -125,6 +130,7 @@ def _complete(settings: Settings, agent: Agent, limits: tuple[str, ...]) -> Agen
         agent,
         endpoint=endpoint,
         temperature=None if own is None or given("temperature") else _sent_temperature(own),
+        tools=None if given("tools") else agent.tools,
         max_tokens=None if given(*limits) else agent.max_tokens,
     )
 

@@ -1,7 +1,8 @@
 """What a turn may cost at most, and a conversation's budget: money is reserved before a turn begins.
 
 The most is an estimate: prompts counted in characters, every answer as long as it may be, each layer
-reading all answers of the layer before, each call answered at the first attempt.
+reading all answers of the layer before, each call answered at the first attempt. With tools, each round of
+them is counted with one result of the greatest length.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from bot.method.context import ANSWER_TOKENS, MESSAGE_TOKENS, estimate_tokens
 from bot.method.fusion import judge_of
 from bot.method.plan import WITHOUT_ROUNDS
 from bot.method.prompts import request_again
+from bot.method.tool_loop import RESULT_TOKENS
 from bot.text.numbers import money, plural
 
 if TYPE_CHECKING:
     from bot.method.plan import Plan
+    from bot.turn_result import CallRole
 
 Cost = Callable[[Agent, Usage], float | None]
 """US dollars of a call with this usage, None when the price or the tokens are unknown."""
@@ -59,7 +62,7 @@ def estimate_turn(
     around += estimate_tokens(request_again(prompt)) if plan.placement == "prompt" else 0
     read = 0
 
-    def call(agent: Agent, usual: int) -> tuple[float, int]:
+    def call(agent: Agent, usual: int, role: CallRole = "reference") -> tuple[float, int]:
         """Return the dollars and the answer's tokens of a call that reads `read` tokens of answers."""
         limit = agent.max_tokens or usual
         answer = limit if longest is None else min(limit, longest)
@@ -67,27 +70,31 @@ def estimate_turn(
         price = cost(agent, Usage(asked, answer))
         if price is None:
             found.unpriced.add(agent.model)
+        if price and longest is None and plan.tools_of(agent, role):
+            # A request more for each round of tools, with the calls and results of those before it.
+            results = [number * (RESULT_TOKENS + answer) for number in range(1, plan.tool_rounds + 1)]
+            price += sum(cost(agent, Usage(asked + tokens, answer)) or 0.0 for tokens in results)
         return price or 0.0, answer
 
     for layer in plan.layers:
         draft = 0
         if plan.mode in WITHOUT_ROUNDS:
             # Each round is a review of a draft, which its reviewers and its author read.
-            dollars, draft = max(call(agent, plan.max_tokens) for agent in plan.writers())
+            dollars, draft = max(call(agent, plan.max_tokens, "aggregator") for agent in plan.writers())
             found.dollars += dollars
             read = draft + ANSWER_TOKENS
         calls = [call(agent, plan.reference_max_tokens) for agent in layer]
         found.dollars += sum(dollars for dollars, _ in calls)
         read = sum(answer + ANSWER_TOKENS for _, answer in calls) + draft
     if plan.is_judged:
-        dollars, tokens = call(judge_of(plan), plan.max_tokens)
+        dollars, tokens = call(judge_of(plan), plan.max_tokens, "judge")
         found.dollars += plan.replies * dollars
         read += tokens + ANSWER_TOKENS
     if not plan.is_written:
         # The reply is what there is to read.
         found.reply_tokens = read
         return found
-    dollars, found.reply_tokens = max(call(agent, plan.max_tokens) for agent in plan.writers())
+    dollars, found.reply_tokens = max(call(agent, plan.max_tokens, "aggregator") for agent in plan.writers())
     found.dollars += plan.replies * dollars
     return found
 

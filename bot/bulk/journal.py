@@ -22,7 +22,7 @@ from typing import Any
 
 from bot.bulk.files import AppendLog, Row
 from bot.errors import Failure, FailureKind
-from bot.messages import Completion, Request, Usage
+from bot.messages import Completion, Message, Request, ToolCall, Usage
 from bot.settings.endpoints import is_loopback_url
 
 _PERMANENT = frozenset({FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER})
@@ -57,7 +57,7 @@ class Journal:
         self, key: str, request: Request, outcome: Completion | Failure, cost: float | None, retries: int = 0
     ) -> None:
         """Append a call that is over. Raises MoaError when it cannot be written (a full disk, say)."""
-        content = [[message.role, message.content] for message in request.messages]
+        content = [_content(message) for message in request.messages]
         conversation = digest(content)
         self.extend(
             [
@@ -104,8 +104,15 @@ def key_of(request: Request, sample: str) -> str:
     """
     endpoint = request.endpoint
     where = "" if is_loopback_url(endpoint.base_url) else endpoint.base_url
-    messages = [[message.role, message.content] for message in request.messages]
+    messages = [_content(message) for message in request.messages]
     return digest([endpoint.name, where, request.model, messages, _parameters(request), sample])
+
+
+def _content(message: Message) -> list[object]:
+    """Return a message as JSON: role and text, then its tool calls or the id of the call behind it."""
+    calls = [asdict(call) for call in message.tool_calls]
+    more = filter(None, (calls, message.tool_call_id))
+    return [message.role, message.content, *more]
 
 
 def digest(value: object) -> str:
@@ -137,4 +144,5 @@ def _completion(answer: Row) -> Completion:
     """Return the completion that was written as JSON."""
     usage = Usage(**answer.get("usage", {}))
     top = tuple((str(token), float(value)) for token, value in answer.get("top_logprobs", ()))
-    return Completion(**{**answer, "usage": usage, "top_logprobs": top})
+    calls = tuple(ToolCall(**call) for call in answer.get("tool_calls", ()))
+    return Completion(**{**answer, "usage": usage, "top_logprobs": top, "tool_calls": calls})

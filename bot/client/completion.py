@@ -84,7 +84,7 @@ class CompletionBuilder:
         content = self._turn_end.feed(content)
         text, tagged = self._splitter.feed(content) if content else ("", "")
         self._tagged.append(tagged)
-        if characters := self._tool_calls.add(message.get("tool_calls")):
+        if characters := self._tool_calls.add(message):
             self._characters += characters
             self.words += 1
         if refusal:

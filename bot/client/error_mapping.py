@@ -119,9 +119,15 @@ def failure_from_response(request: Request, status: int, body: str, headers: Map
 
 def _with_refused(failure: Failure, request: Request, body: str) -> Failure:
     """Return the failure with what of the request the service does not accept, if the body says so."""
-    if failure.kind not in _MAY_NAME_PARTS:
-        return failure
-    return replace(failure, refused=find_refusal(request, body, failure.status or 400))
+    refused = ""
+    if failure.kind in _MAY_NAME_PARTS or (
+        failure.kind is FailureKind.NOT_FOUND and "tools" in request.extra
+    ):
+        refused = find_refusal(request, body, failure.status or 400)
+    if failure.kind is FailureKind.NOT_FOUND and refused != "tools":
+        # OpenRouter has no service for a request with tools; of other parts it says nothing here.
+        refused = ""
+    return replace(failure, refused=refused) if refused else failure
 
 
 def _refusal(request: Request, status: int, error: ServiceError, headers: Mapping[str, str]) -> Failure:

@@ -60,6 +60,15 @@ _NO_THINKING = re.compile(
     r"n(?:o|'|’)t support (?:thinking|reasoning)"
     r"|\b(?:thinking|reasoning)\b.{0,40}(?:mandatory|cannot be disabled|n(?:o|'|’)t supported)"
 )
+_TOOL_USE = r"\b(?:tool|function)[ _-]?(?:use|choice|calling|calls?)\b"
+_NO_TOOLS = re.compile(
+    rf"(?:not?\b|n[’']t|cannot|without|unsupported|disabled)[^.]{{0,60}}{_TOOL_USE}|{_TOOL_USE}[^.]{{0,60}}"
+    r"(?:not (?:be )?(?:support|enabl|allow|availab|implement)|n[’']t support|unsupported|requires? --)"
+    r"|does(?: not|n[’']t) (?:support|have|accept|allow) (?:any )?(?:tools|functions)\b"
+    r"|\btools (?:are|is) not (?:support|enabl|allow|availab)|\btools? param requires\b"
+    r"|\bunsupported param: tools\b"
+)
+"""That a model or server cannot call tools."""
 _NO = r"(?:not|n't|n’t|cannot|never)\b.{0,20}(?:support|allow|permit|accept|enabl|availab|valid|us)\w*"
 _WRONG = r"(?:unsupported|disallowed|invalid|unknown|unexpected)"
 _Q = r"['\"`]?"
@@ -93,7 +102,7 @@ def find_refusal(request: Request, body: str, status: int = 400) -> str:
     """Return what of the request the error in `body` refuses, "" when that cannot be told.
 
     A field that was sent, SYSTEM_ROLE, or ALTERNATING_ROLES. Of a `status` of 500 or more only the
-    roles: llama.cpp answers so when a model's chat template does not accept them.
+    roles and tools: llama.cpp answers so when a model's chat template does not accept them.
     """
     found = (_refused_by(request, error, body, status) for error in _errors(body))
     return next(filter(None, found), "")
@@ -110,9 +119,11 @@ def _refused_by(request: Request, error: Mapping[str, object], body: str, status
         return ALTERNATING_ROLES
     if any(each.role == "system" for each in request.messages) and _SYSTEM.search(text):
         return SYSTEM_ROLE
+    sent = sent_fields(request)
+    if "tools" in sent and _NO_TOOLS.search(text):
+        return "tools"
     if status >= 500:  # noqa: PLR2004 - HTTP's classes
         return ""
-    sent = sent_fields(request)
     if CACHE_CONTROL in sent and _TEXT_ONLY.search(text):
         return CACHE_CONTROL
     return _by_fields(error, text, sent) or _by_words(text, sent) or _thinking(text, sent)

@@ -3,13 +3,15 @@
     {"tool_calls": [{"index": 0, "id": "call_1", "function": {"name": "search", "arguments": ""}}]}
     {"tool_calls": [{"index": 0, "function": {"arguments": "{"}}]}    and so on
 
-Some services leave the index or the id out, or send the arguments as an object; what is in no known
-form counts as nothing.
+Some services leave the index or the id out, give all calls the index 0, send each whole, the arguments as an
+object, or one call in the older form {"function_call": {"name": "search", "arguments": "{}"}}. What is in no
+known form counts as nothing.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bot.messages import ToolCall
@@ -30,19 +32,23 @@ class ToolCallBuilder:
     """Collects the pieces of an answer's tool calls."""
 
     def __init__(self) -> None:
-        self._calls: dict[object, _Pieces] = {}
+        self._calls: list[_Pieces] = []
+        self._at: dict[object, _Pieces] = {}
+        """The last call of each index; None for pieces without one."""
 
-    def add(self, pieces: object) -> int:
-        """Add the `tool_calls` of a message or delta; returns how many characters were added."""
+    def add(self, message: Mapping[str, object]) -> int:
+        """Add the tool calls of a message or delta; returns how many characters were added."""
+        pieces = message.get("tool_calls")
         if not isinstance(pieces, list):
-            return 0
+            older = message.get("function_call")
+            pieces = [{"index": 0, "function": older}] if isinstance(older, dict) else []
         return sum(self._add(piece) for piece in pieces if isinstance(piece, dict))
 
     def calls(self) -> tuple[ToolCall, ...]:
         """Return the calls, in the order in which they began. A missing id is made up."""
         return tuple(
             ToolCall(call.id or f"call_{place}", call.name, remove_joiners("".join(call.arguments)) or "{}")
-            for place, call in enumerate(self._calls.values())
+            for place, call in enumerate(self._calls)
             if call.name
         )
 
@@ -50,12 +56,12 @@ class ToolCallBuilder:
         function = piece.get("function")
         if not isinstance(function, dict):
             return 0
-        identity, name, arguments = (piece.get("id"), function.get("name"), function.get("arguments"))
-        call = self._call(piece.get("index"), identity)
+        name, arguments = function.get("name"), function.get("arguments")
+        identity = given if isinstance(given := piece.get("id"), str) else ""
+        call = self._call(piece.get("index"), identity, name)
         if call is None:
             return 0
-        if isinstance(identity, str):
-            call.id = call.id or identity
+        call.id = call.id or identity
         if isinstance(name, str):
             call.name = call.name or name
         if isinstance(arguments, dict):
@@ -64,12 +70,36 @@ class ToolCallBuilder:
             call.arguments.append(arguments)
         return sum(len(text) for text in (name, arguments) if isinstance(text, str))
 
-    def _call(self, index: object, identity: object) -> _Pieces | None:
+    def _call(self, index: object, identity: str, name: object) -> _Pieces | None:
         """Return the call that a piece belongs to, None beyond the most."""
-        if not isinstance(index, int | str):
-            # Without an index, a new id begins a call, and a piece without an id continues the last one.
-            last = next(reversed(self._calls), None)
-            index = f"id {identity}" if identity or last is None else last
-        if index not in self._calls and len(self._calls) >= MAX_CALLS:
-            return None
-        return self._calls.setdefault(index, _Pieces())
+        place = index if isinstance(index, int | str) else None
+        call = self._at.get(place)
+        if place is None and identity:
+            call = next(
+                (each for each in self._calls if each.id == identity), None if call and call.id else call
+            )
+        elif call is not None and self._is_next(call, identity, name):
+            call = None
+        if call is None:
+            if len(self._calls) >= MAX_CALLS:
+                return None
+            call = _Pieces()
+            self._calls.append(call)
+        self._at[place] = call
+        return call
+
+    def _is_next(self, call: _Pieces, identity: str, name: object) -> bool:
+        """Whether a piece begins another call than the one before it at the same place."""
+        if not (isinstance(name, str) and name and call.name):
+            return False
+        if identity and call.id:
+            return identity != call.id
+        return not identity and (name != call.name or _is_whole("".join(call.arguments)))
+
+
+def _is_whole(arguments: str) -> bool:
+    try:
+        json.loads(arguments)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -15,6 +15,7 @@ from dataclasses import replace
 from bot.errors import FailureKind
 from bot.events import AggregatorStarted, CallDelta, CallFinished, Event, Notice, ReplyDelta
 from bot.messages import Agent, Completion, Usage
+from bot.method.evidence import evidence_of
 from bot.method.fan_out import CancelToken, fan_out
 from bot.method.model_call import ModelCall
 from bot.method.prompts import ContinuationJoiner
@@ -124,7 +125,14 @@ class Aggregation:
         beginning = self._turn_context.prefill + before
         joiner = ContinuationJoiner(beginning)
         answers = [call.answer for call in self._references]
-        model_call = ModelCall(slot, self._turn_context, answers, beginning, comparison=self._comparison)
+        model_call = ModelCall(
+            slot,
+            self._turn_context,
+            answers,
+            beginning,
+            comparison=self._comparison,
+            evidence=evidence_of(self._turn_context, self._references),
+        )
         async with aclosing(fan_out([model_call], self._cancel_token)) as events:
             async for event in events:
                 match event:
@@ -185,7 +193,7 @@ class Aggregation:
             seconds=first.seconds + second.seconds,
             retries=first.retries + second.retries + 1,
         )
-        return Call(rest.slot, completion)
+        return Call(rest.slot, completion, tool_runs=beginning.tool_runs + rest.tool_runs)
 
     def _best_proposal(self, index: int) -> list[Event]:
         """Return the events that make the proposal most like the others the reply, marked as a proposal."""

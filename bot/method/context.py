@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bot.messages import Message
-from bot.method.prompts import Placement, compose, request_again, system_message
+from bot.method.prompts import Evidence, Placement, compose, request_again, system_message
 from bot.text.numbers import plural
 
 TOKENS_PER_ASCII = 0.3
@@ -141,6 +141,7 @@ def fit(
     comparison: str = "",
     task: str = "",
     more_tokens: int = 0,
+    evidence: Evidence | None = None,
 ) -> Fitted:
     """Return the request's messages, cut where needed so that they and the answer fit `context_length`.
 
@@ -155,6 +156,7 @@ def fit(
         placement=placement,
         after=after,
         task=task,
+        evidence=evidence,
     )
     if context_length is None:
         return Fitted(make(history, answers=answers, comparison=comparison), max_tokens)
@@ -166,6 +168,8 @@ def fit(
     if answers:
         fixed += estimate_tokens(instruction) + ANSWER_TOKENS * len(blocks)
         fixed += estimate_tokens(request_again(prompt)) if placement == "prompt" else 0
+        if evidence:
+            fixed += estimate_tokens(evidence.text) + ANSWER_TOKENS * (len(evidence.runs) + 1)
     sizes = [estimate_tokens(block) for block in blocks]
     history_sizes = [message_tokens(message) for message in history]
 

@@ -29,13 +29,14 @@ from bot.events import (
 )
 from bot.messages import Agent, Message, Usage
 from bot.method.aggregation import Aggregation, ending
+from bot.method.evidence import evidence_of
 from bot.method.fan_out import CancelToken, fan_out
 from bot.method.model_call import ModelCall
 from bot.method.panel import cut_notice
 from bot.method.turn_context import Task, TurnContext
 from bot.text.names import family_of
 from bot.text.numbers import plural
-from bot.turn_result import Call, CallRole, Slot
+from bot.turn_result import Call, CallRole, Slot, add_sources, tool_runs_of
 
 TASK: Final = "Do not answer the request. List the concerns about the draft, or write: nothing"
 
@@ -148,7 +149,10 @@ class Critique:
         context = replace(self._turn_context, plan=plan, prefill="")
         agents = reviewers(layer, draft.slot.agent)
         slots = tuple(Slot(self._number, index, agent, "review") for index, agent in enumerate(agents))
-        calls = [ModelCall(slot, context, [draft.answer], task=Task(TASK)) for slot in slots]
+        evidence = evidence_of(context, [draft])
+        calls = [
+            ModelCall(slot, context, [draft.answer], evidence=evidence, task=Task(TASK)) for slot in slots
+        ]
         yield RoundStarted(cycle, plan.rounds, slots)
         now = get_running_loop().time
         started = now()
@@ -159,6 +163,7 @@ class Critique:
                     finished[event.call.slot] = event.call
                 yield event
         self._reviews = tuple(finished[slot] for slot in slots)
+        add_sources(context.sources, tool_runs_of(self._reviews))
         used = not self._cancel_token.stopped
         yield RoundFinished(cycle, plan.rounds, self._reviews, now() - started, used)
         # Cutting the review short is not cutting the revision.

@@ -29,6 +29,7 @@ from bot.events import (
 )
 from bot.messages import Agent
 from bot.method.aggregation import Aggregation
+from bot.method.evidence import evidence_of
 from bot.method.fan_out import CancelToken, fan_out
 from bot.method.judge_reply import ComparisonReader, read_reply
 from bot.method.model_call import ModelCall
@@ -145,7 +146,9 @@ class Fusion:
             task = Task(TASK, {"response_format": RESPONSE_FORMAT}, correction)
             yield JudgeStarted(slot, len(self._references))
             call: Call | None = None
-            async with aclosing(self._ask(ModelCall(slot, context, self._texts(), task=task))) as events:
+            evidence = evidence_of(context, self._references)
+            model_call = ModelCall(slot, context, self._texts(), evidence=evidence, task=task)
+            async with aclosing(self._ask(model_call)) as events:
                 async for event in events:
                     if isinstance(event, CallFinished):
                         call = event.call

@@ -35,6 +35,7 @@ from bot.events import (
 from bot.messages import Agent, Ask, Message, Usage
 from bot.method.context import limit_notice
 from bot.method.early_stop import decide
+from bot.method.evidence import evidence_of
 from bot.method.fan_out import CancelToken, fan_out
 from bot.method.model_call import ModelCall
 from bot.method.modes import last_layer
@@ -44,7 +45,8 @@ from bot.method.shadow_stop import ShadowStop
 from bot.method.turn_context import Models, Task, TurnContext
 from bot.text.names import short_name
 from bot.text.numbers import plural
-from bot.turn_result import Call, Slot, TurnResult, TurnStatus
+from bot.tool_use import PermittedTools
+from bot.turn_result import Call, Slot, TurnResult, TurnStatus, add_sources, tool_runs_of
 
 if TYPE_CHECKING:
     from bot.method.plan import Plan
@@ -59,14 +61,22 @@ CheckNames = Callable[["Plan"], Awaitable[tuple[tuple[str, ...], Failure | None]
 class Mixture:
     """A mixture ready to answer: its plan, a way to ask, and what is known of its models.
 
-    `check_names` is asked before the first round of each turn.
+    `check_names` is asked before the first round of each turn. `tools` are those that models may call.
     """
 
-    def __init__(self, plan: Plan, ask: Ask, models: Models, check_names: CheckNames | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        ask: Ask,
+        models: Models,
+        check_names: CheckNames | None = None,
+        tools: PermittedTools | None = None,
+    ) -> None:
         self.plan = plan
         self._ask = ask
         self.models = models
         self._check_names = check_names
+        self._tools = tools
         self._shown_notices: set[str] = set()
 
     def run(
@@ -86,7 +96,15 @@ class Mixture:
         every call of the turn.
         """
         turn_context = TurnContext(
-            self.plan, self._ask, self.models, history, prompt, self._shown_notices, after, prefill
+            self.plan,
+            self._ask,
+            self.models,
+            history,
+            prompt,
+            self._shown_notices,
+            after,
+            prefill,
+            self._tools,
         )
         return _Turn(turn_context, cancel_token or CancelToken(), self._check_names, references).events()
 
@@ -107,6 +125,7 @@ class _Turn:
         self._started = 0.0
         self._calls: list[Call] = [_paid(call) for call in references]
         self._references: list[Call] = list(self._calls)
+        add_sources(turn_context.sources, tool_runs_of(self._calls))
         """The answered calls that the next layer reads."""
         self._notices: list[str] = []
         self._analysis: Analysis | None = None
@@ -174,8 +193,11 @@ class _Turn:
         slots = tuple(Slot(number, index, agent) for index, agent in enumerate(agents))
         yield RoundStarted(number, plan.rounds, slots)
         answers = [call.answer for call in self._references]
+        evidence = evidence_of(self._turn_context, self._references)
         task = Task(plan.instructions["vote"].strip()) if "vote" in plan.instructions else None
-        model_calls = [ModelCall(slot, self._turn_context, answers, task=task) for slot in slots]
+        model_calls = [
+            ModelCall(slot, self._turn_context, answers, evidence=evidence, task=task) for slot in slots
+        ]
         finished: dict[Slot, Call] = {}
         async with aclosing(fan_out(model_calls, self._cancel_token, plan.round_timeout)) as events:
             async for event in events:
@@ -184,6 +206,7 @@ class _Turn:
                 yield event
         calls = tuple(finished[slot] for slot in slots)
         self._calls += calls
+        add_sources(self._turn_context.sources, tool_runs_of(calls))
         used = answered(calls) >= self._needed(number) and not self._cancel_token.stopped
         yield RoundFinished(number, plan.rounds, calls, self._seconds() - started, used)
 

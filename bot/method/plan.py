@@ -13,6 +13,7 @@ from bot.messages import Agent, Mode
 from bot.method.early_stop import EarlyStop
 from bot.method.prompts import Placement
 from bot.method.round_timeout import RoundTimeout
+from bot.turn_result import CallRole
 
 Order = Literal["given", "rotated"]
 
@@ -38,7 +39,8 @@ class Plan:
     model that compares answers, None for the aggregator. `placement` is where the answers stand in a
     request (`bot.method.prompts`), `order` in which order the last layer reads them
     (`bot.method.modes.reading_order`). `reply_fields` are further fields of the requests for the reply, such
-    as `tools`.
+    as `tools`. `tools` are patterns of the tools that reference models may call, up to `tool_rounds` times in
+    a row; the judge and the aggregator may too with `tools_for_all`, and where there are no reference models.
     """
 
     layers: tuple[tuple[Agent, ...], ...]
@@ -61,6 +63,9 @@ class Plan:
     placement: Placement = "prompt"
     order: Order = "given"
     reply_fields: Mapping[str, object] = field(default_factory=dict)
+    tools: tuple[str, ...] = ()
+    tool_rounds: int = 6
+    tools_for_all: bool = False
 
     @property
     def rounds(self) -> int:
@@ -89,6 +94,18 @@ class Plan:
         """The calls of a turn in which every model is asked once for each of its answers."""
         drafts = self.rounds if self.mode in WITHOUT_ROUNDS else 0
         return sum(map(len, self.layers)) + drafts + self.replies * (self.is_judged + self.is_written)
+
+    @property
+    def uses_tools(self) -> bool:
+        """Whether any model may be offered tools."""
+        return bool(self.tools) or any(agent.tools for agent in self.agents())
+
+    def tools_of(self, agent: Agent, role: CallRole) -> tuple[str, ...]:
+        """Return the patterns of the tools that an agent in this role is offered."""
+        if agent.tools is None:
+            allowed = self.tools_for_all or not self.layers or role in {"reference", "review"}
+            return self.tools if allowed else ()
+        return agent.tools
 
     def with_light_aggregator(self) -> Plan:
         """Return the plan whose aggregator is the light one, with the usual one as its first fallback."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bot.messages import Message
@@ -46,18 +46,39 @@ def seal(answers: Sequence[str], what: str = "") -> str:
         salt += 1
 
 
-def numbered(answers: Sequence[str], comparison: str = "") -> str:
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the readers of answers are shown of tools: for each answer what ran, and all numbered sources."""
+
+    runs: tuple[str, ...]
+    sources: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it, for an estimate of its tokens."""
+        return "\n".join([*self.runs, self.sources])
+
+
+def numbered(answers: Sequence[str], comparison: str = "", evidence: Evidence | None = None) -> str:
     """Return the answers as blocks numbered from 1 without gaps, each between sealed markers.
+
+    With `evidence`, a block after each answer says which tool calls ran for it.
 
     A judge's `comparison` of them is the last block. It has a seal of its own, which no answer can hold;
     the answers' seal is another one than in the judge's request, so that no judge can know it.
     """
-    texts = [*answers, comparison] if comparison else answers
+    texts = [*answers, comparison] if comparison else list(answers)
+    if evidence:
+        texts += [*evidence.runs, evidence.sources]
     mark = seal(texts)
-    blocks = [
-        f"<answer {number} of {len(answers)} · {mark}>\n{answer}\n</answer {number} · {mark}>"
-        for number, answer in enumerate(answers, start=1)
-    ]
+    blocks = []
+    for number, answer in enumerate(answers, start=1):
+        blocks.append(f"<answer {number} of {len(answers)} · {mark}>\n{answer}\n</answer {number} · {mark}>")
+        if evidence:
+            runs = evidence.runs[number - 1]
+            blocks.append(f"<tools of {number} · {mark}>\n{runs}\n</tools of {number} · {mark}>")
+    if evidence and evidence.sources:
+        blocks.append(f"<sources · {mark}>\n{evidence.sources}\n</sources · {mark}>")
     if comparison:
         mark = seal([*texts, mark], "comparison")
         blocks.append(f"<comparison · {mark}>\n{comparison}\n</comparison · {mark}>")
@@ -65,7 +86,11 @@ def numbered(answers: Sequence[str], comparison: str = "") -> str:
 
 
 def system_message(
-    systems: Sequence[str | None], instruction: str = "", answers: Sequence[str] = (), comparison: str = ""
+    systems: Sequence[str | None],
+    instruction: str = "",
+    answers: Sequence[str] = (),
+    comparison: str = "",
+    evidence: Evidence | None = None,
 ) -> str:
     """Return the text of the system message, "" when it would be empty.
 
@@ -74,7 +99,7 @@ def system_message(
     """
     parts = [system.strip() for system in systems if system and system.strip()]
     if answers:
-        parts += [instruction.strip(), numbered(answers, comparison)]
+        parts += [instruction.strip(), numbered(answers, comparison, evidence)]
     return "\n\n".join(parts)
 
 
@@ -97,6 +122,7 @@ def compose(
     task: str = "",
     placement: Placement = "prompt",
     after: Sequence[Message] = (),
+    evidence: Evidence | None = None,
 ) -> tuple[Message, ...]:
     """Return the messages of a request: system message if there is one, history, prompt, what came after.
 
@@ -104,13 +130,13 @@ def compose(
     `task` is the last sentence of all, for a model that is not to answer the prompt.
     """
     if placement == "system":
-        system = system_message(systems, instruction, answers, comparison)
+        system = system_message(systems, instruction, answers, comparison, evidence)
     else:
         system = system_message(systems)
     messages = [*([Message("system", system)] if system else []), *history, Message("user", prompt), *after]
     ends = [task] if task else []
     if answers and placement == "prompt":
-        ends = [numbered(answers, comparison), instruction.strip(), request_again(prompt), *ends]
+        ends = [numbered(answers, comparison, evidence), instruction.strip(), request_again(prompt), *ends]
     if ends:
         # Two messages of the user in a row are refused by some chat templates.
         before = messages.pop().content if messages[-1].role == "user" else ""

@@ -47,7 +47,13 @@ class ShadowStop:
         self._decision = Shadow(stop_after, decision.similarity, agreement, decision.reason)
         if decision.stop:
             # What this reply would have to say to the user is not said.
-            self._context = replace(context, shown_notices=set(context.shown_notices))
+            # It calls no tools: what they find is numbered for the turn's own reply.
+            self._context = replace(
+                context,
+                shown_notices=set(context.shown_notices),
+                tools=None,
+                sources=list(context.sources),
+            )
             self._task = asyncio.ensure_future(self._write(self._context, number, references))
 
     async def _write(self, context: TurnContext, number: int, references: Sequence[Call]) -> Call | None:

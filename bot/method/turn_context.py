@@ -8,6 +8,8 @@ from typing import Protocol
 
 from bot.messages import Agent, Ask, Endpoint, Message, Usage
 from bot.method.plan import Plan
+from bot.method.shared_tasks import SharedTasks
+from bot.tool_use import PermittedTools, ToolSource
 
 
 class Models(Protocol):
@@ -25,6 +27,9 @@ class Models(Protocol):
     def request_fields(self, agent: Agent) -> Mapping[str, object]:
         """Return further fields of the request's body, such as how thinking is switched."""
 
+    def calls_tools(self, agent: Agent) -> bool | None:
+        """Return whether the model can call tools, None when unknown."""
+
     def cost(self, agent: Agent, usage: Usage) -> float | None:
         """Return what a call cost in US dollars, None when price or tokens are unknown."""
 
@@ -34,7 +39,8 @@ class TurnContext:
     """What all calls of a turn share. `shown_notices` are keys of the notices that were given before.
 
     `after` are the tool calls and results since the prompt, `prefill` is the beginning of the reply that
-    the aggregator is to continue.
+    the aggregator is to continue. `tools` are those of the program, None where there are none; `sources` are
+    what they have found so far, numbered from 1 in this order.
     """
 
     plan: Plan
@@ -45,6 +51,9 @@ class TurnContext:
     shown_notices: set[str]
     after: Sequence[Message] = ()
     prefill: str = ""
+    tools: PermittedTools | None = None
+    shared: SharedTasks = field(default_factory=SharedTasks)
+    sources: list[ToolSource] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def parse_value(key: Key, text: str) -> object:
         value = parse_text(option, text, separator="\0")
     except InvalidValueError as problem:
         raise UsageError(f"{'.'.join(key)}: {problem}") from None
-    if option.kind is Kind.MODELS:
+    if option.kind in {Kind.MODELS, Kind.NAMES}:
         return _split(text)
     if isinstance(value, Path):
         # It is relative to the current folder here, but in config.toml to the folder of config.toml.

@@ -12,7 +12,7 @@ VARIABLE_PREFIX = "MOA_BOT_"
 
 
 class Kind(StrEnum):
-    """The type of a value. MODELS and PATHS are lists."""
+    """The type of a value. MODELS, NAMES and PATHS are lists."""
 
     TEXT = "text"
     INT = "int"
@@ -20,6 +20,7 @@ class Kind(StrEnum):
     BOOL = "bool"
     MODEL = "model"
     MODELS = "models"
+    NAMES = "names"
     PATH = "path"
     PATHS = "paths"
 
@@ -84,7 +85,7 @@ class Option:
     @property
     def is_list(self) -> bool:
         """Whether it may be given several times."""
-        return self.kind in {Kind.MODELS, Kind.PATHS}
+        return self.kind in {Kind.MODELS, Kind.NAMES, Kind.PATHS}
 
     @property
     def spelling(self) -> str:
@@ -122,6 +123,7 @@ _EXPECTED = {
     Kind.BOOL: "true or false",
     Kind.MODEL: "one model's name",
     Kind.MODELS: "a list of models' names (MODEL or MODEL*N)",
+    Kind.NAMES: "a list of names",
     Kind.PATH: "a file's path",
     Kind.PATHS: "a list of files' paths",
 }

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bot.messages import Reasoning
 
 _REASONING: tuple[Reasoning, ...] = ("off", "low", "medium", "high")
-_OWN_KEYS = ("endpoint", "system", "temperature", "max_tokens", "reasoning")
+_OWN_KEYS = ("endpoint", "system", "temperature", "max_tokens", "reasoning", "tools")
 _KEYS = ("description", "note", "aggregator", "reference_models", "layers", "agents", *PRESET_OPTIONS)
 _MODEL = 'a model (a name, or a table such as {model = "NAME", temperature = 0.3})'
 
@@ -67,6 +67,7 @@ class Preset:
             known.temperature if agent.temperature is None else agent.temperature,
             known.max_tokens if agent.max_tokens is None else agent.max_tokens,
             known.reasoning if agent.reasoning is None else agent.reasoning,
+            known.tools if agent.tools is None else agent.tools,
         )
 
     def agents(self) -> tuple[Agent, ...]:
@@ -178,7 +179,9 @@ class _Reader:
             hint = expected_names(endpoint, list(self.endpoints))
             raise section.error("endpoint", f"no such endpoint; {hint}")
         checked = {
-            key: section.option(BY_NAME[key]) for key in ("temperature", "max_tokens") if key in section
+            key: section.option(BY_NAME[key])
+            for key in ("temperature", "max_tokens", "tools")
+            if key in section
         }
         return Agent(
             "",
@@ -187,6 +190,7 @@ class _Reader:
             cast("float | None", checked.get("temperature")),
             cast("int | None", checked.get("max_tokens")),
             cast("Reasoning | None", section.choice("reasoning", _REASONING)),
+            cast("tuple[str, ...] | None", checked.get("tools")),
         )
 
     def error(self, where: str, problem: str) -> ConfigError:

@@ -57,6 +57,9 @@ _STORED = (
     "adaptive",
     "agreement",
     "light_aggregator",
+    "tools",
+    "tool_rounds",
+    "tools_for",
     "multi_turn",
     "endpoint",
     "seed",
@@ -117,6 +120,10 @@ class Settings:
     adaptive: bool
     agreement: float
     light_aggregator: str | None
+    tools: tuple[str, ...]
+    tool_rounds: int
+    tools_for: Literal["references", "all"]
+    allow: tuple[str, ...]
     multi_turn: bool
     system: str | None
     system_file: Path | None

@@ -67,8 +67,8 @@ def check_value(option: Option, value: object, folder: Path | None = None) -> ob
         case Kind.BOOL:
             if isinstance(value, bool) or value in option.choices:
                 return value
-        case Kind.MODEL | Kind.MODELS:
-            return _models(option, value)
+        case Kind.MODEL | Kind.MODELS | Kind.NAMES:
+            return _names(option, value) if option.kind is Kind.NAMES else _models(option, value)
         case Kind.PATH | Kind.PATHS:
             return _paths(option, value, folder)
         case _:
@@ -142,6 +142,18 @@ def _models(option: Option, value: object) -> object:
     except ValueError as problem:
         raise InvalidValueError(option.expected, str(problem)) from None
     raise InvalidValueError(option.expected, describe(value))
+
+
+def _names(option: Option, value: object) -> tuple[str, ...]:
+    """Return the names in a list, or in a text with commas; without any only where it may be empty."""
+    if not isinstance(value, str | list | tuple):
+        raise InvalidValueError(option.expected, describe(value))
+    items = [value] if isinstance(value, str) else _texts(option, value)
+    names = tuple(name for item in items for part in item.split(",") if (name := part.strip()))
+    readable = all(_is_unicode(name) and name.isprintable() for name in names)
+    if not (readable and (names or option.may_be_empty)):
+        raise InvalidValueError(option.expected, describe(value))
+    return names
 
 
 def _texts(option: Option, items: Sequence[object]) -> list[str]:

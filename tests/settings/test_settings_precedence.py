@@ -39,6 +39,7 @@ _BY_KIND = {
     Kind.FLOAT: Sample((11, 12.5, 13), (11.0, 12.5, 13.0)),
     Kind.TEXT: Sample(("a", "b", "c"), ("a", "b", "c")),
     Kind.MODELS: Sample((["a"], ["b*2"], ["c,d"]), (("a",), ("b", "b"), ("c", "d"))),
+    Kind.NAMES: Sample((["a"], ["b.*"], ["c,d"]), (("a",), ("b.*",), ("c", "d"))),
     Kind.MODEL: Sample(("a", "b", "c"), ("a", "b", "c")),
 }
 _VALUED = [option for option in OPTIONS if option.kind is not Kind.BOOL]

@@ -37,6 +37,7 @@ class FakeModels:
 
     contexts: dict[str, int] = field(default_factory=dict)
     price: float | None = None
+    without_tools: frozenset[str] = frozenset()
     listed: dict[tuple[str, str], ListedModel] = field(default_factory=dict)
 
     def endpoint(self, name: str) -> Endpoint:
@@ -50,6 +51,9 @@ class FakeModels:
 
     def request_fields(self, agent: Agent) -> Mapping[str, object]:
         return {}
+
+    def calls_tools(self, agent: Agent) -> bool | None:
+        return False if agent.model in self.without_tools else None
 
     def cost(self, agent: Agent, usage: Usage) -> float | None:
         if self.price is None or usage.completion_tokens is None:
