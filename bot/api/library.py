@@ -100,7 +100,7 @@ class Mixture:
         base_url: str | None = None,
         **options: Unpack[MixtureOptions],
     ) -> None:
-        self._settings = _load_settings(preset, api_key, base_url, dict(options))
+        self._settings = mixture_settings(preset, api_key, base_url, dict(options))
         self._plan = make_plan(self._settings)
         self._runtime = Runtime(self._settings)
         weakref.finalize(self, self._runtime.request_close).atexit = False
@@ -272,9 +272,10 @@ def _reply(result: TurnResult) -> TurnResult:
     return result
 
 
-def _load_settings(
+def mixture_settings(
     preset: str | None, api_key: str | None, base_url: str | None, options: dict[str, object]
 ) -> Settings:
+    """Return the settings of a mixture; parameters and errors are those of `Mixture`."""
     for name in options:
         if name not in MixtureOptions.__annotations__:
             raise TypeError(f"Mixture() got an unexpected keyword argument {name!r}")

@@ -140,10 +140,15 @@ class Runtime:
         """Run the coroutine that `work` returns, which is called in the loop."""
         return Job(self.open(), work, self._tasks)
 
+    @property
+    def app(self) -> App:
+        """The app, for coroutines in the loop."""
+        assert self._app is not None  # noqa: S101 - the loop runs only while it is open
+        return self._app
+
     def session(self) -> Session:
         """Return a new session with the app's mixture (in the loop)."""
-        assert self._app is not None  # noqa: S101 - the loop runs only while it is open
-        return self._app.session()
+        return self.app.session()
 
     def close(self) -> None:
         """End everything; returns when that is done. A second call does nothing."""

@@ -14,6 +14,7 @@ from running import slowness
 from serving import REPLY, ServedApp, listening, weather_writer
 
 from bot.cli.serve import PORT
+from bot.eval.lm_eval_samples import read_lm_eval_samples
 from bot.store.responses import ResponseStore
 
 SECONDS = 300.0
@@ -56,6 +57,11 @@ def test_a_client(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     app.service.responses.close()
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"[-6000:]
     assert app.ask.to("a"), "no reference was asked"
+    if client.script == "lm_eval.sh":
+        [samples] = tmp_path.glob("out/**/samples_weather_*.jsonl")
+        arm = read_lm_eval_samples(samples)
+        assert (arm.name, arm.kind) == ("moa", "mixture")
+        assert [(each.item, each.score, each.reply) for each in arm.outcomes] == [("0", 1, REPLY)]
 
 
 def test_the_table_of_clients() -> None:

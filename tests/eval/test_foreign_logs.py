@@ -157,16 +157,6 @@ def test_inspect_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "moa-bot[inspect]" in raised.value.hint
 
 
-@pytest.mark.parametrize(("name", "text"), [("x.eval", "no zip"), ("x.json", "{"), ("x.json", "{}")])
-def test_files_that_are_no_logs(tmp_path: Path, name: str, text: str) -> None:
-    """They are named in a UsageError, whatever inspect's reader raises."""
-    pytest.importorskip("inspect_ai", reason="the extra `inspect` is not installed")
-    file = tmp_path / name
-    file.write_text(text)
-    with pytest.raises(UsageError, match=r"x\.\w+: this is no log"):
-        read_inspect_log(file)
-
-
 def lm_row(doc_id: int, score: object, text: str = "four", filter_: str = "none") -> dict[str, object]:
     """Return a line of samples as lm-eval 0.4 writes it."""
     row = {"doc_id": doc_id, "doc": {}, "target": "4", "arguments": {}, "resps": [[text]], "filter": filter_}

@@ -13,5 +13,5 @@ doc_to_target: "{{answer}}"
 metric_list: [{metric: exact_match}]
 TASK
 export OPENAI_API_KEY=unused
-lm_eval --model local-chat-completions --model_args model=moa,base_url=$URL/chat/completions --apply_chat_template --tasks weather --include_path . --output_path out
+lm_eval --model local-chat-completions --model_args model=moa,base_url=$URL/chat/completions --apply_chat_template --tasks weather --include_path . --output_path out --log_samples
 python -c 'import glob,json; [name] = glob.glob("out/**/results*.json", recursive=True); assert json.load(open(name))["results"]["weather"]["exact_match,none"] == 1'

@@ -1,0 +1,1 @@
+"""The mixture as a model in evaluation frameworks."""
