@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bot.errors import MoaError, UsageError
 from bot.settings import paths
 from bot.settings.endpoints import DEMO
-from bot.settings.options import BY_NAME, Group
+from bot.settings.options import BY_NAME, CHOOSE, Group
 from bot.settings.settings import Level
 from bot.store import Store
 
@@ -24,6 +24,11 @@ _NEAR = (Level.COMMAND, Level.OUTER, Level.ENVIRONMENT)
 
 def conversation_to_resume(store: Store, settings: Settings) -> StoredConversation:
     """Return the conversation that --continue or --resume names. UsageError when there is none."""
+    if settings.resume == CHOOSE:
+        raise UsageError(
+            "Which conversation? Give the first letters of its ID: --resume ID",
+            hint="`moa-bot history list` shows them; in a terminal, `moa-bot --resume` lets you choose.",
+        )
     conversation = store.conversation(settings.resume) if settings.resume else store.latest()
     if conversation is None:
         raise UsageError("There is no conversation to continue yet.")

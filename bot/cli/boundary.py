@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
 from bot.errors import ExitCode, MoaError
+from bot.settings.options import CHOOSE
 from bot.settings.settings import Settings
 
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -56,6 +57,12 @@ def chat_or_pipe(given: Mapping[str, Any]) -> int:
 
     if not streams.stdin_is_terminal:
         return _pipe(resolve, streams)
+    if given.get("resume") == CHOOSE and streams.stdout_is_terminal and not resolve({}).plain:
+        from bot.repl.choices import choose_conversation  # noqa: PLC0415 - only where none is named
+
+        given = {**given, "resume": choose_conversation() or ""}
+        if not given["resume"]:
+            return ExitCode.DONE
     from bot.app.resume import settings_to_resume  # noqa: PLC0415 - as the next three
     from bot.onboarding import run_guided_setup  # noqa: PLC0415 - commands and pipes go without
     from bot.onboarding.fetch_models import load_or_offer  # noqa: PLC0415 - likewise

@@ -17,7 +17,7 @@ from typer.core import TyperCommand
 
 from bot.errors import UsageError
 from bot.settings.catalogue import load_catalogue
-from bot.settings.options import OPTIONS, Kind, Option
+from bot.settings.options import CHOOSE, OPTIONS, Kind, Option
 from bot.settings.presets import list_presets
 from bot.settings.values import InvalidValueError, parse_text
 
@@ -68,7 +68,7 @@ def with_options(names: Iterable[str] | None = None) -> Callable[[Callable[..., 
 def join_words(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with each switch and its word (`--early_stop shadow`) as one hidden switch.
 
-    The parser knows switches without a value, and options that always have one.
+    The parser knows switches without a value, and options that always have one: so `--resume` gets one.
     """
     switches = {(option.flag, word): f"--{name}" for option, word, name in _words(OPTIONS)}
     joined, rest = [], list(arguments)
@@ -76,6 +76,9 @@ def join_words(arguments: Sequence[str]) -> list[str]:
         argument = rest.pop(0)
         flag, equals, word = argument.partition("=")
         word = word if equals else next(iter(rest), "")
+        if flag == "--resume" and not equals and (not word or word.startswith("-")):
+            joined.append(f"{flag}={CHOOSE}")
+            continue
         switch = switches.get((f"--{flag[2:].replace('-', '_')}", word)) if flag.startswith("--") else None
         if switch and not equals:
             rest.pop(0)

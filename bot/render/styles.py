@@ -28,6 +28,7 @@ _STYLES = {
     "link": "underline",
     "url": "dim",
     "bullet": "cyan",
+    "prompt": "bold cyan",
     "rule": "dim",
     "quote bar": "dim",
     "quote": "italic",

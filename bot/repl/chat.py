@@ -73,7 +73,14 @@ async def run_chat(
             chat.load_last_turn()
             if not settings.quiet:
                 chat.say(_greeting(chat))
-            return await _run_until_signal(chat, editor)
+            if app.resumed is not None and streams.stderr_is_terminal and not settings.quiet:
+                from bot.repl.recap import TURNS  # noqa: PLC0415 - most chats begin anew
+
+                chat.recap(TURNS)
+            code = await _run_until_signal(chat, editor)
+            if not settings.quiet and (how := how_to_resume(chat)):
+                chat.say(how)
+            return code
 
 
 async def _run_until_signal(chat: ChatContext, editor: LineEditor) -> ExitCode:
@@ -111,6 +118,17 @@ async def _run_loop(chat: ChatContext, editor: LineEditor) -> None:
             chat.say_error(error)
             if not is_command(text):
                 chat.draft_prompt(prompt)
+
+
+def how_to_resume(chat: ChatContext) -> str:
+    """Return how to come back to the conversation that is left, "" when nothing of it is kept."""
+    identifier = chat.session.conversation_id
+    if identifier is None or chat.app.store is None or chat.app.store.read_only or not chat.turns():
+        return ""
+    # A conversation's models may be there only with the option that they were started with.
+    given = (name for name in ("demo", "local", "starter") if chat.settings.value(name))
+    options = "".join(f"--{name} " for name in given)
+    return f"  To continue this conversation: moa-bot {options}--resume {identifier}"
 
 
 def _greeting(chat: ChatContext) -> str:

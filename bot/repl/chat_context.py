@@ -96,12 +96,40 @@ class ChatContext:
         """Print a list of two columns."""
         self.say(two_columns(pairs, self.terminal.width))
 
-    def console(self) -> Console:
-        """Return a console on stdout, for styled text and Markdown."""
+    def console(self, *, messages: bool = False) -> Console:
+        """Return a console for styled text and Markdown: on stdout, or on stderr for what is no reply."""
         from rich.console import Console  # noqa: PLC0415 - not on the way to the prompt
 
-        width = self.terminal.width if self.streams.stdout_is_terminal else None
-        return Console(file=self.streams.stdout, width=width, highlight=False, markup=False, emoji=False)
+        streams = self.streams
+        file = streams.stderr if messages else streams.stdout
+        is_terminal = streams.stderr_is_terminal if messages else streams.stdout_is_terminal
+        width = self.terminal.width if is_terminal else None
+        return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+
+    @property
+    def can_pick(self) -> bool:
+        """Whether a list to choose from can be shown."""
+        shown = self.streams.stdout_is_terminal and self.streams.stderr_is_terminal
+        return shown and not (self.settings.plain or self.terminal.is_dumb)
+
+    async def pick(self, title: str, choices: Sequence[tuple[str, str]], current: str = "") -> str | None:
+        """Have the user choose from a list of names; None when the user leaves it."""
+        from bot.repl.picker import Picker  # noqa: PLC0415 - not on the way to the prompt
+
+        terminal = self.terminal
+        picker = Picker(
+            title, choices, current=current, terminal_in=terminal.input, terminal_out=terminal.output
+        )
+        return await picker.choose()
+
+    def recap(self, last: int, *, folded: bool = True) -> None:
+        """Show the last turns of this conversation as they were seen; with `folded` a few rows of each."""
+        from bot.repl.recap import show_turns  # noqa: PLC0415 - not on the way to the prompt
+
+        store, turns = self.app.store, self.turns()[-last:]
+        if store is not None and turns:
+            shown = [(turn, store.calls(turn.id)) for turn in turns]
+            show_turns(self.console(messages=True), shown, folded=folded, plain=self.settings.plain)
 
     def say_error(self, error: MoaError) -> None:
         """Print what went wrong and what can be done."""
@@ -225,6 +253,12 @@ class ChatContext:
             )
         self.spent.add(result)
         self._explain_slowness(result)
+        self._end_turn(prompt, result, retry=retry)
+        stopped = result.failure is not None and result.failure.kind is FailureKind.CANCELLED
+        return stopped and not keyboard.typed
+
+    def _end_turn(self, prompt: str, result: TurnResult, *, retry: bool) -> None:
+        """Make the result that of the last turn, say what is to be known of it, and draw the line below."""
         if retry and result.status != "done":
             self.say("  The earlier reply stays in the conversation.")
         else:
@@ -233,8 +267,10 @@ class ChatContext:
             self.say(
                 "  `moa-bot config show` says where the key comes from; `moa-bot keys set` sets another."
             )
-        stopped = result.failure is not None and result.failure.kind is FailureKind.CANCELLED
-        return stopped and not keyboard.typed
+        if self.streams.stderr_is_terminal and not (self.settings.quiet or self.settings.plain):
+            from bot.repl.recap import show_rule  # noqa: PLC0415 - not on the way to the prompt
+
+            show_rule(self.console(messages=True))
 
     def _explain_slowness(self, result: TurnResult) -> None:
         """Say once for each model of this computer why a turn with it took long."""

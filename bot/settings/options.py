@@ -13,10 +13,22 @@ from bot.settings.option import Group, Kind, Option
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BY_NAME", "EXCLUSIVE", "FILE_OPTIONS", "OPTIONS", "PRESET_OPTIONS", "Group", "Kind", "Option"]
+__all__ = [
+    "BY_NAME",
+    "CHOOSE",
+    "EXCLUSIVE",
+    "FILE_OPTIONS",
+    "OPTIONS",
+    "PRESET_OPTIONS",
+    "Group",
+    "Kind",
+    "Option",
+]
 
 MAX_ROUNDS = 20
 MAX_TOKENS = 10_000_000
+CHOOSE = "?"
+"""The value of `resume` when no conversation was named: the user is to choose one."""
 
 # fmt: off
 OPTIONS: tuple[Option, ...] = (

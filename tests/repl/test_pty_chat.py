@@ -67,8 +67,10 @@ def test_a_streamed_reply(window: Open, service: Service, width: int, height: in
         talk.prompt()
         shown = talk.ask("why?")
         folded = RENDERED.replace("of which two", "of which\ntwo") if width == 40 else RENDERED
+        rule = "─" * min(width, 72)
         assert re.fullmatch(
-            rf"\n  round 1   2 of 2   .* s   slowest .\n\n{re.escape(folded)}\n\n{SUMMARY}", shown
+            rf"\n  round 1   2 of 2   .* s   slowest .\n\n{re.escape(folded)}\n\n{SUMMARY}\n{rule}",
+            shown,
         )
         assert all(len(row) <= width for row in talk.emulator.rows())
         talk.until(lambda: "judge ← 2" in talk.emulator.last, "the bar")
@@ -259,7 +261,9 @@ def test_resumed_in_another_window(window: Open, service: Service, home: Path) -
         assert found
         talk.ask("second prompt")
         talk.ask("/new")
-        assert talk.ask(f"/resume {found[1][:4]}") == f"Resumed {found[1]}: first prompt (2 turns)"
+        seen = talk.ask(f"/resume {found[1][:4]}").split("\n")
+        assert seen[0] == f"Resumed {found[1]}: first prompt (2 turns)"
+        assert [row for row in seen if row.startswith(">>>")] == [">>> first prompt", ">>> second prompt"]
         talk.ask("third prompt")
         assert conversation(service.bodies()[-1])[::2] == ["first prompt", "second prompt", "third prompt"]
 

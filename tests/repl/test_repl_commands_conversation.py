@@ -286,7 +286,8 @@ async def test_command_resume(service: Service) -> None:
         await talk.enter("/new")
         await talk.enter("/rounds 1")
         await talk.enter("another")
-        assert await talk.enter(f"/resume {first[:4]}") == f"Resumed {first}: why? (1 turn)"
+        resumed = (await talk.enter(f"/resume {first[:4]}")).split("\n")
+        assert resumed[:2] == [f"Resumed {first}: why? (1 turn)", ">>> why?"]
         assert "judge ← 2 × 2 · why?" in await talk.bar()
         assert "from a" in await talk.enter("/refs 1")
         await talk.enter("and then?")
@@ -296,7 +297,80 @@ async def test_command_resume(service: Service) -> None:
             "and then?",
         ]
         assert "no such conversation" in (await talk.enter("/resume zzzz")).lower()
+    async with chatting({"plain": True}) as talk:
         assert "Which one?" in await talk.enter("/resume")
+
+
+@in_loop
+async def test_a_conversation_is_picked(service: Service) -> None:
+    """Without ID, /resume lists conversations: typing filters, arrows move, Enter chooses, Esc leaves."""
+    async with chatting() as talk:
+        for prompt in ("red apples", "green pears", "green apples"):
+            await talk.enter(prompt)
+            await talk.enter("/new")
+        talk.type("/resume\r")
+        await talk.shows("▸ ")
+        assert [row.split("turn")[1].strip() for row in talk.text.split("\n") if " 1 turn  " in row] == [
+            "green apples",
+            "green pears",
+            "red apples",
+        ]
+        talk.type("nonesuch")
+        await talk.shows("nothing matches")
+        talk.type("\r\x15Apples GREEN")
+        await talk.shows("1 of 3")
+        talk.type("\x7f" * 6 + "\x1b[B\r")
+        await talk.shows(": red apples (1 turn)")
+        await talk.until(lambda: talk.screen.here == ">>>")
+        assert "Which conversation?" not in talk.text
+        talk.type("/resume\r")
+        await talk.shows("Which conversation?")
+        talk.type("\x1b")
+        await talk.until(lambda: talk.screen.here == ">>>")
+        assert talk.text.endswith(">>> /resume\n>>>")
+        await talk.enter("and?")
+        assert conversation(service.bodies()[-1])[0] == "red apples"
+
+
+@in_loop
+async def test_command_recap(service: Service) -> None:
+    """A resumed conversation shows its last turns folded; /recap shows them in full."""
+    long = "\n\n".join(f"**part** {number}" for number in range(1, 13))
+    async with chatting() as talk:
+        assert await talk.enter("/recap") == "No turn of this conversation is kept."
+        for number in range(4):
+            service.says(judge={"reply": f"reply {number}\n\n{long}"})
+            await talk.enter(f"prompt {number}")
+        identifier_ = await identifier(talk)
+        live = (await talk.enter("/recap")).split("\n")
+        assert live[:3] == [">>> prompt 3", "", "reply 3"]
+        assert sum(row.startswith("part ") for row in live) == 12
+        assert live[-2].startswith("  2 models → judge · first word")
+        assert (await talk.enter("/recap 2")).count(">>> prompt") == 2
+        assert "There are turns 1 to 4." in await talk.enter("/recap 5")
+    async with chatting({"resume": identifier_}) as talk:
+        rows = talk.text.split("\n")
+        assert [row for row in rows if row.startswith(">>> ")] == [f">>> prompt {n}" for n in (1, 2, 3)]
+        assert sum(row == "  … 24 more rows" for row in rows) == 2
+        assert "  … 18 more rows · /recap" in rows
+        assert sum(row.startswith("─") for row in rows) == 3
+        assert rows[-1] == ">>>"
+    assert f"  To continue this conversation: moa-bot --resume {identifier_}" in talk.text.split("\n")
+
+
+@pytest.mark.parametrize("given", [{"save": False}, {"quiet": True}], ids=["not kept", "quiet"])
+def test_nothing_to_come_back_to(service: Service, given: dict[str, object]) -> None:
+    """What is not kept cannot be continued, and --quiet prints only replies; nor can an empty chat."""
+
+    async def leave() -> None:
+        async with chatting(given) as talk:
+            await talk.enter("why?")
+        assert "--resume" not in talk.text
+        async with chatting() as talk:
+            pass
+        assert "--resume" not in talk.text
+
+    in_loop(leave)()
 
 
 @in_loop

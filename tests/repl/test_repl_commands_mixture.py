@@ -52,10 +52,17 @@ async def test_one_model_is_one_model(service: Service) -> None:
 
 @in_loop
 async def test_command_model(service: Service) -> None:
-    """It names the aggregator, and changes it from the next prompt on."""
+    """It has the aggregator chosen from a list, or sets the one named, from the next prompt on."""
     service.says(other={"reply": "another reply"})
     async with chatting() as talk:
-        assert await talk.enter("/model") == "  aggregator  judge  (environment MOA_BOT_AGGREGATOR)"
+        talk.type("/model\r")
+        await talk.shows("▸ together:judge  ")
+        talk.type("\x1b")
+        await talk.shows("\n  aggregator  judge  (environment MOA_BOT_AGGREGATOR)\n>>>")
+        talk.type("/model\r")
+        await talk.shows("▸ together:judge  ")
+        talk.type("ether:b\r")
+        await talk.shows("\n  aggregator  together:b  (option --aggregator)\n>>>")
         assert "other" in await talk.enter("/aggregator other")
         assert "another reply" in await talk.enter("why?")
         assert "other ← 2" in await talk.bar()

@@ -52,6 +52,7 @@ async def test_a_whole_transcript(service: Service) -> None:
             " • one",
             " • two",
             "",
+            "─" * 72,
             ">>> /rounds 1",
             "  rounds  1  (option --rounds)",
             ">>> /nonesuch",

@@ -30,10 +30,19 @@ if TYPE_CHECKING:
         (["--adaptive", "shadow"], ["--adaptive", "shadow"]),
         (["ask", "shadow", "--early_stop"], ["ask", "shadow", "--early_stop"]),
         (["-", "early_stop", "shadow"], ["-", "early_stop", "shadow"]),
+        (["--resume"], ["--resume=?"]),
+        (["--resume", "--rounds", "2"], ["--resume=?", "--rounds", "2"]),
+        (["ask", "--resume", "-q", "hi"], ["ask", "--resume=?", "-q", "hi"]),
+        (["--resume", "k7m", "ask"], ["--resume", "k7m", "ask"]),
+        (["--resume=k7m"], ["--resume=k7m"]),
+        (["ask", "--", "--resume"], ["ask", "--", "--resume"]),
     ],
 )
 def test_the_word_after_a_switch(arguments: list[str], joined: list[str]) -> None:
-    """Only that word belongs to the switch; any other is what it would be after a switch without words."""
+    """Only that word belongs to the switch; any other is what it would be after a switch without words.
+
+    `--resume` without an ID asks for one.
+    """
     assert join_words(arguments) == joined
 
 

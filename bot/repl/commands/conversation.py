@@ -13,7 +13,7 @@ from bot.app.attachments import read_attachment
 from bot.app.editor import edit_text
 from bot.errors import StoreError, UsageError
 from bot.method.context import estimate_tokens
-from bot.repl.command_syntax import split_arguments
+from bot.repl.command_syntax import parse_number, split_arguments
 from bot.repl.commands.registry import COMMANDS, FIRST, KEYS, MAIN_KEYS, Quit, command, find_command
 from bot.text.numbers import plural
 
@@ -144,15 +144,34 @@ async def _search(chat: ChatContext, argument: str) -> None:
     chat.streams.say(search_text(hits, chat.terminal.width, colour=colour).rstrip("\n"))
 
 
-@command("resume", arguments="ID", completes="conversations")
+@command("resume", arguments="[ID]", completes="conversations")
 async def _resume(chat: ChatContext, argument: str) -> None:
-    """Continue another conversation, with its settings."""
+    """Continue another conversation, with its settings; without ID, choose it from a list."""
+    from bot.repl.choices import WHICH_CONVERSATION, conversation_choices
+    from bot.repl.recap import TURNS
+
     store = _store(chat)
+    if not argument and chat.can_pick and (choices := conversation_choices(store)):
+        argument = await chat.pick(WHICH_CONVERSATION, choices, chat.session.conversation_id or "") or ""
+        if not argument:
+            return
     if not argument:
         raise UsageError("Which one? /history lists them; the first letters of an ID are enough.")
     chat.app.resume(store.conversation(argument))
     chat.session = chat.app.session()
     chat.load_last_turn()
+    if chat.streams.stderr_is_terminal:
+        chat.recap(TURNS)
+
+
+@command("recap", arguments="[N]")
+async def _recap(chat: ChatContext, argument: str) -> None:
+    """Show the last turn again in full, or the last N turns."""
+    turns = chat.turns()
+    if not turns:
+        raise UsageError("No turn of this conversation is kept.")
+    last = parse_number(argument, len(turns), "turn") if argument else 1
+    chat.recap(last, folded=False)
 
 
 @command("rename", arguments="TITLE")

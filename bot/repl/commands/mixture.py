@@ -43,7 +43,14 @@ async def _preset(chat: ChatContext, argument: str) -> None:
 
 @command("model", "aggregator", arguments="[MODEL]", completes="models")
 async def _model(chat: ChatContext, argument: str) -> None:
-    """Set the aggregator, the model that writes the reply; without MODEL, show it."""
+    """Set the aggregator, the model that writes the reply; without MODEL, choose it from a list."""
+    if not argument and chat.can_pick:
+        from bot.repl.choices import WHICH_MODEL, model_choices
+
+        plan = chat.session.mixture.plan
+        current = f"{plan.aggregator.endpoint}:{plan.aggregator.model}"
+        chosen = await chat.pick(WHICH_MODEL, model_choices(chat.settings, plan), current)
+        argument = chosen if chosen and chosen != current else ""
     await _set_option(chat, "aggregator", argument)
 
 
