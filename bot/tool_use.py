@@ -10,7 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from fnmatch import fnmatchcase
+from typing import Any, Final, Protocol
+
+WEB: Final = "web"
+"""The pattern of the program's own tools."""
+_MAX_READ: Final = 1_000
+"""Entries of a stored list that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,54 @@ class ToolRun:
     error: str = ""
     seconds: float = 0.0
     bytes: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all but the text as plain JSON values."""
+        sources = [{"url": source.url, "title": source.title} for source in self.sources]
+        return {
+            "name": self.name,
+            "arguments": dict(self.arguments),
+            "seconds": self.seconds,
+            "bytes": self.bytes,
+            "sources": sources,
+            "error": self.error or None,
+        }
+
+
+def stored_runs(value: object) -> tuple[ToolRun, ...]:
+    """Return the runs that `as_json` made the items of a list of; what is something else is left out."""
+    items = value[:_MAX_READ] if isinstance(value, list | tuple) else ()
+    return tuple(run for item in items if isinstance(item, Mapping) and (run := _stored_run(item)))
+
+
+def _stored_run(item: Mapping[str, Any]) -> ToolRun | None:
+    name, arguments, listed = item.get("name"), item.get("arguments"), item.get("sources")
+    if not isinstance(name, str) or not isinstance(arguments, Mapping):
+        return None
+    seconds, size, error = item.get("seconds"), item.get("bytes"), item.get("error")
+    sources = tuple(
+        ToolSource(each["url"], title if isinstance(title := each.get("title"), str) else "")
+        for each in (listed[:_MAX_READ] if isinstance(listed, list) else ())
+        if isinstance(each, Mapping) and isinstance(each.get("url"), str)
+    )
+    return ToolRun(
+        name,
+        arguments,
+        sources=sources,
+        error=error if isinstance(error, str) else "",
+        seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,
+        bytes=size if isinstance(size, int) else 0,
+    )
+
+
+def is_named(name: str, patterns: Sequence[str]) -> bool:
+    """Whether one of the patterns names the tool: "web", its name, its server's, or a glob."""
+    return any(
+        (pattern == WEB and name.startswith("web_"))
+        or fnmatchcase(name, pattern)
+        or name.startswith(f"{pattern}.")
+        for pattern in patterns
+    )
 
 
 class Toolbox(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -16,6 +17,7 @@ TurnStatus = Literal["done", "partial", "failed"]
 CallRole = Literal["reference", "draft", "review", "judge", "aggregator", "shadow"]
 _MAX_READ = 1_000
 """Entries of a stored list that are read."""
+_CITED = re.compile(r"\[(\d{1,3}(?:, ?\d{1,3})*)\](?!\()")
 _HIGHEST = 1.000001
 """A similarity is at most 1, but for rounding."""
 
@@ -238,6 +240,13 @@ class TurnResult:
         in_order = sorted(self.calls, key=lambda call: (call.slot.round, call.slot.index))
         add_sources(found, tool_runs_of(in_order))
         return tuple(found)
+
+    @property
+    def shown_sources(self) -> list[tuple[int, ToolSource]]:
+        """The sources that the reply cites, with their numbers; all of them where it cites none."""
+        numbered = list(enumerate(self.sources, start=1))
+        cited = {int(number) for group in _CITED.findall(self.reply) for number in group.split(",")}
+        return [each for each in numbered if each[0] in cited] or numbered
 
     @property
     def usage(self) -> Usage:

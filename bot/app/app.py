@@ -27,6 +27,7 @@ from bot.app.make_plan import make_plan
 from bot.app.name_check import NameCheck
 from bot.app.resume import Resolve, conversation_to_resume, resumed_options
 from bot.app.session import Session
+from bot.app.tool_permission import PermittedToolbox
 from bot.client.adapt import Adaptation, RequestAdapter
 from bot.client.model_list import ModelList
 from bot.client.proxies import NetworkSettingError, proxies_of
@@ -91,6 +92,8 @@ class App:
         self.ask_once: Ask
         """Without retries, for work in bulk, which has its own."""
         self._toolbox: ConfiguredToolbox | None = None
+        self.permitted = PermittedToolbox(lambda: self.toolbox, lambda: self.settings.allow)
+        """The tools as models may run them."""
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -147,7 +150,7 @@ class App:
             plan = replace(plan, mode="moa", layers=(), min_references=0)
         for agent in plan.agents():
             self._warn_of_plain_http(models.endpoint(agent.endpoint))
-        return Mixture(plan, self.ask, models, self._check_names)
+        return Mixture(plan, self.ask, models, self._check_names, self.permitted)
 
     def _warn_of_plain_http(self, endpoint: Endpoint) -> None:
         """Warn, once per service, that a key goes to another machine unencrypted."""

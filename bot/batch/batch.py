@@ -118,6 +118,8 @@ async def open_batch(
     stack.callback(answers.close)
     app = await open_app(stack, settings, streams)
     plan = strict_plan(make_plan(app.settings))
+    if plan.uses_tools and options.engine == "ray":
+        raise UsageError("--engine ray runs no tools: leave out --tools, or --engine.")
     manifest = run_folder.manifest_for(folder, plan, "batch")
     known = {"source": options.source, "column": rows.column, "place": options.place()}
     # A file that was moved, or given rows at its end, is no other source.

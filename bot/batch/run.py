@@ -61,7 +61,13 @@ async def _run_here(batch: Batch, pending: int) -> RunResult:
         ask = batch.client.for_item(index, samples[row.index])
         plan = row.plan_for(batch.plan)
         answer, result = await answer_item(
-            str(row.index), row.turns, plan, ask, batch.app.models, before=row.history
+            str(row.index),
+            row.turns,
+            plan,
+            ask,
+            batch.app.models,
+            before=row.history,
+            tools=batch.app.permitted,
         )
         batch.answers.add(row, line_of(row, answer, result))
         return not answer.failed

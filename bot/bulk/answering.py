@@ -24,6 +24,7 @@ from bot.messages import Ask, Message
 from bot.method.mixture import Mixture
 from bot.method.round_timeout import RoundTimeout
 from bot.method.turn_context import Models
+from bot.tool_use import PermittedTools
 from bot.turn_result import Call, TurnResult
 
 if TYPE_CHECKING:
@@ -98,12 +99,13 @@ async def answer_item(
     models: Models,
     *,
     before: Sequence[Message] = (),
+    tools: PermittedTools | None = None,
 ) -> tuple[ItemAnswer, TurnResult | None]:
     """Answer the prompts as turns of one conversation, which may have begun `before`.
 
-    Also returns the last turn's result.
+    `tools` are those that the models may call. Also returns the last turn's result.
     """
-    mixture = Mixture(plan, ask, models)
+    mixture = Mixture(plan, ask, models, tools=tools)
     history = list(before)
     answer = ItemAnswer(item_id, ())
     result: TurnResult | None = None

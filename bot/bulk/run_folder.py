@@ -82,13 +82,16 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 def mixture_of(plan: Plan) -> dict[str, Any]:
     """Return all of a plan that decides its answers, as JSON; instructions as SHA-256 digests."""
-    mixture: dict[str, Any] = json.loads(json.dumps(asdict(plan)))
+    mixture: dict[str, Any] = json.loads(json.dumps(asdict(plan)), object_hook=_without_tools)
     # As in the manifests of version 0.1, whose runs are continued: it had no placement but "system".
     mixture["depth"] = mixture.pop("early_stop")
     if plan.placement == "system":
         del mixture["placement"]
     if plan.order == "given":
         del mixture["order"]
+    if not plan.uses_tools:
+        for name in ("tools", "tool_rounds", "tools_for_all"):
+            mixture.pop(name, None)
     for name in ("timeout", "round_timeout", "fallbacks", "reply_fields"):
         del mixture[name]
     mixture["instruction"] = _digest(plan.instruction)
@@ -98,6 +101,11 @@ def mixture_of(plan: Plan) -> dict[str, Any]:
     if mode not in {"moa", "rank"}:
         mixture.update(mode=mode, instructions=digests, judge=judge)
     return mixture
+
+
+def _without_tools(values: dict[str, Any]) -> dict[str, Any]:
+    """Return an agent, or whatever else, without tools that are none."""
+    return {name: value for name, value in values.items() if name != "tools" or value is not None}
 
 
 def _digest(text: str) -> str | None:

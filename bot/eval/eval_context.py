@@ -33,6 +33,7 @@ from bot.messages import Agent, Ask, CallUpdate, Request
 from bot.settings.local_models import find_local_model
 from bot.settings.model_names import split_endpoint
 from bot.settings.settings import Level
+from bot.tool_use import PermittedTools
 
 if TYPE_CHECKING:
     from bot.app.streams import Streams
@@ -89,6 +90,7 @@ class EvalContext:
     judging: CachedClient
     progress: BulkProgress
     manifest: dict[str, Any]
+    tools: PermittedTools | None = None
 
     def record_mixture(self, plan: Plan) -> None:
         """Write the manifest of a run of this mixture. Raises UsageError when the folder is another's."""
@@ -134,12 +136,14 @@ async def open_evaluation(
     async with AsyncExitStack() as stack:
         stack.enter_context(run_folder.lock(out))
         ask: Ask
+        tools: PermittedTools | None = None
         if stages == SCORE_ONLY:
             ask, settings = _journal_only, _with_addresses(settings, kept.get("endpoints", {}))
             models = KnownModels(settings)
         else:
             app = await open_app(stack, settings, streams)
             ask, settings, models = bulk_retrier(app.ask_once, settings.rate), app.settings, app.models
+            tools = app.permitted
         judge = _judge(settings, options, stages, kept, benchmark.default_judge)
         if "judge" in stages:
             models.endpoint(judge.endpoint)
@@ -168,7 +172,7 @@ async def open_evaluation(
         yield EvalContext(
             settings, streams, options, stages, name, out, benchmark, items, models, judge,
             generating, judging, BulkProgress(streams, quiet=settings.quiet or stages == SCORE_ONLY),
-            manifest,
+            manifest, tools,
         )  # fmt: skip
 
 

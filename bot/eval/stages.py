@@ -47,7 +47,9 @@ async def generate(context: EvalContext, variant: Variant) -> tuple[RunResult, i
     async def work(index: int, item: Item) -> bool:
         plan = context.plan_for(item, variant.plan)
         ask = context.generating.for_item(index, samples[index])
-        answers[item.id], _ = await answer_item(item.id, item.turns, plan, ask, context.models)
+        answers[item.id], _ = await answer_item(
+            item.id, item.turns, plan, ask, context.models, tools=context.tools
+        )
         return not answers[item.id].failed
 
     runner = Runner(context.generating, context.progress, at_once=context.options.concurrency)

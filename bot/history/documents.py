@@ -119,4 +119,4 @@ def _turn(turn: StoredTurn, calls: Sequence[StoredCall]) -> Json:
 def _call(call: StoredCall) -> Json:
     values = {column.name: getattr(call, column.name) for column in fields(call)}
     del values["turn"]
-    return values
+    return values | {"tools": list(call.tools)}

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from bot.settings.model_names import NONE
 from bot.text.numbers import duration, money, plural
+from bot.text.tool_calls import short_call
+from bot.tool_use import ToolSource, stored_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -94,6 +96,22 @@ def call_facts(call: StoredCall) -> str:
     if call.partial:
         parts.append(f"cut: {call.partial}")
     return " · ".join(parts)
+
+
+def tool_facts(call: StoredCall) -> list[str]:
+    """Write a line for each tool that ran for a call, or was to."""
+    lines = []
+    for run in stored_runs(call.tools):
+        parts = [short_call(run.name, run.arguments), duration(run.seconds)]
+        if run.sources:
+            parts.append(plural(len(run.sources), "source"))
+        lines.append(" · ".join([*parts, run.error] if run.error else parts))
+    return lines
+
+
+def source_line(number: int, source: ToolSource) -> str:
+    """Write a source: "[2] title · address"."""
+    return f"[{number}] " + " · ".join(filter(None, [source.title, source.url]))
 
 
 def by_turn(calls: Iterable[StoredCall]) -> dict[int, list[StoredCall]]:

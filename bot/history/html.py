@@ -21,9 +21,10 @@ from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped] # 
 
 from bot import __version__
 from bot.analysis import stored_analysis
-from bot.history.facts import by_turn, call_facts, contributions, mixture, notes, turn_facts
+from bot.history.facts import by_turn, call_facts, contributions, mixture, notes, tool_facts, turn_facts
 from bot.render.comparison import answer_names
 from bot.render.literals import literals_plugin
+from bot.store.results import turn_result
 from bot.text.code import code_tokens
 from bot.text.dates import local_time
 from bot.text.numbers import money, plural
@@ -85,7 +86,10 @@ def _template() -> Template:
         "contributions": contributions,
         "notes": notes,
         "policy": POLICY,
+        "relation": RELATION,
         "references_facts": _references_facts,
+        "tool_facts": tool_facts,
+        "sources": _sources,
         "turn_facts": turn_facts,
         "version": __version__,
     }
@@ -110,6 +114,14 @@ def _facts(conversation: StoredConversation, turns: Sequence[StoredTurn]) -> str
     if costs:
         parts.append(money(sum(costs), len(turns) - len(costs)))
     return " · ".join(part for part in parts if part)
+
+
+def _sources(turn: StoredTurn, calls: Sequence[StoredCall]) -> list[tuple[int, str, str]]:
+    """Return number, address and title of the sources of a turn; "" for an address that must be no link."""
+    return [
+        (number, source.url if _is_safe(source.url) else "", source.title or source.url)
+        for number, source in turn_result(turn, calls).shown_sources
+    ]
 
 
 def _references_facts(parts: Sequence[tuple[str, Sequence[StoredCall]]]) -> str:

@@ -19,6 +19,7 @@ from bot.analysis import stored_analysis
 from bot.errors import UsageError
 from bot.history.documents import FORMAT, VERSION
 from bot.store.rows import StoredCall, StoredConversation, StoredTurn, parse_time
+from bot.tool_use import stored_runs
 from bot.turn_result import stored_panel, stored_shadow
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ _CHECKED: dict[Any, Any] = {
     Mapping[str, Any]: dict[str, Any],
     Mapping[str, Any] | None: dict[str, Any] | None,
     tuple[str, ...]: list[str],
+    tuple[Mapping[str, Any], ...]: list[dict[str, Any]],
 }
 """How a row's field is checked whose value in JSON is not simply of the field's own type."""
 
@@ -125,10 +127,15 @@ def import_json(store: Store, document: str | dict[str, Any]) -> StoredConversat
             entry.aggregator_calls,
             entry.shadow_calls,
         ):
-            calls += [StoredCall(entry.number, **_values(StoredCall, call)) for call in group]
+            calls += [_stored_call(entry.number, call) for call in group]
     _check_unique((turn.number for turn in turns), "turn number {}")
     _check_unique(((call.turn, call.round, call.slot) for call in calls), "turn, round and slot {}")
     return store.restore(conversation, turns, calls)
+
+
+def _stored_call(turn: int, call: Any) -> StoredCall:
+    tools = tuple(run.as_json() for run in stored_runs(call.tools))
+    return StoredCall(turn, **_values(StoredCall, call) | {"tools": tools})
 
 
 def _parsed(text: str) -> Any:

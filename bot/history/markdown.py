@@ -10,8 +10,9 @@ import re
 from typing import TYPE_CHECKING
 
 from bot.analysis import stored_analysis
-from bot.history.facts import by_turn, call_facts, contributions, mixture, notes, turn_facts
+from bot.history.facts import by_turn, call_facts, contributions, mixture, notes, tool_facts, turn_facts
 from bot.render.comparison import comparison_markdown
+from bot.store.results import turn_result
 from bot.text.dates import local_time
 from bot.text.numbers import plural
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from bot.store import StoredCall, StoredConversation, StoredTurn
+    from bot.tool_use import ToolSource
 
+_ADDRESS = re.compile(r"https?://[^\s<>\\]+")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|])")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 
 
@@ -42,6 +46,8 @@ def export_markdown(
         blocks += [f"## Turn {turn.number}", _quoted(turn.prompt)]
         if turn.reply:
             blocks.append(_closed(turn.reply.strip("\n")))
+        if sources := turn_result(turn, of_turn).shown_sources:
+            blocks += ["Sources:", "\n".join(_source(number, each) for number, each in sources)]
         if analysis := stored_analysis(turn.analysis):
             blocks += ["### Comparison of the answers", comparison_markdown(analysis)]
         lines = [*notes(turn), turn_facts(turn, of_turn)]
@@ -59,7 +65,14 @@ def _proposals(calls: Sequence[StoredCall]) -> list[str]:
             blocks.append(f"**{_one_line(call_facts(call))}**")
             if call.text:
                 blocks.append(_quoted(call.text))
+            if tools := tool_facts(call):
+                blocks.append("\n".join(f"- {_escaped(line)}" for line in tools))
     return blocks
+
+
+def _source(number: int, source: ToolSource) -> str:
+    address = f"<{source.url}>" if _ADDRESS.fullmatch(source.url) else _escaped(source.url)
+    return f"{number}. {address} {_escaped(source.title)}".rstrip()
 
 
 def _quoted(text: str) -> str:
@@ -68,6 +81,11 @@ def _quoted(text: str) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+def _escaped(text: str) -> str:
+    """Return a text on one line in which Markdown finds nothing."""
+    return _SPECIAL.sub(r"\\\1", _one_line(text))
 
 
 def _closed(text: str) -> str:

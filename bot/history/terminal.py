@@ -9,8 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.analysis import stored_analysis
-from bot.history.facts import by_turn, call_facts, contributions, mixture, notes, turn_facts
+from bot.history.facts import (
+    by_turn,
+    call_facts,
+    contributions,
+    mixture,
+    notes,
+    source_line,
+    tool_facts,
+    turn_facts,
+)
 from bot.render.comparison import comparison_lines, comparison_summary
+from bot.store.results import turn_result
 from bot.store.rows import format_time
 from bot.text.dates import local_time
 from bot.text.numbers import money, plural
@@ -121,6 +131,8 @@ def show_text(
             lines += ["  thinking", *_indented(turn.reasoning), ""]
         if turn.reply:
             lines += [*sanitise(turn.reply).rstrip("\n").split("\n"), ""]
+        for number, source in turn_result(turn, of_turn).shown_sources:
+            lines.append(_line("  " + source_line(number, source)))
         if analysis := stored_analysis(turn.analysis):
             lines += _comparison_lines(analysis, in_full=references)
         facts = [*notes(turn), turn_facts(turn, of_turn)]
@@ -140,6 +152,7 @@ def _reference_lines(calls: Sequence[StoredCall], *, reasoning: bool) -> list[st
             lines.append(_line(f"  {name}: {call_facts(call)}"))
             if reasoning and call.reasoning:
                 lines += ["  thinking", *_indented(call.reasoning), ""]
+            lines += [_line(_INDENT + line) for line in tool_facts(call)]
             lines += [*_indented(call.text), ""] if call.text else [""]
     return lines
 

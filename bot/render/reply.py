@@ -183,12 +183,13 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
     round r + 1, `drafts` and `reviews` are those of mode "critique", `aggregator` the call that wrote the
     reply (None when none was asked), `attempts` are the calls before it that wrote no reply, the judge's
     (its `role` says so) and aggregators that failed; `usage` and `cost` are the sums over all of them.
-    `analysis` is the judge's comparison, `panel` who was asked and who answered, `shadow` what early stop
-    would have done (None without --early_stop shadow; `calls` are those behind its reply). `attachments` are
-    the prompt's files, each with about how many tokens it takes. Seconds count from the prompt, a call's
-    from its request; costs are US dollars, None when unknown; a call's `tokens` are completion tokens as
-    the service counts them. `cached_tokens`, those of the prompt tokens that
-    came from a cache, are there where a service reported them.
+    `sources` are what tools found, which the reply cites by their numbers from 1; `tools` of a call are
+    those that it ran. `analysis` is the judge's comparison, `panel` who was asked and who answered,
+    `shadow` what early stop would have done (None without --early_stop shadow; `calls` are those behind its
+    reply). `attachments` are the prompt's files, each with about how many tokens it takes. Seconds count
+    from the prompt, a call's from its request, with those of its tools; costs are US dollars, None when
+    unknown; a call's `tokens` are completion tokens as the service counts them. `cached_tokens`, those of
+    the prompt tokens that came from a cache, are there where a service reported them.
     """
     usage, failed = result.usage, result.status == "failed"
     return {
@@ -199,6 +200,7 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
         "reviews": [[_call(call) for call in calls] for calls in result.reviews],
         "attempts": [{"role": call.slot.role, **_call(call)} for call in (*result.judges, *result.attempts)],
         "aggregator": _call(result.aggregator) if result.aggregator else None,
+        "sources": [{"url": source.url, "title": source.title} for source in result.sources],
         "analysis": result.analysis.as_json() if result.analysis else None,
         "panel": result.panel.as_json() if result.panel else None,
         "shadow": _shadow(result),
@@ -249,4 +251,5 @@ def _call(call: Call) -> dict[str, Any]:
         "first_token": done.first_token if done else None,
         "cost": call.cost,
         "partial": done.partial if done else "",
+        "tools": [run.as_json() for run in call.tool_runs],
     }

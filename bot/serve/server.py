@@ -155,6 +155,7 @@ async def serve(
                 limits,
                 TurnBudget(app.settings.max_cost),
                 responses=responses,
+                tools=app.permitted,
             )
             config = uvicorn.Config(
                 make_app(service, key=address.key, host=address.host, cors=address.cors),

@@ -28,6 +28,7 @@ from bot.serve.request_body import SMALL_BYTES, Bodies
 from bot.serve.request_turn import ServedTurn
 from bot.serve.served_mixtures import ServedMixtures, with_overrides
 from bot.store.responses import ResponseStore
+from bot.tool_use import PermittedTools
 
 if TYPE_CHECKING:
     from bot.app.log import Log
@@ -73,6 +74,7 @@ class Service:
     budget: TurnBudget = field(default_factory=lambda: TurnBudget(None))
     bodies: Bodies = field(default_factory=Bodies)
     responses: ResponseStore = field(default_factory=lambda: ResponseStore(None))
+    tools: PermittedTools | None = None
 
 
 class TurnRoute:
@@ -96,7 +98,8 @@ class TurnRoute:
             else:
                 request, writer = self._read(body)
             served = service.mixtures.get(request.model, request.moa)
-            mixture = Mixture(with_overrides(served.plan, request), service.ask, served.models)
+            plan = with_overrides(served.plan, request)
+            mixture = Mixture(plan, service.ask, served.models, tools=service.tools)
             turn = ServedTurn(mixture, request, service.log, cancel_token, service.budget)
             answer = self._stream if request.stream else self._whole
             await _until_disconnect(answer(turn, writer, send), receive)

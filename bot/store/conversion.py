@@ -134,7 +134,8 @@ def turn_from_row(row: sqlite3.Row) -> StoredTurn:
 def call_from_row(row: sqlite3.Row) -> StoredCall:
     """Read a row of the table `calls`, with its turn's number as `turn`. Raises UnreadableRecordError."""
     where = f"call {_shown(row['slot'])} in round {_shown(row['round'])} of turn {_shown(row['turn'])}"
-    return _checked(StoredCall(**dict(row)), where)
+    tools = column(row, "tools", lambda text: () if text is None else tuple(json.loads(text)), where)
+    return _checked(StoredCall(**{**dict(row), "tools": tools}), where)
 
 
 def column(row: sqlite3.Row, name: str, read: Callable[[Any], _Value], where: str) -> _Value:
@@ -192,6 +193,7 @@ def stored_call(turn: int, call: Call) -> StoredCall:
         error_kind=str(failure.kind) if failure else None,
         error_message=failure.message if failure else None,
         cost=call.cost,
+        tools=tuple(run.as_json() for run in call.tool_runs),
     )
     if completion is None:
         return row

@@ -8,6 +8,7 @@ from bot.analysis import stored_analysis
 from bot.errors import Failure, FailureKind
 from bot.messages import Agent, Completion, Usage
 from bot.store.rows import StoredCall, StoredTurn
+from bot.tool_use import stored_runs
 from bot.turn_result import Call, Slot, TurnResult, TurnStatus, stored_panel, stored_shadow
 
 _KINDS = {str(kind): kind for kind in FailureKind}
@@ -57,4 +58,4 @@ def _call(call: StoredCall) -> Call:
             partial=call.partial,
         )
     slot = Slot(call.round, call.slot, Agent(call.model, call.endpoint), call.role)
-    return Call(slot, completion, failure, call.cost)
+    return Call(slot, completion, failure, call.cost, stored_runs(call.tools))

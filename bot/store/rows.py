@@ -95,7 +95,7 @@ class StoredCall:
     """A finished call of turn number `turn`, at place `slot` (from 0) of `round` (from 1).
 
     `partial` says why `text` is not the whole answer ("" when it is). The error's kind and
-    message are None unless `status` is "failed".
+    message are None unless `status` is "failed". `tools` are the JSON values of `bot.tool_use.ToolRun`.
     """
 
     turn: int
@@ -119,6 +119,7 @@ class StoredCall:
     finish_reason: str | None = None
     retries: int = 0
     partial: str = ""
+    tools: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def error(self) -> str | None:

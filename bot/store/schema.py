@@ -160,10 +160,16 @@ def add_shadow(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE turns ADD COLUMN shadow TEXT")
 
 
+def add_tools(connection: sqlite3.Connection) -> None:
+    """Version 6: which tools ran for a call, as JSON."""
+    connection.execute("ALTER TABLE calls ADD COLUMN tools TEXT")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     create_tables,
     rename_seat_to_slot,
     add_cached_tokens,
     add_analysis_and_panel,
     add_shadow,
+    add_tools,
 )

@@ -27,11 +27,11 @@ _SAVE_CALL = """
     INSERT INTO calls (
         turn, round, slot, role, model, endpoint, status, error_kind, error_message, prompt_tokens,
         completion_tokens, reasoning_tokens, cost, first_token, seconds, finish_reason, retries,
-        partial, text, reasoning, cached_tokens
+        partial, text, reasoning, cached_tokens, tools
     ) VALUES (
         :turn, :round, :slot, :role, :model, :endpoint, :status, :error_kind, :error_message, :prompt_tokens,
         :completion_tokens, :reasoning_tokens, :cost, :first_token, :seconds, :finish_reason, :retries,
-        :partial, :text, :reasoning, :cached_tokens
+        :partial, :text, :reasoning, :cached_tokens, :tools
     )
     """
 
@@ -199,7 +199,7 @@ def list_calls(
         SELECT turns.number AS turn, round, slot, role, calls.model, endpoint, calls.status, error_kind,
             error_message, text, calls.reasoning, calls.prompt_tokens, calls.completion_tokens,
             calls.reasoning_tokens, calls.cached_tokens, calls.cost, calls.first_token, calls.seconds,
-            finish_reason, retries, partial
+            finish_reason, retries, partial, tools
         FROM turns JOIN calls ON calls.turn = turns.id
         WHERE turns.conversation = :conversation AND turns.number BETWEEN :first AND :last
         ORDER BY turns.number, round, slot

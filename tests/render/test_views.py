@@ -561,7 +561,8 @@ def test_json_has_everything_on_one_line() -> None:
     first, second = map(json.loads, raw.getvalue().decode().splitlines())
     assert "déjà" in raw.getvalue().decode()
     assert list(first) == [
-        "reply", "model", "references", "drafts", "reviews", "attempts", "aggregator", "analysis", "panel",
+        "reply", "model", "references", "drafts", "reviews", "attempts", "aggregator", "sources",
+            "analysis", "panel",
         "shadow", "attachments", "status", "error", "usage", "cost",
         "seconds", "first_token", "notices", "conversation_id", "turn",
     ]  # fmt: skip
@@ -573,6 +574,7 @@ def test_json_has_everything_on_one_line() -> None:
     assert first["references"][0][0] == {
         "model": MODELS[0], "endpoint": "together", "text": "text", "reasoning": "", "error": None,
         "tokens": 412, "prompt_tokens": 10, "seconds": 3.6, "first_token": 0.5, "cost": 0.001, "partial": "",
+        "tools": [],
     }  # fmt: skip
     failed = first["references"][1][4]
     assert (failed["text"], failed["error"], failed["cost"]) == (None, "rate limited", 0.0)

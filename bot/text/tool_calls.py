@@ -1,0 +1,40 @@
+"""Tool calls in a few words, for terminals and exports: ⌕ "cats purr", ↓ nature.com, ⚙ git.git_log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from bot.text.sanitise import one_line
+
+SEARCH, FETCH, OTHER = "⌕", "↓", "⚙"
+_LONGEST: Final = 80
+"""Characters of one argument."""
+_MOST: Final = 3
+"""Arguments that are shown."""
+
+
+def short_call(name: str, arguments: Mapping[str, Any]) -> str:
+    """Return a call on one line: what is searched for, the host that is read, or the tool's arguments."""
+    query, url = arguments.get("query"), arguments.get("url")
+    if isinstance(query, str) and "search" in name:
+        return f'{SEARCH} "{_cut(query)}"'
+    if isinstance(url, str) and (host := host_of(url)):
+        return f"{FETCH} {host}"
+    shown = [f"{_cut(key)}={_cut(str(value))}" for key, value in list(arguments.items())[:_MOST]]
+    return " ".join([OTHER, _cut(name), *shown])
+
+
+def host_of(url: str) -> str:
+    """Return the host of an address without "www.", "" where it has none."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+    return _cut(host.removeprefix("www."))
+
+
+def _cut(text: str) -> str:
+    line = one_line(text[: _LONGEST * 4])
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
