@@ -108,6 +108,7 @@ def spoil(session: Session, ask: FakeAsk, how: str) -> None:
     run(turn())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("multi_turn", [True, False])
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("how", SPOILS)

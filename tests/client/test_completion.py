@@ -41,6 +41,7 @@ def test_any_split_of_the_stream_gives_the_same(whole: str, answer: str, thinkin
         assert streamed([whole[:cut], whole[cut:]]) == (answer, thinking)
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(["<think>", "</think>", "<", "a", " ", "\n", "thi"]), max_size=12))
 def test_nothing_is_lost(pieces: list[str]) -> None:
     """All but tags and the space around them comes out, on one side or the other, at any split."""

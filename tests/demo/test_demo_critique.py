@@ -50,6 +50,7 @@ def test_a_draft_is_reviewed_and_revised(placement: str) -> None:
     assert result.reply.splitlines()[2 : len(kept) + 2] == kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prompt", "reply", "notice"),
     [("What is 12 * 14?", "168", "5 of 6: 168"), ("Why do cats purr?", "cats", "4 of 6: cats (1 for purr)")],

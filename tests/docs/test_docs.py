@@ -147,6 +147,7 @@ def test_the_settings_shown_can_be_used(page: str, tmp_path: Path) -> None:
         settings.presets.all()
 
 
+@pytest.mark.slow
 def test_every_command_is_listed(here: Callable[..., Any]) -> None:
     """docs/commands.md lists the commands of `moa-bot --help`, in its order."""
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")

@@ -91,11 +91,13 @@ def test_preferences_follow_from_the_recorded_log_probabilities(recorded: Path) 
         assert rebuilt == pytest.approx(row["preference"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_half_of_the_official_orders_are_swapped(recorded: Path) -> None:
     """The seeded rule shows the model under test first for 406 of the 805 instructions."""
     assert sum(swapped(each.instruction) for each in questions(OfficialData(recorded))) == 406
 
 
+@pytest.mark.slow
 def test_a_part_of_the_set_is_not_comparable(recorded: Path, tmp_path: Path) -> None:
     """Fewer than 805 judged rows are scored, counted, not called comparable, and not length-controlled."""
     rows = read_rows(judged(recorded, "claude-2"))

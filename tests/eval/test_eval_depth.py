@@ -89,6 +89,7 @@ def test_a_batch_that_was_killed(tmp_path: Path) -> None:
     assert [turn.reply for turn in read_folder(file)[0].turns] == [SAME, "b"]
 
 
+@pytest.mark.slow
 def test_the_kept_conversations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a folder the user's own conversations are looked at; without such turns that is said."""
     monkeypatch.setenv("MOA_BOT_HOME", str(tmp_path))

@@ -187,6 +187,7 @@ def test_rows_that_are_no_reviews_are_refused(empty: OfficialData, row: Row) -> 
         Flask(empty).score([row])
 
 
+@pytest.mark.slow
 def test_from_item_to_review(recorded: Path, tmp_path: Path) -> None:
     """Every item of FLASK goes through a made-up judge; its unreadable reviews are counted."""
     bench = open_benchmark("flask", recorded)

@@ -64,6 +64,7 @@ def test_only_the_whole_set_with_the_official_judge_is_comparable(
     assert any(says in note for note in found["notes"]) or comparable
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("benchmark", "rows"),
     [
@@ -87,6 +88,7 @@ def test_a_file_without_any_score_is_an_error(
     assert not form or json.loads(done.stdout) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("judge", "max_errors", "code"),
     [("Good. [[9]]", 0, 0), ("no idea", 0, 1), ("no idea", 100, 1), ("[[11]]", 100, 1), ("[[0]]", 100, 1)],
@@ -118,6 +120,7 @@ def test_a_run_without_any_answer_has_failed(runs: BulkRuns, recorded: Path, tmp
     assert "no answer at all" in runs.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model", ["claude-2", "FuseChat-Gemma-2-9B-Instruct", "FuseChat-Qwen-2.5-7B-Instruct"]
 )
@@ -135,6 +138,7 @@ def test_intervals_of_random_subsets_cover_the_whole_sets_figure(recorded: Path,
         assert covered >= 90, size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.03, 0.2, 0.5, 0.97])
 def test_intervals_cover_a_known_truth(share: float) -> None:
     """Of 300 simulated runs of 100 right/wrong items in pairs, about 95 % cover the truth."""
@@ -241,6 +245,7 @@ def test_every_item_is_drawn_equally_often() -> None:
     assert common == pytest.approx(0.2, abs=0.005)
 
 
+@pytest.mark.slow
 def test_limit_of_a_benchmark_has_every_category(runs: BulkRuns, recorded: Path, tmp_path: Path) -> None:
     """`--limit 8` of MT-Bench asks one question of each category; `--first 8` those of the first alone."""
     categories = {item.id: item.stratum for item in open_benchmark("mt_bench", recorded).items()}
@@ -252,6 +257,7 @@ def test_limit_of_a_benchmark_has_every_category(runs: BulkRuns, recorded: Path,
         assert len(answered) == 8
 
 
+@pytest.mark.slow
 def test_scores_made_anew_are_of_the_same_sample(runs: BulkRuns, recorded: Path, tmp_path: Path) -> None:
     """`score` without a file knows from the folder which sample was taken, also from an older folder."""
     judge = {"judge": "together:reviewer", "data_dir": recorded}
@@ -274,6 +280,7 @@ def test_limit_and_first_exclude_each_other(runs: BulkRuns, recorded: Path, tmp_
         runs.evaluate(EvalOptions("mt_bench", tmp_path, limit=1, first=1, data_dir=recorded), FakeAsk({}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lost",
     [
@@ -326,6 +333,7 @@ def test_the_failures_of_the_judge_are_reported_beside_those_of_the_mixture(
     assert "4 × content filtered" in runs.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fewer", [{"limit": 2}, {"first": 2}, {"limit": 2, "sample_seed": 9}])
 def test_a_smaller_limit_keeps_what_the_folder_has(
     runs: BulkRuns, recorded: Path, tmp_path: Path, fewer: dict[str, int]

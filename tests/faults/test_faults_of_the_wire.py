@@ -120,6 +120,7 @@ def test_a_body_without_end_is_read_to_its_limit(body: str) -> None:
     assert failure(endless(head)).describe().startswith(said)
 
 
+@pytest.mark.slow
 def test_a_stream_without_end_is_read_to_its_limit() -> None:
     """Events that say nothing are read up to 8 MB."""
     last = failure(endless(HEAD, b'data: {"id": "%s"}\n\n' % (b"x" * 10_000)))

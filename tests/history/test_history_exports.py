@@ -369,6 +369,7 @@ WRONG: dict[str, Callable[[dict[str, Any]], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", WRONG)
 def test_a_wrong_document_is_refused(store: Store, said: str) -> None:
     """What is wrong is named with its place in a short line, and nothing of it is written."""

@@ -51,6 +51,7 @@ def test_every_form_is_the_one_that_it_names(kept: StoredConversation) -> None:
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "beginning"),
     [

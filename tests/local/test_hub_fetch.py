@@ -105,6 +105,7 @@ def get(
     return run
 
 
+@pytest.mark.slow
 def test_a_file_is_downloaded_once(fake: FakeHub, get: Callable[..., tuple[Path, list[str]]]) -> None:
     """Its size and progress are shown; the second time the hub is not asked."""
     path, said = get()

@@ -169,6 +169,7 @@ def test_files_of_other_kinds(tmp_path: Path) -> None:
         read_model(tmp_path / "absent.gguf")
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.integers(4, 2000), st.binary(min_size=1, max_size=8))
 def test_damaged_headers(tiny: Path, tmp_path: Path, place: int, noise: bytes) -> None:

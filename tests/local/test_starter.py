@@ -278,6 +278,7 @@ class Offer(NamedTuple):
     at_terminal: bool = True
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pipe in the place of a terminal")
 @pytest.mark.parametrize(
     "offer",

@@ -175,6 +175,7 @@ READ: dict[str, tuple[str, dict[str, int]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", READ)
 @looped
 async def test_a_reply_is_read_as_far_as_it_is_a_comparison(kind: str) -> None:
@@ -332,6 +333,7 @@ async def test_nothing_in_an_answer_can_pose_as_the_judge(placement: str) -> Non
     assert answers not in text_of(ask.to("comparer")[0])
 
 
+@pytest.mark.slow
 @looped
 async def test_the_comparison_counts_when_a_request_is_fitted() -> None:
     """The aggregator's request with answers and comparison stays within a small context."""

@@ -33,6 +33,7 @@ async def test_without_references_the_aggregator_answers_alone(mode: Mode) -> No
     assert len(ask.requests) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["moa", "fusion", "rank"])
 @looped
 async def test_rotated_answers_are_read_from_each_place_equally_often(mode: Mode) -> None:

@@ -278,7 +278,7 @@ def test_a_path_is_that_of_where_it_was_typed(monkeypatch: pytest.MonkeyPatch, t
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("rounds", "two"), ("rounds", "0"), ("stream", "perhaps"), ("presets.m", "x")]
+    ("name", "text"), [("rounds", "two"), ("rounds", "-1"), ("stream", "perhaps"), ("presets.m", "x")]
 )
 def test_values_of_the_wrong_kind(name: str, text: str) -> None:
     """They are a mistake of usage that names the setting."""

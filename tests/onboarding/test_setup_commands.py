@@ -105,6 +105,7 @@ def test_a_key_is_asked_for_without_echo(terminal: Terminal, home: Path) -> None
     assert "openai" not in (home / "keys.toml").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_config_set_and_unset(here: Moa, home: Path) -> None:
     """What is set is used, comments stay, and what is unset is no longer used."""
     (home / "config.toml").write_text("# mine\n", encoding="utf-8")
@@ -122,6 +123,7 @@ def test_config_set_and_unset(here: Moa, home: Path) -> None:
     assert "rounds is not set" in here("config", "unset", "rounds").stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -193,6 +195,7 @@ def test_config_edit_again(terminal: Terminal, home: Path, tmp_path: Path) -> No
     assert (home / "config.toml").read_text(encoding="utf-8") == "rounds = 3\n"
 
 
+@pytest.mark.slow
 def test_presets(here: Moa, home: Path) -> None:
     """Every preset is listed with its models, the one in use and retired ones are marked."""
     (home / "config.toml").write_text(

@@ -40,6 +40,7 @@ def test_colours_take_the_place_of_the_marks() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_long_text_takes_no_time() -> None:
     """Words are compared within a change only."""
     old = "\n".join(f"line {number} of many words in a long reply" for number in range(2000))

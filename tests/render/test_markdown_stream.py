@@ -145,6 +145,7 @@ def test_any_text(make_screen: MakeScreen, text: str, cuts: list[int], size: tup
     screen.assert_in_order()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_no_word_is_lost(make_screen: MakeScreen, width: int) -> None:
     """The words are those that Rich's own Markdown shows, in the same order."""
@@ -192,6 +193,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(parts=st.lists(st.sampled_from(HOSTILE), max_size=20), cuts=CUTS)
 def test_hostile_text(make_screen: MakeScreen, parts: list[str], cuts: list[int]) -> None:
@@ -268,6 +270,7 @@ def _plain(written: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
 
 
+@pytest.mark.slow
 def test_a_tail_higher_than_the_window(make_screen: MakeScreen) -> None:
     """Of a table that does not fit the window its last rows are seen, and in the end all of it."""
     text = "| n | text |\n|--|--|\n" + "".join(f"| {n} | word |\n" for n in range(60))

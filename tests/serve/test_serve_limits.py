@@ -49,6 +49,7 @@ _PART = {"type": "text", "text": "a"}
 MANY = MAX_VALUES + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
@@ -80,6 +81,7 @@ def test_too_many_values(
     assert (refused.value.status, refused.value.code) == (400, code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["1, 2,\n", '{"a": [1, 2]}, ', '\\\\",[{"\'', "a\\", '"'])
 def test_a_long_text_is_no_count_of_values(text: str) -> None:
     """Commas, brackets, quotation marks and backslashes inside a text do not count."""
@@ -113,6 +115,7 @@ async def _post(app: Any, messages: Any = (USER,)) -> Any:
         return await client.post("/v1/chat/completions", json={"model": "moa", "messages": list(messages)})
 
 
+@pytest.mark.slow
 def test_half_read_requests_keep_nobody_out(make: Make) -> None:
     """Requests whose bodies do not arrive take no place of those that do, large ones so much memory."""
     app = make(limits=Limits(turns=2))

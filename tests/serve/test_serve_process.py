@@ -155,6 +155,7 @@ def test_a_port_in_use(here: Callable[..., Any], service: DemoProcess) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "env", "code", "said"),
     [

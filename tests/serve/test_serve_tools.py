@@ -141,6 +141,7 @@ def test_a_reply_in_json(make: Make, form: Any, reply: str, text: str, *, stream
         assert answer.json()["choices"][0]["message"]["content"] == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("form", "reply", "status"),

@@ -240,6 +240,7 @@ def test_wrong_variables(variables: dict[str, str], message: str, home: Home) ->
     assert caught.value.message == message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cli", "message"),
     [

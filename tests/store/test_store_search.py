@@ -161,6 +161,7 @@ READS: dict[str, tuple[Callable[[Store, str], object], int]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READS)
 def test_reading_needs_one_query_and_an_index(tmp_path: Path, name: str) -> None:
     """Every way of reading takes one query, however many rows there are, and walks no whole table."""

@@ -46,6 +46,7 @@ def _change(path: Path, statement: str, value: object, identifier: str) -> None:
 VALUES = [b"\xff\x00bytes", "no json", "[[[" * 100_000, "9" * 5000, "²", "null", 7, 1e999]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:12])
 @pytest.mark.parametrize("column", ["created", "updated", "settings", "title"])
 def test_a_conversation_that_cannot_be_read(path: Path, column: str, value: object) -> None:

@@ -125,6 +125,7 @@ CHANGED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("whole", "expected"),
     [*END, *((text, text) for text in WHOLE), *CHANGED],
