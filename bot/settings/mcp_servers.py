@@ -82,6 +82,17 @@ class McpServer:
         return value
 
 
+def all_servers(folder: Path, files: Iterable[Path], own: Mapping[str, McpServer]) -> dict[str, McpServer]:
+    """Return all servers by name: of mcp.json in the folder, of the files, and of config.toml (`own`).
+
+    Of two with one name the later one counts. UsageError for a mistake in a file.
+    """
+    found = read_server_file(folder / FILE_NAME, optional=True)
+    for path in files:
+        found |= read_server_file(path)
+    return found | dict(own)
+
+
 def read_servers(sections: Mapping[str, Section]) -> dict[str, McpServer]:
     """Return the servers of config.toml that are not disabled. ConfigError for any mistake."""
     return _by_name(_read(name, section) for name, section in sections.items())

@@ -132,6 +132,8 @@ OPTIONS: tuple[Option, ...] = (
            help="The folder of your GGUF files, of which --local makes its mixture."),
     Option("endpoint", Kind.TEXT, Group.ADVANCED, metavar="NAME", in_preset=True,
            help="The service that models belong to unless they say ENDPOINT:MODEL."),
+    Option("mcp_config", Kind.PATHS, Group.ADVANCED, metavar="FILE", default=(),
+           help="A JSON file with mcpServers, whose tools can be used; may be repeated."),
     Option("num_proc", Kind.INT, Group.ADVANCED, metavar="N", minimum=1, maximum=256,
            help="Worker processes; if not given, one per reference model, at most one per CPU core."),
     Option("seed", Kind.INT, Group.ADVANCED, metavar="N", minimum=0, maximum=2_000_000_000, in_preset=True,

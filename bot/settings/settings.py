@@ -144,6 +144,7 @@ class Settings:
     starter: bool
     models_dir: Path | None
     default_endpoint: str
+    mcp_config: tuple[Path, ...]
     num_proc: int | None
     seed: int | None
     rate: float | None

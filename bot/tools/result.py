@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bot.text.sanitise import one_line
 from bot.tool_use import ToolSource
 
-_LONGEST = 300  # characters of an error
+_LONGEST = 1000  # characters of an error
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,17 +11,19 @@ or "SERVER.TOOL".
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from bot.settings.mcp_servers import WEB
+from bot.settings.mcp_servers import WEB, McpServer, all_servers
 from bot.settings.web import WebConfig
 from bot.text.sanitise import sanitise
 from bot.tool_use import Tool, ToolRun
 from bot.tools import web_fetch
+from bot.tools.mcp_server import ServerConnection
 from bot.tools.result import ToolError, ToolResult
 from bot.tools.web_fetch import WebFetch
 
@@ -35,14 +37,20 @@ MAX_TEXT = 400_000
 class ConfiguredToolbox:
     """The tools of the web, and those of the MCP servers by name. `log` writes a line to the log."""
 
-    def __init__(self, web: WebConfig, log: Callable[[str], None]) -> None:
-        self._log = log
+    def __init__(
+        self,
+        web: WebConfig,
+        log: Callable[[str], None],
+        servers: Mapping[str, McpServer] | None = None,
+    ) -> None:
+        self.servers = {name: ServerConnection(server, log) for name, server in (servers or {}).items()}
+        """The servers by name, none of them started."""
         self._web = {web_fetch.TOOL.name: (web_fetch.TOOL, WebFetch(web))}
 
     @classmethod
     def of_settings(cls, settings: Settings, log: Callable[[str], None]) -> Self:
-        """Return the toolbox of the settings, without starting anything."""
-        return cls(settings.web, log)
+        """Return the toolbox of the settings, without starting anything. UsageError for a broken mcp.json."""
+        return cls(settings.web, log, all_servers(settings.folder, settings.mcp_config, settings.mcp_servers))
 
     async def __aenter__(self) -> Self:
         """Start nothing: servers start when they are needed."""
@@ -56,11 +64,15 @@ class ConfiguredToolbox:
 
     async def close(self) -> None:
         """End all servers, and wait until they have ended."""
+        await asyncio.gather(*(server.close() for server in self.servers.values()))
 
     async def tools(self, patterns: Sequence[str]) -> tuple[Tool, ...]:
         """Return the tools that the patterns name ("web", "NAME", "NAME.tool", globs)."""
-        found = [tool for tool, _ in self._web.values()]
-        return tuple(tool for tool in found if any(_matches(tool.name, pattern) for pattern in patterns))
+        found = [tool for tool, _ in self._web.values() if _any_matches(tool.name, patterns)]
+        wanted = [server for name, server in self.servers.items() if _any_names_server(name, patterns)]
+        for listed in await asyncio.gather(*(_tools_of(server) for server in wanted)):
+            found += [tool for tool in listed if _any_matches(tool.name, patterns)]
+        return tuple(found)
 
     async def run(self, name: str, arguments: Mapping[str, Any]) -> ToolRun:
         """Run a tool. The permission to do so is the caller's matter."""
@@ -78,10 +90,27 @@ class ConfiguredToolbox:
     async def _run(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
         if name in self._web:
             return await self._web[name][1].run(arguments)
+        server, _, tool = name.partition(".")
+        if server in self.servers and tool:
+            return await self.servers[server].call(tool, arguments)
         raise ToolError(f"there is no tool {name}")
 
 
-def _matches(name: str, pattern: str) -> bool:
-    if pattern == WEB:
-        return name.startswith("web_")
-    return fnmatchcase(name, pattern) or name.startswith(f"{pattern}.")
+async def _tools_of(server: ServerConnection) -> list[Tool]:
+    """Return a server's tools, none of one that fails: its `error` says why."""
+    try:
+        return await server.tools()
+    except ToolError as error:
+        server.error = server.error or str(error)
+        return []
+
+
+def _any_matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a tool is named by a pattern: all of a server's tools are by the server's name."""
+    group = WEB if name.startswith("web_") else name.partition(".")[0]
+    return any(pattern == group or fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _any_names_server(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a tool of a server may be named by a pattern, so that the server has to be asked."""
+    return any(pattern == name or fnmatchcase(name, pattern.partition(".")[0]) for pattern in patterns)
