@@ -26,6 +26,7 @@ COMMANDS = {
     "models": "List the models that can be reached, with context and price.",
     "presets": "List the presets, or show one.",
     "keys": "Set, list and remove API keys.",
+    "tools": "List the tools that models can be given, and call one.",
     "config": "Show the settings in force and their sources, and change them.",
     "doctor": "Check keys, services, models, terminal and store, and say what to do.",
     "serve": "Serve the mixture as a model of the OpenAI API.",

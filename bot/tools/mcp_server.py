@@ -140,7 +140,8 @@ class ServerConnection:
         except TimeoutError:
             self._set_error(f"it does not answer within {self.server.timeout} s")
         except Exception as error:  # noqa: BLE001 - whatever the SDK raises for what a server does
-            self._set_error(_reason(error))
+            if not self._stop.is_set():  # else it ended, and the reason is known
+                self._set_error(_reason(error))
         finally:
             self._session = None
             self._ready.set()

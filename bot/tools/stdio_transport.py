@@ -69,7 +69,8 @@ async def stdio_transport(
     async def read_stdout() -> None:
         async with incoming:
             await process.read_messages(incoming)
-        ended(await process.exit_reason())
+            # First the reason: requests that wait fail as soon as the stream is closed.
+            ended(await process.exit_reason())
 
     async with anyio.create_task_group() as group:
         group.start_soon(read_stdout)
@@ -167,7 +168,8 @@ class ServerProcess:
             await asyncio.wait_for(process.wait(), _KILL_AFTER)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        # A pipe full of unread messages is never at its end, and asyncio has no public way to close it.
+        process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _message(line: bytes | TooLong) -> SessionMessage | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -34,6 +35,16 @@ MAX_TEXT = 400_000
 """Characters of a result that are kept: more than any model's context has use for."""
 
 
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """A server, or the tools of the web: whether it runs, in a word; why not, "" where it does; its tools."""
+
+    name: str
+    state: str
+    error: str
+    tools: tuple[Tool, ...]
+
+
 class ConfiguredToolbox:
     """The tools of the web, and those of the MCP servers by name. `log` writes a line to the log."""
 
@@ -46,6 +57,11 @@ class ConfiguredToolbox:
         self.servers = {name: ServerConnection(server, log) for name, server in (servers or {}).items()}
         """The servers by name, none of them started."""
         self._web = {web_fetch.TOOL.name: (web_fetch.TOOL, WebFetch(web))}
+
+    @property
+    def web_names(self) -> tuple[str, ...]:
+        """The names of the tools of the web."""
+        return tuple(self._web)
 
     @classmethod
     def of_settings(cls, settings: Settings, log: Callable[[str], None]) -> Self:
@@ -73,6 +89,17 @@ class ConfiguredToolbox:
         for listed in await asyncio.gather(*(_tools_of(server) for server in wanted)):
             found += [tool for tool in listed if _any_matches(tool.name, patterns)]
         return tuple(found)
+
+    async def states(self, patterns: Sequence[str]) -> list[ServerState]:
+        """Return what the patterns name by server, also servers that fail; the web's tools come first."""
+        tools = await self.tools(patterns)
+        web = tuple(tool for tool in tools if tool.name in self._web)
+        found = [ServerState(WEB, "built in", "", web)] if web else []
+        for name, server in self.servers.items():
+            if _any_names_server(name, patterns):
+                own = tuple(tool for tool in tools if tool.name.startswith(f"{name}."))
+                found.append(ServerState(name, server.state, server.error, own))
+        return found
 
     async def run(self, name: str, arguments: Mapping[str, Any]) -> ToolRun:
         """Run a tool. The permission to do so is the caller's matter."""

@@ -6,10 +6,11 @@ mixture         who answers, and how
 prompts         one prompt with another mixture, or a mode of its own
 replies         looking at a reply and where it came from
 proposals       another reply from the same answers
+tools           the tools that models can be given
 """
 
 # Imported in the order of the help page: each adds its commands to the table.
-from bot.repl.commands import conversation, mixture, prompts, proposals, replies  # noqa: F401 - imported for that
+from bot.repl.commands import conversation, mixture, prompts, proposals, replies, tools  # noqa: F401 - imported for that
 from bot.repl.commands.registry import COMMANDS, FIRST, KEYS, Quit, run_command
 
 __all__ = ["COMMANDS", "FIRST", "KEYS", "Quit", "run_command"]
