@@ -89,9 +89,10 @@ class CachedClient:
 
         return ask
 
-    async def complete(self, request: Request, priority: int) -> Completion | Failure:
-        """Make one call and return its outcome."""
-        return await self._outcome(request, key_of(request, ""), priority)
+    async def complete(self, request: Request, priority: int, *, fresh: bool = False) -> Completion | Failure:
+        """Make one call and return its outcome; a `fresh` answer takes the place of the one on record."""
+        key = key_of(request, "")
+        return await (self._call if fresh else self._outcome)(request, key, priority)
 
     def is_recorded(self, request: Request) -> bool:
         """Return whether `complete` would find the outcome of this call in the journal."""

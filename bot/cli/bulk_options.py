@@ -10,7 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from bot.cli.options import with_options
+from bot.cli.options import REJUDGE_UNREADABLE, with_options
+from bot.eval.judges import JudgeBy as JudgeByValue
+from bot.eval.judges import JudgeOptions
+from bot.messages import Reasoning
 from bot.settings.options import OPTIONS, Group
 
 _EXCLUDED = {"fallbacks", "deadline", "quorum", "grace"}
@@ -54,14 +57,58 @@ SampleSeed = Annotated[
     int, typer.Option("--sample_seed", metavar="N", help="Which random sample --limit takes.")
 ]
 Judge = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--judge",
         metavar="MODEL",
-        help="The judge, at any endpoint (ENDPOINT:MODEL); the official one if not given.",
+        help="The judge, at any endpoint (ENDPOINT:MODEL); the official one if not given; repeatable.",
         show_default=False,
     ),
 ]
+JudgeBy = Annotated[
+    JudgeByValue,
+    typer.Option(
+        "--judge_by",
+        help="How AlpacaEval's judge is read: by log probabilities, or by its words, asked in both orders.",
+    ),
+]
+JudgeTemperature = Annotated[
+    float | None,
+    typer.Option(
+        "--judge_temperature",
+        min=0,
+        max=2,
+        metavar="X",
+        help="Instead of the benchmark's.",
+        show_default=False,
+    ),
+]
+JudgeMaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--judge_max_tokens",
+        min=1,
+        metavar="N",
+        help="The judge's longest answer, instead of the benchmark's.",
+        show_default=False,
+    ),
+]
+JudgeReasoning = Annotated[
+    Reasoning | None,
+    typer.Option(
+        "--judge_reasoning",
+        help="How much the judge thinks.",
+        show_default=False,
+    ),
+]
+Rejudge = Annotated[
+    bool,
+    typer.Option(
+        "--rejudge",
+        help="Make all judgments anew; --rejudge unreadable: those that could not be read.",
+    ),
+]
+RejudgeUnreadable = Annotated[bool, typer.Option(f"--{REJUDGE_UNREADABLE}", hidden=True)]
 Concurrency = Annotated[
     int, typer.Option("--concurrency", min=1, max=4096, metavar="N", help="Requests under way at once.")
 ]
@@ -102,6 +149,12 @@ _EVAL_OPTIONS: dict[str, tuple[Any, object]] = {
     "first": (First, None),
     "sample_seed": (SampleSeed, 0),
     "judge": (Judge, None),
+    "judge_by": (JudgeBy, "auto"),
+    "judge_temperature": (JudgeTemperature, None),
+    "judge_max_tokens": (JudgeMaxTokens, None),
+    "judge_reasoning": (JudgeReasoning, None),
+    "rejudge": (Rejudge, False),
+    REJUDGE_UNREADABLE: (RejudgeUnreadable, False),
     "concurrency": (Concurrency, 32),
     "data_dir": (DataDir, None),
     "accept_altered": (Altered, False),
@@ -110,6 +163,9 @@ _EVAL_OPTIONS: dict[str, tuple[Any, object]] = {
     "name": (Name, None),
 }
 """The options of an evaluation: type and default."""
+
+JUDGE_OPTIONS = tuple(name for name in _EVAL_OPTIONS if "judge" in name)
+"""Those about its judges."""
 
 
 def with_eval_options(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -125,7 +181,7 @@ def with_eval_options(*without: str) -> Callable[[Callable[..., Any]], Callable[
         @wraps(command)
         def call(**arguments: Any) -> Any:
             eval_given = {name: arguments.pop(name) for name in chosen}
-            return command(**arguments, eval_given=eval_given)
+            return command(**arguments, eval_given=_with_judging(eval_given))
 
         own = [parameter for name, parameter in signature.parameters.items() if name != "eval_given"]
         added = [
@@ -144,3 +200,14 @@ def with_eval_options(*without: str) -> Callable[[Callable[..., Any]], Callable[
         return with_options([name for name in MIXTURE_OPTIONS if name not in _EVAL_OPTIONS])(call)
 
     return decorate
+
+
+def _with_judging(given: EvalGiven) -> EvalGiven:
+    """Return the options with those about judges as `EvalOptions` has them."""
+    if "judge" not in given:
+        return given
+    names = ("temperature", "max_tokens", "reasoning", "by")
+    judging = JudgeOptions(**{name: given[f"judge_{name}"] for name in names})
+    rejudge = "unreadable" if given[REJUDGE_UNREADABLE] else "all" if given["rejudge"] else None
+    others = {name: value for name, value in given.items() if name not in JUDGE_OPTIONS}
+    return {**others, "judge": tuple(given["judge"] or ()), "judging": judging, "rejudge": rejudge}

@@ -12,7 +12,7 @@ from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
 from bot.cli import reports
 from bot.cli.boundary import run_async
-from bot.cli.bulk_options import EvalGiven, with_eval_options
+from bot.cli.bulk_options import JUDGE_OPTIONS, EvalGiven, with_eval_options
 from bot.cli.options import Given, new_typer_app
 from bot.cli.output import print_json, print_text
 from bot.errors import ExitCode, MoaError
@@ -60,7 +60,7 @@ def _stage_command(benchmark: str, stages: Sequence[Stage]) -> Callable[..., Non
 def _score_command(benchmark: str) -> Callable[..., None]:
     """Make the command that computes a benchmark's figures, of a file or of a run's folder."""
 
-    @with_eval_options("judge", "concurrency", "max_cost")
+    @with_eval_options(*JUDGE_OPTIONS, "concurrency", "max_cost")
     def command(
         ctx: typer.Context,
         *,

@@ -27,6 +27,9 @@ SPELLINGS: dict[str, Any] = {
 }
 """Context settings of the program: `--max-tokens` is `--max_tokens`."""
 
+REJUDGE_UNREADABLE = "rejudge_unreadable"
+"""The name of the hidden switch that `--rejudge unreadable` stands for."""
+
 Given = dict[str, Any]
 """The options that are on the command line, by name."""
 
@@ -71,6 +74,7 @@ def join_words(arguments: Sequence[str]) -> list[str]:
     The parser knows switches without a value, and options that always have one: so `--resume` gets one.
     """
     switches = {(option.flag, word): f"--{name}" for option, word, name in _words(OPTIONS)}
+    switches["--rejudge", "unreadable"] = f"--{REJUDGE_UNREADABLE}"
     joined, rest = [], list(arguments)
     while rest and rest[0] != "--":
         argument = rest.pop(0)

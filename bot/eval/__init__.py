@@ -5,8 +5,10 @@
                   each one's data, judge prompts, reading of judgments, scores
     registry      the three by name; `open_benchmark(name)`
     official_data official files, found or fetched, checked and read
-    eval_context, stages, evaluation, sweep
+    eval_context, stages, judging, evaluation, sweep
                   a run: what it needs, its stages, one mixture or many
+    judges, trial, agreement
+                  who judges, whether that works, and how far several judges agree
     report, charts
                   runs beside one another, as text, page and pictures
     similarity    the paper's section 3.3: what is the reply like, the better proposals?

@@ -54,7 +54,8 @@ class JudgeRequest:
 
     `row` holds the columns of the judgments file that are known before the judge answers.
     `top_logprobs` is how many of the first token's likeliest tokens are wanted with their log
-    probabilities (0: none).
+    probabilities (0: none). `reversed_messages` is the same question with the answers in the other
+    order: it is asked too, if there is one.
     """
 
     messages: tuple[Message, ...]
@@ -62,6 +63,7 @@ class JudgeRequest:
     max_tokens: int
     row: Row
     top_logprobs: int = 0
+    reversed_messages: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +105,16 @@ class Benchmark(ABC, Generic[ItemT]):
     `whole` is how many judgments the official set has. `answers_file` and `judgments_file` are the
     official names of the files within a run's folder (`.json` is one list, `.jsonl` a row a line;
     `{model}` stands for the name of the mixture). `default_judge` is the model that the official
-    figures were judged by. Any method may raise `DataError`.
+    figures were judged by, with `judge_temperature` and `judge_max_tokens`; `reads_logprobs`: it reads
+    log probabilities. Any method may raise `DataError`.
     """
 
     name: ClassVar[str]
     whole: ClassVar[int]
     default_judge: ClassVar[str]
+    judge_temperature: ClassVar[float]
+    judge_max_tokens: ClassVar[int]
+    reads_logprobs: ClassVar[bool] = False
     answers_file: ClassVar[str]
     judgments_file: ClassVar[str]
 
@@ -132,21 +138,35 @@ class Benchmark(ABC, Generic[ItemT]):
         """Return the answers to an item as a line of the official file."""
 
     @abstractmethod
-    def judge_requests(self, item: ItemT, answers: tuple[str, ...], model: str) -> list[JudgeRequest]:
-        """Return what the judge is to be asked about one answer to each of the item's turns."""
+    def judge_requests(
+        self, item: ItemT, answers: tuple[str, ...], model: str, *, by_text: bool = False
+    ) -> list[JudgeRequest]:
+        """Return what the judge is to be asked about one answer to each of the item's turns.
+
+        `by_text`: the judge has no log probabilities; for a benchmark that needs none it is the same.
+        """
 
     @abstractmethod
-    def judgment(self, request: JudgeRequest, completion: Completion, judge: str) -> Judgment:
-        """Read the judge's answer."""
+    def judgment(
+        self,
+        request: JudgeRequest,
+        completion: Completion,
+        judge: str,
+        reversed_completion: Completion | None = None,
+    ) -> Judgment:
+        """Read the judge's answer, or both of its answers; `judge` is the name that signs the row."""
+
+    @abstractmethod
+    def jury_row(self, rows: Sequence[Row], jury: str) -> Row:
+        """Return the judgment that is the mean of several judges' scored judgments of the same answer."""
+
+    @abstractmethod
+    def verdict(self, score: float) -> int:
+        """Return the verdict in a judgment's score, by which judges agree or do not: a side, or a grade."""
 
     @abstractmethod
     def score(self, rows: Iterable[Row], expected: int | None = None) -> dict[str, Any]:
         """Return the figures of judgment rows as JSON; `expected` judgments, None: a whole benchmark's."""
-
-    def judge_name(self, judge: str) -> str:
-        """Return the official judge's name for it at any endpoint (`x:gpt-4`, `x/gpt-4`), else `judge`."""
-        official = self.default_judge
-        return official if judge.endswith((f":{official}", f"/{official}")) else judge
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:

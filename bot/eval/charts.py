@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import needs_extra
+from bot.eval.judging import Summary
 from bot.eval.report import LAYOUTS, by_benchmark, compared_by, figures_of
-from bot.eval.stages import Summary
 
 AGAINST = {"cost": "US dollars a query", "tflops": "teraflops a query"}
 _LOWEST, _HIGHEST = 1, 5  # FLASK's scores

@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from bot.bulk.files import Row
 from bot.errors import UsageError
+from bot.eval.judges import JUDGES
+from bot.eval.judging import STOPPED
 from bot.eval.report import Table, align, number
-from bot.eval.stages import RESULTS, STOPPED
+from bot.eval.stages import RESULTS
 from bot.text.similarity import tfidf
 from bot.turn_result import Shadow, stored_shadow
 
@@ -90,13 +92,20 @@ def read_folder(folder: Path) -> list[Source]:
 def _read_run(file: Path) -> Source:
     # Of several lines about a row of a batch the last one counts.
     rows = {str(row.get("index", row.get("id"))): row for row in _rows(file)}
-    judged = _rows(file.with_name(STOPPED)) if file.name == RESULTS else ()
+    judged = _rows(_latest_stopped(file.parent)) if file.name == RESULTS else ()
     pairs = [(row.get("score"), row.get("score_if_stopped")) for row in judged]
     return Source(
         str(file.parent if file.name in {RESULTS, ANSWERS} else file),
         [turn for row in rows.values() for turn in _turns_of(row)],
         [(float(own), float(other)) for own, other in pairs if own is not None and other is not None],
     )
+
+
+def _latest_stopped(folder: Path) -> Path:
+    """Return the file of the judge that judged a run last; judges of old runs have no folder of their own."""
+    own = folder / STOPPED
+    found = [file for file in (own, *folder.glob(f"{JUDGES}/*/{STOPPED}")) if file.exists()]
+    return max(found, key=lambda file: file.stat().st_mtime, default=own)
 
 
 def _rows(file: Path) -> Iterator[Row]:

@@ -3,7 +3,8 @@
     Options ─► EvalContext ─┬─ Benchmark (its data is read and checked before money is spent)
                             ├─ the run's folder, locked, and its manifest
                             ├─ App (pool, keys, prices), unless only scores are made
-                            └─ CachedClients: one journal a stage, one concurrency and one budget for both
+                            ├─ Judges, each after a trial judgment
+            └─ CachedClients: a journal for the answers and one for each judge, one concurrency and one budget
 
 What is done with it is in `stages`, `evaluation` and `sweep`.
 """
@@ -12,9 +13,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bot.app.known_models import KnownModels
 from bot.app.make_plan import make_plan
@@ -27,11 +28,12 @@ from bot.bulk.journal import Journal
 from bot.bulk.progress import BulkProgress
 from bot.bulk.runner import CONCURRENCY, bulk_retrier, open_app, price_of
 from bot.errors import Failure, FailureKind, UsageError
+from bot.eval.agreement import require_libraries
 from bot.eval.benchmark import Benchmark, Item, Stage, stratified
+from bot.eval.judges import Judge, JudgeOptions, chosen_agents, folders_of, make_judge, recorded_judges
 from bot.eval.registry import open_benchmark
-from bot.messages import Agent, Ask, CallUpdate, Request
-from bot.settings.local_models import find_local_model
-from bot.settings.model_names import split_endpoint
+from bot.eval.trial import Trial
+from bot.messages import Ask, CallUpdate, Request
 from bot.settings.settings import Level
 from bot.tool_use import PermittedTools
 
@@ -40,27 +42,44 @@ if TYPE_CHECKING:
     from bot.method.plan import Plan
     from bot.settings.settings import Settings
 
-OPENAI = "openai"
 SCORE_ONLY: tuple[Stage, ...] = ("score",)
+TRIALS = "trials.jsonl"
+"""The journal of trial judgments in a run's folder."""
+JUDGMENTS = "judge.jsonl"
+"""The journal in a judge's folder."""
 _THIS_COMPUTER = "http://127.0.0.1"
+
+
+Rejudge = Literal["all", "unreadable"]
 
 
 @dataclass(frozen=True, slots=True)
 class EvalOptions:
-    """The options of an evaluation besides its mixture; None: not given."""
+    """The options of an evaluation besides its mixture; None: not given.
+
+    `judge` is one name or several. `rejudge`: which judgments are made anew, all or those that could not
+    be read.
+    """
 
     benchmark: str
     out: Path | None = None
     limit: int | None = None
     first: int | None = None
     sample_seed: int = 0
-    judge: str | None = None
+    judge: str | Sequence[str] | None = None
+    judging: JudgeOptions = field(default_factory=JudgeOptions)
+    rejudge: Rejudge | None = None
     concurrency: int = CONCURRENCY
     data_dir: Path | None = None
     accept_altered: bool = False
     max_errors: int = 0
     max_cost: float | None = None
     name: str | None = None
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """The names of the judges, none where the official one is to judge."""
+        return (self.judge,) if isinstance(self.judge, str) else tuple(self.judge or ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +93,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class EvalContext:
-    """An open evaluation. `generating` and `judging` make the calls of the two stages."""
+    """An open evaluation. `generating` makes the calls of the mixture, `judging` those of each judge."""
 
     settings: Settings
     streams: Streams
@@ -85,9 +104,8 @@ class EvalContext:
     benchmark: Benchmark[Any]
     items: tuple[Item, ...]
     models: KnownModels
-    judge: Agent
     generating: CachedClient
-    judging: CachedClient
+    judging: Mapping[Judge, CachedClient]
     progress: BulkProgress
     manifest: dict[str, Any]
     tools: PermittedTools | None = None
@@ -144,22 +162,34 @@ async def open_evaluation(
             app = await open_app(stack, settings, streams)
             ask, settings, models = bulk_retrier(app.ask_once, settings.rate), app.settings, app.models
             tools = app.permitted
-        judge = _judge(settings, options, stages, kept, benchmark.default_judge)
-        if "judge" in stages:
-            models.endpoint(judge.endpoint)
         items = tuple(_chosen(benchmark, options))
-        journals = [Journal(out / f"{stage}.jsonl") for stage in ("generate", "judge")]
-        for journal in journals:
-            stack.callback(journal.close)
+        generated, tried = (_journal(stack, out / name) for name in ("generate.jsonl", TRIALS))
+        paid_before = sum(_spent(out / folder / JUDGMENTS) for folder in folders_of(kept))
+        spent = generated.spent + tried.spent + paid_before
         concurrency = AdaptiveConcurrency(options.concurrency)
-        budget = Budget(price_of(settings), options.max_cost, sum(journal.spent for journal in journals))
-        generating, judging = (
-            CachedClient(ask, journal, concurrency=concurrency, budget=budget) for journal in journals
-        )
-        endpoints = {judge.endpoint, *(agent.endpoint for agent in make_plan(settings).agents())}
+        budget = Budget(price_of(settings), options.max_cost, spent)
+
+        def client(journal: Journal) -> CachedClient:
+            return CachedClient(ask, journal, concurrency=concurrency, budget=budget)
+
+        progress = BulkProgress(streams, quiet=settings.quiet or stages == SCORE_ONLY)
+        judges: tuple[Judge, ...] = ()
+        if stages == SCORE_ONLY:
+            judges = recorded_judges(benchmark, settings, kept)
+        if "judge" in stages:
+            agents = chosen_agents(settings, options.judges, options.judging, benchmark)
+            if len(agents) > 1:
+                require_libraries()
+            trial = Trial(benchmark, models, client(tried), progress.note, settings.timeout)
+            for agent in agents:
+                by_text = await trial.run(agent, options.judging.by)
+                judges += (make_judge(agent, benchmark, settings, kept, by_text=by_text),)
+        judging = {judge: client(_journal(stack, out / judge.folder / JUDGMENTS)) for judge in judges}
+        used = [*(judge.agent for judge in judges), *make_plan(settings).agents()]
+        addresses = {agent.endpoint: settings.endpoints[agent.endpoint].base_url for agent in used}
         manifest = {
             "name": name,
-            "judge": asdict(judge),
+            **_judges_of(kept, judges),
             "data": dict(benchmark.data.hashes),
             "limit": options.limit,
             "first": options.first,
@@ -167,13 +197,35 @@ async def open_evaluation(
             "items": len(items),
             "seed": settings.seed,
             "options": {key: str(value) for key, value in asdict(options).items() if value is not None},
-            "endpoints": {each: settings.endpoints[each].base_url for each in endpoints},
+            "endpoints": {**kept.get("endpoints", {}), **addresses},
         }
         yield EvalContext(
-            settings, streams, options, stages, name, out, benchmark, items, models, judge,
-            generating, judging, BulkProgress(streams, quiet=settings.quiet or stages == SCORE_ONLY),
-            manifest, tools,
+            settings, streams, options, stages, name, out, benchmark, items, models,
+            client(generated), judging, progress, manifest, tools,
         )  # fmt: skip
+
+
+def _judges_of(kept: Mapping[str, Any], judges: Sequence[Judge]) -> dict[str, Any]:
+    """Return what the manifest says of judges: all that have judged, and those of the last judging."""
+    if not judges:
+        return {}
+    folders = folders_of(kept) | {judge.folder: judge.as_json() for judge in judges}
+    return {"judges": folders, "jury": [judge.folder for judge in judges]}
+
+
+def _journal(stack: AsyncExitStack, path: Path) -> Journal:
+    journal = Journal(path)
+    stack.callback(journal.close)
+    return journal
+
+
+def _spent(path: Path) -> float:
+    """Return what the calls of a journal cost in US dollars, 0 where there is none."""
+    if not path.exists():
+        return 0.0
+    journal = Journal(path)
+    journal.close()
+    return journal.spent
 
 
 def _chosen(benchmark: Benchmark[Any], options: EvalOptions) -> list[Item]:
@@ -192,34 +244,6 @@ def name_of(settings: Settings) -> str:
         aggregator = settings.aggregator.rpartition("/")[2].replace(":", "-")
         name = f"{aggregator}-of-{len(settings.reference_models)}-r{settings.rounds}"
     return name if settings.mode == "moa" else f"{name}-{settings.mode}"
-
-
-def _judge(
-    settings: Settings, options: EvalOptions, stages: Sequence[Stage], kept: Mapping[str, Any], official: str
-) -> Agent:
-    """Return the judge: the one that was named, or that of the run, or the official one."""
-    if options.judge is None:
-        if stages == SCORE_ONLY and "judge" in kept:
-            return Agent(**kept["judge"])
-        if settings.local and "judge" in stages:
-            raise UsageError(
-                f"The official judge, {official}, does not run on this computer.",
-                hint="Name one with --judge.",
-            )
-        if settings.demo and "judge" in stages:
-            raise UsageError("The offline service has no judge.", hint="Name one with --judge.")
-        return Agent(official, OPENAI if OPENAI in settings.endpoints else settings.default_endpoint)
-    judge = options.judge
-    if settings.local:
-        try:
-            judge = find_local_model(judge, settings.local_models, settings.endpoints)
-        except UsageError as problem:
-            raise UsageError(f"--judge: {problem.message}", hint=problem.hint) from None
-    try:
-        endpoint, model = split_endpoint(judge, settings.endpoints)
-    except ValueError as problem:
-        raise UsageError(f"--judge: expected ENDPOINT:MODEL, found {problem}") from None
-    return Agent(model, endpoint or settings.default_endpoint)
 
 
 def _with_addresses(settings: Settings, addresses: Mapping[str, str]) -> Settings:

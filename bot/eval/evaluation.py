@@ -13,8 +13,9 @@ from bot.bulk.runner import RunResult
 from bot.errors import ExitCode
 from bot.eval.benchmark import Stage
 from bot.eval.eval_context import SCORE_ONLY, EvalContext, EvalOptions, Variant, open_evaluation
-from bot.eval.report import text_report
-from bot.eval.stages import Summary, generate, judge
+from bot.eval.judging import Summary, judge
+from bot.eval.report import text_report, with_judges
+from bot.eval.stages import generate
 from bot.text.numbers import plural
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ async def evaluate(
             context.record_mixture(plan)
         result, errors, summary = await run_stages(context, Variant(context.name, plan, context.out))
         if summary and not result.interrupted:
-            text = json.dumps(summary, indent=2) if settings.json else text_report([summary])
+            text = json.dumps(summary, indent=2) if settings.json else text_report(with_judges([summary]))
             print(text, file=streams.stdout)
         return finish(context, result, errors, summary["n_expected"] if summary else len(context.items))
 
@@ -55,13 +56,13 @@ def finish(context: EvalContext, result: RunResult, errors: int, expected: int) 
     """Say how the run ended, and return its exit code; `errors` of `expected` figures are missing."""
     # A run without any figure has failed, however many errors are allowed.
     most = min(context.options.max_errors, max(0, expected - 1))
-    generated, judged = context.generating.stats, context.judging.stats
+    generated, judged = context.generating.stats, [client.stats for client in context.judging.values()]
     if context.stages != SCORE_ONLY:
         ended = {
             "at": run_folder.now(),
             "complete": result.complete,
             "errors": errors,
-            "asked": {"generate": generated.asked, "judge": judged.asked},
+            "asked": {"generate": generated.asked, "judge": sum(each.asked for each in judged)},
         }
         run_folder.write_manifest(context.out, {**context.manifest, "ended": ended})
     missing = ""
@@ -72,6 +73,6 @@ def finish(context: EvalContext, result: RunResult, errors: int, expected: int) 
             missing = f"no {noun} at all, {missing}"
         elif errors > most:
             missing += f", more than --max_errors {most}"
-    failures = CallStats(failures=generated.failures + judged.failures)
+    failures = CallStats(failures=sum((each.failures for each in judged), generated.failures))
     result.say_end(context.streams.say, missing, failures)
     return result.exit_code(errors, most)

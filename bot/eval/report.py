@@ -13,9 +13,9 @@ from typing import Any
 
 from bot.errors import UsageError
 from bot.eval.alpaca_eval import data as alpaca_eval
+from bot.eval.judging import SCORES, Summary
 from bot.eval.mt_bench import data as mt_bench
 from bot.eval.registry import BENCHMARKS
-from bot.eval.stages import SCORES, Summary
 from bot.text.numbers import duration, money
 from bot.text.table import aligned
 
@@ -77,6 +77,11 @@ def by_benchmark(summaries: Sequence[Summary]) -> Iterator[tuple[str, Layout, li
         runs = [summary for summary in summaries if summary["benchmark"] == name]
         if runs:
             yield name, layout, runs
+
+
+def with_judges(summaries: Iterable[Summary]) -> list[Summary]:
+    """Return the figures of each judge before those of its jury."""
+    return [each for summary in summaries for each in (*summary.get("judges", ()), summary)]
 
 
 def figures_of(summary: Summary) -> dict[str, Any]:
@@ -167,7 +172,7 @@ def _table(layout: Layout, runs: Sequence[Summary]) -> Table:
         cost, work, seconds = (run.get(f"{name}_per_query") for name in ("cost", "tflops", "seconds"))
         rows.append(
             [
-                run["name"],
+                _label(run, runs),
                 *(_with_interval(figures.get(key), figures.get(ends)) for _, key, ends in layout.columns),
                 f"{run['n']:,} of {BENCHMARKS[run['benchmark']].whole:,}",
                 "?" if cost is None else money(cost),
@@ -191,7 +196,7 @@ def _details(layout: Layout, runs: Sequence[Summary]) -> list[Table]:
         names = dict.fromkeys(name for each in of_runs for name in each)
         if names:
             rows = [[name, *(number(_value(each.get(name), main)) for each in of_runs)] for name in names]
-            tables.append([[group.removeprefix("by_"), *(run["name"] for run in runs)], *rows])
+            tables.append([[group.removeprefix("by_"), *(_label(run, runs) for run in runs)], *rows])
     return tables
 
 
@@ -208,8 +213,22 @@ def _remarks(runs: Sequence[Summary]) -> list[str]:
         ):
             if run.get(key):
                 remarks.append(f"{run[key]:,} {words}")
-        lines += [f"{run['name']}: {text}" for text in dict.fromkeys(remarks)]
+        remarks += map(_agreement, run.get("agreement") or ())
+        lines += [f"{_label(run, runs)}: {text}" for text in dict.fromkeys(remarks)]
     return lines
+
+
+def _agreement(pair: Mapping[str, Any]) -> str:
+    """Return how far two judges of a jury agree."""
+    share = f"{number(pair['same'], 1)} % of {pair['n']:,} judgments"
+    figures = f"kappa {number(pair['kappa'])}, Kendall's tau {number(pair['tau'])}"
+    return f"{' and '.join(pair['judges'])} agree in {share} ({figures})"
+
+
+def _label(run: Summary, runs: Sequence[Summary]) -> str:
+    """Return a run's name, with its judge where the runs have several."""
+    several = len({each.get("judge") for each in runs}) > 1
+    return f"{run['name']} [{run.get('judge')}]" if several else str(run["name"])
 
 
 def _with_interval(value: float | None, ends: Sequence[float] | None) -> str:

@@ -23,8 +23,8 @@ from bot.bulk.runner import RunResult
 from bot.errors import ExitCode, UsageError
 from bot.eval.eval_context import EvalOptions, Variant, open_evaluation
 from bot.eval.evaluation import finish, run_stages
-from bot.eval.report import text_report
-from bot.eval.stages import Summary
+from bot.eval.judging import Summary
+from bot.eval.report import text_report, with_judges
 
 if TYPE_CHECKING:
     from bot.app.streams import Streams
@@ -95,7 +95,7 @@ async def sweep(settings: Settings, streams: Streams, options: EvalOptions, kind
                 break
         if summaries:
             write_json(context.out / "sweep.json", summaries)
-            text = json.dumps(summaries, indent=2) if settings.json else text_report(summaries)
+            text = json.dumps(summaries, indent=2) if settings.json else text_report(with_judges(summaries))
             print(text, file=streams.stdout)
         return finish(context, result, missing, expected)
 

@@ -259,7 +259,7 @@ def test_from_item_to_annotation(small: Path) -> None:
         assert (request.temperature, request.max_tokens, request.top_logprobs) == (1.0, 1, 5)
         token = "m" if swapped(item.turns[0]) else "M"
         judgment = bench.judgment(
-            request, Completion(token, top_logprobs=((token, -1e-9),)), "x:gpt-4-1106-preview"
+            request, Completion(token, top_logprobs=((token, -1e-9),)), "gpt-4-1106-preview"
         )
         assert judgment.score == pytest.approx(1.0)
         rows.append(judgment.row)

@@ -185,13 +185,6 @@ def test_benchmarks_open_by_name(tmp_path: Path) -> None:
         open_benchmark("x")
 
 
-def test_an_official_judge_is_known_at_any_endpoint() -> None:
-    """A prefix that names an endpoint or a maker is no other judge; another model is."""
-    bench = open_benchmark("mt_bench")
-    assert {bench.judge_name(name) for name in ("gpt-4", "x:gpt-4", "openai/gpt-4")} == {"gpt-4"}
-    assert bench.judge_name("not-gpt-4") == "not-gpt-4"
-
-
 def test_placeholders_are_filled_at_once() -> None:
     """A value that looks like a placeholder stays as it is, and so do braces that are none."""
     filled = fill('{"q": "{a}", {b}, {c}}', {"a": r"{b} \1", "b": "{a}"})

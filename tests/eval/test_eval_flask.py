@@ -198,7 +198,7 @@ def test_from_item_to_review(recorded: Path, tmp_path: Path) -> None:
         (request,) = bench.judge_requests(item, ("Mine",), "moa")
         assert (request.temperature, request.max_tokens) == (0.0, 1024)
         words = str(dict.fromkeys(item.skills, 4)) if int(item.id) % 3 else "Nice."
-        judgment = bench.judgment(request, Completion(words), "openai/gpt-4")
+        judgment = bench.judgment(request, Completion(words), "gpt-4")
         assert judgment.score == (4 if int(item.id) % 3 else None)
         rows.append(judgment.row)
     write_rows(tmp_path / bench.judgments_file, rows)

@@ -172,7 +172,7 @@ def test_from_item_to_judgment(recorded: Path, tmp_path: Path) -> None:
         for request, words in zip(requests, ("Fine. Rating: [[9]]", "Hm. [[4.5]]"), strict=True):
             assert (request.temperature, request.max_tokens, request.top_logprobs) == (0.0, 2048, 0)
             assert "One {answer}" in request.messages[-1].content
-            rows.append(bench.judgment(request, Completion(words), "openai:gpt-4").row)
+            rows.append(bench.judgment(request, Completion(words), "gpt-4").row)
     write_rows(tmp_path / bench.judgments_file, rows)
     found = score(read_rows(tmp_path / bench.judgments_file))["moa"]
     assert (found["turn_1"], found["turn_2"], found["score"]) == (9, 4.5, 6.75)

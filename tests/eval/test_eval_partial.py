@@ -296,7 +296,7 @@ def test_a_judges_refusals_lose_only_themselves(
     options = EvalOptions(
         "mt_bench", tmp_path / "run", first=20, judge="together:reviewer", data_dir=recorded, concurrency=1
     )
-    ask = FakeAsk({"reviewer": [lost] * 36 + ["[[7]]"]})
+    ask = FakeAsk({"reviewer": [lost] * (1 + 36) + ["[[7]]"]})
     assert runs.evaluate(options, ask) is ExitCode.FAILED
     assert (runs.summary["n"], runs.summary["unparsable"] + runs.summary["failed"]) == (4, 36)
     assert "in a row" not in runs.err
@@ -342,7 +342,7 @@ def test_a_smaller_limit_keeps_what_the_folder_has(
     fixed = {"judge": "together:reviewer", "data_dir": recorded}
     out, ask = tmp_path / "run", FakeAsk({"reviewer": "[[8]]"})
     assert runs.evaluate(EvalOptions("mt_bench", out, limit=8, **fixed), ask) == 0
-    files = ("results.jsonl", "data/mt_bench/model_judgment/gpt-4_single.jsonl")
+    files = ("results.jsonl", "judges/together-reviewer/data/mt_bench/model_judgment/gpt-4_single.jsonl")
     before = [[row["question_id"] for row in read_rows(out / files[1])], len(read_rows(out / files[0]))]
     figures = runs.summary["figures"]
     for stages in (("generate",), ("judge", "score"), ("generate", "judge", "score")):
@@ -352,7 +352,7 @@ def test_a_smaller_limit_keeps_what_the_folder_has(
         assert len(read_rows(out / files[0])) >= before[1]
     assert runs.summary["n"] == len(ids) == runs.summary["n_expected"]
     if fewer == {"limit": 2}:
-        assert len(ask.requests) == 8 * (2 * 3 + 2)
+        assert len(ask.requests) == 1 + 8 * (2 * 3 + 2)
         assert runs.summary["figures"] == figures
     assert runs.evaluate(EvalOptions("mt_bench", out, data_dir=recorded), ask, ("score",)) == 0
     assert runs.summary["n"] == len(ids)
@@ -366,5 +366,5 @@ def test_answers_beyond_the_limit_that_are_not_judged_cost_nothing(
     out, ask = tmp_path / "run", FakeAsk({"reviewer": "[[8]]"})
     assert runs.evaluate(EvalOptions("mt_bench", out, limit=8, **fixed), ask, ("generate",)) == 0
     assert runs.evaluate(EvalOptions("mt_bench", out, limit=2, **fixed), ask, ("judge", "score")) == 0
-    assert len(ask.to("reviewer")) == 4
+    assert len(ask.to("reviewer")) == 1 + 4
     assert (runs.summary["n"], runs.summary["n_expected"], runs.summary["unanswered"]) == (4, 4, 0)

@@ -70,14 +70,15 @@ def killed_twice(
 
     def run(arguments: list[str], out: Path, calls: tuple[int, int]) -> dict[str, Any]:
         arguments = [*arguments, "--out", str(out)]
-        for journal, some in (("generate.jsonl", calls[0] // 3), ("judge.jsonl", calls[1] // 3)):
+        judgments = f"judges/together-{JUDGE}/judge.jsonl"
+        for journal, some in (("generate.jsonl", calls[0] // 3), (judgments, calls[1] // 3)):
             process = start(arguments, env=environment, stdin=subprocess.DEVNULL)
             until(lambda file=out / journal, some=some: answered(file) >= some)
             process.send_signal(signal.SIGKILL)
             process.wait(LIMIT)
             # What its workers had been told to ask is theirs to end with.
             until(lambda: service.connections()["open"] == 0)
-        before = answered(out / "generate.jsonl"), answered(out / "judge.jsonl")
+        before = answered(out / "generate.jsonl"), answered(out / judgments)
         assert before[0] == calls[0]
         assert calls[1] // 3 <= before[1] < calls[1]
         service.clear_requests()
@@ -125,15 +126,15 @@ def test_alpaca_eval_killed_twice(
     out = tmp_path / "killed"
     figures = killed_twice(common, out, (3 * QUESTIONS, QUESTIONS))
     assert without_times(figures) == without_times(undisturbed)
-    for name in ("annotations.json", "model_outputs.json"):
+    for name in (f"judges/together-{JUDGE}/annotations.json", "model_outputs.json"):
         assert json.loads((out / name).read_text()) == json.loads((tmp_path / "calm" / name).read_text())
 
     rescored = here("eval", "alpaca_eval", "score", "--out", str(out), "--data_dir", str(data),
                    "--accept_altered", "--json")  # fmt: skip
     assert rescored.returncode == 0, rescored.stderr
     assert read(rescored.stdout) == figures
-    official = here("eval", "alpaca_eval", "score", str(out / "annotations.json"), "--data_dir", str(data),
-                   "--json")  # fmt: skip
+    official = here("eval", "alpaca_eval", "score", str(out / f"judges/together-{JUDGE}/annotations.json"),
+                    "--data_dir", str(data), "--json")  # fmt: skip
     assert json.loads(official.stdout)["win_rate"] == pytest.approx(figures["figures"]["win_rate"])
 
 

@@ -70,7 +70,7 @@ class BulkRuns:
     def _prepare(self, ask: Ask) -> Streams:
         async def open_app(_: AsyncExitStack, settings: Settings, __: Streams) -> SimpleNamespace:
             return SimpleNamespace(
-                settings=settings, ask_once=ask, models=KnownModels(settings, self._environ)
+                settings=settings, ask_once=ask, models=KnownModels(settings, self._environ), permitted=None
             )
 
         for module in ("bot.eval.eval_context", "bot.batch.batch"):

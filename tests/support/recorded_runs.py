@@ -47,12 +47,20 @@ def alpaca_behaviour(recorded: Path, data: Path, folder: Path) -> dict[str, Any]
     """References and claude-2 as recorded, and the real judge's log probabilities of claude-2."""
     from bot.eval.alpaca_eval.judge import swapped
     from bot.eval.registry import open_benchmark
+    from bot.eval.trial import TRIAL_ANSWER
 
     benchmark = open_benchmark("alpaca_eval", data, accept_altered=True)
     rows = {
         row["instruction"]: row for row in read(recorded / "alpaca_eval" / "annotations-claude-2.jsonl.gz")
     }
-    judged = []
+    [trial] = benchmark.judge_requests(benchmark.items(1)[0], (TRIAL_ANSWER,), "trial")
+    judged: list[dict[str, Any]] = [
+        {
+            "instruction": trial.messages[-1].content,
+            "outputs": {JUDGE: "m"},
+            "top_logprobs": {JUDGE: {"m": -0.1, "M": -2.3}},
+        }
+    ]
     for item in benchmark.items():
         row = rows[item.turns[0]]
         [request] = benchmark.judge_requests(item, (row["output_2"],), UNDER_TEST)

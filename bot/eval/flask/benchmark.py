@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from statistics import fmean
 from typing import Any
 
 from bot.bulk.files import Row
@@ -23,6 +24,8 @@ class Flask(Benchmark[Instruction]):
     name = "flask"
     whole = official.COUNT
     default_judge = "gpt-4"
+    judge_temperature = judging.TEMPERATURE
+    judge_max_tokens = judging.MAX_TOKENS
     answers_file = "outputs.jsonl"
     judgments_file = "reviews.jsonl"
 
@@ -46,7 +49,14 @@ class Flask(Benchmark[Instruction]):
             "model_id": model,
         }
 
-    def judge_requests(self, item: Instruction, answers: tuple[str, ...], model: str) -> list[JudgeRequest]:
+    def judge_requests(
+        self,
+        item: Instruction,
+        answers: tuple[str, ...],
+        model: str,
+        *,
+        by_text: bool = False,  # noqa: ARG002 - grades are always read from text
+    ) -> list[JudgeRequest]:
         """Return the one question: a review of the answer."""
         prompt, skills = official.review_prompt(self.data), official.skills(self.data)
         return [
@@ -68,14 +78,20 @@ class Flask(Benchmark[Instruction]):
             )
         ]
 
-    def judgment(self, request: JudgeRequest, completion: Completion, judge: str) -> Judgment:
+    def judgment(
+        self,
+        request: JudgeRequest,
+        completion: Completion,
+        judge: str,
+        reversed_completion: Completion | None = None,  # noqa: ARG002 - there is one answer, and no order
+    ) -> Judgment:
         """Read the grades; the official files say {} where there are none."""
         scores = judging.read_scores(completion.text)
         if scores is not None:
             scores = judging.asked_scores(scores, request.row["skill"])
         row = {
             **request.row,
-            "judge": self.judge_name(judge),
+            "judge": judge,
             "review": completion.text,
             "score": {key: "N/A" if value is None else value for key, value in (scores or {}).items()},
         }
@@ -83,6 +99,20 @@ class Flask(Benchmark[Instruction]):
         if given:
             return Judgment(sum(given) / len(given), row)
         return Judgment(None, row, "no dictionary of scores" if scores is None else "no skill applies")
+
+    def jury_row(self, rows: Sequence[Row], jury: str) -> Row:
+        """Return a row with each skill's mean grade, of those judges that gave one, and no review."""
+        kept = {key: value for key, value in rows[0].items() if key not in {"review", "score", "judge"}}
+        grades: dict[str, list[float]] = {}
+        for row in rows:
+            for skill, grade in row["score"].items():
+                grades.setdefault(skill, []).extend([] if grade == "N/A" else [grade])
+        means = {skill: fmean(given) if given else "N/A" for skill, given in grades.items()}
+        return {**kept, "judge": jury, "score": means}
+
+    def verdict(self, score: float) -> int:
+        """Return the mean grade without its fraction."""
+        return round(score)
 
     def score(self, rows: Iterable[Row], expected: int | None = None) -> dict[str, Any]:
         """Return the scores by skill, domain and difficulty: see `score.score`."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from statistics import fmean
 from typing import Any
 
 from bot.bulk.files import Row
@@ -25,6 +26,8 @@ class MtBench(Benchmark[Question]):
     name = "mt_bench"
     whole = official.COUNT
     default_judge = "gpt-4"
+    judge_temperature = judging.TEMPERATURE
+    judge_max_tokens = judging.MAX_TOKENS
     answers_file = "data/mt_bench/model_answer/{model}.jsonl"
     judgments_file = "data/mt_bench/model_judgment/gpt-4_single.jsonl"
 
@@ -51,7 +54,14 @@ class MtBench(Benchmark[Question]):
             "tstamp": time.time(),
         }
 
-    def judge_requests(self, item: Question, answers: tuple[str, ...], model: str) -> list[JudgeRequest]:
+    def judge_requests(
+        self,
+        item: Question,
+        answers: tuple[str, ...],
+        model: str,
+        *,
+        by_text: bool = False,  # noqa: ARG002 - grades are always read from text
+    ) -> list[JudgeRequest]:
         """Return one question a turn."""
         prompts, references = official.prompts(self.data), official.references(self.data)
         requests = []
@@ -76,17 +86,37 @@ class MtBench(Benchmark[Question]):
             )
         return requests
 
-    def judgment(self, request: JudgeRequest, completion: Completion, judge: str) -> Judgment:
+    def judgment(
+        self,
+        request: JudgeRequest,
+        completion: Completion,
+        judge: str,
+        reversed_completion: Completion | None = None,  # noqa: ARG002 - there is one answer, and no order
+    ) -> Judgment:
         """Read the grade; the official files say -1 where there is none."""
         grade = judging.read_score(completion.text)
         row = {
             **request.row,
-            "judge": [self.judge_name(judge), request.row["judge"][1]],
+            "judge": [judge, request.row["judge"][1]],
             "judgment": completion.text,
             "score": -1 if grade is None else grade,
             "tstamp": time.time(),
         }
         return Judgment(grade, row, "no score in double brackets" if grade is None else "")
+
+    def jury_row(self, rows: Sequence[Row], jury: str) -> Row:
+        """Return a row with the mean grade and without words."""
+        kept = {key: rows[0][key] for key in ("question_id", "model", "turn", "user_prompt")}
+        return {
+            **kept,
+            "judge": [jury, rows[0]["judge"][1]],
+            "score": fmean(row["score"] for row in rows),
+            "scores": [row["score"] for row in rows],
+        }
+
+    def verdict(self, score: float) -> int:
+        """Return the grade without its fraction."""
+        return round(score)
 
     def score(self, rows: Iterable[Row], expected: int | None = None) -> dict[str, Any]:
         """Return the scores by model: see `score.score`."""
