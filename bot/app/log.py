@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from bot.errors import Failure, FailureKind
-from bot.events import CallFinished, CallRetrying, Event, Notice, TurnFinished
-from bot.text.numbers import duration
+from bot.events import CallFinished, CallRetrying, Event, Notice, ToolFinished, TurnFinished
+from bot.text.numbers import duration, plural
+from bot.text.sanitise import one_line
 from bot.turn_result import Slot
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 ROTATE_AT = "5 MB"
 KEEP_FILES = 3
 
+_LONGEST_TOOL = 64
 _OWN_MESSAGES = frozenset(
     {
         FailureKind.CONNECTION,
@@ -175,6 +177,11 @@ def log_line(event: Event) -> str:
                 parts.append(duration(completion.seconds))
                 parts.append(f"{_known(usage.prompt_tokens)} + {_known(usage.completion_tokens)} tokens")
             return " | ".join(parts)
+        case ToolFinished(slot, _, run):
+            # Its error may quote a page, its arguments are a model's.
+            end = "failed" if run.error else f"{run.bytes} bytes, {plural(len(run.sources), 'source')}"
+            tool = f"tool {one_line(run.name)[:_LONGEST_TOOL]}"
+            return " | ".join([_where(slot), slot.agent.model, tool, duration(run.seconds), end])
         case CallRetrying(slot, failure, attempt, wait):
             where = f"{_where(slot)} | {slot.agent.model}"
             return f"{where} | again after try {attempt} in {duration(wait)}: {_failure(failure)}"

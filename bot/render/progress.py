@@ -25,15 +25,18 @@ from bot.events import (
     ReplyDelta,
     RoundFinished,
     RoundStarted,
+    ToolFinished,
+    ToolStarted,
 )
 from bot.render.comparison import newest_items
 from bot.render.live import LiveRows, plain_signs, widest_row
-from bot.render.progress_row import ProgressRow
+from bot.render.progress_row import ProgressRow, tool_lines
 from bot.render.styles import style
 from bot.render.turn_progress import MARGIN, TurnProgress, summary_of
 from bot.render.turn_text import round_title, stopped
 from bot.text.names import short_name, slot_names
 from bot.text.numbers import duration, plural
+from bot.text.tool_calls import short_call
 from bot.text.wrap import break_points, cut_cells, cut_runs, fit_cells, last_cells
 from bot.turn_result import Call
 
@@ -97,9 +100,13 @@ class LiveProgress(TurnProgress):
                 | CallDelta(slot)
                 | CallRetrying(slot)
                 | CallFinished(Call(slot))
+                | ToolStarted(slot)
+                | ToolFinished(slot)
             ) if slot.role in {"reference", "review", "draft"}:
                 if row := self._rows.get(_key(slot)):
                     row.update(event, now)
+            case ToolStarted(_, _, name, arguments) if self._aggregator:
+                self._aggregator = f"{self._title}: {short_call(name, arguments)}"
             case CallRetrying(_, failure, _, wait):
                 retry = f"{failure.kind}, asking again in {duration(math.ceil(wait))}"
                 self._aggregator = f"{self._title}: {retry}"
@@ -239,7 +246,10 @@ class LiveProgress(TurnProgress):
             max(width - len(MARGIN) - 2 - time_width, _SHORTEST_NAME),
             max(width // 2, 2 * _SHORTEST_NAME),
         )
-        return rows + [self._model_row(row, now, name_width, time_width) for row in self._rows.values()]
+        for row in self._rows.values():
+            rows.append(self._model_row(row, now, name_width, time_width))
+            rows += [self._row([(f"{MARGIN}    {tool}", "dim")]) for tool in tool_lines(row)]
+        return rows
 
     def _finished(self) -> str:
         """Return how many models are done, and which is waited for once it is only one."""

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from bot.events import CallDelta, CallFinished, CallQueued, CallRetrying, CallStarted
+from bot.events import (
+    CallDelta,
+    CallFinished,
+    CallQueued,
+    CallRetrying,
+    CallStarted,
+    ToolFinished,
+    ToolStarted,
+)
 from bot.render.turn_text import failure_text
 from bot.text.numbers import duration
 from bot.text.sanitise import sanitise
+from bot.text.tool_calls import short_call
 
 if TYPE_CHECKING:
     from bot.events import Event
@@ -18,6 +27,7 @@ if TYPE_CHECKING:
 CHARACTERS_PER_TOKEN = 4
 """A rule of thumb for the number of tokens, until the service reports it."""
 
+_MOST_TOOLS = 3
 _BLANKS = re.compile(r"\s+")
 _TAIL = 200  # characters of an answer that are kept to be shown
 _SIGNS = {
@@ -51,12 +61,27 @@ class ProgressRow:
     tokens: int | None = None
     seconds: float = 0.0
     reason: str = ""
+    tools: dict[str, str] = field(default_factory=dict)
+    """The calls of tools that the model waits for, by their ids; after them, until it writes, the last ones."""
+    running: set[str] = field(default_factory=set)
 
     def update(self, event: Event, now: float) -> None:
         """Change the state as an event of this slot says."""
         match event:
             case CallStarted():
-                self.state, self.since = "waiting", now
+                # After tools, it is the same call that goes on.
+                self.state, self.since = "waiting", self.since if self.tools else now
+            case ToolStarted(_, identity, name, arguments):
+                if not self.running:
+                    self.tools.clear()
+                self.state = "tools"
+                self.running.add(identity)
+                self.tools[identity] = short_call(name, arguments)
+            case ToolFinished(_, identity, run):
+                self.state = "tools"
+                self.running.discard(identity)
+                if run.error and identity in self.tools:
+                    self.tools[identity] += "   failed"
             case CallQueued():
                 self.state = "queued"
             case CallDelta(_, text, reasoning):
@@ -66,14 +91,17 @@ class ProgressRow:
                 self.first_token, self.characters, self.tail = None, 0, ""
             case CallFinished(call) if call.failure is not None:
                 self.state, self.reason = "failed", failure_text(call.failure)
+                self.tools.clear()
             case CallFinished(call) if call.completion is not None:
                 self.state, self.tokens = "done", call.completion.usage.completion_tokens
                 self.seconds, self.first_token = call.completion.seconds, call.completion.first_token
+                self.tools.clear()
 
     def _add(self, text: str, reasoning: str, now: float) -> None:
         if text:
             if self.state != "writing":
                 self.state, self.characters, self.tail = "writing", 0, ""
+                self.tools.clear()
                 self.first_token = now - self.since
             self.characters += len(text)
         elif reasoning and self.state != "writing":
@@ -107,6 +135,13 @@ class ProgressRow:
                 rate = _rate(guess, now - self.since - (self.first_token or 0))
                 return Cells(f"~{guess:,} tok", elapsed, rate, self.tail)
         return Cells(self.state, elapsed, words=self.tail)
+
+
+def tool_lines(row: ProgressRow) -> list[str]:
+    """Return a line for each tool that the model waits for, the newest ones where there are many."""
+    calls = list(row.tools.values())
+    more = [f"and {len(calls) - _MOST_TOOLS} more"] if len(calls) > _MOST_TOOLS else []
+    return calls[-_MOST_TOOLS:] + more
 
 
 def _rate(tokens: int, seconds: float) -> str:

@@ -69,6 +69,8 @@ def round_summary(event: RoundFinished) -> tuple[str, list[str]]:
         for name, call in zip(names, event.calls, strict=True)
         if call.completion
     ]
+    if runs := sum(len(call.tool_runs) for call in event.calls):
+        head += f"   {plural(runs, 'tool call')}"
     if len(done) > 1:
         head += f"   slowest {max(done)[1]}"
     return head + ("" if event.used else "   not used"), failures

@@ -7,7 +7,16 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from bot.analysis import LISTS
-from bot.events import CallFinished, CallRetrying, CallStarted, Compared, Event, ReplyDelta, RoundStarted
+from bot.events import (
+    CallFinished,
+    CallRetrying,
+    CallStarted,
+    Compared,
+    Event,
+    ReplyDelta,
+    RoundStarted,
+    ToolFinished,
+)
 from bot.render.reply import turn_json
 from bot.serve.answer_stream import ascii_json
 from bot.serve.chat_request import parse_chat_request
@@ -74,6 +83,8 @@ def progress_json(event: Event) -> Json | None:
             return {"event": "asked", **_slot(slot)}
         case CallRetrying(slot, failure, attempt, _):
             return {"event": "retrying", **_slot(slot), "attempt": attempt, "error": str(failure.kind)}
+        case ToolFinished(slot, _, run):
+            return {"event": "tool", **_slot(slot), "name": run.name, "error": run.error or None}
         case CallFinished(call):
             done = call.failure is None
             error = None if call.failure is None else str(call.failure.kind)

@@ -1,0 +1,110 @@
+"""Which tools a reference waits for, under its row while a round runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bot.app.log import log_line
+from bot.events import (
+    AggregatorStarted,
+    CallDelta,
+    CallFinished,
+    CallStarted,
+    RoundFinished,
+    RoundStarted,
+    ToolFinished,
+    ToolStarted,
+)
+from bot.messages import Agent, Completion
+from bot.render.progress import LiveProgress
+from bot.serve.chat_json import progress_json
+from bot.text.tool_calls import short_call
+from bot.tool_use import ToolRun, ToolSource
+from bot.turn_result import Call, Slot
+
+if TYPE_CHECKING:
+    from conftest import Screen
+
+SLOT, OTHER = Slot(1, 0, Agent("one")), Slot(1, 1, Agent("two"))
+SEARCH = ToolStarted(SLOT, "1", "web_search", {"query": "cats purr"})
+FETCH = ToolStarted(SLOT, "2", "web_fetch", {"url": "https://www.nature.com/x?y"})
+RUN = ToolRun("web_search", {"query": "cats"}, "text", (ToolSource("http://x"),), seconds=1.0, bytes=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "shown"),
+    [
+        ("web_search", {"query": "cats purr", "n": 5}, '⌕ "cats purr"'),
+        ("web_fetch", {"url": "https://www.nature.com/articles/1"}, "↓ nature.com"),
+        ("web_fetch", {"url": "http://[bad"}, "⚙ web_fetch url=http://[bad"),
+        ("web_fetch", {"url": 5}, "⚙ web_fetch url=5"),
+        ("git.git_log", {"repo_path": "/x", "max_count": 3}, "⚙ git.git_log repo_path=/x max_count=3"),
+        ("f", {}, "⚙ f"),
+        ("f\x1b[31m", {"a\nb": "c\x07\nd"}, "⚙ f a b=c d"),
+        ("web_search", {"query": "x" * 5000}, f'⌕ "{"x" * 79}…"'),
+        ("f", {"a": [1], "b": {"c": None}, "d": True, "e": 4}, "⚙ f a=[1] b={'c': None} d=True"),
+    ],
+)
+def test_a_call_in_a_few_words(name: str, arguments: dict[str, Any], shown: str) -> None:
+    """What is searched for, the host that is read, or the tool; on one line, without control characters."""
+    assert short_call(name, arguments) == shown
+
+
+def test_what_a_reference_waits_for(make_screen: Callable[..., Screen]) -> None:
+    """Its calls stand under its row until it writes, and go with the round."""
+    screen, now = make_screen(60, 20), 0.0
+    view = LiveProgress(screen.console, clock=lambda: now)
+
+    def show(*events: Any) -> str:
+        nonlocal now
+        for event in events:
+            now += 1
+            view.handle_event(event)
+        return "\n".join(screen.rows())
+
+    show(RoundStarted(1, 1, (SLOT, OTHER)), CallStarted(SLOT), CallStarted(OTHER))
+    shown = show(SEARCH, FETCH)
+    lines = [line.rstrip() for line in shown.splitlines() if line.strip()]
+    assert [line.split()[1] for line in lines[1:]] == ["one", '"cats', "nature.com", "two"]
+    assert lines[2] == '      ⌕ "cats purr"'
+    assert "tools" in lines[1]
+    failed = ToolRun("web_fetch", {}, error="HTTP 404")
+    shown = show(ToolFinished(SLOT, "2", failed), ToolFinished(SLOT, "1", RUN))
+    assert "↓ nature.com   failed" in shown
+    assert "⌕" in shown
+    shown = show(CallStarted(SLOT), CallDelta(SLOT, "Cats"))
+    assert "⌕" not in shown
+    call, other = Call(SLOT, Completion("x"), tool_runs=(RUN, failed)), Call(OTHER, Completion("y"))
+    shown = show(CallFinished(call), CallFinished(other), RoundFinished(1, 1, (call, other), 3.0))
+    assert "2 of 2   3.0 s   2 tool calls" in shown
+    writer = Slot(2, 0, Agent("judge"), "aggregator")
+    shown = show(AggregatorStarted(writer, 2), ToolStarted(writer, "1", "web_search", {"query": "dogs"}))
+    assert 'judge: ⌕ "dogs"' in shown
+    view.close()
+
+
+def test_many_calls_at_once(make_screen: Callable[..., Screen]) -> None:
+    """The newest ones, and how many more."""
+    screen = make_screen(60, 20)
+    view = LiveProgress(screen.console, clock=iter(range(100)).__next__)
+    view.handle_event(RoundStarted(1, 1, (SLOT,)))
+    for number in range(5):
+        view.handle_event(ToolStarted(SLOT, str(number), "web_search", {"query": f"q{number}"}))
+    shown = "\n".join(screen.rows())
+    assert "q1" not in shown
+    assert "q4" in shown
+    assert "and 2 more" in shown
+
+
+def test_log_and_service() -> None:
+    """The log names tool and size, not what was looked for; the progress of a service names the tool."""
+    assert log_line(ToolFinished(SLOT, "1", RUN)).endswith(
+        "one | tool web_search | 1.0 s | 4 bytes, 1 source"
+    )
+    assert progress_json(ToolFinished(SLOT, "1", RUN)) == {
+        "event": "tool", "round": 1, "role": "reference", "index": 0, "model": "one", "name": "web_search",
+        "error": None,
+    }  # fmt: skip
