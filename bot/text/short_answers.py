@@ -166,6 +166,29 @@ def answer_line(text: str) -> str | None:
     return answer if answer.strip("*_` ") and len(answer) <= _LONGEST else None
 
 
+def boxed_answer(text: str) -> str | None:
+    r"""Return what the last \\boxed{…} of a text holds, None where there is none."""
+    found = list(_BOXED.finditer(text))
+    if not found:
+        return None
+    start = found[-1].end()
+    return text[start + 1 : _closing_brace(text, start)].strip() or None
+
+
+def same_answer(first: str, second: str) -> bool:
+    """Return whether two answers are the same, however they are written.
+
+    A number without a unit is the same as the number with one, as it was written: 5 and 5 km.
+    """
+    one, other = normalised(first), normalised(second)
+    details = detail(first), detail(second)
+    if all(details) and not details[0] & details[1]:
+        return False
+    if isinstance(one, Quantity) and isinstance(other, Quantity) and bool(one.unit) != bool(other.unit):
+        return one.agrees(other) if one.unit else other.agrees(one)
+    return one == other
+
+
 def shown_answer(answer: str) -> str:
     """Return an answer without what only surrounds it: emphasis, a box, a formula's signs, a full stop."""
     shown = _unwrapped(_MARKUP.sub("", answer).strip(), _BOXED)
@@ -250,14 +273,19 @@ def _group(text: str) -> str:
 def _unwrapped(text: str, command: re.Pattern[str]) -> str:
     """Return the text with `command{…}` replaced by what stands in the braces."""
     while found := command.search(text):
-        depth, end = 0, len(text)
-        for place in range(found.end(), len(text)):
-            depth += {"{": 1, "}": -1}.get(text[place], 0)
-            if not depth:
-                end = place
-                break
+        end = _closing_brace(text, found.end())
         text = text[: found.start()] + text[found.end() + 1 : end] + text[end + 1 :]
     return text
+
+
+def _closing_brace(text: str, start: int) -> int:
+    """Return the place of the brace that closes the one at `start`, the text's end where there is none."""
+    depth = 0
+    for place in range(start, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[place], 0)
+        if not depth:
+            return place
+    return len(text)
 
 
 def _quantity(text: str) -> Quantity | None:

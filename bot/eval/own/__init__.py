@@ -1,0 +1,1 @@
+"""Questions of one's own: asked of several arms, scored, compared."""
