@@ -40,10 +40,10 @@ _EXPERTS = {"8x22b": 39.0, "8x7b": 12.9, "dbrx": 36.0}
 class ItemAnswer:
     """What a mixture made of an item: the replies to its turns, or why there are not all of them.
 
-    `seconds` is what the models took (per round the slowest), `missing` counts references that
-    failed and were left out. `cost` in US dollars and `tflops` are None when unknown. `shadows` are what
-    early stop would have done, one for each turn in which it was asked (`bot.turn_result.Shadow`, as JSON,
-    and its `turn` from 1).
+    `seconds` is what the models took (per round the slowest), `first_word` what they took until the first
+    word of the first reply (None where unknown), `missing` counts references that failed and were left out.
+    `cost` in US dollars and `tflops` are None when unknown. `shadows` are what early stop would have done,
+    one for each turn in which it was asked (`bot.turn_result.Shadow`, as JSON, and its `turn` from 1).
     """
 
     id: str
@@ -58,6 +58,7 @@ class ItemAnswer:
     tflops: float | None = 0.0
     notices: tuple[str, ...] = ()
     shadows: tuple[dict[str, Any], ...] = ()
+    first_word: float | None = None
 
     @property
     def failed(self) -> bool:
@@ -155,7 +156,26 @@ def _add_turn(answer: ItemAnswer, result: TurnResult) -> ItemAnswer:
         tflops=None if answer.tflops is None or work is None else answer.tflops + work,
         notices=(*answer.notices, *result.notices),
         shadows=(*answer.shadows, *_shadow(len(answer.turns) + 1, result)),
+        first_word=answer.first_word if answer.turns else _first_word(layers, result),
     )
+
+
+def _first_word(layers: Sequence[Sequence[Call]], result: TurnResult) -> float | None:
+    """Return the seconds that the models took until the first word of the reply, None where unknown.
+
+    Where the reply is one of the answers (modes "rank" and "vote"), that is all of them. A draft is shown
+    while it is written.
+    """
+    first = result.drafts[0] if result.drafts else result.aggregator
+    if (
+        first is None
+        or first.completion is None
+        or (first.completion.text != result.reply and not result.drafts)
+    ):
+        return round(sum(map(_slowest, layers)), 3)
+    began = 0.0 if result.drafts else sum(_slowest(layer) for layer in layers if first not in layer)
+    token = first.completion.first_token
+    return None if token is None else round(began + token, 3)
 
 
 def _shadow(turn: int, result: TurnResult) -> list[dict[str, Any]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,11 +19,13 @@ from bot.app.streams import Streams
 from bot.batch.batch import BatchOptions
 from bot.batch.run import run_batch
 from bot.errors import ExitCode
+from bot.eval.arms import Study
 from bot.eval.benchmark import Stage
 from bot.eval.eval_context import EvalOptions
 from bot.eval.evaluation import evaluate
+from bot.eval.own.run import OwnOptions, run_own
 from bot.messages import Ask
-from bot.settings.resolve import resolve
+from bot.settings.resolve import resolve as resolve_settings
 from bot.settings.settings import Settings
 
 ALL: tuple[Stage, ...] = ("generate", "judge", "score")
@@ -36,6 +39,7 @@ class BulkRuns:
     monkeypatch: pytest.MonkeyPatch
     out: str = ""
     err: str = ""
+    studies: list[Study] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._environ = {"MOA_BOT_HOME": str(self.home), "TOGETHER_API_KEY": "key-for-tests"}
@@ -43,7 +47,7 @@ class BulkRuns:
     def settings(self, **given: Any) -> Settings:
         """Return settings of a mixture of "a" and "b" with the aggregator "judge"."""
         mixture = {"reference_models": ["a", "b"], "aggregator": "judge", **given}
-        return resolve(mixture, None, self._environ)
+        return resolve_settings(mixture, None, self._environ)
 
     def evaluate(
         self, options: EvalOptions, ask: Ask, stages: tuple[Stage, ...] = ALL, **given: Any
@@ -51,6 +55,21 @@ class BulkRuns:
         """Run an evaluation to its end; returns its exit code."""
         streams = self._prepare(ask)
         code = run_virtually(evaluate(self.settings(json=True, **given), streams, options, stages))
+        self._keep(streams)
+        return code
+
+    def own(self, options: OwnOptions, ask: Ask, **given: Any) -> ExitCode:
+        """Run questions of one's own to the end; returns the exit code. `studies` has what was reported."""
+        streams = self._prepare(ask)
+
+        def resolve(changes: Mapping[str, object], without: Sequence[str]) -> Settings:
+            left_out = {*without, *changes}
+            mixture = {"reference_models": ["a", "b"], "aggregator": "judge", **given}
+            kept = {name: value for name, value in mixture.items() if name not in left_out}
+            return resolve_settings({**kept, **changes}, None, self._environ)
+
+        self.studies = []
+        code = run_virtually(run_own(resolve({}, ()), streams, options, resolve, self.studies.append))
         self._keep(streams)
         return code
 
@@ -73,7 +92,7 @@ class BulkRuns:
                 settings=settings, ask_once=ask, models=KnownModels(settings, self._environ), permitted=None
             )
 
-        for module in ("bot.eval.eval_context", "bot.batch.batch"):
+        for module in ("bot.eval.eval_context", "bot.eval.own.run", "bot.batch.batch"):
             self.monkeypatch.setattr(f"{module}.open_app", open_app)
         return Streams(None, io.StringIO(), io.StringIO(), False, False, False)  # noqa: FBT003 - no terminal
 

@@ -1,0 +1,237 @@
+"""`moa-bot eval own`: questions of one's own, asked of several arms, scored, compared.
+
+FILE ─► questions ─┐
+--arm … ─► plans ──┴─► answers (calls.jsonl) ─► scores (judge.jsonl) ─► a Study for each scorer
+
+OUT/calls.jsonl, judge.jsonl        journals: killed at any time and started again, nothing is asked twice
+OUT/ARM/results.jsonl               an arm's answers with what they cost
+OUT/SCORER/study.json, ARM/outcomes.jsonl
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bot.app.known_models import KnownModels
+from bot.bulk import run_folder
+from bot.bulk.budget import Budget
+from bot.bulk.cached_client import CachedClient, CallStats
+from bot.bulk.concurrency import AdaptiveConcurrency
+from bot.bulk.files import write_rows
+from bot.bulk.journal import Journal
+from bot.bulk.progress import BulkProgress, cost_text
+from bot.bulk.runner import CONCURRENCY, RunResult, bulk_retrier, open_app, price_of
+from bot.errors import ExitCode, UsageError
+from bot.eval.arms import Study, write_outcomes
+from bot.eval.benchmark import stratified
+from bot.eval.own.arm_plans import ArmPlan, Resolve, folder_name, make_arms
+from bot.eval.own.asking import Asked, Caller, ask_arms
+from bot.eval.own.costs import costs_text
+from bot.eval.own.judged import JudgedScorer
+from bot.eval.own.questions import Question, load_questions, read_columns
+from bot.eval.own.scoring import Scorer, arms_of, make_scorers, score_by_judges, score_by_rule
+from bot.messages import Agent
+from bot.settings.local_models import find_local_model
+from bot.settings.model_names import split_endpoint
+from bot.text.numbers import plural
+
+if TYPE_CHECKING:
+    from bot.app.streams import Streams
+    from bot.settings.settings import Settings
+
+RESULTS = "results.jsonl"
+
+Report = Callable[[Study], None]
+"""Shows a study."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnOptions:
+    """The options of `eval own` besides the mixture; None: not given."""
+
+    source: str
+    scorers: tuple[str, ...]
+    arms: tuple[str, ...] = ()
+    members: bool = False
+    columns: str | None = None
+    split: str = "test"
+    subset: str | None = None
+    epochs: int = 1
+    dry_run: bool = False
+    out: Path | None = None
+    limit: int | None = None
+    first: int | None = None
+    sample_seed: int = 0
+    judges: tuple[str, ...] = ()
+    judge_temperature: float | None = None
+    judge_max_tokens: int | None = None
+    concurrency: int = CONCURRENCY
+    max_errors: int = 0
+    max_cost: float | None = None
+
+    def folder(self) -> Path:
+        """Return the folder of the run."""
+        stem = Path(self.source).name.partition(".")[0] or self.source
+        return self.out or Path("evaluations") / "own" / folder_name(stem)
+
+
+async def run_own(
+    settings: Settings, streams: Streams, options: OwnOptions, resolve: Resolve, report: Report
+) -> ExitCode:
+    """Ask, score and report.
+
+    Returns 1 when more than `max_errors` answers have no score, or all of them, 130 when interrupted.
+    """
+    questions = _questions(options)
+    arms = make_arms(options.arms, resolve, members=options.members)
+    scorers = make_scorers(options.scorers, arms)
+    judges = _judges(settings, options, scorers)
+    if options.dry_run:
+        text = costs_text(arms, questions, options.epochs, KnownModels(settings).cost)
+        print(text, file=streams.stdout)
+        return ExitCode.DONE
+    out = options.folder()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(run_folder.lock(out))
+        manifest = _manifest(out, options, arms)
+        app = await open_app(stack, settings, streams)
+        for agent in dict.fromkeys((*(agent for arm in arms for agent in arm.plan.agents()), *judges)):
+            app.models.endpoint(agent.endpoint)
+        run_folder.write_manifest(out, manifest)
+        journals = [Journal(out / name) for name in ("calls.jsonl", "judge.jsonl")]
+        for journal in journals:
+            stack.callback(journal.close)
+        ask, concurrency = bulk_retrier(app.ask_once, settings.rate), AdaptiveConcurrency(options.concurrency)
+        budget = Budget(price_of(app.settings), options.max_cost, sum(journal.spent for journal in journals))
+        asking, judging = (
+            CachedClient(ask, journal, concurrency=concurrency, budget=budget) for journal in journals
+        )
+        progress = BulkProgress(streams, quiet=settings.quiet)
+        calls, verdicts = (
+            Caller(client, app.models, progress, options.concurrency) for client in (asking, judging)
+        )
+        ended, asked = await ask_arms(arms, questions, options.epochs, calls)
+        _write_results(out, arms, asked)
+        studies: list[Study] = []
+        for scorer in scorers:
+            if not ended.complete:
+                break
+            judge = ""
+            if isinstance(scorer, JudgedScorer):
+                ended, outcomes = await score_by_judges(scorer, asked, judges, verdicts, settings.timeout)
+                judge = ", ".join(each.model for each in judges)
+            else:
+                outcomes = score_by_rule(scorer, asked)
+            made = arms_of(arms, asked, outcomes)
+            studies.append(Study(made, scorer.name, judge, run_folder.now()[:10], options.source))
+            _write_study(out / folder_name(scorer.name), studies[-1])
+        if ended.complete:
+            _report(studies, report)
+        spent = replace(
+            asking.stats,
+            spent=asking.stats.spent + judging.stats.spent,
+            unpriced=asking.stats.unpriced + judging.stats.unpriced,
+            failures=asking.stats.failures + judging.stats.failures,
+        )
+        return _finish(streams, options, ended, studies, spent)
+
+
+def _questions(options: OwnOptions) -> list[Question]:
+    """Return the questions that are to be asked, in the order of the source."""
+    if options.limit is not None and options.first is not None:
+        raise UsageError("--limit and --first cannot both be given.")
+    columns = read_columns(options.columns)
+    questions = load_questions(options.source, columns, split=options.split, subset=options.subset)
+    if options.limit is not None:
+        return stratified(questions, options.limit, options.sample_seed)
+    return questions[: options.first]
+
+
+def _judges(settings: Settings, options: OwnOptions, scorers: Sequence[Scorer]) -> tuple[Agent, ...]:
+    """Return the judges. Raises UsageError where a scorer needs one and none is named."""
+    judged = [scorer.name for scorer in scorers if isinstance(scorer, JudgedScorer)]
+    if not judged:
+        return ()
+    if not options.judges:
+        raise UsageError(f"--scorer {judged[0]} needs a judge.", hint="Name one with --judge.")
+    agents = []
+    for name in options.judges:
+        known = find_local_model(name, settings.local_models, settings.endpoints) if settings.local else name
+        try:
+            endpoint, model = split_endpoint(known, settings.endpoints)
+        except ValueError as problem:
+            raise UsageError(f"--judge: expected ENDPOINT:MODEL, found {problem}") from None
+        endpoint = endpoint or settings.default_endpoint
+        agents.append(
+            Agent(model, endpoint, temperature=options.judge_temperature, max_tokens=options.judge_max_tokens)
+        )
+    return tuple(dict.fromkeys(agents))
+
+
+def _manifest(out: Path, options: OwnOptions, arms: Sequence[ArmPlan]) -> dict[str, Any]:
+    """Return the folder's manifest with these arms.
+
+    Raises UsageError when the folder is another run's, or has another arm of the same name.
+    """
+    kept = run_folder.read_manifest(out)
+    file = Path(options.source).expanduser()
+    source = (
+        str(file.absolute()) if file.is_file() else f"{options.source} {options.subset or ''} {options.split}"
+    )
+    if kept and (kept.get("benchmark") != "own" or Path(kept.get("source", "")).name != Path(source).name):
+        raise UsageError(f"{out} holds a run of something else.", hint="Give another --out.")
+    known: Mapping[str, Any] = kept.get("arms", {})
+    made = {arm.name: run_folder.mixture_of(arm.plan) for arm in arms}
+    for name, mixture in made.items():
+        if known.get(name, mixture) != mixture:
+            different = ", ".join(key for key in mixture if known[name].get(key) != mixture[key])
+            raise UsageError(
+                f"{out} holds another arm {name} (different: {different}).",
+                hint="Give it another name (name=…), the same options as before, or another --out.",
+            )
+    begun = kept.get("begun", run_folder.now())
+    given = {
+        key: str(getattr(options, key))
+        for key in ("scorers", "epochs", "limit", "first", "sample_seed", "judges")
+    }
+    return {"benchmark": "own", "source": source, "begun": begun, "arms": {**known, **made}, "options": given}
+
+
+def _write_study(folder: Path, study: Study) -> None:
+    for arm in study.arms:
+        write_outcomes(folder / folder_name(arm.name), arm.outcomes)
+
+
+def _report(studies: Sequence[Study], report: Report) -> None:
+    """Show the studies that have a score."""
+    for study in studies:
+        if any(outcome.score is not None for arm in study.arms for outcome in arm.outcomes):
+            report(study)
+
+
+def _write_results(out: Path, arms: Sequence[ArmPlan], asked: Sequence[Asked]) -> None:
+    for arm in arms:
+        write_rows(out / arm.folder / RESULTS, (each.row() for each in asked if each.arm is arm))
+
+
+def _finish(
+    streams: Streams, options: OwnOptions, ended: RunResult, studies: Sequence[Study], stats: CallStats
+) -> ExitCode:
+    """Say how the run ended, and return its exit code. Of several scorers the one with most misses counts."""
+    lacking, whole, why = 0, 0, ""
+    for study in studies:
+        outcomes = [outcome for arm in study.arms for outcome in arm.outcomes]
+        missing = [outcome for outcome in outcomes if outcome.score is None]
+        if len(missing) >= lacking:
+            lacking, whole, why = len(missing), len(outcomes), next((each.error for each in missing), "")
+    text = f"{plural(lacking, 'score')} missing of {whole:,} ({why})" if lacking else ""
+    if studies and lacking >= whole:
+        text = f"no score at all, {text}"
+    ended.say_end(streams.say, text, stats)
+    streams.say(f"moa-bot: {options.folder()}, {cost_text(stats)}")
+    # A run without any score has failed, however many errors are allowed.
+    return ended.exit_code(lacking, min(options.max_errors, max(0, whole - 1)))
