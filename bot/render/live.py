@@ -157,9 +157,7 @@ def write_text(file: IO[str], text: str) -> None:
     file.flush()
 
 
-_PLAIN_SIGNS = str.maketrans(
-    dict(zip("✓▸∙✗…·×—", "+>.x~|x-", strict=True)) | {"→": "->", "⌕": "?", "↓": "<", "⚙": "#"}
-)
+_PLAIN_SIGNS = str.maketrans(dict(zip("✓▸∙✗…·×—⌕↓⚙", "+>.x~|x-?<#", strict=True)) | {"→": "->"})
 
 
 def plain_signs(text: str, encoding: str) -> str:

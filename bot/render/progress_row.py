@@ -62,7 +62,7 @@ class ProgressRow:
     seconds: float = 0.0
     reason: str = ""
     tools: dict[str, str] = field(default_factory=dict)
-    """The calls of tools that the model waits for, by their ids; after them, until it writes, the last ones."""
+    """The calls of tools by their ids that the model waits for, or waited for last, until it writes."""
     running: set[str] = field(default_factory=set)
 
     def update(self, event: Event, now: float) -> None:
@@ -71,17 +71,8 @@ class ProgressRow:
             case CallStarted():
                 # After tools, it is the same call that goes on.
                 self.state, self.since = "waiting", self.since if self.tools else now
-            case ToolStarted(_, identity, name, arguments):
-                if not self.running:
-                    self.tools.clear()
-                self.state = "tools"
-                self.running.add(identity)
-                self.tools[identity] = short_call(name, arguments)
-            case ToolFinished(_, identity, run):
-                self.state = "tools"
-                self.running.discard(identity)
-                if run.error and identity in self.tools:
-                    self.tools[identity] += "   failed"
+            case ToolStarted() | ToolFinished():
+                self._follow_tool(event)
             case CallQueued():
                 self.state = "queued"
             case CallDelta(_, text, reasoning):
@@ -96,6 +87,18 @@ class ProgressRow:
                 self.state, self.tokens = "done", call.completion.usage.completion_tokens
                 self.seconds, self.first_token = call.completion.seconds, call.completion.first_token
                 self.tools.clear()
+
+    def _follow_tool(self, event: ToolStarted | ToolFinished) -> None:
+        self.state = "tools"
+        if isinstance(event, ToolStarted):
+            if not self.running:
+                self.tools.clear()
+            self.running.add(event.id)
+            self.tools[event.id] = short_call(event.name, event.arguments)
+            return
+        self.running.discard(event.id)
+        if event.run.error and event.id in self.tools:
+            self.tools[event.id] += "   failed"
 
     def _add(self, text: str, reasoning: str, now: float) -> None:
         if text:

@@ -72,7 +72,7 @@ def moa_json(turn: ServedTurn, *, references: bool) -> Json:
     return {"rounds": len(result.rounds), "aggregator": result.model, **fields, **total}
 
 
-def progress_json(event: Event) -> Json | None:
+def progress_json(event: Event) -> Json | None:  # noqa: PLR0911 - one case per event
     """Return an event as `moa.progress` reports it, None for events that it leaves out."""
     match event:
         case RoundStarted(number, rounds, slots):
