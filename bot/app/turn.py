@@ -15,8 +15,10 @@ from bot.events import Event, TurnFinished
 from bot.messages import Attachment
 from bot.method.mixture import CancelToken
 from bot.render import styles
+from bot.render.live import write_text
 from bot.render.reply import JsonView, PipeView
 from bot.render.terminal_view import TerminalView
+from bot.render.window import NOTIFY_AFTER, notification
 from bot.turn_result import Call, TurnResult
 
 if TYPE_CHECKING:
@@ -59,6 +61,9 @@ async def answer(
             )
     except BudgetError as error:
         return report_refusal(error, session, app.settings, streams)
+    # Without a prompt nobody reads the terminal's reports, so only "always" can be kept here.
+    if app.settings.notify == "always" and streams.stderr_is_terminal and result.seconds > NOTIFY_AFTER:
+        write_text(streams.stderr, notification("the turn is over"))
     return exit_code(result, stopped=cancel_token.stopped)
 
 

@@ -21,6 +21,7 @@ from bot.repl.command_syntax import quote_prompt
 from bot.repl.layout import two_columns, wrap_text
 from bot.repl.slow_models import explanation, slowest_call
 from bot.repl.turn_keyboard import TurnKeyboard
+from bot.repl.turn_signals import TurnSignals
 from bot.settings.endpoints import DEMO
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from bot.app.app import App
     from bot.app.session import Session
     from bot.app.streams import Streams
+    from bot.events import Event
     from bot.messages import Attachment
     from bot.method.mixture import Mixture
     from bot.render.log_sink import LogSink
@@ -238,6 +240,12 @@ class ChatContext:
         if self.streams.stderr_is_terminal and not self.settings.quiet:
             self.say("")
         keyboard = TurnKeyboard(self.terminal, cancel_token, view)
+        signals = TurnSignals(self.terminal, self.session, self.settings, prompt)
+
+        def follow(event: Event) -> None:
+            keyboard.handle_event(event)
+            signals.handle_event(event)
+
         with handle_signals(keyboard.interrupt, ("SIGINT",)), keyboard.listening():
             result = await show(
                 self.session,
@@ -246,11 +254,12 @@ class ChatContext:
                 self.app.log,
                 cancel_token,
                 log_sink=self.log_sink,
-                follow=keyboard.handle_event,
+                follow=follow,
                 retry=retry,
                 references=references,
                 attachments=asked.attachments,
             )
+        signals.end(result)
         self.spent.add(result)
         self._explain_slowness(result)
         self._end_turn(prompt, result, retry=retry)

@@ -17,11 +17,24 @@ from types import TracebackType
 from typing import Any, Self
 
 from prompt_toolkit.input import Input
+from prompt_toolkit.input.ansi_escape_sequences import ANSI_SEQUENCES
 from prompt_toolkit.input.typeahead import store_typeahead
 from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding import KeyPress
+from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import Output
 from prompt_toolkit.utils import is_dumb_terminal
+
+from bot.render.window import (
+    FOCUS_IN,
+    FOCUS_OUT,
+    KEEP_TITLE,
+    NO_FOCUS_REPORTS,
+    REPORT_FOCUS,
+    RESTORE_TITLE,
+    has_window,
+    set_title,
+)
 
 try:
     import termios
@@ -30,6 +43,10 @@ except ImportError:  # Windows: its console has no such modes
 
 Mode = list[Any]
 """The attributes of termios: [iflag, oflag, cflag, lflag, …]."""
+
+# Without this, the reports would be read as Escape and two letters. At the prompt they are ignored.
+for _report in (FOCUS_IN, FOCUS_OUT):
+    ANSI_SEQUENCES.setdefault(_report, Keys.Ignore)
 
 _INPUT, _LOCAL = 0, 3
 _WIDTH = 80
@@ -45,8 +62,13 @@ class Terminal:
         self._descriptor = descriptor
         self._original_mode: Mode | None = None
         self._typed_early = ""
+        self._titled = False
         self.input: Input | None = None
         self.output: Output | None = None
+        self.in_front = True
+        """Whether the user looks at this window, as far as the terminal reports it during turns."""
+        self.typed_ahead = False
+        """Whether the next prompt was typed during the last turn."""
 
     def __enter__(self) -> Self:
         """Switch off echo and line editing; Ctrl-C remains a signal until `attach`."""
@@ -59,7 +81,9 @@ class Terminal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Restore the original mode."""
+        """Restore the original mode and the title."""
+        if self._titled:
+            self.send(RESTORE_TITLE)
         self._set_mode(self._original_mode)
 
     def attach(self, input_: Input, output: Output) -> None:
@@ -87,19 +111,41 @@ class Terminal:
             self.output.cursor_goto(0, 0)
             self.output.flush()
 
+    def send(self, sequence: str) -> None:
+        """Write an escape sequence, or a bell."""
+        if self.output is not None:
+            with suppress(OSError):  # the window is gone
+                self.output.write_raw(sequence)
+                self.output.flush()
+
+    def set_title(self, text: str) -> None:
+        """Give the window a title, until the chat ends."""
+        if has_window() and not self.is_dumb:
+            self.send(("" if self._titled else KEEP_TITLE) + set_title(text))
+            self._titled = True
+
     @contextmanager
-    def bracketed_paste(self) -> Iterator[None]:
-        """Receive pasted text in one piece while the block runs, as at the prompt."""
+    def turn_modes(self) -> Iterator[None]:
+        """Receive pastes in one piece, and reports of the window's focus, while the block runs."""
         if self.output is None or self.is_dumb:
             yield
             return
-        self.output.enable_bracketed_paste()
-        self.output.flush()
+        self._set_turn_modes(on=True)
         try:
             yield
         finally:
+            self._set_turn_modes(on=False)
+
+    def _set_turn_modes(self, *, on: bool) -> None:
+        if self.output is None or self.is_dumb:
+            return
+        if on:
+            self.output.enable_bracketed_paste()
+        else:
             self.output.disable_bracketed_paste()
-            self.output.flush()
+        if has_window():
+            self.output.write_raw(REPORT_FOCUS if on else NO_FOCUS_REPORTS)
+        self.output.flush()
 
     @contextmanager
     def released(self) -> Iterator[None]:
@@ -117,13 +163,9 @@ class Terminal:
         if stop is None or self._original_mode is None:
             return
         with self.released():
-            if self.output is not None and not self.is_dumb:
-                self.output.disable_bracketed_paste()
-                self.output.flush()
+            self._set_turn_modes(on=False)
             os.kill(0, stop)
-            if self.output is not None and not self.is_dumb:
-                self.output.enable_bracketed_paste()
-                self.output.flush()
+            self._set_turn_modes(on=True)
 
     def _get_mode(self) -> Mode | None:
         if termios is None or self._descriptor is None:

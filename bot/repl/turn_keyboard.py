@@ -11,6 +11,7 @@ from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.keys import Keys
 
 from bot.events import AggregatorStarted, Event, RoundStarted
+from bot.render.window import FOCUS_IN, FOCUS_OUT
 
 if TYPE_CHECKING:
     from bot.method.mixture import CancelToken
@@ -52,18 +53,21 @@ class TurnKeyboard:
         if keyboard is None:
             yield
             return
+        if not self._terminal.typed_ahead:
+            self._terminal.in_front = True  # the prompt was typed just now
         # What was typed after the prompt and before this turn.
         self._handle_keys(get_typeahead(keyboard))
         try:
             with ExitStack() as stack:
                 stack.enter_context(keyboard.raw_mode())
-                stack.enter_context(self._terminal.bracketed_paste())
+                stack.enter_context(self._terminal.turn_modes())
                 stack.enter_context(keyboard.attach(self._read))
                 yield
         finally:
             self._over = True
             self._read()
             self._handle_keys(keyboard.flush_keys())
+            self._terminal.typed_ahead = any(press.key == Keys.Enter for press in self._typed)
             store_typeahead(keyboard, self._typed)
 
     def _read(self) -> None:
@@ -82,5 +86,7 @@ class TurnKeyboard:
             elif press.key == Keys.ControlZ:
                 self._view.clear_live_rows()
                 self._terminal.suspend()
+            elif press.data in {FOCUS_IN, FOCUS_OUT}:
+                self._terminal.in_front = press.data == FOCUS_IN
             elif press.key not in {Keys.CPRResponse, Keys.SIGINT, Keys.Ignore}:
                 self._typed.append(press)

@@ -116,6 +116,10 @@ OPTIONS: tuple[Option, ...] = (
     Option("theme", Kind.TEXT, Group.OUTPUT, metavar="NAME", default="terminal",
            choices=("terminal", "dark", "light", "mono"),
            help="The colours: the terminal's own, for a dark or a light window, or none."),
+    Option("notify", Kind.TEXT, Group.OUTPUT, metavar="WHEN", default="auto",
+           choices=("auto", "always", "never"),
+           help="Notify or ring when a turn of more than 10 s ends: while the window is not in front"
+                " (auto)."),
     Option("vi", Kind.BOOL, Group.OUTPUT, negative="no_vi", default=False,
            help="Edit prompts with the keys of vi instead of those of Emacs."),
     Option("json", Kind.BOOL, Group.OUTPUT, default=False, in_file=False,

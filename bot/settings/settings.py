@@ -136,6 +136,7 @@ class Settings:
     quiet: bool
     verbose: bool
     theme: str
+    notify: str
     vi: bool
     json: bool
     null: bool
