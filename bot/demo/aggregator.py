@@ -6,6 +6,7 @@ last. It counts, where a language model would judge.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from bot.demo.chat_reader import ParsedChat, quote
@@ -20,6 +21,15 @@ _OPEN: Final = 3
 _COMPUTED: Final = 3
 _MAX_LENGTH: Final = 220
 _TITLE_WORDS: Final = 12
+_LOOK_UP: Final = re.compile(
+    r"\b(?:I|we)(?:'ve| have| just| also| then)* "
+    r"(?:ran|run|searched|looked|fetched|opened|visited|queried|executed|tested|measured|checked|verified"
+    r"|called|requested|read)\b"
+    r"|\b(?:my|our|a|the) (?:web )?(?:search|look-?up|request|test run|fetch)\b.{0,40}"
+    r"\b(?:returned|found|gave|shows?)\b"
+    r"|\b(?:curl|wget|ping|HTTP)\b.{0,80}\b\d{3}\b",
+    re.IGNORECASE,
+)
 
 
 def aggregate(chat: ParsedChat) -> str:
@@ -30,6 +40,8 @@ def aggregate(chat: ParsedChat) -> str:
     if chat.comparison and is_scripted(chat.prompt):
         return SCRIPTED_REPLY
     statements = merge_statements(answers)
+    unfounded = [each for each in statements if _claims_a_look_up(each, chat.without_evidence)]
+    statements = [each for each in statements if each not in unfounded]
     questions = [each for each in statements if each.text.rstrip("*_”\"'").endswith("?")]
     claims = [each for each in statements if each not in questions]
     computed = _computed(chat.prompt)
@@ -57,9 +69,18 @@ def aggregate(chat: ParsedChat) -> str:
     if questions:
         questions.sort(key=lambda each: -len(each.answers))
         parts += ["### Left open", "\n".join(f"- {_cut(each.text)}" for each in questions[:_OPEN])]
+    if unfounded:
+        count = len({number for each in unfounded for number in each.answers})
+        say = "One answer says" if count == 1 else f"{count} answers say"
+        parts += ["### Not verified", f"{say} that something was looked up or run; no tool ran for it."]
     if not statements:
         parts.append("The answers hold no sentence that could be taken up.")
     return "\n\n".join(parts)
+
+
+def _claims_a_look_up(statement: Statement, without_evidence: frozenset[int]) -> bool:
+    """Whether a statement says that something was looked up or run, in answers for which no tool ran."""
+    return statement.answers <= without_evidence and bool(_LOOK_UP.search(statement.text))
 
 
 def _differences(comparison: str) -> list[str]:

@@ -11,7 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bot.demo.references import parse_comparison, parse_references, split_prompt, user_system_prompt
+from bot.demo.references import (
+    parse_comparison,
+    parse_references,
+    split_prompt,
+    user_system_prompt,
+    without_evidence,
+)
 
 _MAX_CHARS: Final = 20_000
 """Characters of a prompt that are searched for terms, so that a prompt of 1 MB takes no second."""
@@ -56,7 +62,8 @@ class ParsedChat:
     prompt; `references` are the answers of the earlier round, `comparison` a judge's words about them;
     `earlier` are the earlier prompts. With `compares`, the model is to be that judge; with `ranks`, it is
     to name the best answer; with `reviews`, it is to review the answer, with a `draft` of its own to
-    revise that, and with `votes` to end its answer with a line that can be counted.
+    revise that, and with `votes` to end its answer with a line that can be counted. `without_evidence` are
+    the places of the references for which no tool ran, in a request that says what ran.
     """
 
     prompt: str
@@ -71,6 +78,7 @@ class ParsedChat:
     reviews: bool = False
     draft: str = ""
     votes: bool = False
+    without_evidence: frozenset[int] = frozenset()
 
     def term(self, index: int) -> str:
         """Return key term `index` in bold, or general words where the prompt has fewer terms."""
@@ -107,6 +115,7 @@ def parse_chat(messages: Sequence[Mapping[str, Any]]) -> ParsedChat:
         reviews=reviews,
         draft=draft,
         votes=votes,
+        without_evidence=without_evidence(system) or without_evidence(last),
     )
 
 

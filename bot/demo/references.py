@@ -7,11 +7,14 @@ last message, between the user's prompt and an instruction:
     <answer 1 of 3 · 3f9a1c02b7de>
     …
     </answer 1 · 3f9a1c02b7de>
+
+With tools, a block <tools of 1 · 3f9a1c02b7de> after each answer says which ones ran for it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 _MARK: Final = re.compile(
@@ -22,6 +25,11 @@ _MARK: Final = re.compile(
 _COMPARISON: Final = re.compile(
     r"^<comparison [^\w\n>]{1,8}(?P<digits>[0-9a-f]{6,64})>\n(?P<text>.*?)"
     r"^</comparison [^\w\n>]{1,8}(?P=digits)>$",
+    re.MULTILINE | re.DOTALL,
+)
+_TOOLS: Final = re.compile(
+    r"^<tools of (?P<number>\d{1,6}) [^\w\n>]{1,8}(?P<digits>[0-9a-f]{6,64})>\n(?P<text>.*?)"
+    r"^</tools of (?P=number) [^\w\n>]{1,8}(?P=digits)>$",
     re.MULTILINE | re.DOTALL,
 )
 _AGAIN: Final = "\n\nThe user's request was:\n\n"
@@ -55,6 +63,13 @@ def parse_comparison(text: str) -> str:
     return found["text"].strip() if found else ""
 
 
+def without_evidence(text: str) -> frozenset[int]:
+    """Return the places (from 0) of the answers for which no tool ran, where the text says what ran."""
+    digits = _digits(list(_MARK.finditer(text.rpartition(_AGAIN)[0] or text)))
+    found = (block for block in _TOOLS.finditer(text) if block["digits"] == digits)
+    return frozenset(int(block["number"]) - 1 for block in found if ": ran" not in block["text"])
+
+
 def user_system_prompt(system: str) -> str:
     """Return the user's own system prompt in a system message, "" if there is none.
 
@@ -76,8 +91,7 @@ def _blocks(system: str) -> list[tuple[int, str]]:
     marks = list(_MARK.finditer(system))
     if not marks:
         return []
-    closing = [mark for mark in marks if mark["end"]]
-    digits = (closing[-1] if closing else marks[0])["digits"]
+    digits = _digits(marks)
     marks = [mark for mark in marks if mark["digits"] == digits]
     found = []
     for index, mark in enumerate(marks):
@@ -88,3 +102,9 @@ def _blocks(system: str) -> list[tuple[int, str]]:
         if text:
             found.append((mark.start(), text))
     return found
+
+
+def _digits(marks: Sequence[re.Match[str]]) -> str:
+    """Return the digits of the marks that count, "" without any."""
+    closing = [mark for mark in marks if mark["end"]]
+    return (closing or marks)[-1 if closing else 0]["digits"] if marks else ""
