@@ -207,7 +207,7 @@ def _with_judging(given: EvalGiven) -> EvalGiven:
     if "judge" not in given:
         return given
     names = ("temperature", "max_tokens", "reasoning", "by")
-    judging = JudgeOptions(**{name: given[f"judge_{name}"] for name in names})
-    rejudge = "unreadable" if given[REJUDGE_UNREADABLE] else "all" if given["rejudge"] else None
+    judging = JudgeOptions(**{name: given[f"judge_{name}"] for name in names if f"judge_{name}" in given})
+    rejudge = "unreadable" if given.get(REJUDGE_UNREADABLE) else "all" if given.get("rejudge") else None
     others = {name: value for name, value in given.items() if name not in JUDGE_OPTIONS}
     return {**others, "judge": tuple(given["judge"] or ()), "judging": judging, "rejudge": rejudge}

@@ -13,13 +13,13 @@ from bot.app.streams import Streams
 from bot.cli.boundary import run_async
 from bot.cli.bulk_options import EvalGiven, with_eval_options
 from bot.cli.compare import report_study
-from bot.cli.options import Given
+from bot.cli.options import REJUDGE_UNREADABLE, Given
 from bot.eval.arms import Study
 from bot.eval.own.arm_plans import folder_name
 from bot.eval.own.run import OwnOptions, run_own
 from bot.settings.settings import Settings
 
-_NOT_HERE = ("data_dir", "accept_altered", "name")
+_NOT_HERE = ("data_dir", "accept_altered", "name", "judge_by", "rejudge", REJUDGE_UNREADABLE)
 """Options of the benchmarks."""
 
 ARM_HELP = (
@@ -84,7 +84,7 @@ def own(
 ) -> None:
     """Ask mixtures and lone models your own questions, and say which is better, and by how much."""
     outer = ctx.find_root().obj or {}
-    judges = eval_given.pop("judge")
+    eval_given.pop("rejudge")
     options = OwnOptions(
         source=file,
         scorers=tuple(scorer),
@@ -95,7 +95,6 @@ def own(
         subset=subset,
         epochs=epochs,
         dry_run=dry_run,
-        judges=(judges,) if isinstance(judges, str) else tuple(judges or ()),
         **eval_given,
     )
     settings = load_settings(given, outer)

@@ -122,7 +122,7 @@ def chosen_agents(
     if not names and settings.demo:
         raise UsageError("The offline service has no judge.", hint="Name one with --judge.")
     if names:
-        agents = [_find(settings, name) for name in names]
+        agents = [find_judge(settings, name) for name in names]
     else:
         agents = [Agent(official, OPENAI if OPENAI in settings.endpoints else settings.default_endpoint)]
     temperature, longest = options.temperature, options.max_tokens
@@ -137,7 +137,8 @@ def chosen_agents(
     return list(dict.fromkeys(own))
 
 
-def _find(settings: Settings, name: str) -> Agent:
+def find_judge(settings: Settings, name: str) -> Agent:
+    """Return the judge of this name. Raises UsageError for one that --local does not have."""
     if settings.local:
         try:
             name = find_local_model(name, settings.local_models, settings.endpoints)

@@ -13,7 +13,7 @@ import pytest
 from bulk_runs import BulkRuns
 from fake_models import FakeAsk
 
-from bot.errors import ExitCode, Failure, FailureKind, UsageError
+from bot.errors import ExitCode, Failure, FailureKind, TurnFailedError, UsageError
 from bot.eval.arms import Arm, read_outcomes
 from bot.eval.own.questions import load_questions, read_columns
 from bot.eval.own.run import OwnOptions
@@ -249,11 +249,12 @@ def test_a_rubric(runs: BulkRuns, options: OwnOptions, verdict: str, score: floa
     """A mark from 1 to 5; one outside the scale, or none, is unreadable."""
     ask = models(grader=verdict)
     rubric = replace(
-        options, scorers=("rubric:Be brief.",), judges=("grader",), arms=("alone:a",), members=False
+        options, scorers=("rubric:Be brief.",), judge=("grader",), arms=("alone:a",), members=False
     )
     code = runs.own(rubric, ask)
     assert code is (ExitCode.FAILED if score is None else ExitCode.DONE)
-    asked = ask.to("grader")[0]
+    trial, asked, *_ = ask.to("grader")
+    assert "1 + 1?" in trial.messages[0].content
     assert all(part in asked.messages[0].content for part in ("Be brief.", "1 + 1?", "<reply>\n2\n</reply>"))
     assert asked.temperature == 0
     if score is not None:
@@ -284,7 +285,7 @@ def test_pairwise(
         return "[[C]]" if right[0] == right[1] else "[[A]]" if right[0] else "[[B]]"
 
     scorer = f"pairwise:{against}" if against else "pairwise"
-    pair = replace(options, scorers=(scorer,), judges=("grader",), arms=("alone:a", "alone:b"), members=False)
+    pair = replace(options, scorers=(scorer,), judge=("grader",), arms=("alone:a", "alone:b"), members=False)
     ask = models(grader=grader)
     assert runs.own(pair, ask) is ExitCode.DONE
     assert {name: scores(arm)["two"] for name, arm in by_name(runs).items()} == expected
@@ -295,10 +296,20 @@ def test_pairwise(
     assert not again.requests
 
 
+def test_a_judge_that_cannot_be_asked_is_said_before_any_answer(runs: BulkRuns, options: OwnOptions) -> None:
+    """A trial judgment finds that out; one that cannot be read is reported only."""
+    ask = models(grader=Failure(FailureKind.NOT_FOUND, "no such model", "grader"))
+    with pytest.raises(TurnFailedError, match="no such model"):
+        runs.own(replace(options, scorers=("rubric",), judge=("grader",)), ask)
+    assert {request.model for request in ask.requests} == {"grader"}
+    runs.own(replace(options, scorers=("rubric",), judge=("grader",)), models(grader="none"))
+    assert "the trial judgment of grader cannot be read" in runs.err
+
+
 def test_a_judges_score_of_a_member_is_its_proposals_too(runs: BulkRuns, options: OwnOptions) -> None:
     """Proposals that are the reply of a lone arm have its score, without another judgment."""
     ask = models(grader=lambda request: "[[5]]" if "<reply>\n4\n" in request.messages[0].content else "[[1]]")
-    runs.own(replace(options, scorers=("rubric",), judges=("grader",)), ask)
+    runs.own(replace(options, scorers=("rubric",), judge=("grader",)), ask)
     proposals = by_name(runs)["moa"].outcomes[1].proposals
     assert [(each.model, each.score) for each in proposals] == [("a", 1.0), ("b", 0.0)]
 
@@ -307,7 +318,7 @@ def test_a_judges_score_of_a_member_is_its_proposals_too(runs: BulkRuns, options
     ("changes", "message"),
     [
         ({"scorers": ("rubric",)}, "needs a judge"),
-        ({"scorers": ("pairwise:nobody",), "judges": ("g",)}, "no arm is called nobody"),
+        ({"scorers": ("pairwise:nobody",), "judge": ("g",)}, "no arm is called nobody"),
         ({"limit": 1, "first": 1}, "cannot both be given"),
         ({"columns": "prompt"}, "--columns: expected"),
         ({"columns": "target=nothing"}, "there is no such column"),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,15 +28,14 @@ from bot.bulk.runner import CONCURRENCY, RunResult, bulk_retrier, open_app, pric
 from bot.errors import ExitCode, UsageError
 from bot.eval.arms import Study, write_outcomes
 from bot.eval.benchmark import stratified
+from bot.eval.judges import JudgeOptions, find_judge
 from bot.eval.own.arm_plans import ArmPlan, Resolve, folder_name, make_arms
 from bot.eval.own.asking import Asked, Caller, ask_arms
 from bot.eval.own.costs import costs_text
 from bot.eval.own.judged import JudgedScorer
 from bot.eval.own.questions import Question, load_questions, read_columns
-from bot.eval.own.scoring import Scorer, arms_of, make_scorers, score_by_judges, score_by_rule
+from bot.eval.own.scoring import Scorer, arms_of, make_scorers, score_by_judges, score_by_rule, try_judges
 from bot.messages import Agent
-from bot.settings.local_models import find_local_model
-from bot.settings.model_names import split_endpoint
 from bot.text.numbers import plural
 
 if TYPE_CHECKING:
@@ -66,9 +65,8 @@ class OwnOptions:
     limit: int | None = None
     first: int | None = None
     sample_seed: int = 0
-    judges: tuple[str, ...] = ()
-    judge_temperature: float | None = None
-    judge_max_tokens: int | None = None
+    judge: tuple[str, ...] = ()
+    judging: JudgeOptions = field(default_factory=JudgeOptions)
     concurrency: int = CONCURRENCY
     max_errors: int = 0
     max_cost: float | None = None
@@ -114,6 +112,7 @@ async def run_own(
         calls, verdicts = (
             Caller(client, app.models, progress, options.concurrency) for client in (asking, judging)
         )
+        await try_judges(scorers, questions[0], judges, verdicts, settings.timeout)
         ended, asked = await ask_arms(arms, questions, options.epochs, calls)
         _write_results(out, arms, asked)
         studies: list[Study] = []
@@ -156,20 +155,18 @@ def _judges(settings: Settings, options: OwnOptions, scorers: Sequence[Scorer]) 
     judged = [scorer.name for scorer in scorers if isinstance(scorer, JudgedScorer)]
     if not judged:
         return ()
-    if not options.judges:
+    if not options.judge:
         raise UsageError(f"--scorer {judged[0]} needs a judge.", hint="Name one with --judge.")
-    agents = []
-    for name in options.judges:
-        known = find_local_model(name, settings.local_models, settings.endpoints) if settings.local else name
-        try:
-            endpoint, model = split_endpoint(known, settings.endpoints)
-        except ValueError as problem:
-            raise UsageError(f"--judge: expected ENDPOINT:MODEL, found {problem}") from None
-        endpoint = endpoint or settings.default_endpoint
-        agents.append(
-            Agent(model, endpoint, temperature=options.judge_temperature, max_tokens=options.judge_max_tokens)
+    own = options.judging
+    return tuple(
+        replace(
+            find_judge(settings, name),
+            temperature=own.temperature,
+            max_tokens=own.max_tokens,
+            reasoning=own.reasoning,
         )
-    return tuple(dict.fromkeys(agents))
+        for name in dict.fromkeys(options.judge)
+    )
 
 
 def _manifest(out: Path, options: OwnOptions, arms: Sequence[ArmPlan]) -> dict[str, Any]:
@@ -196,7 +193,7 @@ def _manifest(out: Path, options: OwnOptions, arms: Sequence[ArmPlan]) -> dict[s
     begun = kept.get("begun", run_folder.now())
     given = {
         key: str(getattr(options, key))
-        for key in ("scorers", "epochs", "limit", "first", "sample_seed", "judges")
+        for key in ("scorers", "epochs", "limit", "first", "sample_seed", "judge")
     }
     return {"benchmark": "own", "source": source, "begun": begun, "arms": {**known, **made}, "options": given}
 

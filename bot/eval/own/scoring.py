@@ -8,19 +8,23 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from bot.bulk.runner import Runner, RunResult
-from bot.errors import Failure, UsageError
+from bot.errors import Failure, TurnFailedError, UsageError
 from bot.eval.arms import Arm, Outcome, Proposal
+from bot.eval.benchmark import JudgeRequest
 from bot.eval.own.asking import Asked, Caller
 from bot.eval.own.judged import JudgedScorer, judged_scorer
 from bot.eval.own.scorers import JUDGED, RuleScorer, Scored, rule_scorer
+from bot.eval.trial import REFUSALS, TRIAL_ANSWER, judge_request
 from bot.messages import Agent, Message, Request
 
 if TYPE_CHECKING:
-    from bot.app.known_models import KnownModels
     from bot.eval.own.arm_plans import ArmPlan
+    from bot.eval.own.questions import Question
 
 Scorer = RuleScorer | JudgedScorer
 TIE = 0.5
+JUDGE_TOKENS = 1024
+"""The longest judgment: a few sentences and the mark; thinking counts."""
 
 
 def make_scorers(specs: Sequence[str], arms: Sequence[ArmPlan]) -> list[Scorer]:
@@ -62,7 +66,7 @@ async def score_by_judges(
     async def judged(judge: Agent, index: int, each: Asked, target: str) -> Scored:
         verdicts = []
         for text in scorer.questions("\n\n".join(each.question.turns), each.reply, target):
-            outcome = await caller.client.complete(_request(judge, text, caller.models, seconds), index)
+            outcome = await caller.client.complete(_request(judge, text, caller, seconds), index)
             if isinstance(outcome, Failure):
                 return Scored(None, f"the judge {judge.model} did not answer: {outcome.describe()}")
             verdicts.append(outcome.text)
@@ -110,20 +114,30 @@ def arms_of(arms: Sequence[ArmPlan], asked: Sequence[Asked], outcomes: Sequence[
     )
 
 
-def _request(judge: Agent, text: str, models: KnownModels, seconds: float) -> Request:
-    return Request(
-        endpoint=models.endpoint(judge.endpoint),
-        model=judge.model,
-        messages=(Message("user", text),),
-        temperature=judge.temperature or 0.0,
-        max_tokens=judge.max_tokens or JUDGE_TOKENS,
-        extra=dict(models.request_fields(judge)),
-        timeout=seconds,
+async def try_judges(
+    scorers: Sequence[Scorer], question: Question, judges: Sequence[Agent], caller: Caller, seconds: float
+) -> None:
+    """Have each judge make one judgment before any answer is paid for.
+
+    Raises TurnFailedError when a judge cannot be asked. A judgment that cannot be read is reported only.
+    """
+    scorer = next((each for each in scorers if isinstance(each, JudgedScorer)), None)
+    for judge in judges if scorer else ():
+        assert scorer is not None  # noqa: S101 - as above
+        text = scorer.questions("\n\n".join(question.turns), TRIAL_ANSWER, TRIAL_ANSWER)[0]
+        outcome = await caller.client.complete(_request(judge, text, caller, seconds), 0)
+        if isinstance(outcome, Failure) and outcome.kind not in REFUSALS:
+            raise TurnFailedError(outcome)
+        verdicts = (outcome.text,) if not isinstance(outcome, Failure) else ("",)
+        if scorer.score(verdicts * (2 if scorer.is_pairwise else 1)).score is None:
+            caller.progress.note(f"the trial judgment of {judge.model} cannot be read")
+
+
+def _request(judge: Agent, text: str, caller: Caller, seconds: float) -> Request:
+    question = JudgeRequest(
+        messages=(Message("user", text),), temperature=0.0, max_tokens=JUDGE_TOKENS, row={}
     )
-
-
-JUDGE_TOKENS = 1024
-"""The longest judgment: a few sentences and the mark; thinking counts."""
+    return judge_request(judge, question, caller.models, seconds)
 
 
 def _mean(found: Sequence[Scored]) -> Scored:
