@@ -1,4 +1,4 @@
-"""`moa-bot eval report`, `similarity` and `depth`: figures of existing runs and answers."""
+"""`moa-bot eval report`, `compare`, `similarity` and `depth`: figures of existing runs and answers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bot.cli.compare import compare_runs
 from bot.cli.output import print_json, print_text, report_unreadable, terminal_width
 from bot.errors import UsageError
 from bot.eval import charts as drawing
@@ -24,6 +25,7 @@ RECORDED = ("recorded_answers.jsonl.gz", "recorded_answers.jsonl")
 def register(typer_app: typer.Typer) -> None:
     """Add the commands to the group `eval`."""
     typer_app.command()(report)
+    typer_app.command("compare")(compare_runs)
     typer_app.command()(similarity)
     typer_app.command()(depth)
 

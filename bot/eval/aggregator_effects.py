@@ -170,9 +170,5 @@ def _position(mixture: Arm, paired: PairedItems, place: int) -> Position | None:
         clusters.append(cluster_of[outcome.item])
     if not followed:
         return None
-    chance = fmean(chances)
-    excess = [value - expected for value, expected in zip(followed, chances, strict=True)]
-    limits = (-chance, 1 - chance)
-    ends = mean_interval(excess, clusters, limits, extremes=limits)
-    low, high = (None, None) if ends is None else (chance + ends[0], chance + ends[1])
-    return Position(fmean(followed), chance, low, high, len(followed))
+    low, high = mean_interval(followed, clusters, extremes=(0, 1)) or (None, None)
+    return Position(fmean(followed), fmean(chances), low, high, len(followed))

@@ -3,6 +3,8 @@
 eval own ────────────┐
 inspect's logs ──────┼─► Study(arms) ─► comparison ─► sentence, tables, JSON, HTML
 lm-eval's samples ───┘
+
+An arm is kept in a folder of its own (`write_arm`), from which `eval compare` reads it again.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from bot.bulk.files import write_rows
+from bot.bulk.files import write_json, write_rows
 from bot.errors import UsageError
 
 OUTCOMES = "outcomes.jsonl"
 """The file in an arm's folder with one outcome a line."""
+ARM = "arm.json"
+"""The file in an arm's folder with its name, kind, model and members, and what the study says of it."""
 
 ArmKind = Literal["alone", "mixture"]
 
@@ -98,3 +102,38 @@ def read_outcomes(folder: Path) -> tuple[Outcome, ...]:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
     except (ValueError, TypeError) as error:
         raise UsageError(f"{file}: these are no outcomes of an arm: {error}") from error
+
+
+def write_arm(folder: Path, arm: Arm, study: Study) -> None:
+    """Write an arm of a study into a folder of its own."""
+    about = {name: getattr(study, name) for name in ("scorer", "judge", "date", "source")}
+    members = list(arm.members)
+    write_json(
+        folder / ARM, {"name": arm.name, "kind": arm.kind, "model": arm.model, "members": members, **about}
+    )
+    write_outcomes(folder, arm.outcomes)
+
+
+def read_arm(folder: Path) -> Study:
+    """Return the arm in a folder as a study of one arm.
+
+    Without `arm.json` it has the folder's name, and is a mixture where it read other models' answers.
+    Raises UsageError for files that are damaged or not there.
+    """
+    outcomes = read_outcomes(folder)
+    mixed = any(outcome.proposals for outcome in outcomes)
+    kind: ArmKind = "mixture" if mixed else "alone"
+    file = folder / ARM
+    try:
+        row = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        arm = Arm(
+            name=str(row.get("name") or folder.resolve().name),
+            kind="mixture" if row.get("kind", kind) == "mixture" else "alone",
+            outcomes=outcomes,
+            model=str(row.get("model", "")),
+            members=tuple(map(str, row.get("members", ()))),
+        )
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise UsageError(f"{file}: this does not describe an arm: {error}") from error
+    about = {name: str(row.get(name, "")) for name in ("scorer", "judge", "date", "source")}
+    return Study((arm,), **about)

@@ -67,15 +67,12 @@ def _rival(mine: Arm, other: Arm, arms: Mapping[str, ArmFigures]) -> str:
         rivals = len(arms) - 1
         return name if rivals == 1 else f"the best of the other {rivals} ({name})"
     lone = sum(arm.kind == "alone" for arm in arms.values())
-    model = short_name(other.model) if other.model else name
+    model = short_name(other.model) if other.model else name.removeprefix("alone:")
     if lone == 1:
         return f"the only lone model ({model})"
-    known = {*mine.members, mine.model} - {""}
-    return (
-        f"its best member ({model})"
-        if not known or other.model in known
-        else f"the best lone model ({model})"
-    )
+    if mine.members and other.model not in {*mine.members, mine.model}:
+        return f"the best lone model ({model})"
+    return f"its best member ({model})"
 
 
 def _price(mine: ArmFigures, other: ArmFigures) -> str:

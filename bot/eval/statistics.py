@@ -175,10 +175,12 @@ def _resampled_means(sums: Floats, sizes: Floats) -> Floats:
     import numpy as np  # noqa: PLC0415 - an extra
 
     generator = np.random.default_rng(SEED)
-    count = len(sizes)
+    count, same_size = len(sizes), bool((sizes == sizes[0]).all())
     rows = max(1, _BLOCK // count)
-    blocks = []
+    means = np.empty(RESAMPLES)
     for start in range(0, RESAMPLES, rows):
-        drawn = generator.integers(count, size=(min(rows, RESAMPLES - start), count))
-        blocks.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
-    return np.concatenate(blocks)
+        part = means[start : start + rows]
+        drawn = generator.integers(count, size=(len(part), count), dtype=np.int32)
+        drawn_sizes = sizes[0] * count if same_size else sizes[drawn].sum(axis=1)
+        part[:] = sums[drawn].sum(axis=1) / drawn_sizes
+    return means
