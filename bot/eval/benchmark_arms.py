@@ -18,6 +18,7 @@ from bot.bulk.files import Row
 from bot.bulk.run_folder import read_manifest
 from bot.errors import UsageError
 from bot.eval.arms import Arm, ArmKind, Outcome, Study
+from bot.eval.judges import OLD_FOLDER, folders_of
 from bot.eval.official_data import read_rows
 from bot.eval.registry import BENCHMARKS
 from bot.eval.stages import RESULTS
@@ -26,43 +27,51 @@ Judged = Iterator[tuple[str, float | None]]
 """Pairs of an item and a score from 0 to 1, None where the judge's words could not be read."""
 
 
-def read_benchmark_run(folder: Path) -> Study:
-    """Return a run of a benchmark as a study of one arm; with several judges a score is their mean.
+def is_benchmark_run(folder: Path) -> bool:
+    """Whether a folder is that of a run of one of the benchmarks, or of a variant of a sweep."""
+    return (folder / RESULTS).is_file() and _manifest(folder).get("benchmark") in BENCHMARKS
 
-    An item is AlpacaEval's instruction, or the other benchmarks' number of the question. Raises UsageError
-    for a run without judgments, and for files that are none of a run.
+
+def read_benchmark_run(folder: Path, judge: Path | None = None) -> Study:
+    """Return a run of a benchmark as a study of one arm.
+
+    The judges are those that judged last, or the one whose folder is named; with several a score is
+    their mean. An item is AlpacaEval's instruction, or the other benchmarks' number of the question. Raises
+    UsageError for a run without judgments, and for files that are none of a run.
     """
-    manifest = read_manifest(folder)
-    benchmark = str(manifest.get("benchmark", ""))
-    if benchmark not in BENCHMARKS:
-        raise UsageError(f"{folder}: this is no run of {', '.join(BENCHMARKS)}.")
-    file = Path(BENCHMARKS[benchmark].judgments_file).name
+    manifest = _manifest(folder)
+    benchmark = BENCHMARKS[manifest["benchmark"]]
+    chosen = manifest.get("jury") or list(folders_of(manifest)) or [OLD_FOLDER]
+    folders = [judge] if judge else [folder / each for each in chosen]
     scores: dict[str, list[float]] = defaultdict(list)
     judges: list[str] = []
     try:
-        for judgments in sorted(folder.rglob(file)):
-            rows = list(read_rows(judgments))
-            for item, found in _by_item(_READERS[benchmark](rows)).items():
+        for judged in folders:
+            file = judged / benchmark.judgments_file
+            rows = read_rows(file) if file.exists() else []
+            for item, found in _by_item(_READERS[benchmark.name](rows)).items():
                 scores[item].append(found)
             judges += filter(None, map(_judge, rows))
         answers = [ItemAnswer.from_row(row) for row in read_rows(folder / RESULTS)]
-        names = _items(folder, benchmark, str(manifest.get("name", "")), answers)
-    except (KeyError, TypeError, ValueError) as error:
+        names = _items(folder, benchmark.name, answers)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{folder}: its judgments or answers cannot be read: {error!r}") from error
     if not scores:
         raise UsageError(
             f"{folder}: there are no judgments.",
-            hint=f"They are made by: moa-bot eval {benchmark} judge --out {folder}",
+            hint=f"They are made by: moa-bot eval {benchmark.name} judge --out {folder}",
         )
-    outcomes = (_outcome(answer, names.get(answer.id, answer.id), scores) for answer in answers)
-    members, model, kind = _mixture(manifest)
-    arm = Arm(str(manifest.get("name") or folder.resolve().name), kind, tuple(outcomes), model, members)
-    return Study(
-        (arm,),
-        BENCHMARKS[benchmark].name,
-        ", ".join(dict.fromkeys(judges)),
-        str(manifest.get("written", ""))[:10],
-    )
+    outcomes = tuple(_outcome(answer, names.get(answer.id, answer.id), scores) for answer in answers)
+    own = read_manifest(folder)
+    members, model, kind = _mixture(own)
+    arm = Arm(str(own.get("name") or folder.resolve().name), kind, outcomes, model, members)
+    date = str(manifest.get("written", ""))[:10]
+    return Study((arm,), benchmark.name, ", ".join(dict.fromkeys(judges)), date)
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a run; a variant of a sweep has that of the sweep."""
+    return read_manifest(folder) or read_manifest(folder.parent)
 
 
 def _outcome(answer: ItemAnswer, item: str, scores: Mapping[str, list[float]]) -> Outcome:
@@ -79,14 +88,14 @@ def _outcome(answer: ItemAnswer, item: str, scores: Mapping[str, list[float]]) -
     )
 
 
-def _items(folder: Path, benchmark: str, name: str, answers: list[ItemAnswer]) -> dict[str, str]:
+def _items(folder: Path, benchmark: str, answers: list[ItemAnswer]) -> dict[str, str]:
     """Return the items by the ids of the answers: AlpacaEval's judgments have the instruction only.
 
     The answers file has the answered items in the order of the results.
     """
     if benchmark != "alpaca_eval":
         return {}
-    rows = read_rows(folder / BENCHMARKS[benchmark].answers_file.replace("{model}", name))
+    rows = read_rows(folder / BENCHMARKS[benchmark].answers_file)
     answered = [answer.id for answer in answers if not answer.failed]
     return {key: str(row["instruction"]) for key, row in zip(answered, rows, strict=True)}
 

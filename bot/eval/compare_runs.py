@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bot.errors import UsageError
 from bot.eval.arms import OUTCOMES, Arm, Study, read_arm
-from bot.eval.benchmark_arms import read_benchmark_run
+from bot.eval.benchmark_arms import is_benchmark_run, read_benchmark_run
 from bot.eval.inspect_logs import read_inspect_log
 from bot.eval.lm_eval_samples import read_lm_eval_samples
 from bot.eval.stages import RESULTS
@@ -42,6 +42,13 @@ def read_runs(paths: Sequence[Path]) -> Study:
             names[name] += 1
             arms.append(replace(arm, name=name if names[name] == 1 else f"{name} #{names[name]}"))
 
+    scorers = list(dict.fromkeys(study.scorer for _, study in found if study.scorer))
+    if len(scorers) > 1:
+        raise UsageError(
+            f"These runs have several scorers: {', '.join(scorers)}.",
+            hint="Name the folder of one scorer in each run, such as RUN/exact.",
+        )
+
     def said(field: str) -> str:
         return ", ".join(dict.fromkeys(filter(None, (getattr(study, field) for _, study in found))))
 
@@ -59,9 +66,13 @@ def _studies(path: Path) -> Iterator[Study]:
         yield _of_file(path)
         return
     folders = [file.parent for file in sorted(path.rglob(OUTCOMES))]
-    benchmarks = [file.parent for file in sorted(path.rglob(RESULTS))]
+    benchmarks = [file.parent for file in sorted(path.rglob(RESULTS)) if is_benchmark_run(file.parent)]
     logs = sorted(path.rglob(f"*{_LOG}"))
     samples = _by_model(sorted(path.rglob(_SAMPLES)))
+    # The folder of a judge lies in that of its run.
+    if run := next((each for each in path.resolve().parents[:2] if is_benchmark_run(each)), None):
+        yield read_benchmark_run(run, path.resolve())
+        return
     if not (folders or benchmarks or logs or samples):
         raise UsageError(
             f"{path}: there is nothing in it that can be compared.",

@@ -5,7 +5,7 @@ FILE ─► questions ─┐
 
 OUT/calls.jsonl, judge.jsonl        journals: killed at any time and started again, nothing is asked twice
 OUT/ARM/results.jsonl               an arm's answers with what they cost
-OUT/SCORER/study.json, ARM/outcomes.jsonl
+OUT/SCORER/ARM/arm.json, outcomes.jsonl
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bot.bulk.journal import Journal
 from bot.bulk.progress import BulkProgress, cost_text
 from bot.bulk.runner import CONCURRENCY, RunResult, bulk_retrier, open_app, price_of
 from bot.errors import ExitCode, UsageError
-from bot.eval.arms import Study, write_outcomes
+from bot.eval.arms import Study, write_arm
 from bot.eval.benchmark import stratified
 from bot.eval.judges import JudgeOptions, find_judge
 from bot.eval.own.arm_plans import ArmPlan, Resolve, folder_name, make_arms
@@ -200,7 +200,7 @@ def _manifest(out: Path, options: OwnOptions, arms: Sequence[ArmPlan]) -> dict[s
 
 def _write_study(folder: Path, study: Study) -> None:
     for arm in study.arms:
-        write_outcomes(folder / folder_name(arm.name), arm.outcomes)
+        write_arm(folder / folder_name(arm.name), arm, study)
 
 
 def _report(studies: Sequence[Study], report: Report) -> None:
