@@ -31,6 +31,7 @@ from bot.events import (
 from bot.render.comparison import newest_items
 from bot.render.live import LiveRows, plain_signs, widest_row
 from bot.render.progress_row import ProgressRow, tool_lines
+from bot.render.sources import has_links, source_row
 from bot.render.styles import style
 from bot.render.turn_progress import MARGIN, TurnProgress, summary_of
 from bot.render.turn_text import round_title, stopped
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from bot.events import Event
     from bot.text.wrap import Row
+    from bot.tool_use import ToolSource
     from bot.turn_result import Slot
 
 INTERVAL = 0.1
@@ -150,6 +152,15 @@ class LiveProgress(TurnProgress):
     def print_line(self, text: str, look: str = "dim") -> None:
         """Print a line that stays, above what is live."""
         self._print_rows(self._wrapped(text, look))
+
+    def print_source(self, number: int, source: ToolSource) -> None:
+        """Print a source of the reply, as a link where the terminal has them."""
+        width = max(self._console.width - len(MARGIN), 1)
+        row = source_row(number, source, width) if has_links() else None
+        if row is None:
+            super().print_source(number, source)
+        else:
+            self._print_rows([self._live.ansi([(MARGIN, None), *row])])
 
     def hold_lines(self) -> None:
         """Keep the lines that are to stay among the live ones until `release_lines`."""

@@ -241,6 +241,7 @@ class TerminalView(View):
         elif self._informs and replied and self._keep:
             if not self._accepted:
                 self._print_gap()
+            self._print_sources(result)
             self._print_notices()
             for line in turn_summary(result, self._err.width - len(MARGIN)):
                 self._print(line)
@@ -261,6 +262,16 @@ class TerminalView(View):
         """Print a blank row around the reply, where progress and reply are on the same screen."""
         if self._informs and self._keep and self._out.is_terminal:
             self._print("")
+
+    def _print_sources(self, result: TurnResult) -> None:
+        """Print what the reply cites, or all that was found."""
+        from bot.render.sources import MOST_SHOWN
+
+        progress, sources = self._progress or self._make_progress(), result.shown_sources
+        for number, source in sources[:MOST_SHOWN]:
+            progress.print_source(number, source)
+        if len(sources) > MOST_SHOWN:
+            self._print(f"and {len(sources) - MOST_SHOWN} more: /sources")
 
     def _print_notices(self) -> None:
         notices, self._notices = self._notices, []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bot.events import Compared, RoundFinished
 from bot.render.comparison import comparison_summary
 from bot.render.live import plain_signs, write_text
+from bot.render.sources import source_text
 from bot.render.turn_text import round_summary, stopped
 from bot.text.numbers import duration
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bot.events import Event
+    from bot.tool_use import ToolSource
 
 MARGIN = "  "
 """What stands left of everything that is not the reply."""
@@ -34,6 +36,10 @@ class TurnProgress:
 
     def print_line(self, text: str, look: str = "dim") -> None:
         """Print a line that stays."""
+
+    def print_source(self, number: int, source: ToolSource) -> None:
+        """Print a source of the reply."""
+        self.print_line(source_text(number, source))
 
     def clear_live_rows(self) -> None:
         """Take what can still change off the screen; the next redraw brings it back."""

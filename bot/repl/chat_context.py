@@ -239,26 +239,36 @@ class ChatContext:
             view.toggle_answers()
         if self.streams.stderr_is_terminal and not self.settings.quiet:
             self.say("")
-        keyboard = TurnKeyboard(self.terminal, cancel_token, view)
+
+        def say_above(text: str) -> None:
+            view.clear_live_rows()
+            self.say(text)
+
+        keyboard = TurnKeyboard(self.terminal, cancel_token, view, say_above)
+        if self.terminal.input is not None and self.streams.stderr_is_terminal:
+            self.app.permitted.ask = keyboard.question.ask
         signals = TurnSignals(self.terminal, self.session, self.settings, prompt)
 
         def follow(event: Event) -> None:
             keyboard.handle_event(event)
             signals.handle_event(event)
 
-        with handle_signals(keyboard.interrupt, ("SIGINT",)), keyboard.listening():
-            result = await show(
-                self.session,
-                prompt,
-                view,
-                self.app.log,
-                cancel_token,
-                log_sink=self.log_sink,
-                follow=follow,
-                retry=retry,
-                references=references,
-                attachments=asked.attachments,
-            )
+        try:
+            with handle_signals(keyboard.interrupt, ("SIGINT",)), keyboard.listening():
+                result = await show(
+                    self.session,
+                    prompt,
+                    view,
+                    self.app.log,
+                    cancel_token,
+                    log_sink=self.log_sink,
+                    follow=follow,
+                    retry=retry,
+                    references=references,
+                    attachments=asked.attachments,
+                )
+        finally:
+            self.app.permitted.ask = None
         signals.end(result)
         self.spent.add(result)
         self._explain_slowness(result)

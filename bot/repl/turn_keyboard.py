@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from prompt_toolkit.keys import Keys
 
 from bot.events import AggregatorStarted, Event, RoundStarted
 from bot.render.window import FOCUS_IN, FOCUS_OUT
+from bot.repl.permission_question import PermissionQuestion
 
 if TYPE_CHECKING:
     from bot.method.mixture import CancelToken
@@ -20,11 +21,17 @@ if TYPE_CHECKING:
 
 
 class TurnKeyboard:
-    """Reads keys during one turn; without a keyboard, Ctrl-C is only a signal."""
+    """Reads keys during one turn; without a keyboard, Ctrl-C is only a signal.
 
-    def __init__(self, terminal: Terminal, cancel_token: CancelToken, view: View) -> None:
+    `question` asks whether tools may run; `say` prints a line of it.
+    """
+
+    def __init__(
+        self, terminal: Terminal, cancel_token: CancelToken, view: View, say: Callable[[str], None] = print
+    ) -> None:
         self._terminal, self._cancel_token, self._view = terminal, cancel_token, view
         self._typed: list[KeyPress] = []
+        self.question = PermissionQuestion(say, self._typed.append)
         self._replying = self._over = False
 
     def handle_event(self, event: Event) -> None:
@@ -88,5 +95,9 @@ class TurnKeyboard:
                 self._terminal.suspend()
             elif press.data in {FOCUS_IN, FOCUS_OUT}:
                 self._terminal.in_front = press.data == FOCUS_IN
-            elif press.key not in {Keys.CPRResponse, Keys.SIGINT, Keys.Ignore}:
+            elif press.key in {Keys.CPRResponse, Keys.SIGINT, Keys.Ignore}:
+                continue
+            elif self._over:
                 self._typed.append(press)
+            else:
+                self.question.press(press)

@@ -13,17 +13,20 @@ from bot.events import (
     CallDelta,
     CallFinished,
     CallStarted,
+    ReplyDelta,
     RoundFinished,
     RoundStarted,
     ToolFinished,
     ToolStarted,
+    TurnFinished,
 )
 from bot.messages import Agent, Completion
 from bot.render.progress import LiveProgress
+from bot.render.terminal_view import TerminalView
 from bot.serve.chat_json import progress_json
 from bot.text.tool_calls import short_call
 from bot.tool_use import ToolRun, ToolSource
-from bot.turn_result import Call, Slot
+from bot.turn_result import Call, Slot, TurnResult
 
 if TYPE_CHECKING:
     from conftest import Screen
@@ -108,3 +111,54 @@ def test_log_and_service() -> None:
         "event": "tool", "round": 1, "role": "reference", "index": 0, "model": "one", "name": "web_search",
         "error": None,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("linking", [False, True])
+def test_sources_under_the_reply(
+    make_screen: Callable[..., Screen],
+    monkeypatch: pytest.MonkeyPatch,
+    linking: bool,  # noqa: FBT001 - a case
+) -> None:
+    """Those that the reply cites: a link where the terminal is known to have them, else the whole address."""
+    monkeypatch.setenv("VTE_VERSION", "7600" if linking else "")
+    hostile = ToolSource("javascript:alert(1)", "Script")
+    sources = (
+        ToolSource("https://www.nature.com/a\x1bé b", "Cats\x1b[2J purr"),
+        ToolSource("http://x"),
+        hostile,
+    )
+    run = ToolRun("web_search", {}, sources=sources)
+    writer = Slot(2, 0, Agent("judge"), "aggregator")
+    reply = "They purr [1], [3]."
+    calls = (Call(SLOT, Completion("x"), tool_runs=(run,)), Call(writer, Completion(reply)))
+    screen = make_screen(60, 20)
+    view = TerminalView(screen.console, screen.console)
+    view.handle_event(ReplyDelta(reply))
+    view.handle_event(TurnFinished(TurnResult("done", reply, "", "judge", calls)))
+    written = screen.written
+    assert "[2]" not in written
+    assert ("\x1b]8;" in written) == linking
+    if linking:
+        assert ";https://www.nature.com/a%1B%C3%A9%20b\x1b\\" in written
+        assert "Cats purr" in written
+        assert " · nature.com" in written
+    else:
+        assert "[1] Cats purr · https://www.nature.com/a" in "\n".join(screen.rows())
+    assert "]8;id=" not in written.rsplit("[3]", 1)[1]
+    assert "[3] Script · javascript:alert(1)" in written
+
+
+def test_many_sources(make_screen: Callable[..., Screen]) -> None:
+    """The first ones, and where the rest is."""
+    run = ToolRun(
+        "web_search", {}, sources=tuple(ToolSource(f"http://{number}.example") for number in range(12))
+    )
+    writer = Slot(2, 0, Agent("judge"), "aggregator")
+    calls = (Call(SLOT, Completion("x"), tool_runs=(run,)), Call(writer, Completion("reply")))
+    screen = make_screen(60, 30)
+    view = TerminalView(screen.console, screen.console)
+    view.handle_event(TurnFinished(TurnResult("done", "reply", "", "judge", calls)))
+    shown = "\n".join(screen.rows())
+    assert "[8] http://7.example" in shown
+    assert "[9]" not in shown
+    assert "and 4 more: /sources" in shown

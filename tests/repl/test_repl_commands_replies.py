@@ -9,6 +9,12 @@ import pytest
 from chat_service import Service
 from chatting import chatting, in_loop
 
+from bot.messages import Agent, Completion
+from bot.settings import paths
+from bot.store import Store
+from bot.tool_use import ToolRun, ToolSource
+from bot.turn_result import Call, Slot, TurnResult
+
 
 @in_loop
 async def test_command_refs(service: Service) -> None:
@@ -274,3 +280,25 @@ async def test_command_expand(service: Service) -> None:
         assert shown.index("── a, round 1 ─") < shown.index("from a") < shown.index("the reply")
         assert await talk.enter("/expand") == "  Answers are folded from now on."
         assert "from a" not in await talk.enter("why?")
+
+
+@in_loop
+async def test_command_sources(service: Service) -> None:
+    """Which tools ran and what they found, under the reply and by the command, also when it is resumed."""
+    run = ToolRun("web_search", {"query": "cats"}, "", (ToolSource("https://a.example/x", "Cats \x1b[2J"),))
+    done = Completion("They purr [1].")
+    references = (Call(Slot(1, 0, Agent("a")), Completion("Cats."), tool_runs=(run,)),)
+    call = Call(Slot(2, 0, Agent("judge"), "aggregator"), done)
+    result = TurnResult("done", "They purr [1].", "", "judge", (*references, call))
+    async with chatting() as talk:
+        assert await talk.enter("/sources") == "There is no reply yet."
+        await talk.enter("why?")
+        assert await talk.enter("/sources") == "No tool ran for this reply."
+    with Store.open(paths.store_file()) as store:
+        conversation = store.create_conversation({}, None, "why?")
+        store.finish_turn(store.begin_turn(conversation.id, "why?"), result)
+    async with chatting({"resume": conversation.id}) as talk:
+        shown = await talk.enter("/sources")
+        assert shown.splitlines()[0] == "  a, round 1"
+        assert '⌕ "cats"   0.0 s · 1 source' in shown
+        assert "[1] Cats · https://a.example/x" in shown

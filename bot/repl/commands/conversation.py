@@ -60,6 +60,7 @@ async def _exit(chat: ChatContext, argument: str) -> None:  # noqa: ARG001 - eve
 async def _new(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
     """Start a new conversation."""
     chat.session.clear()
+    chat.app.permitted.forget()
     chat.result, chat.prompt, chat.attachments = None, "", ()
     chat.say("  A new conversation.")
 
@@ -159,6 +160,7 @@ async def _resume(chat: ChatContext, argument: str) -> None:
         raise UsageError("Which one? /history lists them; the first letters of an ID are enough.")
     chat.app.resume(store.conversation(argument))
     chat.session = chat.app.session()
+    chat.app.permitted.forget()
     chat.load_last_turn()
     if chat.streams.stderr_is_terminal:
         chat.recap(TURNS)
