@@ -136,6 +136,9 @@ MaxCost = Annotated[
         "--max_cost", min=0, metavar="DOLLARS", help="Stop before this is spent.", show_default=False
     ),
 ]
+DryRun = Annotated[
+    bool, typer.Option("--dry_run", help="Only say what it may cost, the judge included; ask nothing.")
+]
 Name = Annotated[
     str | None,
     typer.Option(
@@ -160,6 +163,7 @@ _EVAL_OPTIONS: dict[str, tuple[Any, object]] = {
     "accept_altered": (Altered, False),
     "max_errors": (MaxErrors, 0),
     "max_cost": (MaxCost, None),
+    "dry_run": (DryRun, False),
     "name": (Name, None),
 }
 """The options of an evaluation: type and default."""

@@ -60,7 +60,7 @@ def _stage_command(benchmark: str, stages: Sequence[Stage]) -> Callable[..., Non
 def _score_command(benchmark: str) -> Callable[..., None]:
     """Make the command that computes a benchmark's figures, of a file or of a run's folder."""
 
-    @with_eval_options(*JUDGE_OPTIONS, "concurrency", "max_cost")
+    @with_eval_options(*JUDGE_OPTIONS, "concurrency", "max_cost", "dry_run")
     def command(
         ctx: typer.Context,
         *,

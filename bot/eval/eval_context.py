@@ -74,6 +74,7 @@ class EvalOptions:
     accept_altered: bool = False
     max_errors: int = 0
     max_cost: float | None = None
+    dry_run: bool = False
     name: str | None = None
 
     @property
@@ -118,16 +119,21 @@ class EvalContext:
 
     def plan_for(self, item: Item, plan: Plan) -> Plan:
         """Return the plan for one item, with what the benchmark prescribes unless the user gave it."""
+        return plan_for(self.settings, item, plan)
 
-        def given(option: str) -> bool:
-            return self.settings.sources[option].level <= Level.ENVIRONMENT
 
-        plan = strict_plan(plan)
-        if item.temperature is not None and not given("temperature"):
-            plan = replace(plan, temperature=item.temperature)
-        if item.max_tokens is not None and not given("max_tokens"):
-            plan = replace(plan, max_tokens=item.max_tokens, reference_max_tokens=item.max_tokens)
-        return plan
+def plan_for(settings: Settings, item: Item, plan: Plan) -> Plan:
+    """Return the plan for one item, with what the benchmark prescribes unless the user gave it."""
+
+    def given(option: str) -> bool:
+        return settings.sources[option].level <= Level.ENVIRONMENT
+
+    plan = strict_plan(plan)
+    if item.temperature is not None and not given("temperature"):
+        plan = replace(plan, temperature=item.temperature)
+    if item.max_tokens is not None and not given("max_tokens"):
+        plan = replace(plan, max_tokens=item.max_tokens, reference_max_tokens=item.max_tokens)
+    return plan
 
 
 @asynccontextmanager
@@ -137,11 +143,9 @@ async def open_evaluation(
     """Open an evaluation of these stages; to make figures anew, no key is needed and no call is made."""
     stages = tuple(stages)
     name = options.name or name_of(settings)
-    out = options.out or Path("evaluations") / options.benchmark / name
+    out = folder_of(settings, options)
     kept = run_folder.read_manifest(out)
     name = options.name or kept.get("name", name)
-    if options.limit is not None and options.first is not None:
-        raise UsageError("--limit and --first cannot both be given.")
     if stages == SCORE_ONLY and options.limit is None and options.first is None and kept:
         # Before there were samples, --limit N stood for the first N.
         seed = kept.get("sample_seed")
@@ -162,7 +166,7 @@ async def open_evaluation(
             app = await open_app(stack, settings, streams)
             ask, settings, models = bulk_retrier(app.ask_once, settings.rate), app.settings, app.models
             tools = app.permitted
-        items = tuple(_chosen(benchmark, options))
+        items = tuple(chosen_items(benchmark, options))
         generated, tried = (_journal(stack, out / name) for name in ("generate.jsonl", TRIALS))
         paid_before = sum(_spent(out / folder / JUDGMENTS) for folder in folders_of(kept))
         spent = generated.spent + tried.spent + paid_before
@@ -228,8 +232,16 @@ def _spent(path: Path) -> float:
     return journal.spent
 
 
-def _chosen(benchmark: Benchmark[Any], options: EvalOptions) -> list[Item]:
-    """Return the items that are to be answered, in the benchmark's order."""
+def folder_of(settings: Settings, options: EvalOptions) -> Path:
+    """Return the run's folder."""
+    name = options.name or name_of(settings)
+    return options.out or Path("evaluations") / options.benchmark / name
+
+
+def chosen_items(benchmark: Benchmark[Any], options: EvalOptions) -> list[Item]:
+    """Return the items that are to be answered, in the benchmark's order. Raises UsageError."""
+    if options.limit is not None and options.first is not None:
+        raise UsageError("--limit and --first cannot both be given.")
     if options.limit is None:
         return list(benchmark.items(options.first))
     return stratified(benchmark.items(), options.limit, options.sample_seed)

@@ -12,6 +12,7 @@ from bot.bulk.cached_client import CallStats
 from bot.bulk.runner import RunResult
 from bot.errors import ExitCode
 from bot.eval.benchmark import Stage
+from bot.eval.dry_run import dry_run
 from bot.eval.eval_context import SCORE_ONLY, EvalContext, EvalOptions, Variant, open_evaluation
 from bot.eval.judging import Summary, judge
 from bot.eval.report import text_report, with_judges
@@ -30,6 +31,8 @@ async def evaluate(
 
     Returns 1 when more than `max_errors` items have no figure, or all of them, 130 when interrupted.
     """
+    if options.dry_run:
+        return dry_run(settings, streams, options, stages, [make_plan(settings)])
     async with open_evaluation(settings, streams, options, stages) as context:
         plan = make_plan(context.settings)
         # To make figures anew only the judge's journal matters; the mixture is in the manifest.

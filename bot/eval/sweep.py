@@ -21,6 +21,7 @@ from bot.app.make_plan import make_plan, mode_instructions
 from bot.bulk.files import write_json
 from bot.bulk.runner import RunResult
 from bot.errors import ExitCode, UsageError
+from bot.eval.dry_run import dry_run
 from bot.eval.eval_context import EvalOptions, Variant, open_evaluation
 from bot.eval.evaluation import finish, run_stages
 from bot.eval.judging import Summary
@@ -79,6 +80,9 @@ def variants_of(plan: Plan, settings: Settings, kinds: Sequence[str]) -> dict[st
 
 async def sweep(settings: Settings, streams: Streams, options: EvalOptions, kinds: Sequence[str]) -> ExitCode:
     """Evaluate all variants one after the other, and print one table of them."""
+    if options.dry_run:
+        plans = variants_of(make_plan(settings), settings, kinds).values()
+        return dry_run(settings, streams, options, ("generate", "judge", "score"), plans)
     async with open_evaluation(settings, streams, options, ("generate", "judge", "score")) as context:
         plan = make_plan(context.settings)
         context.record_mixture(plan)

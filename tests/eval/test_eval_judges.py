@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 from bulk_runs import BulkRuns
 from fake_models import FakeAsk, failed
-from recorded_runs import JUDGE_PROMPT
 
-from bot.bulk.files import write_rows
 from bot.errors import FailureKind, KeyMissingError, MoaError, TurnFailedError, UsageError
 from bot.eval.agreement import agreement, compare
 from bot.eval.alpaca_eval.judge import preference_of_words
@@ -46,28 +44,12 @@ def mt_bench(recorded: Path, tmp_path: Path) -> Callable[..., EvalOptions]:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Path:
-    """A folder of AlpacaEval's files with four made-up instructions."""
-    data = tmp_path / "data"
-    rows = [
-        {"instruction": f"Question {n}?", "dataset": "made", "output": "A baseline of some length."}
-        for n in range(4)
-    ]
-    write_rows(data / "alpaca_eval_gpt4_baseline.json", rows)
-    (data / "alpaca_eval_clf.txt").write_text(JUDGE_PROMPT)
-    columns = "index,preference,std_delta_len,instruction_difficulty\n"
-    (data / "df_gamed.csv").write_text(columns + "0,0.5,1.0,0.1\n")
-    (data / "instruction_difficulty.csv").write_text(",instruction_difficulty\n0,0.1\n")
-    return data
-
-
-@pytest.fixture
-def alpaca(small: Path, tmp_path: Path) -> Callable[..., EvalOptions]:
+def alpaca(small_alpaca: Path, tmp_path: Path) -> Callable[..., EvalOptions]:
     """Options of a made-up AlpacaEval of four instructions."""
 
     def options(**changes: Any) -> EvalOptions:
         known: dict[str, Any] = {"judge": "together:reviewer", "accept_altered": True}
-        return EvalOptions("alpaca_eval", tmp_path / "run", data_dir=small, **{**known, **changes})
+        return EvalOptions("alpaca_eval", tmp_path / "run", data_dir=small_alpaca, **{**known, **changes})
 
     return options
 
@@ -394,10 +376,10 @@ def test_a_judge_named_twice_is_one(runs: BulkRuns, mt_bench: Callable[..., Eval
     ("name", "scores"), [("alpaca_eval", [0.9, 0.1]), ("flask", [4, 2]), ("mt_bench", [8, 3])]
 )
 def test_the_mean_of_a_jury_is_scored_like_a_judgment(
-    recorded: Path, small: Path, name: str, scores: list[float]
+    recorded: Path, small_alpaca: Path, name: str, scores: list[float]
 ) -> None:
     """In every benchmark a jury's row is a row of the official file, with the mean of the judges' scores."""
-    folder = small if name == "alpaca_eval" else recorded
+    folder = small_alpaca if name == "alpaca_eval" else recorded
     bench = open_benchmark(name, folder, accept_altered=True)
     item = bench.items(1)[0]
     request = bench.judge_requests(item, ("Mine",) * len(item.turns), "moa")[0]
