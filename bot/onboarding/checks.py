@@ -1,6 +1,7 @@
 """The checks of `moa-bot doctor`, in the order in which they depend on each other.
 
-    versions ─ configuration ─ keys ─ endpoints ─ models ─ terminal ─ store ─ log ─ certificates ─ proxies
+    versions ─ configuration ─ keys ─ endpoints ─ models ─ tools ─ terminal ─ store ─ log ─ certificates
+    ─ proxies
 
 Each check is reported as soon as it is done. One that fails does not stop the rest; when the
 settings cannot be read, the checks that need them are left out.
@@ -29,6 +30,7 @@ from bot.onboarding.system_checks import (
     system_checks,
     warning,
 )
+from bot.onboarding.tool_checks import check_tools
 from bot.settings.endpoints import LOCAL
 from bot.text.names import service_title
 from bot.text.numbers import duration, money, plural
@@ -65,6 +67,8 @@ async def run_checks(
             yield await _this_computer(settings)
             if files := check_model_files(settings):
                 yield files
+            async for check in check_tools(settings):
+                yield check
     for check in system_checks(streams, environ):
         yield check
     if valid and not isinstance(settings, MoaError):

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import subprocess
-import sys
-from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Literal
 
-EXTRA = "pip install 'moa-bot[tools]'"
+from bot.tools.child import EXTRA, is_installed, run_script
 
 Kind = Literal["html", "pdf"]
 
@@ -26,34 +19,11 @@ class DocumentText:
     error: str = ""
 
 
-def is_installed() -> bool:
-    """Whether the libraries that read pages and PDFs are installed; they are in an extra."""
-    return find_spec("trafilatura") is not None and find_spec("pypdf") is not None
-
-
 async def read_document(kind: Kind, content: bytes, *, url: str, charset: str = "") -> DocumentText:
     """Return the text of a document. When this is cancelled, the process ends."""
-    if not is_installed():
+    if not is_installed("trafilatura", "pypdf"):
         return DocumentText(error=f"pages and PDFs cannot be read: {EXTRA}")
-    process = await asyncio.create_subprocess_exec(
-        # -P keeps this folder off sys.path: the child imports nothing of the program.
-        *(sys.executable, "-P", str(Path(__file__).with_name("read_document.py"))),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # keeps the terminal's Ctrl-C away
-        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-    )
-    request = json.dumps({"kind": kind, "url": url, "charset": charset}).encode() + b"\n"
-    try:
-        output, _ = await process.communicate(request + content)
-    finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    try:
-        answer = json.loads(output)
-    except ValueError:
+    answer = await run_script("read_document.py", {"kind": kind, "url": url, "charset": charset}, content)
+    if not answer:
         return DocumentText(error="cannot be read: its reader ended")
     return DocumentText(answer.get("text", ""), answer.get("title", ""), answer.get("error", ""))

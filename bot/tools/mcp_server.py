@@ -20,7 +20,7 @@ from bot.errors import MoaError
 from bot.settings.mcp_servers import McpServer
 from bot.text.sanitise import one_line
 from bot.tool_use import Tool
-from bot.tools.document_text import EXTRA
+from bot.tools.child import EXTRA
 from bot.tools.result import ToolError, ToolResult
 
 if TYPE_CHECKING:

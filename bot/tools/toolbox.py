@@ -23,10 +23,11 @@ from bot.settings.mcp_servers import WEB, McpServer, all_servers
 from bot.settings.web import WebConfig
 from bot.text.sanitise import sanitise
 from bot.tool_use import Tool, ToolRun
-from bot.tools import web_fetch
+from bot.tools import web_fetch, web_search
 from bot.tools.mcp_server import ServerConnection
 from bot.tools.result import ToolError, ToolResult
 from bot.tools.web_fetch import WebFetch
+from bot.tools.web_search import WebSearch
 
 if TYPE_CHECKING:
     from bot.settings.settings import Settings
@@ -56,7 +57,11 @@ class ConfiguredToolbox:
     ) -> None:
         self.servers = {name: ServerConnection(server, log) for name, server in (servers or {}).items()}
         """The servers by name, none of them started."""
-        self._web = {web_fetch.TOOL.name: (web_fetch.TOOL, WebFetch(web))}
+        self.web_search = WebSearch(web)
+        self._web: dict[str, tuple[Tool, WebFetch | WebSearch]] = {
+            web_fetch.TOOL.name: (web_fetch.TOOL, WebFetch(web)),
+            web_search.TOOL.name: (web_search.TOOL, self.web_search),
+        }
 
     @property
     def web_names(self) -> tuple[str, ...]:

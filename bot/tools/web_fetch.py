@@ -26,6 +26,7 @@ REDIRECTS = 5
 _AT_ONCE = 4
 """Documents that are read at the same time, each by a process."""
 _LONGEST_URL = 4000
+_LAST_PORT = 65535
 _TEXT_TYPES = frozenset(
     {"", "application/json", "application/xml", "application/javascript", "application/yaml"}
 )
@@ -155,7 +156,12 @@ def _checked_url(text: str) -> httpx.URL:
         url = httpx.URL(text)
     except (httpx.InvalidURL, UnicodeError, ValueError):
         raise ToolError("url: expected an http or https URL") from None
-    if url.scheme not in {"http", "https"} or not url.host or len(text) > _LONGEST_URL:
+    if (
+        url.scheme not in {"http", "https"}
+        or not url.host
+        or (url.port or 0) > _LAST_PORT
+        or len(text) > _LONGEST_URL
+    ):
         raise ToolError("url: expected an http or https URL")
     if url.userinfo:
         raise ToolError("url: expected a URL without user and password")
