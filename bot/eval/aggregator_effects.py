@@ -146,7 +146,7 @@ def _proposal_scores(outcome: Outcome) -> list[float]:
 
 
 def _share_right(scores: Sequence[float]) -> float:
-    return fmean(score >= RIGHT for score in scores)
+    return sum(score >= RIGHT for score in scores) / len(scores)
 
 
 def _position(mixture: Arm, paired: PairedItems, place: int) -> Position | None:

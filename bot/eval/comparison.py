@@ -47,7 +47,7 @@ def compare(study: Study) -> Comparison:
     others = [name for name in arms if name != first]
     members = [name for name in others if arms[name].kind == "alone"] or others
     # Of equally good ones the cheapest, which is also the one to use.
-    best = min(members, key=lambda name: (-arms[name].score, arms[name].dollars or 0), default=None)
+    best = min(members, key=lambda name: _rank(arms[name]), default=None)
     compared = [first, *(name for name in (mixtures or others) if name not in {first, best})]
     differences = _differences(paired, compared, best, members) if best else []
     made = {name: effects(paired.arms[name], paired) for name in mixtures}
@@ -67,6 +67,10 @@ def compare(study: Study) -> Comparison:
         source=study.source,
         notes=(*paired.notes, *_notes(differences, members)),
     )
+
+
+def _rank(arm: ArmFigures) -> tuple[float, float, int]:
+    return -arm.score, arm.dollars or 0, arm.tokens or 0
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:

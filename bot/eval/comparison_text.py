@@ -141,7 +141,12 @@ def _effects(found: Mapping[str, Effects]) -> Section:
 
 def _panels(found: Sequence[Panel]) -> Section:
     sizes = sorted({len(panel.models) for panel in found})
-    best = [next(panel for panel in found if len(panel.models) == size) for size in sizes]
+    best: list[Panel] = []
+    for size in sizes:
+        panel = next(panel for panel in found if len(panel.models) == size)
+        # A larger panel that adds nothing is not worth its calls.
+        if not best or panel.ceiling > best[-1].ceiling:
+            best.append(panel)
     columns = {
         "members that complement each other": [", ".join(map(one_line, panel.models)) for panel in best],
         "1 - β": [f"{100 * panel.ceiling:.1f} %" for panel in best],

@@ -109,7 +109,7 @@ def _clusters(items: Sequence[str], groups: Sequence[str]) -> tuple[tuple[str, .
     count = len({*clusters})
     if count == len(items):
         return alone, ""
-    if count < FEWEST_CLUSTERS <= len(items):
+    if count < FEWEST_CLUSTERS:
         return alone, (
             f"the {count} groups count as kinds of questions: too few to be resampled (that needs "
             f"{FEWEST_CLUSTERS}), so that each question is taken as independent of the others"

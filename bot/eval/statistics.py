@@ -42,8 +42,8 @@ def mean_interval(
     interval", Hesterberg 2015, doi:10.1080/00031305.2015.1089789): plain ones are too narrow for few
     clusters. `extremes` are items that are added for values that are only right or wrong, so that
     an interval has a width where all values are the same: (0, 0, 1, 1) for a share (Agresti and Coull
-    1998), (-1, 1) for a difference of two (Bonett and Price 2012, doi:10.3102/1076998611411915).
-    None with fewer than two clusters.
+    1998), (-1, 1) for a difference of two (Bonett and Price 2012, doi:10.3102/1076998611411915); where
+    no items are clustered, that is enough, and t is not needed. None with fewer than two clusters.
     """
     if len({*clusters}) < 2:  # noqa: PLR2004 - one has no spread
         return None
@@ -53,8 +53,10 @@ def mean_interval(
 
     sums, sizes = _by_cluster([*values, *extremes], _with_extremes(clusters, extremes))
     count = len(sizes)
-    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * sqrt(count / (count - 1))
-    tail = NormalDist().cdf(-quantile)
+    quantile = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    if not extremes or count < len(values) + len(extremes):
+        quantile = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)
+    tail = NormalDist().cdf(-quantile * sqrt(count / (count - 1)))
     means = _resampled_means(sums, sizes)
     low, high = np.clip(np.quantile(means, (tail, 1 - tail)), *limits)
     # The mean of the values themselves is always inside.
