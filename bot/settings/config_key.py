@@ -22,8 +22,8 @@ from bot.text.nearest import did_you_mean
 if TYPE_CHECKING:
     from bot.settings.edit import Key
 
-_TABLES = ("endpoints", "presets", "models")
-_FORMS = "presets.NAME.rounds, endpoints.NAME.base_url, models.ID.context"
+_TABLES = ("endpoints", "presets", "models", "mcp", "web")
+_FORMS = "presets.NAME.rounds, endpoints.NAME.base_url, models.ID.context, mcp.NAME.command"
 _IN_AGENT = frozenset({"temperature", "max_tokens"})
 _KINDS: dict[str, dict[str, Kind]] = {
     "endpoints": {
@@ -46,6 +46,13 @@ _KINDS: dict[str, dict[str, Kind]] = {
         "tools": Kind.BOOL,
         "structured_output": Kind.BOOL,
     },
+    "mcp": {
+        "args": Kind.NAMES,
+        "read_only": Kind.NAMES,
+        "timeout": Kind.INT,
+        "disabled": Kind.BOOL,
+    },
+    "web": {"allow_hosts": Kind.NAMES, "allow_private": Kind.BOOL},
 }
 
 
@@ -101,7 +108,7 @@ def _option(key: Key) -> Option:
     name = key[-1]
     if len(key) == 1:
         return BY_NAME[name]
-    table, inner = key[0], key[2:]
+    table, inner = key[0], key[1:] if key[0] == "web" else key[2:]
     if table == "presets":
         if len(inner) == 1 and name in PRESET_OPTIONS:
             return BY_NAME[name]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.errors import ConfigError, UsageError
+from bot.settings.config_key import parse_key, parse_value
 from bot.settings.mcp_servers import McpServer, all_servers, read_server_file, read_servers
 from bot.settings.resolve import resolve
 
@@ -104,3 +105,20 @@ def test_a_variable_that_is_not_set() -> None:
     with pytest.raises(UsageError, match=r"git: .*NONE is not set"):
         server.expanded({})
     assert read_servers({}) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "key", "value"),
+    [
+        ("mcp.git.command", "git-server", ("mcp", "git", "command"), "git-server"),
+        ("mcp.git.args", "--repository,.", ("mcp", "git", "args"), ["--repository", "."]),
+        ("mcp.git.env.TOKEN", "${X}", ("mcp", "git", "env", "TOKEN"), "${X}"),
+        ("mcp.git.timeout", "5", ("mcp", "git", "timeout"), 5),
+        ("web.search", "exa", ("web", "search"), "exa"),
+        ("web.allow_hosts", "a,*.b", ("web", "allow_hosts"), ["a", "*.b"]),
+        ("web.allow_private", "yes", ("web", "allow_private"), True),
+    ],
+)
+def test_names_of_settings(name: str, text: str, key: tuple[str, ...], value: object) -> None:
+    """`config set` knows them, with the kinds of their values."""
+    assert (parse_key(name), parse_value(key, text)) == (key, value)
