@@ -45,6 +45,7 @@ from bot.store import Store
 from bot.store.database import move_damaged_file
 from bot.text.names import service_title
 from bot.text.numbers import plural
+from bot.text.sanitise import one_line
 
 if TYPE_CHECKING:
     from bot.method.plan import Plan
@@ -183,7 +184,7 @@ class App:
             self._set_settings(self._resolve_with({}))
         self.resumed = conversation
         turns = self.store.count_turns(conversation.id) if self.store else 0
-        self.say(f"Resumed {conversation.id}: {conversation.title} ({plural(turns, 'turn')})")
+        self.say(f"Resumed {conversation.id}: {one_line(conversation.title)} ({plural(turns, 'turn')})")
 
     def _resolve_with(self, changes: Mapping[str, object]) -> Settings:
         if self._resolve is None:

@@ -18,7 +18,7 @@ from bot.render import styles
 from bot.render.live import write_text
 from bot.render.reply import JsonView, PipeView
 from bot.render.terminal_view import TerminalView
-from bot.render.window import NOTIFY_AFTER, notification
+from bot.render.window import NOTIFY_AFTER, has_links, notification
 from bot.turn_result import Call, TurnResult
 
 if TYPE_CHECKING:
@@ -89,8 +89,14 @@ def view_for(settings: Settings, streams: Streams, session: Session, *, keep: bo
         return JsonView(out, err, quiet=quiet, conversation=lambda: (session.conversation_id, session.turns))
     if not (streams.stdout_is_terminal or streams.stderr_is_terminal):
         return PipeView(out, err, stream=settings.stream, quiet=quiet)
-    styles.use_theme(settings.theme)
+    set_styles(settings, streams)
     return TerminalView(out, err, plain=settings.plain, quiet=quiet, stream=settings.stream, keep=keep)
+
+
+def set_styles(settings: Settings, streams: Streams) -> None:
+    """Use the theme of the settings, and links where this terminal has them."""
+    styles.use_theme(settings.theme)
+    styles.use_links(shown=streams.stdout_is_terminal and has_links())
 
 
 async def show(

@@ -5,6 +5,7 @@ One table for the command line and the chat. Each format is written by the modul
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ FORMATS: dict[str, Export] = {
 }
 """Every format by its name."""
 
+_LONGEST_NAME = 40
 _FORMAT_OF_SUFFIX = {
     ".md": "markdown",
     ".markdown": "markdown",
@@ -56,6 +58,19 @@ def format_of(path: Path | None) -> str:
             hint=f"Or name the format: {', '.join(FORMATS)}.",
         )
     return _FORMAT_OF_SUFFIX.get(suffix, "markdown")
+
+
+def named_format(word: str) -> str:
+    """Return the format of that name or ending, in any case; "" where there is none."""
+    word = word.lower()
+    return word if word in FORMATS else _FORMAT_OF_SUFFIX.get(f".{word}", "")
+
+
+def default_name(conversation: StoredConversation, format_name: str) -> str:
+    """Return a file's name for an export: words of the title, the ID, and the format's ending."""
+    words = "-".join(re.findall(r"\w+", conversation.title.lower()))[:_LONGEST_NAME].strip("-_")
+    suffix = next(suffix for suffix, name in _FORMAT_OF_SUFFIX.items() if name == format_name)
+    return f"{words}-{conversation.id}{suffix}".lstrip("-")
 
 
 def export_conversation(store: Store, conversation: StoredConversation, format_name: str) -> str:

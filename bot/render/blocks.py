@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from bot.text.wrap import Row
 
 QUOTE_BAR = "▌"
+CODE_RULE = "───"
+"""Above code, with its language, and below it."""
 _BOX = re.compile(r"\[[ xX]\] ")
 # Indentation stops where less than this would be left for text.
 _NARROWEST = 10
@@ -139,7 +141,7 @@ class _Layout:
             within = self._children(tokens[1:-1], inner)
             laid = Laid(_prefixed(within.rows, bar, bar, style("quote bar"), style("quote")), within.firm)
         elif kind == "table_open":
-            laid = Laid(table_rows(tokens, width, self.console), 0)
+            laid = Laid(table_rows(tokens, width), 0)
         elif kind == "hr":
             laid = Laid([[("─" * width, style("rule"))]], 0)
         else:  # a paragraph or a heading
@@ -218,7 +220,11 @@ class _Layout:
 
     def _code(self, token: Token, width: int) -> Laid:
         language = sanitise(token.info, newlines=False).split(" ")[0]
-        rows: list[Row] = [[(language[:width], style("language"))]] if language else []
+        # Rules of a fixed length: where the window's width changes, they stay the rows that they were.
+        head: Row = [(CODE_RULE, style("rule"))]
+        if language:
+            head.append((f" {language[: max(width - len(CODE_RULE) - 1, 1)]}", style("language")))
+        rows: list[Row] = [head]
         parts: list[Part] = []
         first_line = (token.map[0] if token.map else 0) + (token.type == "fence")
         firm = 0
@@ -229,7 +235,7 @@ class _Layout:
             rows.append(line)
             if index < whole_lines:
                 firm = len(rows)
-        return Laid(rows, firm, tuple(parts))
+        return Laid([*rows, [(CODE_RULE, style("rule"))]], firm, tuple(parts))
 
     def _math(self, token: Token) -> Laid:
         lines = sanitise(token.content).expandtabs(TAB).split("\n")

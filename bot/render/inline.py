@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bot.render.styles import style
+from bot.render.styles import link_to, style
 from bot.text.sanitise import sanitise
 from bot.text.wrap import cut_runs
 
@@ -161,6 +161,9 @@ def _end_of_link(builder: _Builder) -> None:
     shown = "".join(run[0] for run in builder.runs[first:])
     start = builder.opened[-1]
     builder.close()
+    if shown and (link := link_to(href)):
+        builder.runs[first:] = [(text, look + link if look else link) for text, look in builder.runs[first:]]
+        href = "" if href in {shown, f"mailto:{shown}"} else _place(href)
     if href and href not in {shown, f"mailto:{shown}"}:
         builder.add(f" ({href})" if shown else href, style("url"), literal=True)
     builder.closed_at = start
@@ -170,9 +173,18 @@ def _image(builder: _Builder, token: Token) -> None:
     start, source = builder.length, _target(token, "src")
     alt = sanitise(token.content, newlines=False)
     builder.add(alt, style("link"), literal=True)
+    if alt and (link := link_to(source)):
+        text, look = builder.runs[-1]
+        builder.runs[-1] = (text, look + link if look else link)
+        source = _place(source)
     if source and source != alt:
         builder.add(f" ({source})" if alt else source, style("url"), literal=True)
     builder.closed_at = start
+
+
+def _place(address: str) -> str:
+    """Return what is shown of an address that the text itself opens: where it leads must stay visible."""
+    return re.sub(r"^(?:mailto:|https?://(?:[^/?#]*@)?)|(?<=[^/:])[/?#].*", "", address, flags=re.IGNORECASE)
 
 
 def _target(token: Token, name: str) -> str:

@@ -15,6 +15,7 @@ import re
 import subprocess
 import time
 from typing import IO, TYPE_CHECKING
+from zlib import crc32
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from bot.text.wrap import Row
 
-_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_CODES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|\]8;[!-~]*\x1b\\)")
 _REFLOWING_TERMS = ("kitty", "alacritty", "foot", "wezterm", "ghostty", "tmux", "contour")
 _REFLOWING_ENV = (
     "TMUX", "TERM_PROGRAM", "VTE_VERSION", "WT_SESSION", "KONSOLE_VERSION", "KITTY_WINDOW_ID",
@@ -71,8 +72,10 @@ class LiveRows:
             if style is None or self._colours is None:
                 parts.append(shown)
             else:
-                plain = style.without_color if self._console.no_color else style
-                parts.append(Style.render(plain, shown, color_system=self._colours))
+                link, look = style.link, style.update_link(None) if style.link else style
+                plain = look.without_color if self._console.no_color else look
+                drawn = Style.render(plain, shown, color_system=self._colours)
+                parts.append(_linked(drawn, link) if link else drawn)
         return "".join(parts)
 
     def draw(self, done: list[str], tail: list[str]) -> None:
@@ -145,6 +148,11 @@ class LiveRows:
     def _write(self, text: str) -> None:
         if text:
             write_text(self._console.file, text)
+
+
+def _linked(text: str, address: str) -> str:
+    """Return text that opens an address; its rows have one id, by which terminals mark them together."""
+    return f"\x1b]8;id={crc32(address.encode()):x};{address}\x1b\\{text}\x1b]8;;\x1b\\"
 
 
 def write_text(file: IO[str], text: str) -> None:

@@ -7,11 +7,15 @@ padding.
 
 from __future__ import annotations
 
-from functools import cache
+import re
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.style import Style
+
+_ADDRESS = re.compile(r"(?:https?://|mailto:)[!-~]{1,2000}", re.IGNORECASE)
+"""What a link may open: nothing on this computer, and nothing that could end its escape sequence."""
 
 _STYLES = {
     "h1": "bold underline",
@@ -59,6 +63,7 @@ _SYNTAX = {
 }
 
 THEMES = {
+    "auto": "dark or light as the window is, or the terminal's own colours",
     "terminal": "the terminal's own colours",
     "dark": "soft colours for a dark window",
     "light": "deep colours for a light window",
@@ -87,15 +92,43 @@ _PALETTES: dict[str, dict[str, str]] = {
     "mono": dict.fromkeys(("cyan", "green", "red", "magenta", "blue"), ""),
 }
 _theme = "terminal"
+_background: str | None = None
+_links = False
 
 
 def use_theme(theme: str) -> None:
     """Use the colours of this theme from now on; KeyError if there is none of that name."""
     global _theme  # noqa: PLW0603 - one terminal, one theme
+    if theme == "auto":
+        theme = _background or "terminal"
     if _PALETTES[theme] is not _PALETTES[_theme]:
         style.cache_clear()
         syntax_style.cache_clear()
     _theme = theme
+
+
+def set_background(background: str) -> None:
+    """Have the theme "auto" be that for a "light" or a "dark" window, as the terminal says it is."""
+    global _background  # noqa: PLW0603 - one terminal
+    _background = background
+
+
+def use_links(*, shown: bool) -> None:
+    """Have links in replies open their address (OSC 8), as far as the terminal shows them."""
+    global _links  # noqa: PLW0603 - one terminal
+    _links = shown
+
+
+@lru_cache(maxsize=256)
+def _link_to(address: str) -> Style:
+    from rich.style import Style
+
+    return Style(link=address)
+
+
+def link_to(address: str) -> Style | None:
+    """Return the style of text that opens an address, None where text cannot, or not this address."""
+    return _link_to(address) if _links and _ADDRESS.fullmatch(address) else None
 
 
 def _parse(look: str) -> Style:

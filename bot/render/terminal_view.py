@@ -9,10 +9,12 @@ from bot.errors import FailureKind
 from bot.events import (
     AggregatorStarted,
     CallFinished,
+    Compared,
     DraftAccepted,
     DraftDelta,
     Notice,
     ReplyDelta,
+    RoundFinished,
     RoundStarted,
     SideBySide,
     TurnFinished,
@@ -73,6 +75,8 @@ class TerminalView(View):
         self._unshown: list[Call] = []
         self._draft: DraftOnScreen | None = None
         self._draft_title = ""
+        self._stands = False
+        """Something of this turn stays above the reply."""
         self._accepted = False
         """The reply is on the screen already."""
 
@@ -112,6 +116,7 @@ class TerminalView(View):
         if self._is_drafting():
             return
         progress.handle_event(event)
+        self._stands = self._stands or isinstance(event, RoundFinished | Compared)
         if isinstance(event, CallFinished) and event.call.slot.role in {"reference", "review"}:
             self._unshown.append(event.call)
             self._show_answers()
@@ -156,6 +161,7 @@ class TerminalView(View):
 
         calls, self._unshown = self._unshown, []
         if calls:
+            self._stands = True
             self._progress.clear_live_rows()
             if self._draft is not None:
                 self._draft.disturbed = True
@@ -169,7 +175,8 @@ class TerminalView(View):
         if self._reply is None:
             self._replace_draft()
             self._end_of_progress()
-            self._print_gap()
+            if self._stands:
+                self._print_gap()
             self._reply = self._make_reply()
         self._reply.feed(text)
 
@@ -181,7 +188,8 @@ class TerminalView(View):
         from bot.render.proposals import show_side_by_side
 
         self._end_of_progress()
-        self._print_gap()
+        if self._stands:
+            self._print_gap()
         if analysis is not None:
             self._out.print(comparison_text(analysis, self._out.width))
         show_side_by_side(self._out, calls)
@@ -281,6 +289,7 @@ class TerminalView(View):
     def _print(self, text: str, look: str = "dim") -> None:
         progress = self._progress or self._make_progress()
         progress.print_line(text, look)
+        self._stands = self._stands or bool(text)
 
     def _make_progress(self) -> TurnProgress:
         from bot.render.live import can_redraw

@@ -1,4 +1,4 @@
-"""The terminal's window: its title, and the signal that a long turn is over.
+"""The terminal's window: its title, the signal that a long turn is over, and what else it can show.
 
 Returns escape sequences as text; nothing is written here. Titles are sanitised: what comes from a
 prompt or a model cannot end the sequence that it stands in.
@@ -7,6 +7,7 @@ prompt or a model cannot end the sequence that it stands in.
 from __future__ import annotations
 
 import os
+import re
 
 from bot.text.sanitise import one_line
 from bot.text.wrap import cut_cells
@@ -24,6 +25,19 @@ _LONGEST = 60  # cells of a title
 # Terminals that print sequences which they do not know, or have no window.
 _PLAIN_TERMINALS = ("dumb", "unknown", "linux", "eterm", "emacs", "cons", "ansi", "sun", "vt1", "vt2", "vt5")
 _NOTIFYING_TERMS = ("kitty", "ghostty", "wezterm", "foot")
+_TERMS_WITH_LINKS = (*_NOTIFYING_TERMS, "alacritty", "contour", "rio")
+_PROGRAMS_WITH_LINKS = (
+    "iTerm.app",
+    "WezTerm",
+    "ghostty",
+    "kitty",
+    "vscode",
+    "Hyper",
+    "mintty",
+    "rio",
+    "Tabby",
+)
+_TMUX_WITH_LINKS, _VTE_WITH_LINKS = (3, 4), 5000
 _NOTIFYING_PROGRAMS = ("iTerm.app", "WezTerm", "ghostty", "kitty", "WarpTerminal")
 
 
@@ -31,6 +45,23 @@ def has_window() -> bool:
     """Whether the terminal has a title and ignores sequences that it does not know, by $TERM."""
     term = os.environ.get("TERM", "").lower()
     return bool(term) and not term.startswith(_PLAIN_TERMINALS)
+
+
+def has_links() -> bool:
+    """Whether the terminal is known to open the addresses of links (OSC 8)."""
+    if not has_window() or "STY" in os.environ:
+        return False
+    if "TMUX" in os.environ or os.environ["TERM"].startswith(("tmux", "screen")):
+        version = re.match(r"(\d+)\.(\d+)", os.environ.get("TERM_PROGRAM_VERSION", ""))
+        known = os.environ.get("TERM_PROGRAM") == "tmux" and version is not None
+        return known and version is not None and (int(version[1]), int(version[2])) >= _TMUX_WITH_LINKS
+    vte = os.environ.get("VTE_VERSION", "")
+    return (
+        os.environ.get("TERM_PROGRAM") in _PROGRAMS_WITH_LINKS
+        or any(name in os.environ["TERM"].lower() for name in _TERMS_WITH_LINKS)
+        or any(os.environ.get(name) for name in ("WT_SESSION", "KONSOLE_VERSION", "DOMTERM"))
+        or (vte.isdecimal() and int(vte) >= _VTE_WITH_LINKS)
+    )
 
 
 def set_title(text: str) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 from bot import __version__
 from bot.app.app import App
 from bot.app.resume import Resolve
 from bot.app.signals import handle_signals
+from bot.app.turn import set_styles
 from bot.errors import ExitCode, MoaError
 from bot.render.log_sink import LogSink
+from bot.render.styles import set_background
 from bot.repl.chat_context import ChatContext, print_wrapped
 from bot.repl.command_syntax import is_command
 from bot.repl.commands import Quit, run_command
@@ -70,6 +73,9 @@ async def run_chat(
                 terminal_out=terminal_out,
             )
             terminal.attach(editor.input, editor.output)
+            if settings.theme == "auto" and not (settings.plain or "NO_COLOR" in os.environ):
+                terminal.ask_background(set_background, wait=app.resumed is not None)
+            set_styles(settings, streams)
             chat.load_last_turn()
             if not settings.quiet:
                 chat.say(_greeting(chat))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from select import select
 from types import TracebackType
@@ -35,6 +35,7 @@ from bot.render.window import (
     has_window,
     set_title,
 )
+from bot.repl.background import QUESTION, Background, BackgroundQuestion
 
 try:
     import termios
@@ -63,6 +64,7 @@ class Terminal:
         self._original_mode: Mode | None = None
         self._typed_early = ""
         self._titled = False
+        self._question: BackgroundQuestion | None = None
         self.input: Input | None = None
         self.output: Output | None = None
         self.in_front = True
@@ -81,7 +83,9 @@ class Terminal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Restore the original mode and the title."""
+        """Restore the original mode and the title; what the terminal was asked does not reach the shell."""
+        if self._question is not None:
+            self._read_answers(self._question)
         if self._titled:
             self.send(RESTORE_TITLE)
         self._set_mode(self._original_mode)
@@ -117,6 +121,34 @@ class Terminal:
             with suppress(OSError):  # the window is gone
                 self.output.write_raw(sequence)
                 self.output.flush()
+
+    def ask_background(self, answered: Callable[[Background], None], *, wait: bool) -> None:
+        """Ask whether the background is light; `answered` is called when the answer has come.
+
+        That is at the prompt; with `wait` now, if it comes in a moment. To be called after `attach`.
+        """
+        parser = getattr(self.input, "vt100_parser", None)
+        if parser is None or not has_window() or self.is_dumb:
+            return
+        self._question = question = BackgroundQuestion(answered)
+        feed = parser.feed
+        parser.feed = lambda data: feed(question.feed(data))
+        self.send(QUESTION)
+        if wait:
+            self._put_before_prompt(self._read_answers(question))
+
+    def _read_answers(self, question: BackgroundQuestion) -> str:
+        """Read until the terminal has answered, or the time is over; returns what else was typed."""
+        typed = ""
+        while self._descriptor is not None and (left := question.seconds_left):
+            if not select([self._descriptor], [], [], left)[0]:
+                break
+            with suppress(OSError):
+                if data := os.read(self._descriptor, 4096):
+                    typed += question.feed(data.decode(errors="replace"))
+                    continue
+            break
+        return typed
 
     def set_title(self, text: str) -> None:
         """Give the window a title, until the chat ends."""

@@ -113,9 +113,9 @@ OPTIONS: tuple[Option, ...] = (
            help="Print only the reply."),
     Option("verbose", Kind.BOOL, Group.OUTPUT, short="-v", default=False,
            help="Show the log on stderr as well."),
-    Option("theme", Kind.TEXT, Group.OUTPUT, metavar="NAME", default="terminal",
-           choices=("terminal", "dark", "light", "mono"),
-           help="The colours: the terminal's own, for a dark or a light window, or none."),
+    Option("theme", Kind.TEXT, Group.OUTPUT, metavar="NAME", default="auto",
+           choices=("auto", "terminal", "dark", "light", "mono"),
+           help="The colours: as the window is, the terminal's own, for a dark or a light window, or none."),
     Option("notify", Kind.TEXT, Group.OUTPUT, metavar="WHEN", default="auto",
            choices=("auto", "always", "never"),
            help="Notify or ring when a turn of more than 10 s ends: while the window is not in front"

@@ -66,6 +66,13 @@ def break_points(text: str, width: int) -> list[int]:
     return starts
 
 
+def longest_word(text: str) -> int:
+    """Return the cells of the longest piece of `text` that `break_points` breaks only where it must."""
+    from rich.cells import cell_len
+
+    return max((cell_len(word) for word in _WORD.findall(text) if word[0] != " "), default=0)
+
+
 def cut_runs(runs: list[Run], starts: list[int]) -> list[Row]:
     """Cut styled text at `starts` (ascending offsets into the joined text) into rows."""
     rows: list[Row] = [[]]

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.markdown import Markdown
 
+from bot.render import styles
 from bot.render.blocks import document_rows
 from bot.render.markdown import MarkdownStream, print_markdown
 
@@ -292,6 +293,64 @@ def test_a_wide_table_becomes_lines(make_screen: MakeScreen) -> None:
     assert screen.rows() == ["a: 1", "b: 2", "c: 3", "d: 4", "e: five and more words", "here"]
 
 
+CELLS = """| command | what it does | n |
+|---|:---:|---:|
+| `git commit -m "a message"` | records what is staged, with an extraordinarily long message | 1 |
+| see `a b` | nothing | 22 |
+"""
+
+
+@pytest.mark.parametrize("width", [52, 60, 80])
+def test_cells_are_broken_at_words(make_screen: MakeScreen, width: int) -> None:
+    """Neither code nor a word is broken, columns keep their alignment, no row is too wide."""
+    screen = make_screen(width, 30)
+    stream(screen, CELLS, [7])
+    rows = screen.rows()
+    assert max(map(len, rows)) <= width
+    assert any(row.startswith('git commit -m "a message"   ') for row in rows)
+    assert sum("extraordinarily" in row for row in rows) == 1
+    assert any(row.startswith("see a b ") and row.endswith(" 22") for row in rows)
+    assert {row.rfind("1") for row in rows if row.endswith("1")} == {max(map(len, rows)) - 1}
+
+
+def test_cells_that_cannot_be_broken_become_lines(make_screen: MakeScreen) -> None:
+    """Where code leaves no room for the columns, its cell stands under its header's name, whole."""
+    screen = make_screen(44, 30)
+    stream(screen, CELLS, [7])
+    assert screen.rows()[0] == 'command: git commit -m "a message"'
+
+
+LINKS = {
+    "[the **docs**](https://example.org/a?b)": ("https://example.org/a?b", "the docs (example.org)"),
+    "<https://example.org/a>": ("https://example.org/a", "https://example.org/a"),
+    "[bank.com](https://bank.com@evil.org/x)": ("https://bank.com@evil.org/x", "bank.com (evil.org)"),
+    "[mail](mailto:a@b.c)": ("mailto:a@b.c", "mail (a@b.c)"),
+    "![a cat](https://example.org/cat.png)": ("https://example.org/cat.png", "a cat (example.org)"),
+    "[x](ftp://example.org/x)": ("", "x (ftp://example.org/x)"),
+    "[x](relative/x)": ("", "x (relative/x)"),
+    "[x](https://a.org/\x1b]0;owned\x07z)": ("https://a.org/z", "x (a.org)"),
+}
+
+
+@pytest.mark.parametrize("text", LINKS)
+def test_links_open_their_address(make_screen: MakeScreen, text: str) -> None:
+    """By OSC 8, where the terminal has it; where a link leads stays visible."""
+    address, seen = LINKS[text]
+    for shown in (True, False):
+        styles.use_links(shown=shown)
+        try:
+            screen = make_screen(80, 10)
+            stream(screen, f"See {text} there.", [3])
+        finally:
+            styles.use_links(shown=False)
+        opened = re.findall(r"\x1b\]8;id=\w+;([!-~]+)\x1b\\", screen.written)
+        assert set(opened) == ({address} - {""} if shown else set())
+        assert screen.written.count("\x1b]8;;\x1b\\") == len(opened)
+        assert "owned" not in screen.written
+        if shown:
+            assert screen.rows() == [f"See {seen} there."]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("widths", [(40, 80), (80, 40), (80, 50, 100, 30, 80)])
 def test_a_window_resized_while_it_streams(make_screen: MakeScreen, widths: tuple[int, ...]) -> None:
@@ -332,7 +391,7 @@ def test_cut_replies_say_so(make_screen: MakeScreen) -> None:
     made = MarkdownStream(screen.console)
     made.feed("```python\nx = 1\ny =")
     made.close(partial=True)
-    assert screen.rows() == ["python", "x = 1", "y =", "…"]
+    assert screen.rows() == ["─── python", "x = 1", "y =", "───", "…"]
     screen.assert_in_order()
 
 

@@ -256,7 +256,7 @@ def test_the_aggregator_reads_until_its_first_word(make_screen: MakeScreen) -> N
     view.refresh()
     assert screen.rows() == ["  Qwen3.7-Max thinks   2.2 s"]
     view.handle_event(ReplyDelta(text="Yes"))
-    assert screen.rows() == ["", "Yes"]
+    assert screen.rows() == ["Yes"]
     view.close()
 
 
@@ -411,7 +411,7 @@ def test_an_interrupted_reply_is_marked(make_screen: MakeScreen) -> None:
     view = TerminalView(screen.console, screen.console)
     view.handle_event(ReplyDelta(text="Half a **sent"))
     view.close()
-    assert screen.rows() == ["", "Half a **sent", "…"]
+    assert screen.rows() == ["Half a **sent", "…"]
     screen.assert_in_order()
 
 

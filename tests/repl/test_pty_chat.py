@@ -27,9 +27,10 @@ Cats purr because of **reasons**, of which `two` matter:
 1. they are *content*
 2. they are 你好 not
 
-```python
+```─── python
 def purr() -> str:
     return "rrr"
+───
 ```
 
 | sign | means |

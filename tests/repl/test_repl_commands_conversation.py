@@ -400,12 +400,24 @@ async def test_command_fork(service: Service) -> None:
 
 
 @in_loop
-async def test_command_export(service: Service, tmp_path: Path) -> None:
-    """Each form is written to a file that did not exist; without a file Markdown is shown."""
+async def test_command_export(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each form is written to a file that did not exist; `-` shows it; the file has a default name."""
+    monkeypatch.chdir(tmp_path)
     async with chatting(width=200) as talk:
         assert "has not begun" in await talk.enter("/export")
         await talk.enter("why?")
-        assert "## Turn 1\n\n> why?\n\nthe reply" in await talk.enter("/export")
+        assert "## Turn 1\n\n> why?\n\nthe reply" in await talk.enter("/export -")
+        assert '"turns"' in await talk.enter("/export json -")
+        known = await identifier(talk)
+        for typed, name in {
+            "/export": f"why-{known}.md",
+            "/export markdown": f"why-{known}-2.md",
+            "/export MD": f"why-{known}-3.md",
+            "/export json": f"why-{known}.json",
+            "/export html": f"why-{known}.html",
+        }.items():
+            assert f"Written to {name} (" in await talk.enter(typed)
+            assert (tmp_path / name).exists()
         for name in ("a.md", "a.json", "a.jsonl", "a.html"):
             assert f"Written to {tmp_path / name} (" in await talk.enter(f"/export {tmp_path / name}")
         assert (tmp_path / "a.md").read_text().startswith("# why?")
@@ -417,6 +429,7 @@ async def test_command_export(service: Service, tmp_path: Path) -> None:
         assert json.loads((tmp_path / "as told").read_text())
         await talk.enter(f"/export {tmp_path / 'bare'}")
         assert (tmp_path / "bare").read_text().startswith("# why?")
-        for wrong in ("pdf", "pdf a.md", tmp_path / "a.xyz"):
+        for wrong in ("pdf", "pdf a.md", "docx b", "XML", tmp_path / "a.xyz", "a.pdf"):
             assert "markdown, json, jsonl, html" in await talk.enter(f"/export {wrong}")
         assert not (tmp_path / "a.xyz").exists()
+        assert not (tmp_path / "a.pdf").exists()

@@ -149,7 +149,7 @@ async def test_command_theme(service: Service) -> None:
     """The list marks the one in force, and a change holds for the next reply."""
     service.says(judge={"reply": "`code`"})
     async with chatting() as talk:
-        assert "  ▸ terminal " in await talk.enter("/theme")
+        assert "  ▸ auto " in await talk.enter("/theme")
         await talk.enter("/theme light")
         await talk.enter("why?")
         assert "38;2;0;112;125" in talk.written or "38;5;" in talk.written

@@ -198,3 +198,17 @@ async def test_command_merge(service: Service) -> None:
         ("merged", "done"),
         ("next", "done"),
     ]
+
+
+@in_loop
+async def test_one_blank_row_above_a_reply(service: Service) -> None:
+    """Also where no round stands above it: a model alone, and answers that are merged."""
+    async with chatting() as talk:
+        for prompt in ("why?", "/single why?", "/single b why?", "/merge 1,2"):
+            if prompt.startswith("/merge"):
+                await talk.enter("again?")
+            rows = (await talk.enter(prompt)).split("\n")
+            folded = [row for row in rows if not row.startswith("  round ")]
+            at = next(index for index, row in enumerate(rows) if row in {"the reply", "from b"})
+            assert rows[0] == "" == rows[at - 1], prompt
+            assert at == 1 + 2 * (len(rows) - len(folded)), prompt

@@ -41,7 +41,7 @@ def test_no_title(service: Service, given: dict[str, object]) -> None:
     async def ask() -> None:
         async with chatting(given) as talk:
             await talk.enter("why?")
-        assert "\x1b]" not in talk.written
+        assert "\x1b]0;" not in talk.written
 
     in_loop(ask)()
 
@@ -132,3 +132,38 @@ def test_a_title_is_one_line() -> None:
     title = window.set_title("a\x07b\x1b\\\x9c\n\u202ec" + "你" * 90)
     assert title.startswith("\x1b]0;ab c你")
     assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202e]", title[4:-1])
+
+
+LINKS = [
+    ({"TERM": "xterm-256color"}, False),
+    ({"TERM": "xterm-256color", "VTE_VERSION": "7600"}, True),
+    ({"TERM": "xterm-256color", "VTE_VERSION": "4600"}, False),
+    ({"TERM": "xterm-256color", "TERM_PROGRAM": "vscode"}, True),
+    ({"TERM": "xterm-256color", "TERM_PROGRAM": "Apple_Terminal"}, False),
+    ({"TERM": "xterm-kitty"}, True),
+    ({"TERM": "xterm-kitty", "STY": "1"}, False),
+    ({"TERM": "tmux-256color", "TMUX": "x", "TERM_PROGRAM": "tmux", "TERM_PROGRAM_VERSION": "3.4"}, True),
+    ({"TERM": "screen", "TMUX": "x", "TERM_PROGRAM": "tmux", "TERM_PROGRAM_VERSION": "3.2a"}, False),
+    ({"TERM": "screen", "TMUX": "x", "VTE_VERSION": "7600"}, False),
+    ({"TERM": "dumb", "VTE_VERSION": "7600"}, False),
+    ({"TERM": "linux", "KONSOLE_VERSION": "220401"}, False),
+]
+
+
+def test_terminals_with_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where it is known: elsewhere an address that is not shown would be lost."""
+    names = (
+        "TMUX",
+        "STY",
+        "TERM_PROGRAM",
+        "TERM_PROGRAM_VERSION",
+        "VTE_VERSION",
+        "WT_SESSION",
+        "KONSOLE_VERSION",
+    )
+    for environment, has in LINKS:
+        for name in names:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        assert window.has_links() is has, environment

@@ -11,6 +11,7 @@ import signal
 import struct
 import subprocess
 import termios
+import tty
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any, Self
@@ -145,6 +146,11 @@ class PtyWindow:
         assert termios.tcgetattr(self._slave) == self.modes
         self.emulator.assert_unchanged()
         assert self.raw.count("\x1b[?2004h") == self.raw.count("\x1b[?2004l")
+
+    def left_over(self) -> bytes:
+        """What the program has left unread, which the shell would take for typed text."""
+        tty.setraw(self._slave)
+        return os.read(self._slave, 4096) if select.select([self._slave], [], [], 0)[0] else b""
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the program."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from inspect import cleandoc
-from itertools import groupby
+from itertools import chain, count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -198,23 +198,35 @@ async def _fork(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
 
 @command("export", arguments="[markdown|json|jsonl|html] [FILE]", completes="exports")
 async def _export(chat: ChatContext, argument: str) -> None:
-    """Write this conversation to a file, or show it as Markdown."""
-    from bot.history.exports import FORMATS, export_conversation, format_of
+    """Write this conversation to a file; with `-` as FILE, show it.
+
+    Without FILE, it is written to the current folder under its title and ID.
+    """
+    from bot.history.exports import FORMATS, default_name, export_conversation, format_of, named_format
 
     words = split_arguments(argument)
-    format_name = words.pop(0) if words and words[0] in FORMATS else ""
+    format_name = named_format(words[0]) if words else ""
+    words = words[1:] if format_name else words
     path = Path(" ".join(words)).expanduser() if words else None
     store, identifier = _store(chat), _current(chat)
-    if not format_name and words and Path(words[0]).name == words[0] and not Path(words[0]).suffix:
+    shown = words == ["-"]
+    bare = words and not shown and Path(words[0]).name == words[0] and not Path(words[0]).suffix
+    if bare and not format_name:
         raise UsageError(
             f"There is no format {words[0]}: use {', '.join(FORMATS)}.",
             hint=f"A file of this name is written with /export markdown {words[0]}",
         )
-    text = export_conversation(store, store.conversation(identifier), format_name or format_of(path))
-    if path is None:
+    format_name = format_name or format_of(None if shown else path)
+    conversation = store.conversation(identifier)
+    text = export_conversation(store, conversation, format_name)
+    if shown:
         chat.say(text.rstrip("\n"))
-    else:
-        write_file(chat, path, text)
+        return
+    if path is None:
+        path = Path(default_name(conversation, format_name))
+        numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
+        path = next(file for file in chain([path], numbered) if not file.exists())
+    write_file(chat, path, text)
 
 
 def write_file(chat: ChatContext, path: Path, text: str) -> None:
