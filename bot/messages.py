@@ -7,7 +7,7 @@ clock.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -30,8 +30,44 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """An image in a message: a data URL, or the address that the service is to fetch it from.
+
+    `width` and `height` are in pixels, 0 where they are not known.
+    """
+
+    url: str = field(repr=False)
+    name: str = "image"
+    width: int = 0
+    height: int = 0
+
+    @property
+    def label(self) -> str:
+        """What stands for the image in texts."""
+        return f"[image: {self.name}, {self.width}x{self.height}]" if self.width else f"[image: {self.name}]"
+
+    @property
+    def tokens(self) -> int:
+        """About how many tokens the image takes: one for each 28 x 28 pixels (arXiv 2409.12191, section 2.1).
+
+        Services count in their own ways, most of them fewer for large images.
+        """
+        return -(-self.width // 28) * -(-self.height // 28) + 2 if self.width else UNKNOWN_IMAGE_TOKENS
+
+    @property
+    def bytes(self) -> int:
+        """The size of its file, 0 where only its address is known."""
+        data = self.url.partition(",")[2] if self.url.startswith("data:") else ""
+        return len(data) * 3 // 4 - data[-2:].count("=")
+
+
+UNKNOWN_IMAGE_TOKENS = 1500
+"""Tokens of an image of unknown size."""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a chat: who says it, and what.
+    """One message of a chat: who says it, and what; its images follow its text.
 
     `cache_mark`: the service is asked to cache the request up to the end of this message. `tool_calls`
     are an assistant's; a message of role "tool" is the result of the call with the id `tool_call_id`.
@@ -42,16 +78,31 @@ class Message:
     cache_mark: bool = False
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that goes along with a prompt: its size in bytes, and about how many tokens it takes."""
+    """A file that goes along with a prompt: its size in bytes, and about how many tokens it takes.
+
+    The text of a file or PDF is in the prompt; an `image` is beside it.
+    """
 
     name: str
-    kind: Literal["text"]
+    kind: Literal["text", "pdf", "image", "page"]
     bytes: int
     tokens: int
+    image: Image | None = None
+
+
+def images_of(attachments: Iterable[Attachment]) -> tuple[Image, ...]:
+    """Return the images among attachments."""
+    return tuple(each.image for each in attachments if each.image)
+
+
+def image_attachment(image: Image) -> Attachment:
+    """Return an image as an attachment."""
+    return Attachment(image.name, "image", image.bytes, image.tokens, image)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, TypedDict, Unpack
 
 from bot.api.runtime import Job, Runtime
-from bot.app.attachments import Prompt, attach
+from bot.app.attachments import attach
 from bot.app.load_settings import load_settings
 from bot.app.make_plan import make_plan
 from bot.errors import TurnFailedError, UsageError
@@ -197,13 +197,15 @@ class Conversation:
     ) -> Job[TurnResult]:
         """Start the turn. `on_event` is called with every event, in the runtime's thread."""
         paths = [Path(file) for file in ([files] if isinstance(files, str | Path) else files)]
-        # A program's prompt may quote anybody's words: no name in it attaches a file.
-        asked = attach(prompt, paths, mentions=False)
-        if not asked.text.strip():
+        if not (prompt.strip() or paths):
             raise UsageError("Nothing was asked: the prompt is empty.")
-        return self._mixture._runtime.start(lambda: self._turn(asked, on_event))  # noqa: SLF001 - the same module
+        return self._mixture._runtime.start(lambda: self._turn(prompt, paths, on_event))  # noqa: SLF001 - the same module
 
-    async def _turn(self, prompt: Prompt, on_event: Callable[[Event], None] | None) -> TurnResult:
+    async def _turn(
+        self, words: str, files: Sequence[Path], on_event: Callable[[Event], None] | None
+    ) -> TurnResult:
+        # A program's prompt may quote anybody's words: no name in it attaches a file.
+        prompt = await attach(words, files, mentions=False)
         async with self._lock:
             if self._session is None:
                 self._session = self._mixture._runtime.session()  # noqa: SLF001 - the same module

@@ -15,16 +15,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from bot.app.known_models import KnownModels
 from bot.app.log import Log, LogOutput
 from bot.app.make_plan import make_plan
-from bot.app.name_check import NameCheck
+from bot.app.name_check import NameCheck, learn_vision
 from bot.app.resume import Resolve, conversation_to_resume, resumed_options
 from bot.app.session import Session
 from bot.app.tool_permission import PermittedToolbox
@@ -90,6 +91,7 @@ class App:
         self.pool: LocalPool
         self.ask: Ask
         self._check_names: NameCheck
+        self.learn_vision: Callable[[Plan, KnownModels], Awaitable[None]]
         self.ask_once: Ask
         """Without retries, for work in bulk, which has its own."""
         self._toolbox: ConfiguredToolbox | None = None
@@ -221,6 +223,7 @@ class App:
         asyncio.get_running_loop().call_later(self._start_after, self.pool.start)
         ask = RequestAdapter(self.pool.ask, self._adaptation)
         suggester = ModelSuggester(ask, self._list_models)
+        self.learn_vision = partial(learn_vision, suggester=suggester)
         self.ask = Retrier(suggester, rate=settings.rate)
         self._check_names = NameCheck(lambda: self.settings, lambda: self.models, self.store, suggester)
         self.ask_once = RequestAdapter(self.pool.ask, self._adaptation, self.say)

@@ -1,20 +1,27 @@
-"""Adds files and piped input to the words of a prompt: named by an option, or in the words as `@path`."""
+"""Adds files and piped input to the words of a prompt: named by an option, or in the words as `@path`.
+
+A text file and a PDF become text of the prompt; for an image the text has its label.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
-from bot.app.mentions import find_mentions
+from bot.app.images import is_image, read_image
+from bot.app.mentions import Mention, find_mentions
 from bot.errors import UsageError
-from bot.messages import Attachment
+from bot.messages import Attachment, Image, image_attachment
 from bot.method.context import estimate_tokens
 from bot.settings.bounded_read import read_bounded
 from bot.text.numbers import plural
 from bot.text.sanitise import one_line
 
 MAX_BYTES = 16_000_000
+_PDF = b"%PDF-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,96 +33,127 @@ class Prompt:
     notices: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class AttachedFile:
+    """A file as it goes along: `block` is its part of the prompt's text, `size` its size in words."""
+
+    attachment: Attachment
+    block: str
+    size: str
+
+    def describe(self) -> str:
+        """Return its name and sizes."""
+        tokens = plural(self.attachment.tokens, "token")
+        return f"{self.attachment.name} ({', '.join(filter(None, (self.size, f'about {tokens}')))})"
+
+
+async def attach(
+    words: str,
+    files: Sequence[Path] = (),
+    piped: str = "",
+    *,
+    mentions: bool = True,
+    earlier: Sequence[Image] = (),
+) -> Prompt:
+    """Return the prompt: the words, then what was piped in, then each file under its name.
+
+    With `mentions`, files that the words name (`@path`) are attached too; one whose text follows already,
+    in a prompt that is asked again, is not. Of the `earlier` images those whose label is in the words go
+    along. Words by themselves stay as they are, line ends and all. UsageError for a file that cannot be
+    attached; of a pattern with several files, it is left out.
+    """
+    found = await asyncio.to_thread(lambda: list(find_mentions(words))) if mentions and "@" in words else []
+    kept = [image for image in earlier if image.label in words]
+    kept_names = {image.name for image in kept}
+    attached = [AttachedFile(image_attachment(image), "", "") for image in kept]
+    attached += [await read_file(path, path.name) for path in files]
+    known = {path.resolve() for path in files}
+    named: list[AttachedFile] = []
+    notices: list[str] = []
+    for name, path, required in _files(found):
+        if path.resolve() in known or f"{_title(name)}\n```" in words or name in kept_names:
+            continue
+        known.add(path.resolve())
+        try:
+            named.append(await read_file(path, name))
+        except UsageError as problem:
+            if required:
+                raise
+            notices.append(f"not attached: {problem.message.removesuffix('.')}")
+    if named:
+        notices.insert(0, f"attached: {', '.join(file.describe() for file in named)}")
+    folders = [mention.name for mention in found if not (mention.files or mention.escaped)]
+    notices += [f"@{name} is a folder: @{name.rstrip('/')}/* attaches its files" for name in folders]
+    attached += named
+    attachments, said = tuple(file.attachment for file in attached), tuple(map(one_line, notices))
+    words = _unescaped(words, found)
+    blocks = [file.block for file in attached if file.block not in words]
+    if not blocks and not piped.strip():
+        return Prompt(words, attachments, said)
+    parts = [words.strip("\r\n"), piped.strip("\r\n"), *blocks]
+    return Prompt("\n\n".join(part for part in parts if part.strip()), attachments, said)
+
+
+async def read_file(path: Path, name: str) -> AttachedFile:
+    """Return a file as it goes along with a prompt. UsageError when it cannot be attached."""
+    raw = await asyncio.to_thread(_read, path)
+    if is_image(raw):
+        image = await asyncio.to_thread(read_image, raw, name)
+        return AttachedFile(image_attachment(image), image.label, f"{image.width}x{image.height}")
+    if raw.startswith(_PDF):
+        text = await _pdf_text(raw, name)
+        pages = text.count("\n[page ") + 1
+        file = _text_file(name, text, plural(pages, "page"))
+        return replace(file, attachment=replace(file.attachment, kind="pdf", bytes=len(raw)))
+    text = _decoded(path, raw)
+    file = _text_file(name, text, plural(text.count("\n") + (not text.endswith("\n")), "line"))
+    return replace(file, attachment=replace(file.attachment, bytes=len(raw)))
+
+
 def read_attachment(path: Path) -> str:
     """Return a text file's text; UsageError when it cannot be read, or is not text."""
     return _decoded(path, _read(path))
 
 
-def attach(words: str, files: Sequence[Path] = (), piped: str = "", *, mentions: bool = True) -> Prompt:
-    """Return the prompt: the words, then what was piped in, then each file under its name.
-
-    With `mentions`, files that the words name (`@path`) are attached too; one whose text follows already,
-    in a prompt that is asked again, is not. Words by themselves stay as they are, line ends and all.
-    UsageError for a file that cannot be attached; of a pattern with several files, it is left out.
-    """
-    named, notices = _Named(words), []
-    if mentions:
-        named.find()
-    read = [_read_file(path, path.name) for path in files]
-    known = {path.resolve() for path in files}
-    found: list[_File] = []
-    for name, path, required in named.files:
-        if path.resolve() in known or f"{_title(name)}\n```" in words:
-            continue
-        known.add(path.resolve())
-        try:
-            found.append(_read_file(path, name))
-        except UsageError as problem:
-            if required:
-                raise
-            notices.append(f"not attached: {problem.message.removesuffix('.')}")
-    if found:
-        notices.insert(0, f"attached: {', '.join(describe(file.attachment) for file in found)}")
-    notices += [f"@{name} is a folder: @{name.rstrip('/')}/* attaches its files" for name in named.folders]
-    read += found
-    attachments = tuple(file.attachment for file in read)
-    said = tuple(map(one_line, notices))
-    if not read and not piped.strip():
-        return Prompt(named.words, (), said)
-    parts = [named.words.strip("\r\n"), piped.strip("\r\n"), *(file.block for file in read)]
-    return Prompt("\n\n".join(part for part in parts if part.strip()), attachments, said)
+def _files(mentions: Sequence[Mention]) -> Iterator[tuple[str, Path, bool]]:
+    """Yield the shown name and path of each file, and whether the words name this very file."""
+    for mention in mentions:
+        if len(mention.files) == 1 and not mention.escaped:
+            yield mention.name, mention.files[0], True
+        elif not mention.escaped:
+            yield from ((str(path), path, False) for path in mention.files)
 
 
-def describe(attachment: Attachment) -> str:
-    """Return an attachment's name and size."""
-    return f"{attachment.name} (about {plural(attachment.tokens, 'token')})"
+def _unescaped(words: str, mentions: Sequence[Mention]) -> str:
+    for mention in reversed([each for each in mentions if each.escaped]):
+        words = words[: mention.start] + words[mention.start + 1 :]
+    return words
 
 
-class _Named:
-    """The files and folders that the words of a prompt name, and the words without escaped names."""
-
-    def __init__(self, words: str) -> None:
-        self.words = words
-        self.files: list[tuple[str, Path, bool]] = []
-        self.folders: list[str] = []
-
-    def find(self) -> None:
-        """Find them. `files` are shown name, path, and whether the words name this very file."""
-        words, at = "", 0
-        for mention in find_mentions(self.words):
-            words += self.words[at : mention.start]
-            words += self.words[mention.start + mention.escaped : mention.end]
-            at = mention.end
-            if mention.escaped:
-                continue
-            if not mention.files:
-                self.folders.append(mention.name)
-            several = len(mention.files) > 1
-            self.files += [
-                (str(path) if several else mention.name, path, not several) for path in mention.files
-            ]
-        self.words = words + self.words[at:]
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    attachment: Attachment
-    block: str
-
-
-def _read_file(path: Path, name: str) -> _File:
-    """Return a file as it goes along with a prompt. UsageError when it cannot be attached."""
-    raw = _read(path)
-    text = _decoded(path, raw)
+def _text_file(name: str, text: str, size: str) -> AttachedFile:
     fence = "```"
     while fence in text:
         fence += "`"
     block = f"{_title(name)}\n{fence}\n{text.rstrip()}\n{fence}"
-    return _File(Attachment(name, "text", len(raw), estimate_tokens(block)), block)
+    return AttachedFile(Attachment(name, "text", 0, estimate_tokens(text)), block, size)
 
 
 def _title(name: str) -> str:
     return f"File {name}:"
+
+
+async def _pdf_text(raw: bytes, name: str) -> str:
+    """Return the text of a PDF, each page under its number. UsageError when it has none."""
+    from bot.tools.document_text import read_document  # noqa: PLC0415 - not on the way to the prompt
+
+    if find_spec("pypdf") is None:
+        raise UsageError(f"{name}: a library for PDFs is not installed.", hint="pip install 'moa-bot[files]'")
+    document = await read_document("pdf", raw, url="")
+    if document.error:
+        raise UsageError(f"{name}: {document.error}.")
+    if not document.text.strip():
+        raise UsageError(f"{name}: a PDF without text, perhaps scanned.", hint="Attach its pages as images.")
+    return document.text
 
 
 def _read(path: Path) -> bytes:
@@ -126,10 +164,11 @@ def _read(path: Path) -> bytes:
 
 
 def _decoded(path: Path, raw: bytes) -> str:
+    kinds = "an image (PNG, JPEG, WebP, GIF) or a PDF"
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise UsageError(f"{path}: not a text file in UTF-8.") from None
+        raise UsageError(f"{path}: not a text file in UTF-8, {kinds}.") from None
     if "\0" in text:
-        raise UsageError(f"{path}: not a text file.")
+        raise UsageError(f"{path}: not a text file, {kinds}.")
     return text

@@ -12,7 +12,7 @@ from bot.client.model_list import ListedModel, ModelList
 from bot.local.model_files import context_length
 from bot.messages import Agent, Endpoint, Usage
 from bot.settings.catalogue import Prices, reasoning_fields
-from bot.settings.endpoints import LOCAL
+from bot.settings.endpoints import DEMO, LOCAL
 
 if TYPE_CHECKING:
     from bot.settings.settings import Settings
@@ -78,6 +78,23 @@ class KnownModels:
         """Return whether the model can call tools, None when nothing is known of it."""
         facts = self._settings.catalogue.facts(agent.model)
         return facts.tools if facts else None
+
+    def vision(self, agent: Agent) -> bool | None:
+        """Return whether a model takes images, None where that is not known.
+
+        What the user has configured holds before the service's list, and that before the catalogue.
+        """
+        if agent.endpoint in {DEMO, LOCAL}:
+            return False
+        catalogue = self._settings.catalogue
+        facts, listed = catalogue.facts(agent.model), self.listed.get((agent.endpoint, agent.model))
+        if "vision" not in catalogue.configured(agent.model) and listed and listed.vision is not None:
+            return listed.vision
+        return facts.vision if facts else None
+
+    def sees(self, agent: Agent) -> bool:
+        """Return whether a model is known to take images."""
+        return bool(self.vision(agent))
 
     def adaptation(self, endpoint: str, model: str) -> Adaptation:  # noqa: ARG002 - the same at every service
         """Return what is configured about a model's requests, beside what is about its service."""

@@ -44,6 +44,16 @@ PROBE_SECONDS = 5.0
 """How long a model that is not listed is waited for; one that is slower counts as good."""
 
 
+async def learn_vision(plan: Plan, models: KnownModels, suggester: ModelSuggester) -> None:
+    """Fetch the lists of services that may say which of a plan's models see, and remember what they say."""
+
+    async def learn(name: str) -> None:
+        models.learn_list(name, await suggester.list(models.endpoint(name), LIST_SECONDS))
+
+    unknown = {agent.endpoint for agent in plan.agents() if models.vision(agent) is None}
+    await asyncio.gather(*map(learn, sorted(unknown)))
+
+
 class NameCheck:
     """Checks the models of plans; what was found out holds for its whole life.
 
@@ -62,9 +72,14 @@ class NameCheck:
         self._checked: dict[tuple[str, str], Failure | None] = {}
         self._told: set[str] = set()
 
-    async def __call__(self, plan: Plan) -> tuple[tuple[str, ...], Failure | None]:
-        """Return notices about models that do not exist, and the failure when none can write the reply."""
+    async def __call__(self, plan: Plan, *, vision: bool = False) -> tuple[tuple[str, ...], Failure | None]:
+        """Return notices about models that do not exist, and the failure when none can write the reply.
+
+        With `vision`, the lists of services are fetched that may say which models see.
+        """
         agents = {(agent.endpoint, agent.model): agent for agent in plan.agents()}
+        if vision:
+            await learn_vision(plan, self._models(), self._suggester)
         new = [agent for key, agent in agents.items() if key not in self._checked]
         found = await asyncio.gather(*(self._check(agent) for agent in new))
         for agent, failure in zip(new, found, strict=True):

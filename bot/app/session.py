@@ -26,7 +26,7 @@ from bot.events import (
     RoundStarted,
     TurnFinished,
 )
-from bot.messages import Attachment, Message
+from bot.messages import Attachment, Image, Message, images_of
 from bot.method.context import MESSAGE_TOKENS, message_tokens
 from bot.method.mixture import CancelToken, Mixture
 from bot.turn_result import Call, Slot, TurnResult, TurnStatus
@@ -102,14 +102,20 @@ class Session:
             self._store.undo_turn(self.conversation.id)
         return prompt.content
 
-    def take(self, prompt: str, result: TurnResult, *, replace_reply: bool) -> None:
+    def take(
+        self, prompt: str, result: TurnResult, *, replace_reply: bool, images: Sequence[Image] = ()
+    ) -> None:
         """Make the reply of `result` that of the last turn, in the history and in the store.
 
-        `replace_reply`: the history ends with the prompt and another reply. Raises StoreError.
+        `replace_reply`: the history ends with the prompt, its images and another reply; without it, these
+        are the prompt's `images`. Raises StoreError.
         """
         if self._store is not None and self.conversation is not None:
             self._store.change_reply(self.conversation.id, result)
-        self._set_history(self.history[:-2] if replace_reply else self.history, prompt, result.reply)
+        if replace_reply:
+            images = self.history[-2].images
+        before = self.history[:-2] if replace_reply else self.history
+        self._set_history(before, prompt, result.reply, images)
 
     async def turn(
         self,
@@ -137,11 +143,12 @@ class Session:
             self.clear()
         history = self.history[: len(self.history) - (2 if retry else 0)]
         mixture = self.mixture
-        reserved = self.budget.reserve(mixture.plan, history, prompt, mixture.models.cost)
-        run = partial(mixture.run, history, prompt, cancel_token, references=references)
+        images = images_of(attachments)
+        reserved = self.budget.reserve(mixture.plan, history, prompt, mixture.models.cost, images)
+        run = partial(mixture.run, history, prompt, cancel_token, references=references, images=images)
         result: TurnResult | None = None
         try:
-            async with aclosing(self._turn(run, history, prompt, retry=retry)) as events:
+            async with aclosing(self._turn(run, history, prompt, images, retry=retry)) as events:
                 async for event in events:
                     if isinstance(event, TurnFinished):
                         result = replace(event.result, attachments=tuple(attachments))
@@ -151,10 +158,15 @@ class Session:
             self.budget.settle(reserved, result.cost if result else None)
 
     async def _turn(
-        self, run: Run, history: list[Message], prompt: str, *, retry: bool
+        self, run: Run, history: list[Message], prompt: str, images: tuple[Image, ...], *, retry: bool
     ) -> AsyncGenerator[Event, None]:
         recorder = TurnRecorder(
-            self._store, self.conversation, prompt, self.mixture.plan.system, self._settings, retry=retry
+            self._store,
+            self.conversation,
+            Message("user", prompt, images=images),
+            self.mixture.plan.system,
+            self._settings,
+            retry=retry,
         )
         recorder.begin()
         self.conversation = recorder.conversation
@@ -170,7 +182,7 @@ class Session:
                         result = event.result
                         # Before the event is passed on: its reader may ask the next prompt at once.
                         if result.status == "done" or not retry:
-                            self._set_history(history, prompt, result.reply)
+                            self._set_history(history, prompt, result.reply, images)
                         self.conversation = recorder.conversation
                     for notice in recorder.pop_notices():
                         yield notice
@@ -179,7 +191,7 @@ class Session:
             if result is None:
                 reply = recorder.interrupt(self.mixture.plan.aggregator.model)
                 if not retry:
-                    self._set_history(history, prompt, reply)
+                    self._set_history(history, prompt, reply, images)
                 self.conversation = recorder.conversation
 
     def _spent_before(self, turns: Sequence[StoredTurn]) -> float:
@@ -196,9 +208,12 @@ class Session:
                 tokens += message_tokens(Message("user", turn.prompt + turn.reply)) + MESSAGE_TOKENS
         return spent
 
-    def _set_history(self, before: list[Message], prompt: str, reply: str) -> None:
+    def _set_history(
+        self, before: list[Message], prompt: str, reply: str, images: Sequence[Image] = ()
+    ) -> None:
         if reply:
-            self.history = [*before, Message("user", prompt), Message("assistant", reply)]
+            asked = Message("user", prompt, images=tuple(images))
+            self.history = [*before, asked, Message("assistant", reply)]
 
 
 class TurnRecorder:
@@ -213,7 +228,7 @@ class TurnRecorder:
         self,
         store: Store | None,
         conversation: StoredConversation | None,
-        prompt: str,
+        prompt: Message,
         system: str | None,
         settings: Mapping[str, object],
         *,
@@ -280,8 +295,10 @@ class TurnRecorder:
 
     def _begin(self, store: Store) -> TurnId:
         if self.conversation is None:
-            self.conversation = store.create_conversation(self._settings, self._system, self._prompt)
-        self._turn_id = store.begin_turn(self.conversation.id, self._prompt, retry=self._retry)
+            self.conversation = store.create_conversation(self._settings, self._system, self._prompt.content)
+        self._turn_id = store.begin_turn(
+            self.conversation.id, self._prompt.content, retry=self._retry, images=self._prompt.images
+        )
         return self._turn_id
 
     @contextmanager

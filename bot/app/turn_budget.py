@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bot.errors import MoaError
-from bot.messages import Agent, Message, Usage
-from bot.method.context import ANSWER_TOKENS, MESSAGE_TOKENS, estimate_tokens
+from bot.messages import Agent, Image, Message, Usage
+from bot.method.context import ANSWER_TOKENS, MESSAGE_TOKENS, estimate_tokens, image_tokens, message_tokens
 from bot.method.fusion import judge_of
 from bot.method.plan import WITHOUT_ROUNDS
 from bot.method.prompts import request_again
@@ -109,10 +109,17 @@ class TurnBudget:
         self.cap, self.spent = cap, spent
         self._reserved = 0.0
 
-    def reserve(self, plan: Plan, history: Sequence[Message], prompt: str, cost: Cost) -> float:
+    def reserve(
+        self,
+        plan: Plan,
+        history: Sequence[Message],
+        prompt: str,
+        cost: Cost,
+        images: Sequence[Image] = (),
+    ) -> float:
         """Reserve the most that a turn may cost, and return it. BudgetError when that is too much."""
-        texts = [plan.system or "", *(message.content for message in history)]
-        tokens = sum(estimate_tokens(text) + MESSAGE_TOKENS for text in texts)
+        messages = [Message("system", plan.system or ""), *history]
+        tokens = sum(map(message_tokens, messages)) + image_tokens(images)
         found = estimate_turn(plan, tokens, prompt, cost)
         if self.cap is not None and found.unpriced:
             raise BudgetError(

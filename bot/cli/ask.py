@@ -78,7 +78,7 @@ async def _prompt(settings: Settings, streams: Streams, words: list[str]) -> Pro
         typed, piped = piped, ""
     else:
         typed = "" if only_stdin else " ".join(words)
-    prompt = await asyncio.to_thread(attach, typed, settings.file, piped)
+    prompt = await attach(typed, settings.file, piped)
     if not prompt.text.strip():
         raise UsageError("Nothing was asked: standard input was empty.")
     return prompt

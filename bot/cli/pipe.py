@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 
 from bot.app.app import App
@@ -31,7 +30,7 @@ async def pipe(settings: Settings, streams: Streams, resolve: Resolve) -> ExitCo
             # Files are attached to the first prompt; with --no_multi_turn, to every prompt.
             files = settings.file if asked == 1 or not session.multi_turn else ()
             try:
-                attached = await asyncio.to_thread(attach, prompt, files)
+                attached = await attach(prompt, files)
             except UsageError as error:
                 if files:
                     raise

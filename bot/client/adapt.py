@@ -189,4 +189,11 @@ def _merged(messages: tuple[Message, ...]) -> tuple[Message, ...]:
             lambda item: (item[1].role, item[0] if item[1].tool_calls or item[1].tool_call_id else None),
         )
     ]
-    return tuple(replace(group[-1], content="\n\n".join(each.content for each in group)) for group in groups)
+    return tuple(
+        replace(
+            group[-1],
+            content="\n\n".join(each.content for each in group),
+            images=tuple(image for each in group for image in each.images),
+        )
+        for group in groups
+    )

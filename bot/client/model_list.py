@@ -49,7 +49,7 @@ class ListedModel:
 
     `context` in tokens, `max_context` what the model itself can, prices in US dollars per million tokens
     (`cached_input_price` for prompt tokens that the service had in its cache), `kind` such as "chat" or
-    "image".
+    "image". `vision`: it takes images.
     """
 
     id: str
@@ -59,6 +59,7 @@ class ListedModel:
     kind: str = ""
     cached_input_price: float | None = None
     max_context: int | None = None
+    vision: bool | None = None
 
     @property
     def chats(self) -> bool:
@@ -117,7 +118,31 @@ def _model(entry: object) -> ListedModel | None:
         sanitise(kind[:_LONGEST], newlines=False).casefold() if isinstance(kind, str) else "",
         _price(prices, "cached_input", "input_cache_read", "cache_read_input_tokens"),
         _tokens(inner, _MAX_CONTEXT),
+        _vision(entry),
     )
+
+
+def _vision(entry: Mapping[str, object]) -> bool | None:
+    """Return whether the entry says that the model takes images, None where it says nothing about it.
+
+    OpenRouter: architecture.input_modalities; Mistral: capabilities.vision; Fireworks: supports_image_input;
+    llama.cpp: capabilities with "multimodal"; LM Studio: type "vlm".
+    """
+    parts = [entry]
+    parts += [part for key in ("architecture", "modalities") if isinstance(part := entry.get(key), Mapping)]
+    for part in parts:
+        for name in ("input_modalities", "input"):
+            if isinstance(modalities := part.get(name), list):
+                return "image" in modalities
+    for name in ("supports_image_input", "supports_vision", "vision"):
+        if isinstance(flag := entry.get(name), bool):
+            return flag
+    abilities = entry.get("capabilities")
+    if isinstance(abilities, Mapping) and isinstance(flag := abilities.get("vision"), bool):
+        return flag
+    if isinstance(abilities, list) and abilities:
+        return bool({"vision", "multimodal"}.intersection(map(str, abilities)))
+    return True if entry.get("type") == "vlm" else None
 
 
 def _tokens(parts: Sequence[Mapping[str, object]], keys: Sequence[str]) -> int | None:

@@ -194,12 +194,17 @@ def _message(message: Message, endpoint: Endpoint) -> dict[str, object]:
 
 
 def _content(message: Message, endpoint: Endpoint) -> str | list[dict[str, object]]:
-    """Return a message's text, as a list of parts where it carries a cache mark."""
+    """Return a message's text, as a list of parts where it has images or carries a cache mark."""
     # A NUL means nothing to a model, and services that are written in C end the text there.
     text = defuse(message.content.replace("\0", ""))
-    if not message.cache_mark or CACHE_CONTROL in endpoint.rejects:
+    marked = message.cache_mark and CACHE_CONTROL not in endpoint.rejects
+    if not marked and not message.images:
         return text
-    return [{"type": "text", "text": text, CACHE_CONTROL: {"type": "ephemeral"}}]
+    parts: list[dict[str, object]] = [{"type": "text", "text": text}] if text or not message.images else []
+    parts += [{"type": "image_url", "image_url": {"url": image.url}} for image in message.images]
+    if marked:
+        parts[-1][CACHE_CONTROL] = {"type": "ephemeral"}
+    return parts
 
 
 # Six models behind one key are six streams at once: none may wait for a connection.

@@ -43,7 +43,9 @@ async def add_server_facts(model_list: ModelList, ask: AskServer) -> ModelList:
 def _merged(model: ListedModel, more: ListedModel | None) -> ListedModel:
     if more is None:
         return model
-    return replace(model, context=more.context, max_context=more.max_context, kind=more.kind)
+    return replace(
+        model, context=more.context, max_context=more.max_context, kind=more.kind, vision=more.vision
+    )
 
 
 async def _of_ollama(model_list: ModelList, ask: AskServer) -> ModelList:
@@ -88,4 +90,6 @@ def _of_show(model: ListedModel, facts: object, loaded: Mapping[str, int]) -> Li
         context = longest if facts.get("remote_host") else min(OLLAMA_CONTEXT, longest or OLLAMA_CONTEXT)
     abilities = facts.get("capabilities")
     chats = not isinstance(abilities, list) or not abilities or "completion" in abilities
-    return replace(model, context=context, max_context=longest, kind=model.kind if chats else "embedding")
+    vision = "vision" in abilities if isinstance(abilities, list) and abilities else None
+    kind = model.kind if chats else "embedding"
+    return replace(model, context=context, max_context=longest, kind=kind, vision=vision)

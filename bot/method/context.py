@@ -9,11 +9,11 @@ never the prompt.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from bot.messages import Message
+from bot.messages import Image, Message
 from bot.method.prompts import Evidence, Placement, compose, request_again, system_message
 from bot.text.numbers import plural
 
@@ -42,9 +42,14 @@ def estimate_tokens(text: str) -> int:
 
 
 def message_tokens(message: Message) -> int:
-    """Return about how many tokens a message takes, with its tool calls."""
+    """Return about how many tokens a message takes, with its tool calls and images."""
     calls = "".join(f"{call.id}{call.name}{call.arguments}" for call in message.tool_calls)
-    return estimate_tokens(message.content + calls) + MESSAGE_TOKENS
+    return estimate_tokens(message.content + calls) + image_tokens(message.images) + MESSAGE_TOKENS
+
+
+def image_tokens(images: Iterable[Image]) -> int:
+    """Return about how many tokens images take."""
+    return sum(image.tokens for image in images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +147,13 @@ def fit(
     task: str = "",
     more_tokens: int = 0,
     evidence: Evidence | None = None,
+    images: Sequence[Image] = (),
 ) -> Fitted:
     """Return the request's messages, cut where needed so that they and the answer fit `context_length`.
 
     `context_length` is in tokens; None means unknown, and nothing is cut. A `comparison` is shortened like
-    the answers. `more_tokens` are those of messages that will be added after these.
+    the answers, the prompt's `images` never. `more_tokens` are those of messages that will be added after
+    these.
     """
     make = partial(
         compose,
@@ -157,12 +164,13 @@ def fit(
         after=after,
         task=task,
         evidence=evidence,
+        images=images,
     )
     if context_length is None:
         return Fitted(make(history, answers=answers, comparison=comparison), max_tokens)
 
     fixed = estimate_tokens(system_message(systems)) + estimate_tokens(prompt) + 2 * MESSAGE_TOKENS
-    fixed += sum(map(message_tokens, after))
+    fixed += sum(map(message_tokens, after)) + image_tokens(images)
     fixed += more_tokens + (estimate_tokens(task) if task else 0)
     blocks = [*answers, comparison] if comparison else list(answers)
     if answers:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import get_running_loop
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ from bot.events import (
     RoundStarted,
     TurnFinished,
 )
-from bot.messages import Agent, Ask, Message, Usage
+from bot.messages import Agent, Ask, Image, Message, Usage
 from bot.method.context import limit_notice
 from bot.method.early_stop import decide
 from bot.method.evidence import evidence_of
@@ -42,7 +42,8 @@ from bot.method.modes import last_layer
 from bot.method.panel import answered, cut_notice, family_notice, panel_of, too_few
 from bot.method.plan import WITHOUT_ROUNDS
 from bot.method.shadow_stop import ShadowStop
-from bot.method.turn_context import Models, Task, TurnContext
+from bot.method.turn_context import CheckNames, Models, Task, TurnContext
+from bot.method.vision import vision_of
 from bot.text.names import short_name
 from bot.text.numbers import plural
 from bot.tool_use import PermittedTools
@@ -52,10 +53,6 @@ if TYPE_CHECKING:
     from bot.method.plan import Plan
 
 __all__ = ["CancelToken", "Mixture"]
-
-
-CheckNames = Callable[["Plan"], Awaitable[tuple[tuple[str, ...], Failure | None]]]
-"""Returns notices about models that do not exist, and the failure when none can write the reply."""
 
 
 class Mixture:
@@ -88,12 +85,13 @@ class Mixture:
         after: Sequence[Message] = (),
         prefill: str = "",
         references: Sequence[Call] = (),
+        images: Sequence[Image] = (),
     ) -> AsyncGenerator[Event, None]:
         """Answer `prompt` after `history`; the last event is always `TurnFinished`.
 
-        `after` are tool calls and results since the prompt. The reply continues `prefill`. It is made from
-        `references`, where there are any, without asking reference models. Closing the iterator cancels
-        every call of the turn.
+        `images` go along with the prompt. `after` are tool calls and results since the prompt. The reply
+        continues `prefill`. It is made from `references`, where there are any, without asking reference
+        models. Closing the iterator cancels every call of the turn.
         """
         turn_context = TurnContext(
             self.plan,
@@ -105,6 +103,7 @@ class Mixture:
             after,
             prefill,
             self._tools,
+            images=tuple(images),
         )
         return _Turn(turn_context, cancel_token or CancelToken(), self._check_names, references).events()
 
@@ -153,7 +152,10 @@ class _Turn:
         layers = () if plan.mode in WITHOUT_ROUNDS or self._references else plan.layers
         given = max((call.slot.round for call in self._references), default=0)
         notices, failure = await self._checked_names()
-        for text in notices:
+        if failure is None and self._turn_context.images:
+            notice, failure = vision_of(self._turn_context, answering=not self._references)
+            notices = (*notices, notice)
+        for text in filter(None, notices):
             yield Notice(text)
         if failure:
             yield self._finished(self._turn_context.plan.aggregator, failure=failure)
@@ -179,7 +181,9 @@ class _Turn:
         """Return what is to be said about the names of models; nothing when the user does not wait for it."""
         if self._check_names is None:
             return (), None
-        checking = asyncio.ensure_future(self._check_names(self._turn_context.plan))
+        checking = asyncio.ensure_future(
+            self._check_names(self._turn_context.plan, vision=bool(self._turn_context.images))
+        )
         stopping = asyncio.ensure_future(self._cancel_token.wait())
         try:
             await asyncio.wait({checking, stopping}, return_when=asyncio.FIRST_COMPLETED)

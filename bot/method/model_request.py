@@ -9,7 +9,7 @@ from bot.errors import Failure
 from bot.events import Notice
 from bot.messages import Endpoint, Message, Request
 from bot.method import prompts
-from bot.method.context import MESSAGE_TOKENS, Fitted, estimate_tokens, fit, fit_notices
+from bot.method.context import MESSAGE_TOKENS, Fitted, estimate_tokens, fit, fit_notices, image_tokens
 from bot.method.tool_loop import ToolLoop
 from bot.method.turn_context import Task, TurnContext
 from bot.turn_result import Slot
@@ -63,6 +63,10 @@ class ModelRequest:
         turn_context = self.turn_context
         # Only the model that is offered the tools can read messages about them as they are.
         read = tuple if self.writes else prompts.tools_as_text
+        history = read(turn_context.history)
+        asked = Message("user", turn_context.prompt, images=turn_context.images)
+        if not turn_context.models.sees(self.slot.agent):
+            history, asked = tuple(map(prompts.unseen, history)), prompts.unseen(asked)
         more_tokens = sum(estimate_tokens(text) + MESSAGE_TOKENS for text in self.task.correction or ())
         if self.loop is not None:
             self.tool_messages = self.loop.messages(context_length, self.max_tokens())
@@ -74,8 +78,9 @@ class ModelRequest:
             systems=(turn_context.plan.system, self.slot.agent.system),
             instruction=instruction,
             answers=self.answers,
-            history=read(turn_context.history),
-            prompt=turn_context.prompt,
+            history=history,
+            prompt=asked.content,
+            images=asked.images,
             after=read(turn_context.after),
             max_tokens=self.max_tokens(),
             context_length=context_length,
@@ -95,7 +100,8 @@ class ModelRequest:
             # The limit is unknown: aim below what has just been refused.
             refused = self.fit(None).messages
             characters = sum(len(message.content) for message in (*refused, *self.tool_messages))
-            known = characters // CHARACTERS_PER_TOKEN + self.max_tokens()
+            seen = sum(image_tokens(message.images) for message in refused)
+            known = characters // CHARACTERS_PER_TOKEN + seen + self.max_tokens()
         return int(known * SECOND_BUDGET)
 
     def build(self, fitted: Fitted) -> Request:

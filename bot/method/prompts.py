@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bot.messages import Message
+from bot.messages import Image, Message
 
 Placement = Literal["prompt", "system"]
 
@@ -123,8 +123,11 @@ def compose(
     placement: Placement = "prompt",
     after: Sequence[Message] = (),
     evidence: Evidence | None = None,
+    images: Sequence[Image] = (),
 ) -> tuple[Message, ...]:
     """Return the messages of a request: system message if there is one, history, prompt, what came after.
+
+    `images` go along with the prompt.
 
     The last message does not end with an answer: a small model would follow the last one that it reads.
     `task` is the last sentence of all, for a model that is not to answer the prompt.
@@ -133,15 +136,26 @@ def compose(
         system = system_message(systems, instruction, answers, comparison, evidence)
     else:
         system = system_message(systems)
-    messages = [*([Message("system", system)] if system else []), *history, Message("user", prompt), *after]
+    asked = Message("user", prompt, images=tuple(images))
+    messages = [*([Message("system", system)] if system else []), *history, asked, *after]
     ends = [task] if task else []
     if answers and placement == "prompt":
         ends = [numbered(answers, comparison, evidence), instruction.strip(), request_again(prompt), *ends]
     if ends:
         # Two messages of the user in a row are refused by some chat templates.
-        before = messages.pop().content if messages[-1].role == "user" else ""
-        messages.append(Message("user", "\n\n".join(filter(None, [before, *ends]))))
+        last = messages.pop() if messages[-1].role == "user" else Message("user", "")
+        messages.append(replace(last, content="\n\n".join(filter(None, [last.content, *ends]))))
     return tuple(messages)
+
+
+def unseen(message: Message) -> Message:
+    """Return a message without its images, for a model that does not see: it says that there are some."""
+    if not message.images:
+        return message
+    labels = " ".join(image.label for image in message.images)
+    them = "this image" if len(message.images) == 1 else "these images"
+    note = f"{labels}\n(You cannot see {them}. Do not guess what is to be seen there.)"
+    return replace(message, content="\n\n".join(filter(None, [message.content, note])), images=())
 
 
 def tools_as_text(messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -157,8 +171,10 @@ def tools_as_text(messages: Sequence[Message]) -> tuple[Message, ...]:
             name = names.get(message.tool_call_id)
             text = f"[result of {f'the tool {name}' if name else 'a tool'}]\n{message.content}"
             if plain and plain[-1].role == "user":  # results of calls that were made together
-                text = f"{plain.pop().content}\n\n{text}"
-            plain.append(Message("user", text))
+                text = f"{plain[-1].content}\n\n{text}"
+                plain.append(replace(plain.pop(), content=text))
+            else:
+                plain.append(Message("user", text))
         else:
             plain.append(message)
     return tuple(plain)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bot.messages import Agent, Ask, Endpoint, Message, Usage
+from bot.errors import Failure
+from bot.messages import Agent, Ask, Endpoint, Image, Message, Usage
 from bot.method.plan import Plan
 from bot.method.shared_tasks import SharedTasks
 from bot.tool_use import PermittedTools, ToolSource
@@ -30,17 +31,32 @@ class Models(Protocol):
     def calls_tools(self, agent: Agent) -> bool | None:
         """Return whether the model can call tools, None when unknown."""
 
+    def sees(self, agent: Agent) -> bool:
+        """Return whether a model is known to take images."""
+
     def cost(self, agent: Agent, usage: Usage) -> float | None:
         """Return what a call cost in US dollars, None when price or tokens are unknown."""
+
+
+class CheckNames(Protocol):
+    """Asked before the first round of each turn."""
+
+    def __call__(
+        self, plan: Plan, *, vision: bool = False
+    ) -> Awaitable[tuple[tuple[str, ...], Failure | None]]:
+        """Return notices about models that do not exist, and the failure when none can write the reply.
+
+        With `vision`, services are asked which of their models see.
+        """
 
 
 @dataclass(slots=True)
 class TurnContext:
     """What all calls of a turn share. `shown_notices` are keys of the notices that were given before.
 
-    `after` are the tool calls and results since the prompt, `prefill` is the beginning of the reply that
-    the aggregator is to continue. `tools` are those of the program, None where there are none; `sources` are
-    what they have found so far, numbered from 1 in this order.
+    `images` go along with the prompt, `after` are the tool calls and results since it, `prefill` is the
+    beginning of the reply that the aggregator is to continue. `tools` are those of the program, None where
+    there are none; `sources` are what they have found so far, numbered from 1 in this order.
     """
 
     plan: Plan
@@ -54,6 +70,7 @@ class TurnContext:
     tools: PermittedTools | None = None
     shared: SharedTasks = field(default_factory=SharedTasks)
     sources: list[ToolSource] = field(default_factory=list)
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

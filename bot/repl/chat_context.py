@@ -5,7 +5,6 @@ It asks, and shows what comes. It does not read the keyboard at the prompt.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from bot.app.signals import handle_signals
 from bot.app.turn import show, view_for
 from bot.app.turn_budget import BudgetError
 from bot.errors import FailureKind, MoaError, UsageError
+from bot.messages import Attachment, image_attachment, images_of
 from bot.method.mixture import CancelToken
 from bot.repl.command_syntax import quote_prompt
 from bot.repl.layout import two_columns, wrap_text
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from bot.app.session import Session
     from bot.app.streams import Streams
     from bot.events import Event
-    from bot.messages import Attachment
     from bot.method.mixture import Mixture
     from bot.render.log_sink import LogSink
     from bot.repl.terminal import Terminal
@@ -161,9 +160,9 @@ class ChatContext:
         any. `command` is what stood before the prompt.
         """
         if again:
-            asked, files = Prompt(prompt, self.attachments), self.files
+            asked, files = Prompt(prompt, self.last_attachments()), self.files
         else:
-            asked = await asyncio.to_thread(attach, prompt, self.files)
+            asked = await attach(prompt, self.files, earlier=images_of(self.attachments))
             files, self.files = self.files, []
         for notice in asked.notices if not self.settings.quiet else ():
             self.say(f"  {notice}")
@@ -198,6 +197,13 @@ class ChatContext:
             raise UsageError("Nothing was asked yet.")
         return self.prompt or asked[-1]
 
+    def last_attachments(self) -> tuple[Attachment, ...]:
+        """Return the attachments of the last prompt; of one that was resumed, its images."""
+        asked = [message for message in self.session.history if message.role == "user"]
+        if self.prompt or not asked:
+            return self.attachments
+        return tuple(map(image_attachment, asked[-1].images))
+
     @property
     def answered(self) -> bool:
         """Whether the last prompt has a reply, with which the session's history ends."""
@@ -222,7 +228,9 @@ class ChatContext:
         last = next(reversed(self.turns()), None)
         self.result = None
         self.prompt = last.prompt if last is not None and not last.reply else ""
-        self.attachments = ()
+        store = self.app.store
+        images = store.images(last.id) if store and last and self.prompt else ()
+        self.attachments = tuple(map(image_attachment, images))
 
     async def _run_turn(self, asked: Prompt, *, retry: bool, references: Sequence[Call]) -> bool:
         """Run a turn and show it.
@@ -273,7 +281,8 @@ class ChatContext:
         self.spent.add(result)
         self._explain_slowness(result)
         self._end_turn(prompt, result, retry=retry)
-        stopped = result.failure is not None and result.failure.kind is FailureKind.CANCELLED
+        unasked = {FailureKind.CANCELLED, FailureKind.ATTACHMENT}
+        stopped = result.failure is not None and result.failure.kind in unasked
         return stopped and not keyboard.typed
 
     def _end_turn(self, prompt: str, result: TurnResult, *, retry: bool) -> None:

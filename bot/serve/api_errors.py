@@ -27,6 +27,7 @@ _STATUSES = {
     FailureKind.CONTEXT_LENGTH: (400, "context_length_exceeded"),
     FailureKind.CONTENT_FILTER: (400, "content_filter"),
     FailureKind.REFUSED: (400, "content_filter"),
+    FailureKind.ATTACHMENT: (400, "unsupported_image"),
     # Not a 429 or 5xx, which clients send again by themselves.
     FailureKind.QUOTA: (402, "insufficient_quota"),
     FailureKind.RATE_LIMITED: (429, "upstream_rate_limited"),

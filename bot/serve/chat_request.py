@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from bot.messages import Message, ToolCall
+from bot.serve.image_parts import read_image_url
 from bot.serve.reply_format import ReplyFormat, read_reply_format
 from bot.serve.request_schema import (
     MaxTokens,
@@ -36,10 +37,17 @@ from bot.serve.turn_request import TurnRequest, divide
 
 
 class _Part(RequestObject):
-    type: Annotated[Any, only("parts have to be of type text", lambda value: value == "text")] = Field(
-        default=None, validate_default=True
-    )
-    text: str
+    type: Annotated[
+        Any, only("parts have to be of type text or image_url", lambda value: value in ("text", "image_url"))
+    ] = Field(default=None, validate_default=True)
+    text: str | None = None
+    image_url: Annotated[Any, AfterValidator(read_image_url)] = None
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> _Part:
+        if getattr(self, self.type) is None:
+            raise PydanticCustomError("part", "A part of type {type} needs {type}", {"type": self.type})
+        return self
 
 
 class _Message(RequestObject):
@@ -66,16 +74,19 @@ class _Message(RequestObject):
             raise PydanticCustomError("tool_call_id", "A message of role tool needs a tool_call_id")
         if self.tool_calls and self.role != "assistant":
             raise PydanticCustomError("tool_calls", "Only messages of role assistant have tool calls")
+        if self.role != "user" and any(part.image_url is not None for part in self.content):
+            raise PydanticCustomError("image", "Only messages of role user have images")
         return self
 
     def message(self) -> Message:
         return Message(
             self.role,  # type: ignore[arg-type]  # no developer
-            "\n".join(part.text for part in self.content),
+            "\n".join(part.text for part in self.content if part.text is not None),
             tool_calls=tuple(
                 ToolCall(call.id, call.function.name, call.function.arguments) for call in self.tool_calls
             ),
             tool_call_id=self.tool_call_id or "" if self.role == "tool" else "",
+            images=tuple(part.image_url for part in self.content if part.image_url is not None),
         )
 
 

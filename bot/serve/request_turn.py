@@ -102,7 +102,9 @@ class ServedTurn:
         mixture, conversation = self._mixture, self._request.conversation
         messages = (*conversation.history, *conversation.after)
         try:
-            return self._budget.reserve(mixture.plan, messages, conversation.prompt, mixture.models.cost)
+            return self._budget.reserve(
+                mixture.plan, messages, conversation.prompt, mixture.models.cost, conversation.images
+            )
         except BudgetError as error:
             if error.temporary:
                 raise rate_limited(error.message, "budget_reserved", 5) from None
@@ -117,6 +119,7 @@ class ServedTurn:
             self._cancel_token,
             after=conversation.after,
             prefill=conversation.prefill,
+            images=conversation.images,
         )
         async with aclosing(running) as events:
             async for event in events:

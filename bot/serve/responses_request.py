@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from bot.messages import Message, ToolCall
+from bot.messages import Image, Message, ToolCall
+from bot.serve.image_parts import read_image_url
 from bot.serve.reply_format import ReplyFormat, read_reply_format
 from bot.serve.request_schema import (
     MaxTokens,
@@ -22,7 +23,7 @@ from bot.serve.request_schema import (
 )
 from bot.serve.tools import FlatTool, ToolChoice, reply_fields
 
-_PARTS = ("input_text", "output_text", "text")
+_PARTS = ("input_text", "output_text", "text", "input_image")
 _NEEDED = {
     "message": ("role", "content"),
     "function_call": ("call_id", "name", "arguments"),
@@ -38,9 +39,28 @@ _ITEMS = tuple(_NEEDED)
 class _Part(RequestObject):
     type: Annotated[
         str,
-        only("parts have to be of type input_text", lambda value: isinstance(value, str) and value in _PARTS),
+        only(
+            "parts have to be of type input_text or input_image",
+            lambda value: isinstance(value, str) and value in _PARTS,
+        ),
     ]
-    text: str
+    text: str | None = None
+    image_url: str | None = None
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> _Part:
+        needed = "image_url" if self.type == "input_image" else "text"
+        if getattr(self, needed) is None:
+            message = "A part of type {type} needs {needed}"
+            raise PydanticCustomError("part", message, {"type": self.type, "needed": needed})
+        return self
+
+    @field_validator("image_url")
+    @classmethod
+    def _is_image(cls, value: str | None) -> str | None:
+        if value is not None:
+            read_image_url(value)
+        return value
 
 
 Text = Annotated[
@@ -85,7 +105,8 @@ class Item(RequestObject):
         """Return the item as a message, None for one that no model reads."""
         if self.type == "message":
             role = "system" if self.role == "developer" else self.role
-            return Message(role or "user", _text(self.content))
+            images = _images(self.content) if role == "user" else ()
+            return Message(role or "user", _text(self.content), images=images)
         if self.type == "function_call":
             call = ToolCall(self.call_id or "", self.name or "", self.arguments or "")
             return Message("assistant", "", tool_calls=(call,))
@@ -169,7 +190,11 @@ def messages_of(items: Iterable[Item]) -> list[Message]:
 
 
 def _text(parts: list[_Part] | None) -> str:
-    return "\n".join(part.text for part in parts or ())
+    return "\n".join(part.text for part in parts or () if part.text is not None)
+
+
+def _images(parts: list[_Part] | None) -> tuple[Image, ...]:
+    return tuple(read_image_url(part.image_url) for part in parts or () if part.image_url is not None)
 
 
 def _read_format(value: dict[str, Any] | None) -> ReplyFormat | None:

@@ -156,6 +156,7 @@ async def serve(
                 TurnBudget(app.settings.max_cost),
                 responses=responses,
                 tools=app.permitted,
+                learn_vision=app.learn_vision,
             )
             config = uvicorn.Config(
                 make_app(service, key=address.key, host=address.host, cors=address.cors),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bot.messages import Message
+from bot.messages import Image, Message
 from bot.serve.api_errors import bad_request
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ WITHOUT_PROMPT = "Continue."
 class Conversation:
     """A conversation as the mixture is asked: the last user message is the prompt.
 
-    `after` are tool calls and results since the prompt, `prefill` is a last message of the assistant,
-    which the reply continues.
+    `images` are the prompt's, `after` are tool calls and results since then, `prefill` is a last message of
+    the assistant, which the reply continues.
     """
 
     system: str | None = None
@@ -30,6 +30,7 @@ class Conversation:
     prompt: str = ""
     after: tuple[Message, ...] = ()
     prefill: str = ""
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +68,23 @@ def divide(messages: Sequence[Message], param: str = "messages") -> Conversation
     last = next((at for at in reversed(range(len(dialogue))) if dialogue[at].role == "user"), None)
     if last is not None:
         prompt, history, after = dialogue[last].content, dialogue[:last], dialogue[last + 1 :]
+        images = dialogue[last].images
     else:
-        prompt, history, after = system or WITHOUT_PROMPT, [], dialogue
+        prompt, history, after, images = system or WITHOUT_PROMPT, [], dialogue, ()
         system = ""
         if not (prompt != WITHOUT_PROMPT or after or any(beginnings)):
             raise bad_request(f"{param}: There is no message to answer.", param)
-    if not (prompt.strip() or after):
+    if not (prompt.strip() or after or images):
         raise bad_request(f"{param}: The user's last message is empty.", param)
     return Conversation(
         system=system or None,
-        history=tuple(each for each in history if each.content or each.tool_calls or each.role == "tool"),
+        history=tuple(each for each in history if _says_anything(each)),
         prompt=prompt,
         after=tuple(after),
         prefill="\n\n".join(filter(None, beginnings)),
+        images=images,
     )
+
+
+def _says_anything(message: Message) -> bool:
+    return bool(message.content or message.images or message.tool_calls or message.role == "tool")

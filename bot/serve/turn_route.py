@@ -11,7 +11,7 @@ cancelled, and with it all its calls.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -31,9 +31,11 @@ from bot.store.responses import ResponseStore
 from bot.tool_use import PermittedTools
 
 if TYPE_CHECKING:
+    from bot.app.known_models import KnownModels
     from bot.app.log import Log
     from bot.events import Event
     from bot.messages import Ask
+    from bot.method.plan import Plan
     from bot.serve.turn_request import TurnRequest
 
 Json = dict[str, Any]
@@ -75,6 +77,7 @@ class Service:
     bodies: Bodies = field(default_factory=Bodies)
     responses: ResponseStore = field(default_factory=lambda: ResponseStore(None))
     tools: PermittedTools | None = None
+    learn_vision: Callable[[Plan, KnownModels], Awaitable[None]] | None = None
 
 
 class TurnRoute:
@@ -98,6 +101,8 @@ class TurnRoute:
             else:
                 request, writer = self._read(body)
             served = service.mixtures.get(request.model, request.moa)
+            if request.conversation.images and service.learn_vision:
+                await service.learn_vision(served.plan, served.models)
             plan = with_overrides(served.plan, request)
             mixture = Mixture(plan, service.ask, served.models, tools=service.tools)
             turn = ServedTurn(mixture, request, service.log, cancel_token, service.budget)

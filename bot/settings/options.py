@@ -98,7 +98,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("system_file", Kind.PATH, Group.CONVERSATION, metavar="FILE", in_preset=True,
            help="The same, read from a file."),
     Option("file", Kind.PATHS, Group.CONVERSATION, short="-f", metavar="FILE", default=(), in_file=False,
-           help="Attach a text file to the prompt; may be repeated."),
+           help="Attach a file (text, image, PDF) to the prompt; may be repeated."),
     Option("continue", Kind.BOOL, Group.CONVERSATION, short="-c", default=False, in_file=False,
            help="Continue the latest conversation."),
     Option("resume", Kind.TEXT, Group.CONVERSATION, metavar="ID", in_file=False,

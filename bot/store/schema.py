@@ -165,6 +165,26 @@ def add_tools(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE calls ADD COLUMN tools TEXT")
 
 
+def add_images(connection: sqlite3.Connection) -> None:
+    """Version 7: the images of prompts; the bytes of a large one are not kept, only their hash."""
+    connection.execute(
+        """
+        CREATE TABLE images (
+            turn INTEGER NOT NULL REFERENCES turns (id) ON DELETE CASCADE,
+            place INTEGER NOT NULL,
+            name TEXT NOT NULL,
+            media_type TEXT NOT NULL,
+            width INTEGER NOT NULL,
+            height INTEGER NOT NULL,
+            sha256 TEXT NOT NULL,
+            bytes INTEGER NOT NULL,
+            data BLOB,
+            PRIMARY KEY (turn, place)
+        )
+        """
+    )
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     create_tables,
     rename_seat_to_slot,
@@ -172,4 +192,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     add_analysis_and_panel,
     add_shadow,
     add_tools,
+    add_images,
 )

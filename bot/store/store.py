@@ -9,18 +9,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from bot.store import conversations, search, turns
+from bot.store import images as store_images
 from bot.store.conversion import sql_value, stored_call
 from bot.store.database import TIMEOUT, Database
 from bot.store.names import UNTITLED, clean_title
 from bot.store.rows import Hit, StoredCall, StoredConversation, StoredTurn, Summary, TurnId, format_time, now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
     from types import TracebackType
 
-    from bot.messages import Message
+    from bot.messages import Image, Message
     from bot.turn_result import Call, TurnResult
 
 
@@ -104,13 +105,17 @@ class Store:
                 connection, StoredConversation("", title, moment, moment, settings, system)
             )
 
-    def begin_turn(self, conversation_id: str, prompt: str, *, retry: bool = False) -> TurnId:
+    def begin_turn(
+        self, conversation_id: str, prompt: str, *, retry: bool = False, images: Sequence[Image] = ()
+    ) -> TurnId:
         """Write the prompt as the conversation's next turn, before any model is asked.
 
         A `retry` of the last turn counts as undone until it is finished with status "done".
         """
         with self._database.writing() as connection:
-            return turns.begin(connection, conversation_id, prompt, "undone" if retry else "open")
+            turn = turns.begin(connection, conversation_id, prompt, "undone" if retry else "open")
+            store_images.insert(connection, turn, images)
+            return turn
 
     def save_calls(self, turn: TurnId, *calls: Call) -> None:
         """Write finished calls; one whose slot has a call already replaces it."""
@@ -175,17 +180,22 @@ class Store:
         conversation: StoredConversation,
         all_turns: Iterable[StoredTurn],
         all_calls: Iterable[StoredCall],
+        *,
+        images_of: str | None = None,
     ) -> StoredConversation:
         """Write a whole conversation as it is (an import, a copy), all of it or nothing.
 
         Its id is kept if it is valid and free, else it gets a new one: nothing is overwritten.
-        The conversation's id in `all_turns` is ignored.
+        The conversation's id in `all_turns` is ignored. `images_of` is the conversation whose images are
+        copied.
         """
         with self._database.writing() as connection:
             restored = conversations.insert(connection, conversation)
             for turn in all_turns:
                 turns.insert(connection, replace(turn, conversation=restored.id))
             turns.insert_calls(connection, restored.id, all_calls, replace=False)
+            if images_of is not None:
+                store_images.copy(connection, images_of, restored.id)
             return restored
 
     # Reading.
@@ -228,13 +238,19 @@ class Store:
         with self._database.reading() as connection:
             return tuple(turns.list_calls(connection, conversation_id, None, self._skip))
 
+    def images(self, turn: TurnId) -> tuple[Image, ...]:
+        """Return the images of a turn's prompt, without those that were too large to be kept."""
+        with self._database.reading() as connection:
+            return store_images.by_turn(connection, turn.conversation, self._skip).get(turn.number, ())
+
     def messages(self, conversation_id: str, last: int | None = None) -> tuple[Message, ...]:
         """Return user and assistant messages of the turns that have a reply (done or partial), in order.
 
         `last` limits them to that many of the newest turns.
         """
         with self._database.reading() as connection:
-            return turns.list_messages(connection, conversation_id, -1 if last is None else last)
+            images = store_images.by_turn(connection, conversation_id, self._skip)
+            return turns.list_messages(connection, conversation_id, -1 if last is None else last, images)
 
     def list_conversations(self, limit: int | None = None, offset: int = 0) -> tuple[Summary, ...]:
         """Return conversations with their number of turns and cost, the last written to first."""

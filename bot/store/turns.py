@@ -19,8 +19,9 @@ from bot.store.rows import StoredCall, StoredTurn, TurnId, format_time, now
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
+    from bot.messages import Image
     from bot.turn_result import TurnResult
 
 _SAVE_CALL = """
@@ -225,11 +226,19 @@ def has_answered(connection: sqlite3.Connection, endpoint: str, model: str) -> b
     return found is not None
 
 
-def list_messages(connection: sqlite3.Connection, conversation: str, last: int) -> tuple[Message, ...]:
-    """Return the messages of the last `last` turns that have a reply (-1: of all of them), in order."""
+def list_messages(
+    connection: sqlite3.Connection,
+    conversation: str,
+    last: int,
+    images: Mapping[int, tuple[Image, ...]],
+) -> tuple[Message, ...]:
+    """Return the messages of the last `last` turns that have a reply (-1: of all of them), in order.
+
+    `images` are those of prompts by the number of their turn.
+    """
     rows = connection.execute(
         """
-        SELECT prompt, reply FROM turns
+        SELECT number, prompt, reply FROM turns
         WHERE conversation = ? AND status IN ('done', 'partial') AND reply <> ''
             AND typeof(prompt) = 'text' AND typeof(reply) = 'text'
         ORDER BY number DESC LIMIT ?
@@ -238,6 +247,9 @@ def list_messages(connection: sqlite3.Connection, conversation: str, last: int) 
     ).fetchall()
     return tuple(
         message
-        for prompt, reply in reversed(rows)
-        for message in (Message("user", prompt), Message("assistant", reply))
+        for number, prompt, reply in reversed(rows)
+        for message in (
+            Message("user", prompt, images=images.get(number, ())),
+            Message("assistant", reply),
+        )
     )

@@ -21,7 +21,7 @@ class DocumentText:
 
 async def read_document(kind: Kind, content: bytes, *, url: str, charset: str = "") -> DocumentText:
     """Return the text of a document. When this is cancelled, the process ends."""
-    if not is_installed("trafilatura", "pypdf"):
+    if not is_installed("pypdf" if kind == "pdf" else "trafilatura"):
         return DocumentText(error=f"pages and PDFs cannot be read: {EXTRA}")
     answer = await run_script("read_document.py", {"kind": kind, "url": url, "charset": charset}, content)
     if not answer:

@@ -64,7 +64,11 @@ def _read_pdf(content: bytes) -> dict[str, str]:
     import pypdf  # noqa: PLC0415 - takes 0.2 s; a page goes without it
 
     reader = pypdf.PdfReader(io.BytesIO(content))
-    pages = [page.extract_text() for page, _ in zip(reader.pages, range(_PAGES), strict=False)]
+    texts = (page.extract_text() for page, _ in zip(reader.pages, range(_PAGES), strict=False))
+    pages = [f"[page {number}]\n{text}" if text.strip() else "" for number, text in enumerate(texts, 1)]
+    if not any(pages):
+        return {"title": "", "text": ""}
+    pages = [page for page in pages if page]
     title = (reader.metadata.title if reader.metadata else "") or ""
     more = len(reader.pages) - _PAGES
     if more > 0:

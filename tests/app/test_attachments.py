@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import threading
@@ -56,7 +57,7 @@ def test_what_is_no_text_file(kind: str, tmp_path: Path, monkeypatch: pytest.Mon
     path = Path("it")
     make(path)
     with pytest.raises(UsageError, match=message) as caught:
-        attach("words", [path])
+        asyncio.run(attach("words", [path]))
     assert len(caught.value.message.splitlines()) == 1
     if kind not in {"binary", "latin-1", "sparse"}:
         with pytest.raises(UsageError, match=message):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bot.app.attachments import attach
+from bot.app.attachments import Prompt
+from bot.app.attachments import attach as attach_files
 from bot.app.mentions import MAX_FILES
 from bot.errors import UsageError
 
@@ -38,6 +41,10 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+
+
+def attach(*given: Any, **named: Any) -> Prompt:
+    return asyncio.run(attach_files(*given, **named))
 
 
 @pytest.mark.parametrize(

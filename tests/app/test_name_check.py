@@ -13,8 +13,9 @@ import pytest
 from fake_models import FakeAsk, FakeModels, failed, make_plan
 from services import models
 
+from bot.app.known_models import KnownModels
 from bot.app.load_settings import load_settings
-from bot.app.name_check import NameCheck
+from bot.app.name_check import NameCheck, learn_vision
 from bot.client.model_list import ListedModel, ModelList
 from bot.client.suggest import ModelSuggester
 from bot.demo.process import DemoProcess
@@ -75,6 +76,27 @@ class World:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
+
+
+def test_lists_that_say_who_sees(home: Path) -> None:
+    """The list is fetched for images alone; what the user has configured holds before it."""
+    (home / "config.toml").parent.mkdir(exist_ok=True)
+    (home / "config.toml").write_text(
+        "[models.beta]\nvision = true\n[models.seeing]\nvision = false\n", encoding="utf-8"
+    )
+    said = (ListedModel("alpha", vision=True), ListedModel("beta", vision=False), ListedModel("judge"))
+    world = World(home, listed=ModelList((*said, ListedModel("seeing", vision=True))))
+    known = KnownModels(world.settings, {"TOGETHER_API_KEY": "k"})
+    plan = make_plan(((Agent("alpha"), Agent("beta"), Agent("seeing")),))
+    asyncio.run(learn_vision(plan, known, world.suggester))
+    assert world.lists == 1
+    sees = {name: known.vision(Agent(name)) for name in ("alpha", "beta", "seeing", "judge", "unlisted")}
+    assert sees == {"alpha": True, "beta": True, "seeing": False, "judge": None, "unlisted": None}
+    assert known.vision(Agent("demo/owl", "demo")) is False
+    asyncio.run(
+        learn_vision(make_plan(((Agent("beta"),),), aggregator=Agent("seeing")), known, world.suggester)
+    )
+    assert world.lists == 1
 
 
 @pytest.mark.parametrize("name", ["jugde", "Judge2", "judg"])

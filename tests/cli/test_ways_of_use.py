@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sqlite3
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pictures_made import picture
 from running import LIMIT, in_time, wait
 from services import conversation
 
@@ -80,6 +82,36 @@ def test_files_that_prompts_name(bot: Bot, service: DemoProcess, tmp_path: Path)
         f"{named}\n\n{file}",
         f"three @{tmp_path}/x.bin",
     ]
+
+
+def test_an_image_goes_to_models_that_see(bot: Bot, service: DemoProcess, tmp_path: Path) -> None:
+    """As a data URL, also when the conversation is resumed; who does not see is told; nobody: not asked."""
+    settings = tmp_path / "config.toml"
+    here = {"MOA_BOT_HOME": str(tmp_path)}
+    (tmp_path / "cat.png").write_bytes(picture())
+    (tmp_path / "x").mkdir()
+    named = f"what is @{tmp_path}/cat.png"
+    refused = bot("ask", "--json", named, env=here)
+    record = json.loads(refused.stdout)
+    assert (refused.returncode, record["status"], service.requests()) == (1, "failed", [])
+    assert "no model of this mixture is known to see images: a, b, judge" in record["error"]
+    settings.write_text("[models.a]\nvision = true\n", encoding="utf-8")
+    done = bot("ask", "--json", named, env=here)
+    [attached] = json.loads(done.stdout)["attachments"]
+    assert (attached["kind"], attached["bytes"]) == ("image", len(picture()))
+    assert bot("ask", "--continue", "and its colour?", env=here).returncode == 0
+    label = f"[image: {tmp_path}/cat.png, 64x48]"
+    url = f"data:image/png;base64,{base64.b64encode(picture()).decode()}"
+    parts = [
+        {"type": "text", "text": f"{named}\n\n{label}"},
+        {"type": "image_url", "image_url": {"url": url}},
+    ]
+    for body in (request["body"] for request in service.requests()):
+        asked = next(each for each in body["messages"] if each["role"] == "user")["content"]
+        assert asked == parts if body["model"] == "a" else "You cannot see this image" in asked
+    assert len(service.requests()) == 6
+    shown = bot("history", "export", json.loads(done.stdout)["conversation_id"], env=here)
+    assert label in shown.stdout
 
 
 def test_a_file_of_one_prompt_of_many_that_cannot_be_attached(

@@ -36,6 +36,33 @@ LLAMACPP = {
         }
     ],
 }
+
+
+@pytest.mark.parametrize(
+    ("entry", "vision"),
+    [
+        ({"architecture": {"input_modalities": ["text", "image"]}}, True),
+        ({"architecture": {"input_modalities": ["text"]}}, False),
+        ({"input_modalities": ["text", "image"]}, True),
+        ({"modalities": {"input": ["text", "image"], "output": ["text"]}}, True),
+        ({"capabilities": {"vision": True}}, True),
+        ({"capabilities": {"completion_chat": True}}, None),
+        ({"capabilities": ["completion", "multimodal"]}, True),
+        ({"capabilities": ["completion"]}, False),
+        ({"supports_image_input": False}, False),
+        ({"type": "vlm"}, True),
+        ({"type": "chat"}, None),
+        ({"architecture": "image", "capabilities": "vision", "vision": "yes"}, None),
+        ({}, None),
+    ],
+)
+def test_who_sees(entry: dict[str, Any], vision: object) -> None:
+    """Services say in their own ways whether a model takes images; most do not say it."""
+    found = read_model_list({"data": [{"id": "m", **entry}]})
+    assert found
+    assert found.models[0].vision is vision
+
+
 VLLM = {
     "object": "list",
     "data": [

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from chat_service import Service
 from chatting import Chat, chatting, in_loop
+from pictures_made import picture
 from services import conversation
 
 from bot.repl import commands
@@ -237,7 +238,7 @@ async def test_files_that_a_prompt_names(
     text = "sum up @my\\ notes.txt\n\nFile my notes.txt:\n```\nline 1\n```"
     async with chatting(width=200) as talk:
         said = await talk.enter("sum up @my\\ notes.txt")
-        assert "  attached: my notes.txt (about 10 tokens)" in said
+        assert "  attached: my notes.txt (1 line, about 3 tokens)" in said
         await talk.enter("/retry")
         await talk.enter("/undo")
         await talk.keys("\r")
@@ -247,6 +248,40 @@ async def test_files_that_a_prompt_names(
         assert "other.bin: not a text file" in await talk.enter("what is @other.bin")
         await talk.until(lambda: talk.screen.here == ">>> what is @other.bin")
         assert len(service.prompts()) == 3
+
+
+@in_loop
+async def test_images_of_a_prompt(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    """Sent, retried, taken back and sent again, in a copy and in a resumed chat: once with each request."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cat.png").write_bytes(picture())
+    async with chatting(width=200) as talk:
+        assert "known to see images: a, b, judge" in await talk.enter("what is @cat.png")
+        await talk.until(lambda: talk.screen.here == ">>> what is @cat.png")
+    (home / "config.toml").write_text("[models.a]\nvision = true\n", encoding="utf-8")
+    async with chatting(width=200) as talk:
+        assert "cat.png: 64x48, about 8 tokens" in await talk.enter("/file cat.png")
+        said = await talk.enter("what is it?")
+        assert "b, judge cannot see images, and are told that there is one." in said
+        await talk.enter("/retry")
+        (tmp_path / "cat.png").unlink()
+        await talk.enter("/undo")
+        await talk.keys("\r")
+        await talk.enter("/fork")
+        await talk.enter("and now?")
+    monkeypatch.setenv("MOA_BOT_CONTINUE", "true")
+    async with chatting(width=200) as talk:
+        await talk.enter("and now?")
+        await talk.enter("/undo")
+        await talk.keys("\x03/undo\r")
+        await talk.keys("\x03/retry\r")
+    asked = [
+        [len(message["content"]) for message in body["messages"] if isinstance(message["content"], list)]
+        for body in service.bodies("a")
+    ]
+    assert asked == [[2]] * 6
 
 
 @in_loop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import together
+from pictures_made import picture
 from running import LIMIT
 from services import conversation
 
@@ -69,6 +71,50 @@ def test_the_openai_package(openai: Any, serve: Serve, service: DemoProcess) -> 
         assert [[each["text"] for each in layer] for layer in references] == [["from b"] * 2] * 2
         last = service.requests()[-1]["body"]
         assert conversation(last) == ["why?", REPLY, "really?"]
+
+
+def test_images_as_the_openai_package_sends_them(
+    openai: Any, serve: Serve, service: DemoProcess, tmp_path: Path
+) -> None:
+    """In both APIs, also in a response that is continued; who sees gets the image, who does not is told."""
+    (tmp_path / "config.toml").write_text("[models.a]\nvision = true\n", encoding="utf-8")
+    url = f"data:image/png;base64,{base64.b64encode(picture()).decode()}"
+    text, image = {"type": "text", "text": "what is it?"}, {"type": "image_url", "image_url": {"url": url}}
+    running = serve(env={"MOA_BOT_HOME": str(tmp_path)})
+
+    def asked(model: str) -> list[Any]:
+        bodies = [request["body"] for request in service.requests() if request["body"]["model"] == model]
+        return [
+            next(each["content"] for each in body["messages"] if each["role"] == "user") for body in bodies
+        ]
+
+    with openai.OpenAI(base_url=running.url, api_key="unused", max_retries=0) as client:
+        messages: Any = [{"role": "user", "content": [text, image]}]
+        assert (
+            client.chat.completions.create(model="moa", messages=messages).choices[0].message.content == REPLY
+        )
+        parts: Any = [
+            {"type": "input_text", "text": "what is it?"},
+            {"type": "input_image", "detail": "auto", "image_url": url},
+        ]
+        first = client.responses.create(model="moa", input=[{"role": "user", "content": parts}])
+        client.responses.create(model="moa", input="and its colour?", previous_response_id=first.id)
+        assert asked("a") == [[text, image]] * 3
+        assert all("You cannot see this image" in each for each in asked("b"))
+        for wrong in ("data:image/png;base64,AAAA", "file:///etc/passwd"):
+            with pytest.raises(openai.BadRequestError) as refused:
+                client.chat.completions.create(
+                    model="moa",
+                    messages=[
+                        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": wrong}}]}
+                    ],
+                )
+            assert refused.value.param.startswith("messages[0].content[0].image_url")
+        with pytest.raises(openai.BadRequestError) as blind:
+            client.chat.completions.create(
+                model="moa", messages=messages, extra_body={"moa": {"references": ["b"]}}
+            )
+        assert blind.value.code == "unsupported_image"
 
 
 def test_errors_as_the_openai_package_knows_them(openai: Any, serve: Serve, service: DemoProcess) -> None:

@@ -346,7 +346,7 @@ def test_old_responses_are_deleted(store: ResponseStore, monkeypatch: pytest.Mon
         ({"input": [{"type": ["message"]}]}, "input[0].type", "unsupported_parameter"),
         ({"input": [{"type": "computer_call"}]}, "input[0].type", "unsupported_parameter"),
         (
-            {"input": [{"role": "user", "content": [{"type": "input_image"}]}]},
+            {"input": [{"role": "user", "content": [{"type": "input_file"}]}]},
             "input[0].content[0].type",
             "unsupported_parameter",
         ),

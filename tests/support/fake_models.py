@@ -39,6 +39,7 @@ class FakeModels:
     price: float | None = None
     without_tools: frozenset[str] = frozenset()
     listed: dict[tuple[str, str], ListedModel] = field(default_factory=dict)
+    seeing: frozenset[str] = frozenset()
 
     def endpoint(self, name: str) -> Endpoint:
         return Endpoint(name, "http://fake/v1")
@@ -54,6 +55,9 @@ class FakeModels:
 
     def calls_tools(self, agent: Agent) -> bool | None:
         return False if agent.model in self.without_tools else None
+
+    def sees(self, agent: Agent) -> bool:
+        return agent.model in self.seeing
 
     def cost(self, agent: Agent, usage: Usage) -> float | None:
         if self.price is None or usage.completion_tokens is None:
@@ -146,9 +150,10 @@ async def run_turn(
     prompt: str = "question",
     history: Sequence[Message] = (),
     cancel_token: CancelToken | None = None,
+    **more: Any,
 ) -> tuple[list[Event], TurnResult]:
     """Run one turn to its end; returns all events and the result."""
-    events = [event async for event in mixture.run(history, prompt, cancel_token)]
+    events = [event async for event in mixture.run(history, prompt, cancel_token, **more)]
     last = events[-1]
     assert isinstance(last, TurnFinished)
     return events, last.result

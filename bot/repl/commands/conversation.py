@@ -9,7 +9,7 @@ from itertools import chain, count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.app.attachments import read_attachment
+from bot.app.attachments import read_file
 from bot.app.editor import edit_text
 from bot.errors import StoreError, UsageError
 from bot.method.context import estimate_tokens
@@ -85,11 +85,12 @@ async def _retry(chat: ChatContext, argument: str) -> None:
 @command("undo")
 async def _undo(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
     """Remove the last prompt and its reply from the conversation."""
+    attachments = chat.last_attachments()
     prompt = chat.session.undo_turn()
     if prompt is None:
         raise UsageError("There is nothing to undo.")
     chat.draft_prompt(prompt)
-    chat.prompt, chat.result, chat.attachments = "", None, ()
+    chat.prompt, chat.result, chat.attachments = "", None, attachments
     chat.say("  Undone; the prompt is in the line again.")
 
 
@@ -104,14 +105,15 @@ async def _edit(chat: ChatContext, argument: str) -> None:
 
 @command("file", "attach", arguments="[PATH …]", completes="files")
 async def _file(chat: ChatContext, argument: str) -> None:
-    """Attach text files to the next prompt; without PATH, list them; `-` removes them."""
+    """Attach files (text, images, PDFs) to the next prompt; without PATH, list them; `-` removes them."""
     if argument == "-":
         chat.files.clear()
     for name in split_arguments(argument) if argument != "-" else []:
         path = Path(name).expanduser()
-        text = read_attachment(path)
+        file = await read_file(path, path.name)
         chat.files.append(path)
-        chat.say(f"  {path.name}: {_size(text)}, attached to the next prompt")
+        tokens = plural(file.attachment.tokens, "token")
+        chat.say(f"  {path.name}: {file.size}, about {tokens}, attached to the next prompt")
     if not argument or argument == "-":
         names = ", ".join(path.name for path in chat.files)
         chat.say(f"  Attached: {names}" if names else "  Nothing is attached.")
@@ -191,7 +193,8 @@ async def _fork(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
     """Continue in a copy of this conversation; the original stays as it is."""
     store, identifier = _store(chat), _current(chat)
     original = store.conversation(identifier)
-    copy = store.restore(replace(original, id=""), store.turns(identifier), store.all_calls(identifier))
+    turns, calls = store.turns(identifier), store.all_calls(identifier)
+    copy = store.restore(replace(original, id=""), turns, calls, images_of=identifier)
     chat.session.conversation = copy
     chat.say(f"  Continuing in {copy.id}; {original.id} stays as it is.")
 

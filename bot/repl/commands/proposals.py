@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bot.errors import UsageError
+from bot.messages import images_of
 from bot.repl.command_syntax import parse_number
 from bot.repl.commands.registry import command
 from bot.repl.commands.replies import last_result
@@ -47,7 +48,8 @@ async def _take(chat: ChatContext, argument: str) -> None:
         failure=None,
         notices=notices,
     )
-    chat.session.take(chat.last_prompt(), taken, replace_reply=chat.answered)
+    images = images_of(chat.last_attachments())
+    chat.session.take(chat.last_prompt(), taken, replace_reply=chat.answered, images=images)
     chat.result = taken
     chat.say(f"  {notices[-1]}")
 
