@@ -10,7 +10,7 @@ import typer
 
 from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
-from bot.cli import own, reports
+from bot.cli import calibrate, own, reports
 from bot.cli.boundary import run_async
 from bot.cli.bulk_options import JUDGE_OPTIONS, EvalGiven, with_eval_options
 from bot.cli.options import Given, new_typer_app
@@ -101,6 +101,7 @@ def _add_benchmarks() -> None:
 
 _add_benchmarks()
 reports.register(typer_app)
+calibrate.register(typer_app)
 own.register(typer_app)
 
 

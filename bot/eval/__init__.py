@@ -9,6 +9,8 @@
                   a run: what it needs, its stages, one mixture or many
     judges, trial, agreement
                   who judges, whether that works, and how far several judges agree
+    calibration, recorded
+                  a judge compared with the official one on recorded answers of published models
     report, charts
                   runs beside one another, as text, page and pictures
     similarity    the paper's section 3.3: what is the reply like, the better proposals?

@@ -52,16 +52,16 @@ async def judge(context: EvalContext, variant: Variant) -> tuple[RunResult, Summ
     if not context.judging:
         raise MoaError(f"{variant.folder}: nothing has been judged.", hint="Have it judged first: … judge.")
     result = RunResult()
-    runs = [_JudgeRun(context, variant, answers, each) for each in context.judging]
+    runs = [JudgeRun(context, variant, answers, each) for each in context.judging]
     for run in runs:
         result = await run.judge_all()
         if not result.complete:
             break
-    summaries = [run.write() for run in runs if run.items]
+    summaries = [run.write() for run in runs]
     return result, summaries[0] if len(runs) == 1 else _write_jury(context, variant, runs, summaries)
 
 
-class _JudgeRun:
+class JudgeRun:
     """One judge at work on the answers of one mixture.
 
     `judged` are the outcomes by item, one a turn, for as many items as were come to; `stopped` those of the
@@ -169,7 +169,7 @@ class _JudgeRun:
 
 
 def _write_jury(
-    context: EvalContext, variant: Variant, runs: Sequence[_JudgeRun], summaries: Sequence[Summary]
+    context: EvalContext, variant: Variant, runs: Sequence[JudgeRun], summaries: Sequence[Summary]
 ) -> Summary:
     """Write what the judges find together: the means of what all of them have scored. Returns the figures.
 
@@ -234,9 +234,12 @@ def _summarise(
         "unparsable_because": reasons[:5],
         "with_missing_references": sum(answer.missing > 0 for answer in answers),
         "cost_per_query": _mean(answer.cost for answer in answers),
-        "seconds_per_query": _mean(answer.seconds for answer in answers),
+        # Recorded answers of others have no calls.
+        "seconds_per_query": _mean(answer.seconds if answer.calls else None for answer in answers),
         "tflops_per_query": _mean(answer.tflops for answer in answers),
-        "tokens_per_query": _mean(answer.prompt_tokens + answer.completion_tokens for answer in answers),
+        "tokens_per_query": _mean(
+            answer.prompt_tokens + answer.completion_tokens if answer.calls else None for answer in answers
+        ),
         "figures": context.benchmark.score(rows, expected) if rows else None,
     }
 

@@ -53,14 +53,14 @@ class BulkRuns:
         self, options: EvalOptions, ask: Ask, stages: tuple[Stage, ...] = ALL, **given: Any
     ) -> ExitCode:
         """Run an evaluation to its end; returns its exit code."""
-        streams = self._prepare(ask)
+        streams = self.prepare(ask)
         code = run_virtually(evaluate(self.settings(json=True, **given), streams, options, stages))
-        self._keep(streams)
+        self.keep(streams)
         return code
 
     def own(self, options: OwnOptions, ask: Ask, **given: Any) -> ExitCode:
         """Run questions of one's own to the end; returns the exit code. `studies` has what was reported."""
-        streams = self._prepare(ask)
+        streams = self.prepare(ask)
 
         def resolve(changes: Mapping[str, object], without: Sequence[str]) -> Settings:
             left_out = {*without, *changes}
@@ -70,14 +70,14 @@ class BulkRuns:
 
         self.studies = []
         code = run_virtually(run_own(resolve({}, ()), streams, options, resolve, self.studies.append))
-        self._keep(streams)
+        self.keep(streams)
         return code
 
     def batch(self, options: BatchOptions, ask: Ask, **given: Any) -> ExitCode:
         """Run a batch to its end; returns its exit code."""
-        streams = self._prepare(ask)
+        streams = self.prepare(ask)
         code = run_virtually(run_batch(self.settings(**given), streams, options))
-        self._keep(streams)
+        self.keep(streams)
         return code
 
     @property
@@ -86,7 +86,9 @@ class BulkRuns:
         found: dict[str, Any] = json.loads(self.out)
         return found
 
-    def _prepare(self, ask: Ask) -> Streams:
+    def prepare(self, ask: Ask) -> Streams:
+        """Have evaluations and batches ask `ask`; returns the streams that they print to."""
+
         async def open_app(_: AsyncExitStack, settings: Settings, __: Streams) -> SimpleNamespace:
             return SimpleNamespace(
                 settings=settings, ask_once=ask, models=KnownModels(settings, self._environ), permitted=None
@@ -96,7 +98,8 @@ class BulkRuns:
             self.monkeypatch.setattr(f"{module}.open_app", open_app)
         return Streams(None, io.StringIO(), io.StringIO(), False, False, False)  # noqa: FBT003 - no terminal
 
-    def _keep(self, streams: Streams) -> None:
+    def keep(self, streams: Streams) -> None:
+        """Keep what was printed as `out` and `err`."""
         assert isinstance(streams.stdout, io.StringIO)
         assert isinstance(streams.stderr, io.StringIO)
         self.out, self.err = streams.stdout.getvalue(), streams.stderr.getvalue()

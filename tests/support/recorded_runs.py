@@ -94,6 +94,9 @@ def _logprobs(preference: float, *, is_swapped: bool) -> dict[str, float]:
 
 def mt_behaviour(recorded: Path, folder: Path) -> dict[str, Any]:
     """One model's answers, as its judgments show them, and the real judge's judgments of them."""
+    from bot.eval.registry import open_benchmark
+    from bot.eval.trial import TRIAL_ANSWER
+
     judgments = [
         row for row in read(recorded / "mt_bench" / "judgments.jsonl.gz") if row["model"] == MT_MODEL
     ]
@@ -111,9 +114,13 @@ def mt_behaviour(recorded: Path, folder: Path) -> dict[str, Any]:
             for prompt, answer in zip(questions[row["question_id"]], (first, second), strict=True):
                 answers.append({"instruction": prompt, "outputs": {MT_MODEL: answer}})
     spoken = write(folder / "mt-answers.jsonl", answers)
+    benchmark = open_benchmark("mt_bench", recorded)
+    trial = benchmark.judge_requests(benchmark.items(1)[0], (TRIAL_ANSWER,) * 2, "trial")[0]
+    judged = [(row["user_prompt"], row["judgment"]) for row in judgments]
+    judged.append((trial.messages[-1].content, "It says nothing. [[1]]"))
     verdicts = write(
         folder / "mt-verdicts.jsonl",
-        ({"instruction": row["user_prompt"], "outputs": {JUDGE: row["judgment"]}} for row in judgments),
+        ({"instruction": prompt, "outputs": {JUDGE: judgment}} for prompt, judgment in judged),
     )
     return {
         "models": {

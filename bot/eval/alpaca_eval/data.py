@@ -16,7 +16,7 @@ from bot.eval.official_data import OfficialData, OfficialFile
 _HUB = (
     "https://huggingface.co/datasets/tatsu-lab/alpaca_eval/resolve/17853a40d13d6685f232795138d844a92b4089c6/"
 )
-_REPOSITORY = (
+REPOSITORY = (
     "https://raw.githubusercontent.com/tatsu-lab/alpaca_eval/1020da21d069684a5d21756c3d78873df4b7e8bc/"
 )
 
@@ -30,7 +30,7 @@ DIFFICULTY = OfficialFile("alpaca_eval.difficulty", _HUB, "instruction_difficult
 GAMED = OfficialFile("alpaca_eval.gamed", _HUB, "df_gamed.csv", others=("df_gamed_surrogate.csv",))
 PROMPT = OfficialFile(
     "alpaca_eval.prompt",
-    _REPOSITORY,
+    REPOSITORY,
     "src/alpaca_eval/evaluators_configs/alpaca_eval_clf_gpt4_turbo/alpaca_eval_clf.txt",
     ("784227e6dc2832fc08c43d2c8ea3a308e7523780187a1aaad2f85e30bac85f62",),
     hint="the package alpaca_eval 0.6.6 holds it too",

@@ -32,7 +32,7 @@ def score(rows: Iterable[Row], data: OfficialData, expected: int | None = None) 
     # In one order, whichever way the judgments came in: floating point sums depend on it.
     rows = sorted(rows, key=lambda row: str(row.get("instruction")))
     latest, notes = latest_rows(rows, _instruction, "AlpacaEval annotation", "instruction")
-    wins = {name: value - 1 for name, row in latest.items() if (value := _preference(row)) is not None}
+    wins = {name: value - 1 for name, row in latest.items() if (value := preference_of(row)) is not None}
     left_out = len(latest) - len(wins)
     if left_out:
         notes.append(f"{left_out} rows without a preference are left out")
@@ -130,8 +130,8 @@ def _instruction(row: Row) -> str:
     return row["instruction"]
 
 
-def _preference(row: Row) -> float | None:
-    """Return 1 … 2; a 0 is a draw. None for what is no preference."""
+def preference_of(row: Row) -> float | None:
+    """Return a judgment's preference, 1 … 2; a 0 is a draw. None for what is no preference."""
     value = row["preference"]
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         return None

@@ -38,8 +38,8 @@ def score(
 
 
 def _figures(rows: Sequence[Row], expected: int, altered: Sequence[str]) -> dict[str, Any]:
-    latest, repeated = latest_rows(rows, _place, "MT-Bench judgment", "turn")
-    scores = {place: value for place, row in latest.items() if (value := _score(row)) is not None}
+    latest, repeated = latest_rows(rows, place_of, "MT-Bench judgment", "turn")
+    scores = {place: value for place, row in latest.items() if (value := score_of(row)) is not None}
     left_out = len(latest) - len(scores)
     notes = [f"{left_out} rows without a readable score are left out"] if left_out else []
     judges = [str(row["judge"][0]) for row in rows if isinstance(row.get("judge"), list) and row["judge"]]
@@ -75,7 +75,8 @@ def _figures(rows: Sequence[Row], expected: int, altered: Sequence[str]) -> dict
     }
 
 
-def _place(row: Row) -> Place:
+def place_of(row: Row) -> Place:
+    """Return a judgment's question and turn. Raises KeyError, TypeError, ValueError for no judgment."""
     if "model" not in row:
         raise ValueError("no model")
     return int(row["question_id"]), int(row["turn"])
@@ -92,7 +93,8 @@ def _by_question(scores: Mapping[Place, float]) -> list[list[float]]:
     return list(questions.values())
 
 
-def _score(row: Row) -> float | None:
+def score_of(row: Row) -> float | None:
+    """Return a judgment's grade, read from its words where it has some."""
     if isinstance(row.get("judgment"), str):
         return read_score(row["judgment"])
     return on_scale(row.get("score"))
