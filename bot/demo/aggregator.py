@@ -23,9 +23,9 @@ _MAX_LENGTH: Final = 220
 _TITLE_WORDS: Final = 12
 _LOOK_UP: Final = re.compile(
     r"\b(?:I|we)(?:'ve| have| just| also| then)* "
-    r"(?:ran|run|searched|looked|fetched|opened|visited|queried|executed|tested|measured|checked|verified"
-    r"|called|requested|read)\b"
-    r"|\b(?:my|our|a|the) (?:web )?(?:search|look-?up|request|test run|fetch)\b.{0,40}"
+    r"(?:ran|run|searched|looked (?:it |this |that )?up|fetched|opened|visited|queried|executed|tested"
+    r"|measured|checked|verified|called|requested)\b"
+    r"|\b(?:my|our|a|the) (?:web )?(?:search|look-?up|test run|fetch)\b.{0,40}"
     r"\b(?:returned|found|gave|shows?)\b"
     r"|\b(?:curl|wget|ping|HTTP)\b.{0,80}\b\d{3}\b",
     re.IGNORECASE,

@@ -329,3 +329,14 @@ def test_without_tools_requests_are_as_they_were() -> None:
     without = FakeAsk({})
     run(run_turn(Mixture(make_plan(layers("a")), without, FakeModels())))
     assert with_tools.requests == without.requests
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_six_references_take_as_long_as_one(same: bool) -> None:  # noqa: FBT001 - a case
+    """Their tools run side by side, six different calls as well as one that all of them make."""
+    names = "abcdef"
+    made = {name: calls(("web_search", {"query": "cats" if same else name})) for name in names}
+    tools = FakeTools(seconds=5.0)
+    _, _, result = turn({name: [made[name], "x"] for name in names}, tools, references=" ".join(names))
+    assert result.seconds == 5.0
+    assert len(tools.ran) == (1 if same else 6)
