@@ -14,7 +14,7 @@ from statistics import fmean
 from bot.eval.arms import Arm, Outcome
 from bot.eval.paired_items import RIGHT, PairedItems, by_epoch
 from bot.eval.statistics import mean_interval
-from bot.text.similarity import tfidf
+from bot.text.similarity import tfidf_vectors
 
 LARGEST_PANEL = 4
 _FEWEST = 2
@@ -67,14 +67,15 @@ def effects(mixture: Arm, paired: PairedItems) -> Effects:
     rows = list(_scores_beside(mixture, lone))
     right = [(reply, scores) for reply, scores in rows if _share_right(scores) > 1 / 2]
     wrong = [(reply, scores) for reply, scores in rows if _share_right(scores) < 1 / 2]
+    first, last = _positions(mixture, paired)
     return Effects(
         beta=share_all_wrong(mixture, lone),
         spoiled=sum(reply < RIGHT for reply, _ in right) if rows else None,
         saved=sum(reply >= RIGHT for reply, _ in wrong) if rows else None,
         majority_right=len(right),
         majority_wrong=len(wrong),
-        follows_first=_position(mixture, paired, 0),
-        follows_last=_position(mixture, paired, -1),
+        follows_first=first,
+        follows_last=last,
     )
 
 
@@ -95,16 +96,18 @@ def share_all_wrong(mixture: Arm, lone: Mapping[str, Arm]) -> float | None:
 
 def panels(paired: PairedItems) -> list[Panel]:
     """Return every panel of up to four lone models with its 1 - β, the best first; of equals the smallest."""
+    import numpy as np  # noqa: PLC0415 - an extra
+
     lone = [arm for arm in paired.arms.values() if arm.kind == "alone"]
-    rows = [scores for _, scores in by_epoch(lone)]
+    rows = np.array([scores for _, scores in by_epoch(lone)])
     found = [
         Panel(
             tuple(lone[place].model or lone[place].name for place in places),
-            fmean(max(scores[place] for place in places) for scores in rows),
+            float(rows[:, places].max(axis=1).mean()),
         )
         for size in range(1, min(LARGEST_PANEL, len(lone)) + 1)
         for places in combinations(range(len(lone)), size)
-        if rows
+        if len(rows)
     ]
     return sorted(found, key=lambda panel: (-panel.ceiling, len(panel.models)))
 
@@ -149,8 +152,8 @@ def _share_right(scores: Sequence[float]) -> float:
     return sum(score >= RIGHT for score in scores) / len(scores)
 
 
-def _position(mixture: Arm, paired: PairedItems, place: int) -> Position | None:
-    """Return how often the reply follows the answer at a place (0: the first, -1: the last), None if unknown.
+def _positions(mixture: Arm, paired: PairedItems) -> tuple[Position | None, Position | None]:
+    """Return how often the reply follows the first and the last answer, None where that is unknown.
 
     A reply follows the answer that its words resemble most (TF-IDF cosine); answers that resemble it
     equally share it. By chance that is one in k for k answers. Replies to answers that are all the same
@@ -158,17 +161,28 @@ def _position(mixture: Arm, paired: PairedItems, place: int) -> Position | None:
     may follow it because that model is better: only an arm with `--order rotated` separates the two.
     """
     cluster_of = dict(zip(paired.items, paired.clusters, strict=True))
-    followed, chances, clusters = [], [], []
+    first, last, chances, clusters = [], [], [], []
     for outcome in mixture.outcomes:
         texts = [each.text for each in outcome.proposals]
         if outcome.score is None or not outcome.reply.strip() or len({*texts}) < _FEWEST:
             continue
-        likeness = tfidf([outcome.reply, *texts])[0][1:]
-        nearest = [number for number, value in enumerate(likeness) if value == max(likeness)]
-        followed.append((place % len(texts) in nearest) / len(nearest))
+        nearest = _nearest(outcome.reply, texts)
+        first.append((0 in nearest) / len(nearest))
+        last.append((len(texts) - 1 in nearest) / len(nearest))
         chances.append(1 / len(texts))
         clusters.append(cluster_of[outcome.item])
-    if not followed:
-        return None
-    low, high = mean_interval(followed, clusters, extremes=(0, 1)) or (None, None)
-    return Position(fmean(followed), fmean(chances), low, high, len(followed))
+    if not chances:
+        return None, None
+
+    def position(followed: Sequence[float]) -> Position:
+        low, high = mean_interval(followed, clusters, extremes=(0, 1)) or (None, None)
+        return Position(fmean(followed), fmean(chances), low, high, len(followed))
+
+    return position(first), position(last)
+
+
+def _nearest(reply: str, texts: Sequence[str]) -> list[int]:
+    """Return the places of the texts that a reply resembles most: several where they are equally like it."""
+    own, *others = tfidf_vectors([reply, *texts])
+    likeness = [round(sum(weight * each.get(word, 0) for word, weight in own.items()), 9) for each in others]
+    return [place for place, value in enumerate(likeness) if value == max(likeness)]

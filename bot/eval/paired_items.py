@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from bot.errors import MoaError
+from bot.errors import MoaError, UsageError
 from bot.eval.arms import Arm, Outcome, Study
 
 RIGHT = 0.5
@@ -50,7 +50,9 @@ class PairedItems:
 
 
 def pair_items(study: Study) -> PairedItems:
-    """Return the items that every arm has a score for. Raises MoaError where there are none.
+    """Return the items that every arm has a score for.
+
+    Raises MoaError where there are none, UsageError for a score outside 0 to 1.
 
     An arm without any score is left out, and named in the notes; so is what else is left out.
     """
@@ -98,6 +100,8 @@ def _scores(arm: Arm) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for outcome in arm.outcomes:
         if outcome.score is not None:
+            if not 0 <= outcome.score <= 1:
+                raise UsageError(f"{arm.name}, {outcome.item}: the score {outcome.score} is not from 0 to 1.")
             found.setdefault(outcome.item, []).append(outcome.score)
     return found
 

@@ -219,6 +219,8 @@ def test_items_that_not_all_arms_have_are_left_out_and_said() -> None:
     [
         ([], UsageError),
         ([arm("X", "1"), arm("X", "0")], UsageError),
+        ([arm("X", [66.0])], UsageError),
+        ([arm("X", [float("nan")])], UsageError),
         ([arm("X", "--")], MoaError),
         ([arm("X", "1-"), arm("Y", "-1")], MoaError),
     ],
