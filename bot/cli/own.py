@@ -76,9 +76,6 @@ def own(
         Path | None,
         typer.Option("--html", metavar="FILE", help="Write one self-contained page.", show_default=False),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry_run", help="Only say what it may cost; ask nothing.")
-    ] = False,
     eval_given: EvalGiven,
     given: Given,
 ) -> None:
@@ -94,7 +91,6 @@ def own(
         split=split,
         subset=subset,
         epochs=epochs,
-        dry_run=dry_run,
         **eval_given,
     )
     settings = load_settings(given, outer)
