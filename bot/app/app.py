@@ -47,6 +47,7 @@ from bot.store.database import move_damaged_file
 from bot.text.names import service_title
 from bot.text.numbers import plural
 from bot.text.sanitise import one_line
+from bot.tool_use import ToolRun
 
 if TYPE_CHECKING:
     from bot.method.plan import Plan
@@ -128,6 +129,12 @@ class App:
             self._toolbox = ConfiguredToolbox.of_settings(self.settings, self.log.write_line)
             self._stack.push_async_callback(self._toolbox.close)
         return self._toolbox
+
+    async def fetch_page(self, url: str) -> ToolRun:
+        """Return the readable text of a page that a prompt names; what is fetched is said."""
+        if not self.settings.quiet:
+            self.say(f"  fetching {url}")
+        return await self.toolbox.run("web_fetch", {"url": url})
 
     def session(self) -> Session:
         """Return a session with the mixture of the settings; it continues the resumed conversation."""

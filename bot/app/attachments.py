@@ -6,7 +6,7 @@ A text file and a PDF become text of the prompt; for an image the text has its l
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +19,10 @@ from bot.method.context import estimate_tokens
 from bot.settings.bounded_read import read_bounded
 from bot.text.numbers import plural
 from bot.text.sanitise import one_line
+from bot.tool_use import ToolRun
 
+Fetch = Callable[[str], Awaitable[ToolRun]]
+"""Returns the readable text of the page at an address, or why there is none."""
 MAX_BYTES = 16_000_000
 _PDF = b"%PDF-"
 
@@ -54,13 +57,14 @@ async def attach(
     *,
     mentions: bool = True,
     earlier: Sequence[Image] = (),
+    fetch: Fetch | None = None,
 ) -> Prompt:
     """Return the prompt: the words, then what was piped in, then each file under its name.
 
     With `mentions`, files that the words name (`@path`) are attached too; one whose text follows already,
     in a prompt that is asked again, is not. Of the `earlier` images those whose label is in the words go
-    along. Words by themselves stay as they are, line ends and all. UsageError for a file that cannot be
-    attached; of a pattern with several files, it is left out.
+    along. `fetch` reads pages that the words name. Words by themselves stay as they are, line ends and all.
+    UsageError for a file that cannot be attached; of a pattern with several files, it is left out.
     """
     found = await asyncio.to_thread(lambda: list(find_mentions(words))) if mentions and "@" in words else []
     kept = [image for image in earlier if image.label in words]
@@ -80,9 +84,13 @@ async def attach(
             if required:
                 raise
             notices.append(f"not attached: {problem.message.removesuffix('.')}")
+    if fetch is not None:
+        pages = dict.fromkeys(each.name for each in found if each.page and not each.escaped)
+        new = [url for url in pages if f"{_title(url, 'Page')}\n```" not in words]
+        named += [_page(url, await fetch(url)) for url in new]
     if named:
         notices.insert(0, f"attached: {', '.join(file.describe() for file in named)}")
-    folders = [mention.name for mention in found if not (mention.files or mention.escaped)]
+    folders = [mention.name for mention in found if not (mention.files or mention.escaped or mention.page)]
     notices += [f"@{name} is a folder: @{name.rstrip('/')}/* attaches its files" for name in folders]
     attached += named
     attachments, said = tuple(file.attachment for file in attached), tuple(map(one_line, notices))
@@ -130,16 +138,23 @@ def _unescaped(words: str, mentions: Sequence[Mention]) -> str:
     return words
 
 
-def _text_file(name: str, text: str, size: str) -> AttachedFile:
+def _page(url: str, run: ToolRun) -> AttachedFile:
+    if run.error:
+        raise UsageError(f"{url}: {run.error}.")
+    file = _text_file(url, run.text, "", what="Page")
+    return replace(file, attachment=replace(file.attachment, kind="page", bytes=run.bytes))
+
+
+def _text_file(name: str, text: str, size: str, what: str = "File") -> AttachedFile:
     fence = "```"
     while fence in text:
         fence += "`"
-    block = f"{_title(name)}\n{fence}\n{text.rstrip()}\n{fence}"
+    block = f"{_title(name, what)}\n{fence}\n{text.rstrip()}\n{fence}"
     return AttachedFile(Attachment(name, "text", 0, estimate_tokens(text)), block, size)
 
 
-def _title(name: str) -> str:
-    return f"File {name}:"
+def _title(name: str, what: str = "File") -> str:
+    return f"{what} {name}:"
 
 
 async def _pdf_text(raw: bytes, name: str) -> str:

@@ -1,9 +1,10 @@
 r"""Finds `@path` in a prompt: the files that a prompt names, and nothing that only looks like it.
 
     explain @src/app.py      compare @"a b.txt" with @my\ file.txt      what do @src/*.py and @~/notes say
+    sum up @https://example.com/page
 
-A name counts only where a file of that name exists; e-mail addresses and code in backticks are never
-names. `\@name` stays `@name`. Punctuation after a name does not belong to it.
+A name counts only where a file of that name exists, the address of a page always; e-mail addresses and code
+in backticks are never names. `\@name` stays `@name`. Punctuation after a name does not belong to it.
 """
 
 from __future__ import annotations
@@ -32,15 +33,23 @@ _FENCED = re.compile(r"^ {0,3}(`{3,}|~{3,}).*?(?:^ {0,3}\1|\Z)", re.DOTALL | re.
 _END = re.compile(r"[.,;:!?)\]}>…]+\Z|[,;)\]}>、，。！？；：）】」』》].*\Z", re.DOTALL)
 
 
+_ADDRESS = re.compile(r"https?://[^\s/]", re.IGNORECASE)
+_URL_END = re.compile(r"[.,;:!?…]+\Z|[>、，。！？；：）】」』》].*\Z", re.DOTALL)
+
+
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A name in a prompt at `start` to `end`: its files, or with `escaped` none, and with none a folder."""
+    """A name in a prompt at `start` to `end`: its files; without any, a folder or (`page`) an address.
+
+    An `escaped` one is only a word.
+    """
 
     name: str
     start: int
     end: int
     files: tuple[Path, ...] = ()
     escaped: bool = False
+    page: bool = False
 
 
 def unescape(name: str) -> str:
@@ -49,13 +58,18 @@ def unescape(name: str) -> str:
 
 
 def find_mentions(text: str) -> Iterator[Mention]:
-    """Yield the names of files and folders in `text`. UsageError for a pattern with too many files."""
+    """Yield the names of files, folders and pages in `text`. UsageError for a pattern with too many files."""
     at, fenced = 0, [found.span() for found in _FENCED.finditer(text)]
     while found := _MENTION.search(text, at):
         at = found.end()
         if any(start <= found.start() < end for start, end in fenced):
             continue
         group = next(number for number in (2, 3, 4) if found[number] is not None)
+        if _ADDRESS.match(found[group]):
+            url = found[group] if group != 4 else _url(found[group])  # noqa: PLR2004 - quoted
+            at = found.start(group) + len(url) + (group != 4)  # noqa: PLR2004 - the closing quotation mark
+            yield Mention(url, found.start(), at, escaped=bool(found[1]), page=True)
+            continue
         for typed in _candidates(found[group]) if group == 4 else [found[group]]:  # noqa: PLR2004 - not quoted
             name = unescape(typed) if group == 4 else typed  # noqa: PLR2004 - as above
             files = _files(name)
@@ -64,6 +78,14 @@ def find_mentions(text: str) -> Iterator[Mention]:
             at = found.start(group) + len(typed) + (group != 4)  # noqa: PLR2004 - the closing quotation mark
             yield Mention(name, found.start(), at, tuple(files), escaped=bool(found[1]))
             break
+
+
+def _url(typed: str) -> str:
+    """Return an address without the punctuation that follows it; brackets within it stay."""
+    url = _URL_END.sub("", typed)
+    while url.endswith((")", "]")) and url.count(url[-1]) > url.count("(" if url[-1] == ")" else "["):
+        url = _URL_END.sub("", url[:-1])
+    return url
 
 
 def _candidates(typed: str) -> Iterator[str]:

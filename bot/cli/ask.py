@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bot.app.app import App
-from bot.app.attachments import Prompt, attach
+from bot.app.attachments import Fetch, Prompt, attach
 from bot.app.load_settings import load_settings
 from bot.app.resume import Resolve
 from bot.app.streams import Streams
@@ -58,11 +58,11 @@ async def ask_once(settings: Settings, streams: Streams, words: Sequence[str], r
     log_sink = LogSink(streams.stderr) if settings.verbose else None
     async with App(settings, streams.say, log_sink, resolve) as app:
         session = app.session()
-        prompt = await _prompt(settings, streams, list(words))
+        prompt = await _prompt(settings, streams, list(words), app.fetch_page)
         return await answer(session, prompt, app, streams, log_sink)
 
 
-async def _prompt(settings: Settings, streams: Streams, words: list[str]) -> Prompt:
+async def _prompt(settings: Settings, streams: Streams, words: list[str], fetch: Fetch) -> Prompt:
     only_stdin = words in ([], ["-"])
     if only_stdin and streams.stdin_is_terminal:
         if not words:
@@ -78,7 +78,7 @@ async def _prompt(settings: Settings, streams: Streams, words: list[str]) -> Pro
         typed, piped = piped, ""
     else:
         typed = "" if only_stdin else " ".join(words)
-    prompt = await attach(typed, settings.file, piped)
+    prompt = await attach(typed, settings.file, piped, fetch=fetch)
     if not prompt.text.strip():
         raise UsageError("Nothing was asked: standard input was empty.")
     return prompt

@@ -30,7 +30,7 @@ async def pipe(settings: Settings, streams: Streams, resolve: Resolve) -> ExitCo
             # Files are attached to the first prompt; with --no_multi_turn, to every prompt.
             files = settings.file if asked == 1 or not session.multi_turn else ()
             try:
-                attached = await attach(prompt, files)
+                attached = await attach(prompt, files, fetch=app.fetch_page)
             except UsageError as error:
                 if files:
                     raise

@@ -5,6 +5,7 @@ It asks, and shows what comes. It does not read the keyboard at the prompt.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,13 +157,13 @@ class ChatContext:
         """Ask a prompt with its files, and show the reply; `mixture` is for this prompt only.
 
         With `again` it is the last prompt, which has its files already. A `retry` replaces the last turn,
-        once it is done. The reply is made from `references`, if there are
-        any. `command` is what stood before the prompt.
+        once it is done. The reply is made from `references`, if there are any. `command` is what stood before
+        the prompt.
         """
         if again:
             asked, files = Prompt(prompt, self.last_attachments()), self.files
         else:
-            asked = await attach(prompt, self.files, earlier=images_of(self.attachments))
+            asked = await self._attach(prompt)
             files, self.files = self.files, []
         for notice in asked.notices if not self.settings.quiet else ():
             self.say(f"  {notice}")
@@ -180,6 +181,26 @@ class ChatContext:
             self.draft_prompt(prompt)
             if command:
                 self.draft = f"{command} {prompt}"
+
+    async def _attach(self, prompt: str) -> Prompt:
+        """Return the prompt with its files. UsageError when one cannot be attached, and after Ctrl-C."""
+        earlier = images_of(self.attachments)
+        attaching = asyncio.ensure_future(
+            attach(prompt, self.files, earlier=earlier, fetch=self.app.fetch_page)
+        )
+        stopped = asyncio.Event()
+
+        def stop() -> None:
+            stopped.set()
+            attaching.cancel()
+
+        with handle_signals(stop, ("SIGINT",)):
+            try:
+                return await attaching
+            except asyncio.CancelledError:
+                if not stopped.is_set():
+                    raise
+        raise UsageError("Stopped: nothing was asked.")
 
     def draft_prompt(self, prompt: str) -> None:
         """Put a prompt into the next line, where the user can change it."""

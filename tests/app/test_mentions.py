@@ -13,6 +13,7 @@ from bot.app.attachments import Prompt
 from bot.app.attachments import attach as attach_files
 from bot.app.mentions import MAX_FILES
 from bot.errors import UsageError
+from bot.tool_use import ToolRun
 
 _FILES = {
     "a.py": "A",
@@ -79,6 +80,47 @@ def test_files_that_are_named(words: str, names: list[str]) -> None:
     assert all(prompt.text.count(f"File {name}:\n```\n") == 1 for name in names)
     assert prompt.notices[0].startswith("attached: ")
     assert all(name in prompt.notices[0] for name in names)
+
+
+@pytest.mark.parametrize(
+    ("words", "url"),
+    [
+        ("sum up @https://example.com/a?b=c#d", "https://example.com/a?b=c#d"),
+        ("is @HTTP://example.com. good?", "HTTP://example.com"),
+        ("(see @https://example.com/a_(b))", "https://example.com/a_(b)"),
+        ('@"https://example.com/a b"', "https://example.com/a b"),
+        ("请看@https://example.com/笔记，讲了什么", "https://example.com/笔记"),
+        ("twice @https://example.com/ and @https://example.com/", "https://example.com/"),
+    ],
+)
+def test_pages_that_are_named(words: str, url: str) -> None:
+    """The readable text of the page follows the words; asked again, it is there once."""
+    fetched = []
+
+    async def fetch(url: str) -> ToolRun:
+        fetched.append(url)
+        return ToolRun("web_fetch", {"url": url}, "a page\n", bytes=999)
+
+    prompt = attach(words, fetch=fetch)
+    assert prompt.text == f"{words}\n\nPage {url}:\n```\na page\n```"
+    [page] = prompt.attachments
+    assert (page.name, page.kind, page.bytes) == (url, "page", 999)
+    assert attach(prompt.text, fetch=fetch).text == prompt.text
+    assert fetched == [url]
+    assert attach(words).text == words
+
+
+def test_a_page_that_cannot_be_read() -> None:
+    """The prompt is refused with the address and the reason; escaped or in code, nothing is fetched."""
+
+    async def fetch(url: str) -> ToolRun:
+        return ToolRun("web_fetch", {"url": url}, error="HTTP 404 Not Found")
+
+    with pytest.raises(UsageError, match=r"https://example\.com: HTTP 404 Not Found"):
+        attach("@https://example.com", fetch=fetch)
+    for words in ("`@https://example.com`", "me@https://example.com", "https://example.com", "@https:// x"):
+        assert attach(words, fetch=fetch) == Prompt(words)
+    assert attach(r"\@https://example.com", fetch=fetch).text == "@https://example.com"
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ import base64
 import json
 import sqlite3
 import subprocess
+import threading
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +71,7 @@ def test_files_that_prompts_name(bot: Bot, service: DemoProcess, tmp_path: Path)
     done = bot("ask", "--json", named, stdin=f"see @{tmp_path}/b.txt")
     [attached] = json.loads(done.stdout)["attachments"]
     assert attached == {"name": f"{tmp_path}/a.txt", "kind": "text", "bytes": 8, "tokens": attached["tokens"]}
-    assert f"attached: {tmp_path}/a.txt (about {attached['tokens']} tokens)" in done.stderr
+    assert f"attached: {tmp_path}/a.txt (1 line, about {attached['tokens']} tokens)" in done.stderr
     assert bot("ask", stdin=named).returncode == 0
     assert bot("ask", stdin=f"{named}\nand so on").returncode == 0
     assert bot(stdin=f"one @nothing\n{named}\nthree @{tmp_path}/x.bin\n").returncode == 0
@@ -112,6 +114,37 @@ def test_an_image_goes_to_models_that_see(bot: Bot, service: DemoProcess, tmp_pa
     assert len(service.requests()) == 6
     shown = bot("history", "export", json.loads(done.stdout)["conversation_id"], env=here)
     assert label in shown.stdout
+
+
+def test_a_page_that_a_prompt_names(bot: Bot, service: DemoProcess, tmp_path: Path) -> None:
+    """Its text goes along, by the rules of the tool: an address of this network only where it is allowed."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain")
+            self.end_headers()
+            self.wfile.write(b"Cats purr.")
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as site:
+        serving = threading.Thread(target=site.serve_forever)
+        serving.start()
+        url = f"http://127.0.0.1:{site.server_address[1]}/cats"
+        here = {"MOA_BOT_HOME": str(tmp_path)}
+        refused = bot("ask", f"sum up @{url}", env=here)
+        assert (refused.returncode, service.requests()) == (2, [])
+        assert f"{url}: 127.0.0.1 is not a public address" in refused.stderr
+        (tmp_path / "config.toml").write_text("[web]\nallow_private = true\n", encoding="utf-8")
+        done = bot("ask", "--json", f"sum up @{url}.", env=here)
+        site.shutdown()
+        serving.join()
+    assert f"fetching {url}" in done.stderr
+    [page] = json.loads(done.stdout)["attachments"]
+    assert (page["kind"], page["bytes"]) == ("page", 10)
+    assert prompts(service) == [f"sum up @{url}.\n\nPage {url}:\n```\nCats purr.\n```"]
 
 
 def test_a_file_of_one_prompt_of_many_that_cannot_be_attached(
