@@ -132,6 +132,7 @@ def test_arms(
     ask = models(c="2")
     runs.own(replace(options, arms=arms, members=False, max_errors=9), ask)
     assert [arm.name for arm in runs.studies[0].arms] == names
+    assert ("is the same as" in runs.err) == (len(arms) > len(names))
     assert Counter(request.model for request in ask.requests) == asked
 
 
@@ -235,9 +236,15 @@ def test_what_it_may_cost(runs: BulkRuns, options: OwnOptions) -> None:
     assert runs.own(plan, ask) is ExitCode.DONE
     assert not ask.requests
     lines = runs.out.splitlines()
-    assert lines[0].startswith("moa: 3 prompts, 9 calls")
+    assert lines[0].startswith("moa: 9 calls")
     # moa 9, vote 9 (its first round has another instruction), rounds=2 15 - 6, the judge alone 3
-    assert lines[-1].startswith("together: 30 calls")
+    assert lines[-1].startswith("all arms together: 30 calls")
+    judged = replace(plan, scorers=("exact", "pairwise"), judge=("grader",), arms=("moa",), epochs=2)
+    assert runs.own(judged, ask, json=True) is ExitCode.DONE
+    parts = {part["name"]: part["calls"] for part in json.loads(runs.out)["parts"]}
+    # Two calls for each of 4 arms, 3 questions and 2 epochs.
+    assert parts["pairwise, judge grader"] == 48
+    assert parts["all arms together"] == 24
 
 
 @pytest.mark.parametrize(

@@ -71,11 +71,13 @@ class _Words:
     options: dict[str, object]
 
 
-def make_arms(texts: Sequence[str], resolve: Resolve, *, members: bool) -> list[ArmPlan]:
+def make_arms(
+    texts: Sequence[str], resolve: Resolve, say: Callable[[str], None], *, members: bool
+) -> list[ArmPlan]:
     """Return the arms in their order, the lone members last.
 
     Without texts there is one arm, the mixture of the command. Raises UsageError for wrong words and for
-    two different arms of one name. Of two equal arms the first stays.
+    two different arms of one name. Of two equal arms the first stays, which is said.
     """
     read = [_read(text) for text in texts or ("",)]
     base = make_plan(resolve({}, ()))
@@ -86,7 +88,9 @@ def make_arms(texts: Sequence[str], resolve: Resolve, *, members: bool) -> list[
     found: dict[str, ArmPlan] = {}
     folders: dict[str, str] = {}
     for arm in arms:
-        if any(arm.plan == other.plan for other in found.values()):
+        if same := next((other for other in found.values() if arm.plan == other.plan), None):
+            if arm.name != same.name:
+                say(f"moa-bot: {arm.name} is the same as {same.name}, and is not asked again.")
             continue
         if folders.setdefault(arm.folder.lower(), arm.name) != arm.name or arm.name in found:
             raise UsageError(

@@ -10,6 +10,7 @@ OUT/SCORER/ARM/arm.json, outcomes.jsonl
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -31,7 +32,7 @@ from bot.eval.benchmark import stratified
 from bot.eval.judges import JudgeOptions, find_judge
 from bot.eval.own.arm_plans import ArmPlan, Resolve, folder_name, make_arms
 from bot.eval.own.asking import Asked, Caller, ask_arms
-from bot.eval.own.costs import costs_text
+from bot.eval.own.costs import costs_of, judge_costs
 from bot.eval.own.judged import JudgedScorer
 from bot.eval.own.questions import Question, load_questions, read_columns
 from bot.eval.own.scoring import Scorer, arms_of, make_scorers, score_by_judges, score_by_rule, try_judges
@@ -85,12 +86,15 @@ async def run_own(
     Returns 1 when more than `max_errors` answers have no score, or all of them, 130 when interrupted.
     """
     questions = _questions(options)
-    arms = make_arms(options.arms, resolve, members=options.members)
+    arms = make_arms(options.arms, resolve, streams.say, members=options.members)
     scorers = make_scorers(options.scorers, arms)
     judges = _judges(settings, options, scorers)
     if options.dry_run:
-        text = costs_text(arms, questions, options.epochs, KnownModels(settings).cost)
-        print(text, file=streams.stdout)
+        cost = KnownModels(settings).cost
+        parts = costs_of(arms, questions, options.epochs, cost)
+        parts += judge_costs(scorers, judges, arms, questions, epochs=options.epochs, cost=cost)
+        text = json.dumps({"parts": [part.as_json() for part in parts]}, indent=2)
+        print(text if settings.json else "\n".join(map(str, parts)), file=streams.stdout)
         return ExitCode.DONE
     out = options.folder()
     async with AsyncExitStack() as stack:
