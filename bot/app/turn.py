@@ -15,7 +15,6 @@ from bot.events import Event, TurnFinished
 from bot.messages import Attachment
 from bot.method.mixture import CancelToken
 from bot.render import styles
-from bot.render.live import write_text
 from bot.render.reply import JsonView, PipeView
 from bot.render.terminal_view import TerminalView
 from bot.render.window import NOTIFY_AFTER, has_links, notification
@@ -63,7 +62,7 @@ async def answer(
         return report_refusal(error, session, app.settings, streams)
     # Without a prompt nobody reads the terminal's reports, so only "always" can be kept here.
     if app.settings.notify == "always" and streams.stderr_is_terminal and result.seconds > NOTIFY_AFTER:
-        write_text(streams.stderr, notification("the turn is over"))
+        print(notification("the turn is over"), end="", file=streams.stderr, flush=True)
     return exit_code(result, stopped=cancel_token.stopped)
 
 

@@ -1,12 +1,12 @@
-"""Makes the pictures of README and docs: the real program, run in a terminal of 88 × 30 cells.
+"""Makes the pictures of README and docs: the real program, run in terminals of several sizes.
 
-    python tests/pictures/make.py [FOLDER] [--size 88x30] [--theme NAME]     default: docs/pictures
+    python tests/pictures/make.py [FOLDER] [--only 88x30]     default: docs/pictures
 
-With the theme "light" the window is light; other sizes and themes are for looking at the program.
+Windows are dark or light, and say so when they are asked; the program chooses its colours by that.
 
-The models are scripted: the offline service says, under the names of the default preset's models,
-what stands below, with their speeds, thoughts and failures. All else is the program itself. What
-the terminal shows at chosen moments becomes an SVG. Times in the pictures differ from run to run.
+The models are scripted: the offline service says, under the names of real models, what stands below,
+with their speeds, thoughts and failures. All else is the program itself. What the terminal shows at
+chosen moments becomes an SVG. Times in the pictures differ from run to run.
 """
 
 from __future__ import annotations
@@ -28,17 +28,26 @@ import pexpect  # type: ignore[import-untyped] # it ships no types
 import pyte
 
 from bot.demo.process import DemoProcess
-from bot.settings.presets import list_presets
 
 ROOT = Path(__file__).parents[2]
 COLUMNS, ROWS = 88, 30
+DARK, LIGHT = "16/19/1d", "fb/fb/f9"
+BACKGROUND = DARK
 PATIENCE = 60.0
 """Seconds that any moment is waited for."""
 
 PROMPT = "Why do cats purr, and is it always a good sign?"
 TITLE = "moa-bot, with scripted models"
 
-# What the reference models of the default preset say, in its order, and how they behave. One that fails
+REFERENCES = (
+    "zai-org/GLM-5.3",
+    "deepseek-ai/DeepSeek-V4-Pro-0813",
+    "MiniMaxAI/MiniMax-M3",
+    "openai/gpt-oss-120b",
+    "moonshotai/Kimi-K3",
+)
+AGGREGATOR = "Qwen/Qwen3.7-Max"
+# What the reference models say, in this order, and how they behave. One that fails
 # says the same in both rounds: a request that is turned away takes its turn of the replies.
 ROUND_1 = """
 Cats purr by twitching the muscles of the larynx about 25 times a second. They mostly do it when
@@ -104,6 +113,22 @@ That purring heals bones is a hypothesis; nobody has shown it in cats.
 
 So enjoy it, and trust what has changed more than the sound.
 """
+CODE_PROMPT = "How do I read a date in Python?"
+CODE_REPLY = """
+Use `datetime.fromisoformat`, described in the [Python manual](https://docs.python.org/3/library/datetime.html):
+
+```python
+from datetime import datetime
+
+when = datetime.fromisoformat("2026-01-31T09:05")
+print(f"{when:%d %B %Y}")  # 31 January 2026
+```
+
+| call | reads | since |
+|---|---|---:|
+| `datetime.fromisoformat(text)` | ISO 8601, with or without a time and an offset | 3.7 |
+| `datetime.strptime(text, "%d/%m/%y")` | any format that you describe | 2.5 |
+"""
 
 
 class Screen(pyte.Screen):
@@ -139,9 +164,10 @@ class Screen(pyte.Screen):
 class Terminal:
     """The program in a pseudo-terminal."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], *arguments: str) -> None:
+        command = ["-m", "bot", *arguments]
         self._child = pexpect.spawn(
-            sys.executable, ["-m", "bot"], dimensions=(ROWS, COLUMNS), cwd=str(ROOT), env=environment
+            sys.executable, command, dimensions=(ROWS, COLUMNS), cwd=str(ROOT), env=environment
         )
         self.screen = Screen(self._child.send)
         self._stream = pyte.ByteStream(self.screen)
@@ -178,7 +204,10 @@ class Terminal:
     def _read(self, seconds: float) -> bool:
         """Take in what the program writes; False when it has ended."""
         try:
-            self._stream.feed(self._child.read_nonblocking(1 << 16, timeout=seconds))
+            written = self._child.read_nonblocking(1 << 16, timeout=seconds)
+            if b"\x1b]11;?" in written:
+                self._child.send(f"\x1b]11;rgb:{BACKGROUND}\x1b\\")
+            self._stream.feed(written)
         except pexpect.TIMEOUT:
             return True
         except pexpect.EOF:
@@ -215,10 +244,35 @@ def shots(terminal: Terminal) -> Iterator[tuple[str, str]]:
         yield name, svg(terminal.screen)
 
 
-# The picture: cells to SVG. One dark window, so that it can be read on a light page and on a dark one.
+def finished(terminal: Terminal) -> Iterator[tuple[str, str]]:
+    """Have code, a table and a link in a reply; yield the finished screen, then the menu."""
+    terminal.until_prompt()
+    terminal.type(f"{CODE_PROMPT}\r")
+    terminal.until(lambda screen: "first word" in screen.text(), "the line under the reply")
+    terminal.until_prompt()
+    yield "code", svg(terminal.screen)
+    terminal.type("\x0c")  # Ctrl-L
+    terminal.until(lambda screen: screen.cursor.y == 0 and _asks(screen), "an empty screen")
+    terminal.type("/re")
+    terminal.until(lambda screen: "/resume" in screen.text(), "the menu")
+    yield "menu", svg(terminal.screen)
+    terminal.type("\x03")
+
+
+def resumed(terminal: Terminal) -> Iterator[tuple[str, str]]:
+    """Continue the conversation; yield what is shown of it."""
+    terminal.until_prompt()
+    yield "resumed", svg(terminal.screen)
+
+
+# The picture: cells to SVG. A window of its own colours can be read on a light page and on a dark one.
 
 CELL, LINE, SIZE, MARGIN, BAR = 8.43, 18, 14, 14, 34
-PAPER, FRAME, INK, QUIET = "#16191d", "#3a4047", "#d7dce0", "#7d868f"
+WINDOW_COLOURS = {
+    DARK: ("#16191d", "#3a4047", "#d7dce0", "#7d868f"),
+    LIGHT: ("#fbfbf9", "#c9cdd1", "#22262a", "#6f777e"),
+}
+PAPER, FRAME, INK, QUIET = WINDOW_COLOURS[DARK]
 COLOURS = {
     **dict.fromkeys(("default", "white", "brightwhite"), INK),
     **dict.fromkeys(("black", "brightblack"), QUIET),
@@ -301,61 +355,77 @@ def _attributes(look: pyte.screens.Char) -> str:
     )
 
 
-def behaviour(references: list[str], aggregator: str) -> dict[str, Any]:
+def behaviour(reply: str) -> dict[str, Any]:
     """Return the offline service's behaviour for these models."""
     said = zip(*([text.strip() for text in texts.split("===")] for texts in (ROUND_1, ROUND_2)), strict=True)
     models = {
         model: {**how, "replies": list(replies)}
-        for model, how, replies in zip(references, BEHAVIOURS, said, strict=True)
+        for model, how, replies in zip(REFERENCES, BEHAVIOURS, said, strict=True)
     }
-    models[aggregator] = {"tokens_per_second": 60, "first_token": 0.4, "reply": REPLY.strip()}
+    models[AGGREGATOR] = {"tokens_per_second": 60, "first_token": 0.4, "reply": reply.strip()}
     return {"demo_models": False, "models": models}
 
 
-def choose(size: str, theme: str) -> None:
-    """Set the window's size and colours for this run."""
-    global COLUMNS, ROWS, PAPER, FRAME, INK, QUIET
+def choose(size: str, background: str) -> None:
+    """Set the window's size and colours."""
+    global COLUMNS, ROWS, PAPER, FRAME, INK, QUIET, BACKGROUND
     COLUMNS, ROWS = (int(number) for number in size.split("x"))
-    if theme == "light":
-        PAPER, FRAME, INK, QUIET = "#fbfbf9", "#c9cdd1", "#22262a", "#6f777e"
-        COLOURS.update(dict.fromkeys(("default", "white", "brightwhite"), INK))
-        COLOURS.update(dict.fromkeys(("black", "brightblack"), QUIET))
+    BACKGROUND, (PAPER, FRAME, INK, QUIET) = background, WINDOW_COLOURS[background]
+    COLOURS.update(dict.fromkeys(("default", "white", "brightwhite"), INK))
+    COLOURS.update(dict.fromkeys(("black", "brightblack"), QUIET))
+
+
+Shots = Callable[[Terminal], Iterator[tuple[str, str]]]
+WINDOWS: tuple[tuple[str, str, str, str, tuple[tuple[Shots, tuple[str, ...]], ...]], ...] = (
+    ("88x30", DARK, "2", "", ((shots, ()),)),
+    ("80x24", DARK, "1", "-80", ((finished, ()), (resumed, ("--continue",)))),
+    ("120x40", LIGHT, "1", "-120", ((finished, ()), (resumed, ("--continue",)))),
+)
+"""Size, background, rounds, what is added to the pictures' names, and the chats with their options."""
 
 
 def main() -> int:
     """Make all pictures; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "docs" / "pictures")
-    parser.add_argument("--size", default=f"{COLUMNS}x{ROWS}", help="columns x rows")
-    parser.add_argument(
-        "--theme", default="terminal", help="of the program, and of the window if it is light"
-    )
+    parser.add_argument("--only", help="a window's size", choices=[window[0] for window in WINDOWS])
     arguments = parser.parse_args()
-    choose(arguments.size, arguments.theme)
-    folder: Path = arguments.folder
-    folder.mkdir(parents=True, exist_ok=True)
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    for size, background, rounds, suffix, chats in WINDOWS:
+        if arguments.only in {None, size}:
+            choose(size, background)
+            _photograph(arguments.folder, rounds, suffix, chats)
+    return 0
+
+
+def _photograph(
+    folder: Path, rounds: str, suffix: str, chats: tuple[tuple[Shots, tuple[str, ...]], ...]
+) -> None:
     with tempfile.TemporaryDirectory() as home:
-        preset = list_presets({"MOA_BOT_HOME": home})[0]
-        data = behaviour([agent.model for agent in preset.layers[0]], preset.aggregator.model)
+        data = behaviour(CODE_REPLY if suffix else REPLY)
         file = Path(home, "behaviour.json")
         file.write_text(json.dumps(data), encoding="utf-8")
         with DemoProcess(file) as service:
             environment = {
                 name: value
                 for name, value in os.environ.items()
-                if not name.startswith("MOA_BOT_") and name not in {"NO_COLOR", "COLORTERM"}
+                if not name.startswith("MOA_BOT_") and name not in {"NO_COLOR", "TMUX", "STY"}
             }
-            environment |= {"TERM": "xterm-256color", "MOA_BOT_HOME": home, "MOA_BOT_ROUNDS": "2"}
-            environment |= {"MOA_BOT_THEME": arguments.theme, "COLORTERM": "truecolor"}
+            environment |= {"TERM": "xterm-256color", "MOA_BOT_HOME": home, "MOA_BOT_ROUNDS": rounds}
+            environment |= {"COLORTERM": "truecolor", "VTE_VERSION": "7600" if suffix else ""}
+            environment |= {
+                "MOA_BOT_REFERENCE_MODELS": ",".join(REFERENCES),
+                "MOA_BOT_AGGREGATOR": AGGREGATOR,
+            }
             environment |= {"TOGETHER_BASE_URL": service.base_url, "TOGETHER_API_KEY": "none"}
-            terminal = Terminal(environment)
-            try:
-                for name, picture in shots(terminal):
-                    (folder / f"{name}.svg").write_text(picture, encoding="utf-8")
-                    print(folder / f"{name}.svg")
-            finally:
-                terminal.leave()
-    return 0
+            for shots_of, options in chats:
+                terminal = Terminal(environment, *options)
+                try:
+                    for name, picture in shots_of(terminal):
+                        (folder / f"{name}{suffix}.svg").write_text(picture, encoding="utf-8")
+                        print(folder / f"{name}{suffix}.svg")
+                finally:
+                    terminal.leave()
 
 
 if __name__ == "__main__":
