@@ -32,7 +32,7 @@ from bot.tools.result import ToolError
 MAX_MESSAGE = 10_000_000
 """Bytes of a message; a longer one is dropped, and its request fails."""
 _CHUNK = 1 << 16
-_GRACE = 1.0
+_GRACE = 0.5
 """Seconds for a server to end by itself once its stdin is closed."""
 _KILL_AFTER = 3.0
 _LONGEST_LOG_LINE, _MAX_LOG_LINES = 300, 500

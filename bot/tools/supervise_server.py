@@ -13,7 +13,8 @@ import signal
 import sys
 import time
 
-_GRACE = 1.0
+_GRACE, _POLL = 1.0, 0.02
+"""Seconds between SIGTERM and SIGKILL, and between two looks at whether the server has ended."""
 
 
 class ServerEndedError(Exception):
@@ -30,7 +31,6 @@ def main() -> int:
     os.set_inheritable(program, False)  # noqa: FBT003 - takes no names
     # This process outlives the signal that it sends to its own group.
     signal.signal(signal.SIGTERM, lambda *_: None)
-    status = 0
     try:
         signal.signal(signal.SIGCHLD, ended)
         os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
@@ -39,23 +39,16 @@ def main() -> int:
         os.close(1)
         select.select([program], [], [])
     except ServerEndedError:
-        _, status = os.wait()
+        # The program kills the rest of the group when it has read the status.
+        return os.waitstatus_to_exitcode(os.wait()[1]) % 256
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.killpg(0, signal.SIGTERM)
-    if status == 0:
-        time.sleep(0 if _is_alone() else _GRACE)
-    if not _is_alone():
-        os.killpg(0, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(status) % 256
-
-
-def _is_alone() -> bool:
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return True
-    return False
+    until = time.monotonic() + _GRACE
+    while time.monotonic() < until and os.waitpid(-1, os.WNOHANG)[0] == 0:
+        time.sleep(_POLL)
+    # This process as well.
+    os.killpg(0, signal.SIGKILL)
+    return 0
 
 
 if __name__ == "__main__":

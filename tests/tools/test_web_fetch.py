@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from typing import Any
@@ -248,6 +248,19 @@ def test_pages_without_text(page: object, said: str) -> None:
 def test_texts(page: httpx.Response, text: str) -> None:
     """Text files are returned as they are, in their encoding."""
     assert site_with(page).fetch("http://a.example/").text == text
+
+
+def test_a_site_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time is limited as a whole, however often a little comes."""
+
+    class Endless(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                await asyncio.sleep(0)
+                yield b"."
+
+    monkeypatch.setattr("bot.tools.web_fetch.SECONDS", 0.01)
+    assert "no answer within" in site_with(httpx.Response(200, stream=Endless())).error("http://a.example/")
 
 
 def test_large_text() -> None:

@@ -30,7 +30,10 @@ async def _tools(chat: ChatContext, argument: str) -> None:
         chat.say(f"  {state.name}  {state.state}, {found}")
         chat.say_list(
             [
-                (tool.name, f"{'read-only' if tool.read_only else 'asks'} · {_first_line(tool.description)}")
+                (
+                    f"  {tool.name}",
+                    f"{'read-only' if tool.read_only else 'asks'} · {_first_line(tool.description)}",
+                )
                 for tool in state.tools
             ]
         )
