@@ -25,6 +25,8 @@ from bot.eval.statistics import chosen_by_others, mean_interval
 
 MOST_GROUPS = 20
 """More groups have no figures of their own: they are passages, say, not kinds of questions."""
+FEWEST_IN_GROUP = 5
+"""Groups with fewer items, on average, have no figures of their own either."""
 
 _BINARY_SHARE = (0.0, 0.0, 1.0, 1.0)
 _BINARY_DIFFERENCE = (-1.0, 1.0)
@@ -175,9 +177,10 @@ def _chosen_by_others(paired: PairedItems, name: str, members: Sequence[str]) ->
 
 
 def _groups(paired: PairedItems) -> dict[str, dict[str, Score]]:
-    """Return the scores by group and arm, {} with fewer than two groups or more than `MOST_GROUPS`."""
+    """Return the scores by group and arm; {} for a single group, and for many or small ones."""
     names = [name for name in dict.fromkeys(paired.groups) if name]
-    if not 2 <= len(names) <= MOST_GROUPS:  # noqa: PLR2004 - one group is everything
+    most = min(MOST_GROUPS, len(paired.items) // FEWEST_IN_GROUP)
+    if not 2 <= len(names) <= most:  # noqa: PLR2004 - one group is everything
         return {}
     # Within a group its items are what is resampled.
     within = replace(paired, clusters=tuple(f"item {item}" for item in paired.items))

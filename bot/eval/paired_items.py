@@ -52,16 +52,18 @@ class PairedItems:
 def pair_items(study: Study) -> PairedItems:
     """Return the items that every arm has a score for.
 
-    Raises MoaError where there are none, UsageError for a score outside 0 to 1.
-
-    An arm without any score is left out, and named in the notes; so is what else is left out.
+    Raises MoaError where there are none, UsageError for a score outside 0 to 1. An arm without any score
+    is left out, and named in the notes; so is what else is left out.
     """
     scored = {arm.name: scores for arm in study.arms if (scores := _scores(arm))}
     known = list(dict.fromkeys(outcome.item for arm in study.arms for outcome in arm.outcomes))
-    items = [item for item in known if scored and all(item in each for each in scored.values())]
+    items = [item for item in known if all(item in each for each in scored.values())]
+    if not scored:
+        whys = (f"{arm.name}{_why(arm)}" for arm in study.arms if _why(arm))
+        raise MoaError("No answer has a score.", hint="; ".join(whys))
     if not items:
         raise MoaError(
-            "No question has a score from every arm." if scored else "No answer has a score.",
+            "No question has a score from every arm.",
             hint="Questions are paired by their ids: runs of the same data set have the same ones.",
         )
     groups = _groups(study, items)
