@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
@@ -101,10 +101,12 @@ async def answer_item(
     *,
     before: Sequence[Message] = (),
     tools: PermittedTools | None = None,
+    on_turn: Callable[[TurnResult], None] = lambda _: None,
 ) -> tuple[ItemAnswer, TurnResult | None]:
     """Answer the prompts as turns of one conversation, which may have begun `before`.
 
-    `tools` are those that the models may call. Also returns the last turn's result.
+    `tools` are those that the models may call. `on_turn` is given each turn's result; the last one is
+    returned, too.
     """
     mixture = Mixture(plan, ask, models, tools=tools)
     history = list(before)
@@ -117,6 +119,7 @@ async def answer_item(
                     result = event.result
         if result is None:
             return replace(answer, failure="the turn ended without a result"), None
+        on_turn(result)
         answer = _add_turn(answer, result)
         if answer.failure:
             break

@@ -108,6 +108,10 @@ Rejudge = Annotated[
         help="Make all judgments anew; --rejudge unreadable: those that could not be read.",
     ),
 ]
+Proposals = Annotated[
+    bool,
+    typer.Option("--proposals", help="Judge the reference answers, too, for moa-bot eval similarity DIR."),
+]
 RejudgeUnreadable = Annotated[bool, typer.Option(f"--{REJUDGE_UNREADABLE}", hidden=True)]
 Concurrency = Annotated[
     int, typer.Option("--concurrency", min=1, max=4096, metavar="N", help="Requests under way at once.")
@@ -158,6 +162,7 @@ _EVAL_OPTIONS: dict[str, tuple[Any, object]] = {
     "judge_reasoning": (JudgeReasoning, None),
     "rejudge": (Rejudge, False),
     REJUDGE_UNREADABLE: (RejudgeUnreadable, False),
+    "proposals": (Proposals, False),
     "concurrency": (Concurrency, 32),
     "data_dir": (DataDir, None),
     "accept_altered": (Altered, False),
@@ -168,7 +173,7 @@ _EVAL_OPTIONS: dict[str, tuple[Any, object]] = {
 }
 """The options of an evaluation: type and default."""
 
-JUDGE_OPTIONS = tuple(name for name in _EVAL_OPTIONS if "judge" in name)
+JUDGE_OPTIONS = (*(name for name in _EVAL_OPTIONS if "judge" in name), "proposals")
 """Those about its judges."""
 
 
@@ -213,5 +218,5 @@ def _with_judging(given: EvalGiven) -> EvalGiven:
     names = ("temperature", "max_tokens", "reasoning", "by")
     judging = JudgeOptions(**{name: given[f"judge_{name}"] for name in names if f"judge_{name}" in given})
     rejudge = "unreadable" if given.get(REJUDGE_UNREADABLE) else "all" if given.get("rejudge") else None
-    others = {name: value for name, value in given.items() if name not in JUDGE_OPTIONS}
+    others = {name: value for name, value in given.items() if "judge" not in name}
     return {**others, "judge": tuple(given["judge"] or ()), "judging": judging, "rejudge": rejudge}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,8 +13,10 @@ from bot.cli.output import print_json, print_text, report_unreadable, terminal_w
 from bot.errors import UsageError
 from bot.eval import charts as drawing
 from bot.eval.depth import THRESHOLD, Source, depth_text, figures, read_folder, stored_turns
+from bot.eval.proposals import scored_turns, selection
 from bot.eval.report import align, html_report, number, read_runs, text_report
-from bot.eval.similarity import analyse, recorded_instances
+from bot.eval.similarity import analyse, own_instances, recorded_instances
+from bot.eval.stages import RESULTS
 from bot.settings import paths
 from bot.store import Store
 
@@ -72,8 +74,8 @@ def similarity(
     answers: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE",
-            help="Recorded answers, one object a line: instruction, outputs {model: text}; or its folder.",
+            metavar="PATH",
+            help="The folder of a run; or recorded answers: lines with instruction, outputs {model: text}.",
         ),
     ],
     reply: Annotated[
@@ -85,13 +87,22 @@ def similarity(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Ask whether a mixture's replies are more like the better proposals (section 3.3 of the paper)."""
-    if answers.is_dir():
-        found = [answers / name for name in RECORDED if (answers / name).is_file()]
-        if not found:
-            raise UsageError(f"{answers}: there is no {RECORDED[1]} in it.")
-        answers = found[0]
-    figures = analyse(recorded_instances(answers, reply)[:limit])
+    """Ask whether a mixture's replies are more like the better proposals (section 3.3 of the paper).
+
+    In the folder of a run also how good the replies are beside the proposals, and how well one was chosen.
+    """
+    selected: dict[str, Any] | None = None
+    if answers.is_dir() and (answers / RESULTS).is_file():
+        turns = scored_turns(answers)[:limit]
+        selected = selection(turns)
+        figures = {**analyse(own_instances(turns)), "selection": selected}
+    else:
+        if answers.is_dir():
+            found = [answers / name for name in RECORDED if (answers / name).is_file()]
+            if not found:
+                raise UsageError(f"{answers}: there is no {RESULTS} of a run and no {RECORDED[1]} in it.")
+            answers = found[0]
+        figures = analyse(recorded_instances(answers, reply)[:limit])
     if as_json:
         print_json(figures)
         return
@@ -106,7 +117,21 @@ def similarity(
         ]
         for name, row in {**figures["measures"], **figures["control"]}.items()
     ]
-    print_text(align([head, *rows]) + "\n\n" + "\n".join(figures["notes"]))
+    notes = [*figures["notes"], *(_selection_text(selected) if selected else ())]
+    print_text(align([head, *rows]) + "\n\n" + "\n".join(notes))
+
+
+def _selection_text(found: dict[str, Any]) -> list[str]:
+    """Return what `selection` says in a sentence or two."""
+    means = (number(found[key], 3) for key in ("reply", "best", "mean"))
+    words = "Mean score of the replies {}, of the best proposal of each turn {}, of all proposals {}"
+    lines = [f"{words.format(*means)} ({found['n']:,} turns)."]
+    if found["chosen"]:
+        lines.append(
+            f"Of {found['chosen']:,} replies that are one of the proposals, {number(found['accuracy'], 1)} %"
+            f" are the best one; blind choice would have {number(found['chance'], 1)} %."
+        )
+    return lines
 
 
 def depth(

@@ -13,6 +13,7 @@
                   a judge compared with the official one on recorded answers of published models
     report, charts
                   runs beside one another, as text, page and pictures
+    proposals     the answers that a run's replies were made from, and their scores
     similarity    the paper's section 3.3: what is the reply like, the better proposals?
 
 Nothing of the benchmarks' data or prompts is part of this package; all of it is read when it is needed.

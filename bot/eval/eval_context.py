@@ -58,7 +58,7 @@ class EvalOptions:
     """The options of an evaluation besides its mixture; None: not given.
 
     `judge` is one name or several. `rejudge`: which judgments are made anew, all or those that could not
-    be read.
+    be read. `proposals`: the reference answers are judged, too.
     """
 
     benchmark: str
@@ -69,6 +69,7 @@ class EvalOptions:
     judge: str | Sequence[str] | None = None
     judging: JudgeOptions = field(default_factory=JudgeOptions)
     rejudge: Rejudge | None = None
+    proposals: bool = False
     concurrency: int = CONCURRENCY
     data_dir: Path | None = None
     accept_altered: bool = False

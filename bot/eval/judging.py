@@ -10,7 +10,9 @@ What a judge is asked, and what its words mean, is the benchmark's; running is t
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -22,6 +24,8 @@ from bot.eval.agreement import agreement
 from bot.eval.benchmark import Item, JudgeRequest, Judgment
 from bot.eval.eval_context import EvalContext, Variant
 from bot.eval.judges import JUDGES, Judge
+from bot.eval.official_data import read_rows
+from bot.eval.proposals import PROPOSALS, Turn, read_turns
 from bot.eval.stages import earlier_answers
 from bot.eval.trial import REFUSALS, judge_request
 from bot.messages import Request
@@ -49,6 +53,11 @@ async def judge(context: EvalContext, variant: Variant) -> tuple[RunResult, Summ
         raise MoaError(
             f"{variant.folder}: there are no answers to judge.", hint="Make them first: … generate."
         )
+    if context.options.proposals and not read_turns(variant.folder):
+        raise MoaError(
+            f"{variant.folder}: there are no proposals to judge.",
+            hint="Make the answers again: … generate. What has been answered is not asked again.",
+        )
     if not context.judging:
         raise MoaError(f"{variant.folder}: nothing has been judged.", hint="Have it judged first: … judge.")
     result = RunResult()
@@ -75,7 +84,12 @@ class JudgeRun:
         self.client = context.judging[by]
         self.judged: dict[str, list[Outcome]] = {}
         self.stopped: dict[str, list[Outcome]] = {}
+        self.proposals: dict[str, list[Turn]] = defaultdict(list)
+        self.of_proposals: dict[tuple[str, int], list[float | None]] = {}
         chosen = {item.id for item in context.items}
+        for turn in read_turns(variant.folder) if context.options.proposals else ():
+            if turn.id in chosen:
+                self.proposals[turn.id].append(turn)
         answered = [
             item for item in context.benchmark.items() if item.id in answers and not answers[item.id].failed
         ]
@@ -88,6 +102,8 @@ class JudgeRun:
         async def work(index: int, item: Item) -> bool:
             answer = self.answers[item.id]
             self.judged[item.id] = found = await self._judge_turns(index, item, answer.turns)
+            if item.id in self.proposals:
+                await self._judge_proposals(index, item)
             if (turns := answer.stopped_turns()) is not None:
                 self.stopped[item.id] = await self._judge_turns(index, item, turns)
             # Refusals and unreadable words are no sign that the service is gone; the figures count them.
@@ -104,6 +120,7 @@ class JudgeRun:
         outcomes = [each for item in self.items for each in self.judged.get(item.id, ())]
         judgments = [each for each in outcomes if isinstance(each, Judgment)]
         write_rows(folder / self.context.benchmark.judgments_file, (each.row for each in judgments))
+        self._write_proposals(folder / PROPOSALS)
         good = [self.answers[item.id] for item in self.items]
         if any(answer.shadows for answer in good):
             rows = (
@@ -133,6 +150,29 @@ class JudgeRun:
             for request in self._requests(question)
         )
         return all(map(self.client.is_recorded, calls))
+
+    async def _judge_proposals(self, index: int, item: Item) -> None:
+        """Have each answer that a reply was made from judged in the place of this reply."""
+        said = self.answers[item.id].turns
+        for turn in self.proposals[item.id]:
+            before, after = said[: turn.turn - 1], ("",) * (len(item.turns) - turn.turn)
+            scores = []
+            for proposal in turn.proposals:
+                question = self._questions(item, (*before, proposal.text, *after))[turn.turn - 1]
+                outcome = await self._judgment(index, question, fresh=False)
+                scores.append(outcome.score if isinstance(outcome, Judgment) else None)
+            self.of_proposals[item.id, turn.turn] = scores
+
+    def _write_proposals(self, file: Path) -> None:
+        """Write the scores of proposals, and keep those of turns that were not judged this time."""
+        if not self.of_proposals:
+            return
+        replies = self.scores()
+        rows = {(row["id"], row["turn"]): row for row in (read_rows(file) if file.exists() else ())}
+        for (name, turn), scores in self.of_proposals.items():
+            reply = replies.get((name, turn - 1))
+            rows[name, turn] = {"id": name, "turn": turn, "reply": reply, "scores": scores}
+        write_rows(file, rows.values())
 
     async def _judge_turns(self, index: int, item: Item, turns: tuple[str, ...]) -> list[Outcome]:
         rejudge = self.context.options.rejudge

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from bot.eval.proposals import ScoredTurn
+
     Floats = NDArray[np.float64]
 
 MEASURES = ("bleu_3", "bleu_4", "bleu_5", "levenshtein", "tfidf")
@@ -126,6 +128,17 @@ def recorded_instances(path: Path, aggregator: str, proposers: Sequence[str] = P
             raise DataError(f"{path}, row {number}: no answer of {', '.join(missing)}")
         proposals = tuple(texts[model] for model in proposers)
         instances.append(Instance(texts[aggregator], proposals, preferences))
+    return instances
+
+
+def own_instances(turns: Iterable[ScoredTurn]) -> list[Instance]:
+    """Return the instances of a run's own turns whose proposals all have a score by its judge."""
+    instances = []
+    for each in turns:
+        scores = tuple(score for score in each.proposals if score is not None)
+        if len(scores) == len(each.proposals):
+            texts = tuple(proposal.text for proposal in each.turn.proposals)
+            instances.append(Instance(each.turn.reply, texts, scores))
     return instances
 
 

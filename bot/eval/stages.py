@@ -1,6 +1,6 @@
 """The stage `generate` of an evaluation, resumable by its journal; `judge` and `score` are in `judging`.
 
-    generate   items ─► the mixture, as in a chat ─► results.jsonl, the official answers file
+    generate   items ─► the mixture, as in a chat ─► results.jsonl, proposals.jsonl, the official answers file
 
 What a benchmark asks is the benchmark's; running is the runner's.
 """
@@ -17,6 +17,8 @@ from bot.bulk.runner import Runner, RunResult
 from bot.eval.benchmark import Item
 from bot.eval.eval_context import EvalContext, Variant
 from bot.eval.official_data import read_rows
+from bot.eval.proposals import Turn, read_by_last_layer, read_turns, write_turns
+from bot.turn_result import TurnResult
 
 RESULTS = "results.jsonl"
 
@@ -24,26 +26,37 @@ RESULTS = "results.jsonl"
 async def generate(context: EvalContext, variant: Variant) -> tuple[RunResult, int]:
     """Have every item answered; returns how that ended, and how many items have no answer.
 
-    Writes the results and the official answers file, also when only a part is answered. Answers that the
-    folder has to other items are kept in both.
+    Writes the results, the proposals and the official answers file, also when only a part is answered.
+    Answers that the folder has to other items are kept.
     """
     kept = {key: answer for key, answer in earlier_answers(variant.folder).items() if not answer.failed}
     answers: dict[str, ItemAnswer] = {}
+    turns: dict[str, list[Turn]] = {}
     samples = sample_numbers(item.turns for item in context.items)
 
     async def work(index: int, item: Item) -> bool:
         plan = context.plan_for(item, variant.plan)
         ask = context.generating.for_item(index, samples[index])
+        results: list[TurnResult] = []
         answers[item.id], _ = await answer_item(
-            item.id, item.turns, plan, ask, context.models, tools=context.tools
+            item.id, item.turns, plan, ask, context.models, tools=context.tools, on_turn=results.append
         )
+        turns[item.id] = [
+            Turn(item.id, number, found.reply, tuple(read_by_last_layer(plan, prompt, found)))
+            for number, (prompt, found) in enumerate(zip(item.turns, results, strict=False), start=1)
+            if found.status == "done"
+        ]
         return not answers[item.id].failed
 
     runner = Runner(context.generating, context.progress, at_once=context.options.concurrency)
     result = await runner.run(f"{variant.name}: answers", context.items, work, len(context.items))
     benchmark, every = context.benchmark, {**kept, **answers}
+    for turn in read_turns(variant.folder):
+        if turn.id in kept and turn.id not in answers:
+            turns.setdefault(turn.id, []).append(turn)
     in_order = [(item, every[item.id]) for item in benchmark.items() if item.id in every]
     write_rows(variant.folder / RESULTS, (asdict(answer) for _, answer in in_order))
+    write_turns(variant.folder, (turn for item, _ in in_order for turn in turns.get(item.id, ())))
     rows = [
         benchmark.answer_row(item, answer.turns, variant.name)
         for item, answer in in_order

@@ -6,7 +6,7 @@ it found in the journal count as what they were when they were made.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,13 @@ from bot.bulk.runner import Runner, RunResult
 from bot.eval.arms import Outcome, Proposal
 from bot.eval.own.arm_plans import ArmPlan
 from bot.eval.own.questions import Question
-from bot.method.modes import reading_order
+from bot.eval.proposals import read_by_last_layer
 
 if TYPE_CHECKING:
     from bot.app.known_models import KnownModels
     from bot.bulk.cached_client import CachedClient
     from bot.bulk.progress import BulkProgress
     from bot.method.plan import Plan
-    from bot.turn_result import TurnResult
 
 SEEDS_APART = 1000
 """How far the seeds of two epochs are apart: the same seed would give the same answer."""
@@ -100,7 +99,7 @@ async def ask_arms(
         answer, result = await answer_item(
             question.id, question.turns, plan, ask, caller.models, before=question.row.history
         )
-        read = _read_by_last_layer(plan, question, result) if result else ()
+        read = read_by_last_layer(plan, question.turns[-1], result) if result else ()
         asked[index] = Asked(arm, question, epoch, answer, tuple(read))
         return not answer.failed
 
@@ -112,13 +111,3 @@ async def ask_arms(
 def _plan_of(arm: ArmPlan, question: Question, epoch: int) -> Plan:
     plan = question.plan_for(strict_plan(arm.plan))
     return plan if plan.seed is None else replace(plan, seed=plan.seed + SEEDS_APART * (epoch - 1))
-
-
-def _read_by_last_layer(plan: Plan, question: Question, result: TurnResult) -> Iterable[Proposal]:
-    """Return the answers that the reply was made from: those of the last round with enough of them."""
-    for number in reversed(range(len(result.rounds))):
-        answered = [call for call in result.rounds[number] if call.answer]
-        if number == 0 or len(answered) >= max(1, plan.min_references):
-            in_order = reading_order(answered, plan.order, question.turns[-1])
-            return [Proposal(call.slot.agent.model, call.answer) for call in in_order]
-    return ()
