@@ -338,6 +338,23 @@ def test_wrong_options(runs: BulkRuns, options: OwnOptions, changes: dict[str, A
         runs.own(replace(options, **changes), models())
 
 
+@pytest.mark.parametrize("scorer", ["exact", "number", "regex", "pairwise"])
+def test_questions_without_targets_are_refused_before_they_are_asked(
+    runs: BulkRuns, options: OwnOptions, tmp_path: Path, scorer: str
+) -> None:
+    """Where the scorer needs one."""
+    (tmp_path / "plain.txt").write_text("1 + 1?\n")
+    plain = replace(options, source=str(tmp_path / "plain.txt"), scorers=(scorer,), judge=("grader",))
+    ask = models(grader="[[3]]")
+    with pytest.raises(UsageError, match="no question has a target"):
+        runs.own(plain, ask)
+    assert not ask.requests
+    assert runs.own(replace(plain, scorers=("rubric", "regex:2", "regex:2*")), ask) is ExitCode.DONE
+    assert options.out is not None
+    assert (options.out / "regex-2" / "moa").is_dir()
+    assert (options.out / "regex-2-2" / "moa").is_dir()
+
+
 @pytest.mark.parametrize(
     ("name", "text", "columns", "expected"),
     [

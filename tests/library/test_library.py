@@ -170,6 +170,16 @@ def test_a_question_cancelled(service: DemoProcess) -> None:
     asyncio.run(work())
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"rounds": 0}, {"reference_models": "none"}, {"reference_models": ["none"]}, {"reference_models": []}],
+)
+def test_a_lone_model(options: dict[str, Any]) -> None:
+    """Without rounds or reference models the aggregator answers alone."""
+    plan = Mixture(**{"aggregator": "a", "demo": False, **options}).plan
+    assert (plan.layers, plan.min_references) == ((), 0)
+
+
 def test_errors(service: DemoProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are those of bot.errors: at once for options, with the first question for keys and models."""
     with pytest.raises(UsageError, match="rounds"):

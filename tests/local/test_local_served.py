@@ -33,6 +33,12 @@ def test_its_own_are_served(mixtures: ServedMixtures) -> None:
     assert [agent.model for agent in changed.plan.layers[0]] == ["own.gguf", "own.gguf"]
 
 
+@pytest.mark.parametrize("options", [MoaOptions(rounds=0), MoaOptions(references=["none"])])
+def test_a_request_for_a_lone_model(mixtures: ServedMixtures, options: MoaOptions) -> None:
+    """Without rounds or references the aggregator answers alone."""
+    assert mixtures.get("moa", options).plan.layers == ()
+
+
 def test_a_client_names_no_files(mixtures: ServedMixtures) -> None:
     """Not by a path, a name on the hub, or a preset, which is not listed either."""
     for name in ("local:/etc/passwd", "local:maker/repo/file.gguf"):

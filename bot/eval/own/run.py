@@ -35,7 +35,15 @@ from bot.eval.own.asking import Asked, Caller, ask_arms
 from bot.eval.own.costs import costs_of, judge_costs
 from bot.eval.own.judged import JudgedScorer
 from bot.eval.own.questions import Question, load_questions, read_columns
-from bot.eval.own.scoring import Scorer, arms_of, make_scorers, score_by_judges, score_by_rule, try_judges
+from bot.eval.own.scoring import (
+    Scorer,
+    arms_of,
+    check_targets,
+    make_scorers,
+    score_by_judges,
+    score_by_rule,
+    try_judges,
+)
 from bot.messages import Agent
 from bot.text.numbers import plural
 
@@ -88,6 +96,7 @@ async def run_own(
     questions = _questions(options)
     arms = make_arms(options.arms, resolve, streams.say, members=options.members)
     scorers = make_scorers(options.scorers, arms)
+    check_targets(scorers, questions)
     judges = _judges(settings, options, scorers)
     if options.dry_run:
         cost = KnownModels(settings).cost
@@ -131,7 +140,7 @@ async def run_own(
                 outcomes = score_by_rule(scorer, asked)
             made = arms_of(arms, asked, outcomes)
             studies.append(Study(made, scorer.name, judge, run_folder.now()[:10], options.source))
-            _write_study(out / folder_name(scorer.name), studies[-1])
+            _write_study(out / _folder_of(scorer, scorers), studies[-1])
         if ended.complete:
             _report(studies, report)
         spent = replace(
@@ -200,6 +209,13 @@ def _manifest(out: Path, options: OwnOptions, arms: Sequence[ArmPlan]) -> dict[s
         for key in ("scorers", "epochs", "limit", "first", "sample_seed", "judge")
     }
     return {"benchmark": "own", "source": source, "begun": begun, "arms": {**known, **made}, "options": given}
+
+
+def _folder_of(scorer: Scorer, scorers: Sequence[Scorer]) -> str:
+    """Return the folder of a scorer; two whose names are the same as folders have a number."""
+    name = folder_name(scorer.name)
+    same = [each for each in scorers if folder_name(each.name) == name]
+    return name if same[0] is scorer else f"{name}-{same.index(scorer) + 1}"
 
 
 def _write_study(folder: Path, study: Study) -> None:

@@ -17,6 +17,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,7 @@ def _number_rule(argument: str) -> Rule:
     if not 0 <= tolerance < 1:
         raise UsageError(f"--scorer number: expected a tolerance such as 0.01, found {argument}")
 
+    @lru_cache(maxsize=10_000)  # the proposals of an arm are the replies of others
     def rule(reply: str, target: str) -> Scored:
         answer = final_answer(reply)
         return _right(

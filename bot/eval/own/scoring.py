@@ -41,6 +41,19 @@ def make_scorers(specs: Sequence[str], arms: Sequence[ArmPlan]) -> list[Scorer]:
     return found
 
 
+def check_targets(scorers: Sequence[Scorer], questions: Sequence[Question]) -> None:
+    """Raise UsageError for a scorer that could score nothing, as no question has a target."""
+    if any(question.targets for question in questions):
+        return
+    for scorer in scorers:
+        pairwise = isinstance(scorer, JudgedScorer) and scorer.is_pairwise and not scorer.against
+        if pairwise or (isinstance(scorer, RuleScorer) and scorer.needs_target):
+            raise UsageError(
+                f"--scorer {scorer.name}: no question has a target.",
+                hint="Name their column: --columns target=COLUMN.",
+            )
+
+
 def score_by_rule(scorer: RuleScorer, asked: Sequence[Asked]) -> list[Outcome]:
     """Return the outcomes, their proposals scored as well."""
     outcomes = []
