@@ -31,7 +31,7 @@ from bot.events import (
 from bot.render.comparison import newest_items
 from bot.render.live import LiveRows, plain_signs, widest_row
 from bot.render.progress_row import ProgressRow, tool_lines
-from bot.render.sources import has_links, source_row
+from bot.render.sources import source_row
 from bot.render.styles import style
 from bot.render.turn_progress import MARGIN, TurnProgress, summary_of
 from bot.render.turn_text import round_title, stopped
@@ -156,7 +156,7 @@ class LiveProgress(TurnProgress):
     def print_source(self, number: int, source: ToolSource) -> None:
         """Print a source of the reply, as a link where the terminal has them."""
         width = max(self._console.width - len(MARGIN), 1)
-        row = source_row(number, source, width) if has_links() else None
+        row = source_row(number, source, width)
         if row is None:
             super().print_source(number, source)
         else:

@@ -120,7 +120,7 @@ def test_sources_under_the_reply(
     linking: bool,  # noqa: FBT001 - a case
 ) -> None:
     """Those that the reply cites: a link where the terminal is known to have them, else the whole address."""
-    monkeypatch.setenv("VTE_VERSION", "7600" if linking else "")
+    monkeypatch.setattr("bot.render.styles._links", linking)
     hostile = ToolSource("javascript:alert(1)", "Script")
     sources = (
         ToolSource("https://www.nature.com/a\x1bé b", "Cats\x1b[2J purr"),
