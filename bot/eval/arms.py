@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bot.bulk.files import write_json, write_rows
 from bot.errors import UsageError
@@ -107,11 +107,16 @@ def read_outcomes(folder: Path) -> tuple[Outcome, ...]:
 def write_arm(folder: Path, arm: Arm, study: Study) -> None:
     """Write an arm of a study into a folder of its own."""
     about = {name: getattr(study, name) for name in ("scorer", "judge", "date", "source")}
-    members = list(arm.members)
-    write_json(
-        folder / ARM, {"name": arm.name, "kind": arm.kind, "model": arm.model, "members": members, **about}
-    )
+    place, members = study.arms.index(arm), list(arm.members)
+    own = {"name": arm.name, "kind": arm.kind, "model": arm.model, "members": members, "place": place}
+    write_json(folder / ARM, {**own, **about})
     write_outcomes(folder, arm.outcomes)
+
+
+def read_arms(folders: Iterable[Path]) -> list[Study]:
+    """Return the arms in these folders as studies of one arm, those of a study in its order."""
+    found = sorted((folder.parent, _about(folder).get("place", 0), folder) for folder in folders)
+    return [read_arm(folder) for _, _, folder in found]
 
 
 def read_arm(folder: Path) -> Study:
@@ -123,9 +128,8 @@ def read_arm(folder: Path) -> Study:
     outcomes = read_outcomes(folder)
     mixed = any(outcome.proposals for outcome in outcomes)
     kind: ArmKind = "mixture" if mixed else "alone"
-    file = folder / ARM
     try:
-        row = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        row = _about(folder)
         arm = Arm(
             name=str(row.get("name") or folder.resolve().name),
             kind="mixture" if row.get("kind", kind) == "mixture" else "alone",
@@ -133,7 +137,19 @@ def read_arm(folder: Path) -> Study:
             model=str(row.get("model", "")),
             members=tuple(map(str, row.get("members", ()))),
         )
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise UsageError(f"{file}: this does not describe an arm: {error}") from error
+    except TypeError as error:
+        raise UsageError(f"{folder / ARM}: this does not describe an arm: {error}") from error
     about = {name: str(row.get(name, "")) for name in ("scorer", "judge", "date", "source")}
     return Study((arm,), **about)
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    """Return what `arm.json` says, {} where there is none. Raises UsageError for a damaged one."""
+    file = folder / ARM
+    try:
+        row = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file}: this does not describe an arm: {error}") from error
+    if not isinstance(row, dict) or not isinstance(row.get("place", 0), int):
+        raise UsageError(f"{file}: this does not describe an arm.")
+    return row

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.errors import UsageError
-from bot.eval.arms import OUTCOMES, Arm, Study, read_arm
+from bot.eval.arms import OUTCOMES, Arm, Study, read_arm, read_arms
 from bot.eval.benchmark_arms import is_benchmark_run, read_benchmark_run
 from bot.eval.inspect_logs import read_inspect_log
 from bot.eval.lm_eval_samples import read_lm_eval_samples
@@ -79,7 +79,7 @@ def _studies(path: Path) -> Iterator[Study]:
             hint="Runs of eval own, alpaca_eval, mt_bench and flask, logs of inspect_ai (.eval), samples of "
             "lm-eval (--log_samples).",
         )
-    yield from map(read_arm, folders)
+    yield from read_arms(folders)
     yield from map(read_benchmark_run, benchmarks)
     yield from (Study((read_inspect_log(log),), "") for log in logs)
     yield from samples

@@ -87,6 +87,14 @@ def test_runs_of_ones_own(tmp_path: Path) -> None:
     assert study.arms[1].members == ("maker/a",)
 
 
+def test_arms_are_in_the_order_of_their_study(tmp_path: Path) -> None:
+    """The first mixture is the one that the sentence is about, in `eval own` and here."""
+    arms = tuple(Arm(name, "mixture", outcomes("10")) for name in ("moa", "alone", "fusion"))
+    for arm in arms:
+        write_arm(tmp_path / arm.name, arm, Study(arms, "exact"))
+    assert [arm.name for arm in read_runs([tmp_path]).arms] == ["moa", "alone", "fusion"]
+
+
 def test_the_same_run_twice(tmp_path: Path) -> None:
     run = own_run(tmp_path / "run", fusion="11")
     assert [arm.name for arm in read_runs([run, run]).arms] == ["fusion (run)", "fusion (run) #2"]
@@ -185,7 +193,7 @@ def test_what_cannot_be_read(tmp_path: Path, name: str) -> None:
         read_runs([tmp_path / name])
 
 
-@pytest.mark.parametrize("row", ["[1]", '{"members": 3}', "{"])
+@pytest.mark.parametrize("row", ["[1]", '{"members": 3}', '{"place": "x"}', "{"])
 def test_a_damaged_description(tmp_path: Path, row: str) -> None:
     write_outcomes(tmp_path, outcomes("1"))
     (tmp_path / "arm.json").write_text(row)
