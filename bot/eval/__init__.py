@@ -14,6 +14,9 @@
     report, charts
                   runs beside one another, as text, page and pictures
     proposals     the answers that a run's replies were made from, and their scores
+    arms, comparison …
+                  is the mixture worth it: arms, paired items, statistics, the sentence, tables, the page
+    compare_runs  the arms of existing runs, of logs of inspect_ai, of samples of lm-eval
     similarity    the paper's section 3.3: what is the reply like, the better proposals?
 
 Nothing of the benchmarks' data or prompts is part of this package; all of it is read when it is needed.
