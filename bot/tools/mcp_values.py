@@ -11,6 +11,7 @@ import mcp_types as types
 
 from bot.settings.mcp_servers import McpServer
 from bot.text.sanitise import one_line, sanitise
+from bot.text.turn_markers import defuse
 from bot.tool_use import Tool, ToolSource
 from bot.tools.result import ToolError, ToolResult
 
@@ -23,14 +24,15 @@ _SCRIPTS = re.compile(r"\s*(javascript|vbscript|data):", re.IGNORECASE)
 
 def tool_of(server: McpServer, listed: types.Tool) -> Tool | None:
     """Return a tool that a server lists, None for one that no model could be offered."""
-    schema = listed.input_schema
-    if not _NAME.fullmatch(listed.name) or len(json.dumps(schema)) > MAX_SCHEMA:
+    schema = json.dumps(listed.input_schema, ensure_ascii=False)
+    if not _NAME.fullmatch(listed.name) or len(schema) > MAX_SCHEMA:
         return None
     reads = bool(listed.annotations and listed.annotations.read_only_hint)
     return Tool(
         f"{server.name}.{listed.name}",
-        sanitise(listed.description or listed.title or "")[:_MAX_DESCRIPTION],
-        schema,
+        defuse(sanitise(listed.description or listed.title or ""))[:_MAX_DESCRIPTION],
+        # Some services write tools into the prompt as they are: no text of theirs may end a message there.
+        json.loads(defuse(schema)),
         read_only=reads or any(fnmatchcase(listed.name, pattern) for pattern in server.read_only),
     )
 

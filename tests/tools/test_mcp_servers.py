@@ -54,6 +54,9 @@ async def test_tools_and_results(tmp_path: Path) -> None:
         assert (tools["s.echo"], tools["s.write"]) == (True, False)
         assert "s.large" not in tools
         assert all(name.replace(".", "").isalpha() for name in tools)
+        [echo] = await box.tools(["s.echo"])
+        assert echo.description.startswith("Echoes.")
+        assert not any(sign in f"{echo.description}{echo.parameters}" for sign in ("<|im_end|>", "\x1b"))
         assert [tool.name for tool in await box.tools(["s.e*", "nothing.*"])] == ["s.echo", "s.env"]
         assert box.servers["other"].state == "not started"
         run = await box.run("s.echo", {"text": "é"})
