@@ -21,7 +21,7 @@ from bot.method.mixture import CancelToken
 from bot.repl.command_syntax import quote_prompt
 from bot.repl.layout import two_columns, wrap_text
 from bot.repl.slow_models import explanation, slowest_call
-from bot.repl.turn_keyboard import TurnKeyboard
+from bot.repl.turn_keyboard import TurnKeyboard, interruptible
 from bot.repl.turn_signals import TurnSignals
 from bot.settings.endpoints import DEMO
 
@@ -185,6 +185,8 @@ class ChatContext:
     async def _attach(self, prompt: str) -> Prompt:
         """Return the prompt with its files. UsageError when one cannot be attached, and after Ctrl-C."""
         earlier = images_of(self.attachments)
+        if "@" not in prompt and not self.files:
+            return await attach(prompt, earlier=earlier)
         attaching = asyncio.ensure_future(
             attach(prompt, self.files, earlier=earlier, fetch=self.app.fetch_page)
         )
@@ -194,7 +196,7 @@ class ChatContext:
             stopped.set()
             attaching.cancel()
 
-        with handle_signals(stop, ("SIGINT",)):
+        with interruptible(self.terminal, stop):
             try:
                 return await attaching
             except asyncio.CancelledError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import sys
@@ -13,8 +14,10 @@ from chatting import Chat, chatting, in_loop
 from pictures_made import picture
 from services import conversation
 
+from bot.app.app import App
 from bot.repl import commands
 from bot.repl.commands import COMMANDS
+from bot.tool_use import ToolRun
 
 
 async def identifier(talk: Chat) -> str:
@@ -248,6 +251,25 @@ async def test_files_that_a_prompt_names(
         assert "other.bin: not a text file" in await talk.enter("what is @other.bin")
         await talk.until(lambda: talk.screen.here == ">>> what is @other.bin")
         assert len(service.prompts()) == 3
+
+
+@in_loop
+async def test_a_page_that_is_not_waited_for(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends the wait: nothing is asked, and the prompt stands in the line again."""
+    fetching = asyncio.Event()
+
+    async def fetch(app: App, url: str) -> ToolRun:
+        fetching.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(App, "fetch_page", fetch)
+    async with chatting(width=200) as talk:
+        talk.type("sum up @https://example.com\r")
+        await fetching.wait()
+        assert "Stopped: nothing was asked." in await talk.keys("\x03")
+        await talk.until(lambda: talk.screen.here == ">>> sum up @https://example.com")
+        assert service.prompts() == []
 
 
 @in_loop
