@@ -64,7 +64,7 @@ async def attach(
     With `mentions`, files that the words name (`@path`) are attached too; one whose text follows already,
     in a prompt that is asked again, is not. Of the `earlier` images those whose label is in the words go
     along. `fetch` reads pages that the words name. Words by themselves stay as they are, line ends and all.
-    UsageError for a file that cannot be attached; of a pattern with several files, it is left out.
+    UsageError for a file that cannot be attached; a file of a pattern is left out instead.
     """
     found = await asyncio.to_thread(lambda: list(find_mentions(words))) if mentions and "@" in words else []
     kept = [image for image in earlier if image.label in words]
@@ -126,10 +126,10 @@ def read_attachment(path: Path) -> str:
 def _files(mentions: Sequence[Mention]) -> Iterator[tuple[str, Path, bool]]:
     """Yield the shown name and path of each file, and whether the words name this very file."""
     for mention in mentions:
-        if len(mention.files) == 1 and not mention.escaped:
-            yield mention.name, mention.files[0], True
-        elif not mention.escaped:
-            yield from ((str(path), path, False) for path in mention.files)
+        for path in mention.files if not mention.escaped else ():
+            # The name as it was typed, unless it is a pattern.
+            is_named = path.name == Path(mention.name).name
+            yield mention.name if is_named else str(path), path, is_named
 
 
 def _unescaped(words: str, mentions: Sequence[Mention]) -> str:

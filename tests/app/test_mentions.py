@@ -68,7 +68,7 @@ def attach(*given: Any, **named: Any) -> Prompt:
         ("@~/notes", ["~/notes"]),
         ("@src/*.py", ["src/b.py", "src/c.py"]),
         ("@src/**/*.py", ["src/b.py", "src/c.py", "src/deep/d.py"]),
-        ("@src/[c].py", ["src/[c].py"]),
+        ("@src/[c].py", ["src/c.py"]),
         ("@odd[1].txt", ["odd[1].txt"]),
     ],
 )

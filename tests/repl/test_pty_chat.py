@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pictures_made import pdf, picture
 from services import conversation
 
 pytest.importorskip("pty", reason="pseudo-terminals are POSIX only")
@@ -94,6 +95,47 @@ def test_another_answer_is_taken(window: Open, service: Service) -> None:
         talk.type(CTRL_D)
         assert talk.end() == 0
         talk.assert_as_found()
+
+
+@pytest.mark.slow
+def test_files_in_prompts(
+    window: Open, service: Service, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tab completes names; image, PDF and text go along, are named, and are there when it is resumed."""
+    monkeypatch.chdir(tmp_path)
+    (home / "config.toml").write_text("[models.a]\nvision = true\n", encoding="utf-8")
+    Path("big photo.jpg").write_bytes(picture("JPEG", (4000, 2000)))
+    Path("report.pdf").write_bytes(pdf("Cats purr."))
+    Path("src").mkdir()
+    Path("src/app.py").write_text("x = 1\n", encoding="utf-8")
+    with window(width=120) as talk:
+        talk.prompt()
+        talk.type("compare @bi\t")
+        talk.prompt("compare @big\\ photo.jpg")
+        talk.type("\x15")
+        talk.prompt()
+        shown = talk.ask("compare @big\\ photo.jpg with @report.pdf, @src/*.py and me@src")
+        assert (
+            "  attached: big photo.jpg (2048x1024, about 2,740 tokens), report.pdf (1 page, about 6 tokens),"
+            " src/app.py (1 line,\n  about 2 tokens)\n"
+        ) in shown
+        assert "b, judge cannot see images, and are told that there is one." in shown
+        assert "the reply" in shown
+        talk.type(CTRL_D)
+        assert talk.end() == 0
+        talk.assert_as_found()
+    with window("--continue", width=120) as talk:
+        talk.prompt()
+        talk.ask("and its colour?")
+        talk.type(CTRL_D)
+        assert talk.end() == 0
+    for body in service.bodies("a"):
+        text, image = body["messages"][0]["content"]
+        assert text["text"].startswith("compare @big\\ photo.jpg with @report.pdf, @src/*.py and me@src\n\n")
+        assert "[image: big photo.jpg, 2048x1024]" in text["text"]
+        assert "[page 1]\nCats purr.\n" in text["text"]
+        assert image["image_url"]["url"].startswith("data:image/jpeg;base64,")
+    assert len(service.bodies("a")) == 2
 
 
 @pytest.mark.slow
