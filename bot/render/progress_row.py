@@ -74,7 +74,8 @@ class ProgressRow:
             case ToolStarted() | ToolFinished():
                 self._follow_tool(event)
             case CallQueued():
-                self.state = "queued"
+                # Between its tools a call waits only for permission.
+                self.state = "asks" if self.running else "queued"
             case CallDelta(_, text, reasoning):
                 self._add(text, reasoning, now)
             case CallRetrying(_, failure, _, wait):

@@ -28,7 +28,7 @@ ANSWERS: Final[Mapping[str, Decision]] = {
     "n": "never",
     "d": "no",
 }
-CHOICES: Final = "o once · c for this conversation · d not this time · n never in this conversation"
+CHOICES: Final = "o once · c in this conversation · d not this time · n never in it"
 _LONGEST: Final = 2_000
 """Characters of arguments that are shown; of longer ones the beginning and the end."""
 _SAID: Final[Mapping[Decision, str]] = {

@@ -12,6 +12,7 @@ from bot.events import (
     AggregatorStarted,
     CallDelta,
     CallFinished,
+    CallQueued,
     CallStarted,
     ReplyDelta,
     RoundFinished,
@@ -74,6 +75,7 @@ def test_what_a_reference_waits_for(make_screen: Callable[..., Screen]) -> None:
     assert [line.split()[1] for line in lines[1:]] == ["one", '"cats', "nature.com", "two"]
     assert lines[2] == '      ⌕ "cats purr"'
     assert "tools" in lines[1]
+    assert "asks" in show(CallQueued(SLOT)).splitlines()[-4]
     failed = ToolRun("web_fetch", {}, error="HTTP 404")
     shown = show(ToolFinished(SLOT, "2", failed), ToolFinished(SLOT, "1", RUN))
     assert "↓ nature.com   failed" in shown
