@@ -255,7 +255,9 @@ def name_of(settings: Settings) -> str:
         name = settings.preset.name
     else:
         aggregator = settings.aggregator.rpartition("/")[2].replace(":", "-")
+        references = len(settings.reference_models) * settings.rounds
         name = f"{aggregator}-of-{len(settings.reference_models)}-r{settings.rounds}"
+        name = name if references else f"{aggregator}-alone"
     return name if settings.mode == "moa" else f"{name}-{settings.mode}"
 
 
