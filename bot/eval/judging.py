@@ -61,11 +61,12 @@ async def judge(context: EvalContext, variant: Variant) -> tuple[RunResult, Summ
     if not context.judging:
         raise MoaError(f"{variant.folder}: nothing has been judged.", hint="Have it judged first: … judge.")
     result = RunResult()
-    runs = [JudgeRun(context, variant, answers, each) for each in context.judging]
-    for run in runs:
-        result = await run.judge_all()
-        if not result.complete:
-            break
+    runs: list[JudgeRun] = []
+    # A judge that is not come to keeps the files that it has.
+    for each in context.judging:
+        if result.complete:
+            runs.append(JudgeRun(context, variant, answers, each))
+            result = await runs[-1].judge_all()
     summaries = [run.write() for run in runs]
     return result, summaries[0] if len(runs) == 1 else _write_jury(context, variant, runs, summaries)
 

@@ -213,7 +213,7 @@ def _remarks(runs: Sequence[Summary]) -> list[str]:
         ):
             if run.get(key):
                 remarks.append(f"{run[key]:,} {words}")
-        remarks += map(_agreement, run.get("agreement") or ())
+        remarks += [_agreement(pair) for pair in run.get("agreement") or () if pair["n"]]
         lines += [f"{_label(run, runs)}: {text}" for text in dict.fromkeys(remarks)]
     return lines
 

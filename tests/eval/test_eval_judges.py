@@ -365,6 +365,19 @@ def test_what_one_judge_cannot_say_the_jury_leaves_out(
     assert [each["n"] for each in runs.summary["judges"]] == [3, 4]
 
 
+def test_a_judge_that_is_not_come_to_keeps_its_figures(
+    runs: BulkRuns, mt_bench: Callable[..., EvalOptions]
+) -> None:
+    """Where the first judge's key is refused in the middle, the second one's judgments stay as they are."""
+    assert runs.evaluate(mt_bench(judge="together:two"), FakeAsk({"two": "[[7]]"})) == 0
+    folder = _run(mt_bench) / "judges" / "together-two"
+    before = {file: file.read_bytes() for file in folder.rglob("*.json*")}
+    refused = failed(FailureKind.KEY_REFUSED, "invalid", "one")
+    ask = FakeAsk({"one": ["[[9]]", "[[9]]", refused], "two": "[[7]]"})
+    assert runs.evaluate(mt_bench(judge=JURY[:2], concurrency=1), ask, ("judge", "score")) == 3
+    assert {file: file.read_bytes() for file in before} == before
+
+
 def test_a_judge_named_twice_is_one(runs: BulkRuns, mt_bench: Callable[..., EvalOptions]) -> None:
     """A jury of one judge is that judge."""
     ask = FakeAsk({"one": "[[9]]"})

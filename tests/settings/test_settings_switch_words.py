@@ -30,6 +30,8 @@ if TYPE_CHECKING:
         (["--adaptive", "shadow"], ["--adaptive", "shadow"]),
         (["ask", "shadow", "--early_stop"], ["ask", "shadow", "--early_stop"]),
         (["-", "early_stop", "shadow"], ["-", "early_stop", "shadow"]),
+        (["eval", "--rejudge", "unreadable", "x"], ["eval", "--rejudge_unreadable", "x"]),
+        (["eval", "--rejudge", "--judge", "x"], ["eval", "--rejudge", "--judge", "x"]),
         (["--resume"], ["--resume=?"]),
         (["--resume", "--rounds", "2"], ["--resume=?", "--rounds", "2"]),
         (["ask", "--resume", "-q", "hi"], ["ask", "--resume=?", "-q", "hi"]),
