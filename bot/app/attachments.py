@@ -102,6 +102,16 @@ async def attach(
     return Prompt("\n\n".join(part for part in parts if part.strip()), attachments, said)
 
 
+def words_of(prompt: str, attachments: Sequence[Attachment]) -> str:
+    """Return a prompt without what `attach` has added to its words."""
+    blocks = (
+        (f"{_title(each.name)}\n", f"{_title(each.name, 'Page')}\n", f"[image: {each.name},")
+        for each in attachments
+    )
+    ends = [at for block in blocks for start in block if (at := prompt.find(f"\n\n{start}")) > 0]
+    return prompt[: min(ends)] if ends else prompt
+
+
 async def read_file(path: Path, name: str) -> AttachedFile:
     """Return a file as it goes along with a prompt. UsageError when it cannot be attached."""
     raw = await asyncio.to_thread(_read, path)

@@ -126,6 +126,7 @@ def test_files_in_prompts(
         talk.assert_as_found()
     with window("--continue", width=120) as talk:
         talk.prompt()
+        assert "@src/*.py and me@src (1 turn)" in " ".join(talk.text.split())
         talk.ask("and its colour?")
         talk.type(CTRL_D)
         assert talk.end() == 0
