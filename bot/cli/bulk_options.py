@@ -173,6 +173,8 @@ _EVAL_OPTIONS: dict[str, tuple[Any, object]] = {
 }
 """The options of an evaluation: type and default."""
 
+EVAL_OPTIONS = tuple(_EVAL_OPTIONS)
+"""Their names."""
 JUDGE_OPTIONS = (*(name for name in _EVAL_OPTIONS if "judge" in name), "proposals")
 """Those about its judges."""
 

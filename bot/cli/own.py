@@ -11,16 +11,19 @@ import typer
 from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
 from bot.cli.boundary import run_async
-from bot.cli.bulk_options import EvalGiven, with_eval_options
+from bot.cli.bulk_options import EVAL_OPTIONS, EvalGiven, with_eval_options
 from bot.cli.compare import report_study
-from bot.cli.options import REJUDGE_UNREADABLE, Given
+from bot.cli.options import Given
 from bot.eval.arms import Study
 from bot.eval.own.arm_plans import folder_name
 from bot.eval.own.run import OwnOptions, run_own
 from bot.settings.settings import Settings
 
-_NOT_HERE = ("data_dir", "accept_altered", "name", "judge_by", "rejudge", REJUDGE_UNREADABLE)
-"""Options of the benchmarks."""
+_SHARED = (
+    *("out", "limit", "first", "sample_seed", "concurrency", "max_errors", "max_cost", "dry_run"),
+    *("judge", "judge_temperature", "judge_max_tokens", "judge_reasoning"),
+)
+"""The options that it shares with the benchmarks."""
 
 ARM_HELP = (
     "alone:MODEL, preset:NAME, or moa, fusion, critique, vote, rank; after it or alone, options as in"
@@ -33,7 +36,7 @@ def register(typer_app: typer.Typer) -> None:
     typer_app.command()(own)
 
 
-@with_eval_options(*_NOT_HERE)
+@with_eval_options(*(name for name in EVAL_OPTIONS if name not in _SHARED))
 def own(
     ctx: typer.Context,
     *,
@@ -81,7 +84,7 @@ def own(
 ) -> None:
     """Ask mixtures and lone models your own questions, and say which is better, and by how much."""
     outer = ctx.find_root().obj or {}
-    eval_given.pop("rejudge")
+    eval_given.pop("rejudge", None)
     options = OwnOptions(
         source=file,
         scorers=tuple(scorer),

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from bulk_runs import BulkRuns
 from fake_models import FakeAsk
+from typer.testing import CliRunner
 
+from bot.cli.eval import typer_app
 from bot.errors import ExitCode, Failure, FailureKind, TurnFailedError, UsageError
 from bot.eval.arms import Arm, read_outcomes
 from bot.eval.own.questions import load_questions, read_columns
@@ -245,6 +247,17 @@ def test_what_it_may_cost(runs: BulkRuns, options: OwnOptions) -> None:
     # Two calls for each of 4 arms, 3 questions and 2 epochs.
     assert parts["pairwise, judge grader"] == 48
     assert parts["all arms together"] == 24
+
+
+def test_the_command_has_what_the_run_needs(options: OwnOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options of the command line reach the run, whatever options other evaluations have."""
+    monkeypatch.setenv("TOGETHER_API_KEY", "key-for-tests")
+    arguments = ["own", options.source, "--scorer", "exact", "--arm", "rounds=2", "--arm", "preset:moa-lite"]
+    arguments += ["-r", "a,b", "-a", "c", "--first", "1", "--judge", "x", "--epochs", "2", "--dry_run"]
+    done = CliRunner().invoke(typer_app, arguments)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("rounds=2: 10 calls")
+    assert "preset:moa-lite: " in done.stdout
 
 
 @pytest.mark.parametrize(

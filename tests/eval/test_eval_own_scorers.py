@@ -35,6 +35,7 @@ RIGHT, WRONG = 1.0, 0.0
         ("exact", "E. faecalis", "E. coli", WRONG),
         ("exact", "five", "5", RIGHT),
         ("exact", "The answer is:\n\n[2, 4, 6]", "[2,4,6]", RIGHT),
+        ("exact", "The output is:\n```\n[1, 2]\n```", "[1, 2]", RIGHT),
         ("exact", "", "Paris", WRONG),
         # includes: whole words
         ("includes", "I think it is Paris, of course", "paris", RIGHT),

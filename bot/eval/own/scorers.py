@@ -76,7 +76,7 @@ def final_answer(reply: str) -> str | None:
 
 def endings(reply: str) -> list[str]:
     """Return what may be the answer at the end of the last line: its last word, its last two, and so on."""
-    lines = [line for line in reply.splitlines() if line.strip()]
+    lines = [line for line in reply.splitlines() if line.strip(" `~")]
     words = lines[-1].split() if lines else []
     found = []
     for number in range(1, min(len(words), _LONGEST_ENDING) + 1):
