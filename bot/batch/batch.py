@@ -21,6 +21,7 @@ from bot.bulk.progress import BulkProgress
 from bot.bulk.rows import PromptRow, Rows
 from bot.bulk.runner import CONCURRENCY, bulk_retrier, open_app, price_of
 from bot.errors import UsageError
+from bot.settings.endpoints import LOCAL
 
 if TYPE_CHECKING:
     from bot.app.streams import Streams
@@ -46,6 +47,7 @@ class BatchOptions:
     max_cost: float | None = None
     dry_run: bool = False
     engine: str = "local"
+    ray_address: str | None = None
 
     def answers_file(self) -> Path:
         """Return where answers go: `out`, or else beside the prompts, or here for a data set."""
@@ -86,6 +88,8 @@ def open_rows(options: BatchOptions) -> Rows:
         raise UsageError(f"--out: expected a name that ends in {' or '.join(FORMS)}, found {name}")
     if options.engine not in ENGINES:
         raise UsageError(f"--engine: expected {' or '.join(ENGINES)}, found {options.engine}")
+    if options.ray_address and options.engine != "ray":
+        raise UsageError("--ray_address is the cluster of --engine ray.", hint="Add --engine ray.")
     return Rows(
         options.source,
         column=options.column,
@@ -93,6 +97,12 @@ def open_rows(options: BatchOptions) -> Rows:
         subset=options.subset,
         limit=options.limit,
     )
+
+
+def check_engine(options: BatchOptions, plan: Plan) -> None:
+    """Raise UsageError where the engine cannot ask the models of the plan."""
+    if options.engine == "ray" and any(agent.endpoint == LOCAL for agent in plan.agents()):
+        raise UsageError("--engine ray cannot ask local models.", hint="Leave out --engine.")
 
 
 def _refuse_to_overwrite(options: BatchOptions, out: Path, folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bot.app.known_models import KnownModels
 from bot.app.make_plan import make_plan
 from bot.batch.answers import line_of, write_answers
-from bot.batch.batch import Batch, BatchOptions, open_batch, open_rows
+from bot.batch.batch import Batch, BatchOptions, check_engine, open_batch, open_rows
 from bot.bulk.answering import answer_item, sample_numbers
 from bot.bulk.estimate import estimate
 from bot.bulk.progress import cost_text
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 async def run_batch(settings: Settings, streams: Streams, options: BatchOptions) -> ExitCode:
     """Answer all rows; returns 1 when more than `max_errors` have no reply, 130 when interrupted."""
     rows = open_rows(options)
+    check_engine(options, make_plan(settings))
     if options.dry_run:
         print(estimate(rows, make_plan(settings), KnownModels(settings).cost), file=streams.stdout)
         return ExitCode.DONE

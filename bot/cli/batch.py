@@ -56,6 +56,15 @@ def batch(
     engine: Annotated[
         str, typer.Option("--engine", metavar="ENGINE", help="local, or ray: on a Ray cluster.")
     ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray_address",
+            metavar="ADDRESS",
+            help="The cluster of --engine ray, such as 10.0.0.5:6379; else RAY_ADDRESS, else one made here.",
+            show_default=False,
+        ),
+    ] = None,
     given: Given,
 ) -> None:
     """Answer every prompt of a file; killed at any moment, the same command goes on."""
@@ -71,6 +80,7 @@ def batch(
         max_cost=max_cost,
         dry_run=dry_run,
         engine=engine,
+        ray_address=ray_address,
     )
     settings = load_settings(given, ctx.find_root().obj)
     streams = Streams.of_process()
