@@ -3,8 +3,8 @@
     inspect ─► MixtureAPI.generate ─► chat_request ─► TurnRequest ─► Runtime ═► ServedTurn
        ◄── ModelOutput, events in the transcript ◄── inspect_output ◄──┘
 
-A request is read and answered by what `moa-bot serve` does for chat completions, without HTTP in between:
-tools are passed on to the aggregator, images are refused. inspect loads this module by the entry point `moa`.
+A request is read and answered as `moa-bot serve` does, without HTTP: tools are passed on to the aggregator,
+images to models that see. inspect loads this module by the entry point `moa`.
 """
 
 from __future__ import annotations
@@ -161,7 +161,10 @@ class MixtureAPI(ModelAPI):  # type: ignore[misc,unused-ignore]  # typed only wh
     async def _turn(self, request: TurnRequest) -> ServedTurn:
         """Run a turn to its end, in the runtime's loop. Raises UnansweredError and ApiError."""
         app: App = self._runtime.app
-        mixture = Mixture(with_overrides(app.plan, request), app.ask, app.models)
+        if request.conversation.images:
+            await app.learn_vision(app.plan, app.models)
+        plan = with_overrides(app.plan, request)
+        mixture = Mixture(plan, app.ask, app.models, tools=app.permitted)
         turn = ServedTurn(mixture, request, app.log, CancelToken(), self._budget)
         async with aclosing(turn.events()) as events:
             async for _ in events:

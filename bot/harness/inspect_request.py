@@ -51,7 +51,10 @@ def _message(message: Any) -> Json:
 
 
 def _part(part: Any) -> Json:
-    return {"type": "text", "text": part.text} if part.type == "text" else {"type": part.type, "text": ""}
+    if part.type == "image":
+        return {"type": "image_url", "image_url": {"url": part.image}}
+    # Other types are refused by name.
+    return {"type": "text", "text": part.text} if part.type == "text" else {"type": part.type}
 
 
 def _call(call: Any) -> Json:

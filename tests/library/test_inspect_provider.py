@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import subprocess
 import tomllib
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from fake_models import FakeAsk, FakeModels, make_plan
+from pictures_made import picture
 
 from bot.app.log import Log
 from bot.demo.process import DemoProcess
@@ -28,6 +30,7 @@ from inspect_ai.model import (
     ChatMessageSystem,
     ChatMessageTool,
     ChatMessageUser,
+    ContentAudio,
     ContentImage,
     ContentReasoning,
     ContentText,
@@ -54,7 +57,9 @@ class FakeRuntime:
 
     def __init__(self, ask: FakeAsk, **changes: Any) -> None:
         plan = make_plan(((Agent("a"), Agent("b")),), **changes)
-        self.app = SimpleNamespace(plan=plan, ask=ask, models=FakeModels(price=0.5), log=Log(None))
+        self.app = SimpleNamespace(
+            plan=plan, ask=ask, models=FakeModels(price=0.5), log=Log(None), permitted=None
+        )
         self.closed = 0
 
     def start(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
@@ -189,10 +194,28 @@ def test_a_reply_in_json() -> None:
     assert ask.to("judge")[0].extra["response_format"]["json_schema"]["name"] == "weather"
 
 
+def test_images_go_to_models_that_see(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in requests to `serve`; what services list of their models is learnt first."""
+    url = f"data:image/png;base64,{base64.b64encode(picture()).decode()}"
+    api, ask = mixture()
+    models, learnt = api._runtime.app.models, []
+
+    async def learn(plan: object, known: object) -> None:
+        learnt.append(known)
+
+    api._runtime.app.learn_vision = learn
+    monkeypatch.setattr(models, "sees", lambda agent: agent.model != "b")
+    generate(api, [ChatMessageUser(content=[ContentText(text="what?"), ContentImage(image=url)])])
+    assert learnt == [models]
+    assert ask.to("a")[0].messages[-1].images
+    assert not ask.to("b")[0].messages[-1].images
+
+
 @pytest.mark.parametrize(
     ("messages", "config", "words"),
     [
-        ([ChatMessageUser(content=[ContentImage(image="data:image/png;base64,AA==")])], {}, "type text"),
+        ([ChatMessageUser(content=[ContentAudio(audio="data:,", format="wav")])], {}, "text or image_url"),
+        ([ChatMessageUser(content=[ContentImage(image="data:image/png;base64,AAAA")])], {}, "image"),
         ([ChatMessageUser(content=" ")], {}, "empty"),
         (None, {"num_choices": 2}, "it has to be 1"),
         (None, {"logprobs": True}, "not supported"),
