@@ -126,7 +126,7 @@ class App:
         if self._toolbox is None:
             from bot.tools.toolbox import ConfiguredToolbox  # noqa: PLC0415 - not on the way to the prompt
 
-            self._toolbox = ConfiguredToolbox.of_settings(self.settings, self.log.write_line)
+            self._toolbox = ConfiguredToolbox.of_settings(self.settings, self.log.write_line, self.say)
             self._stack.push_async_callback(self._toolbox.close)
         return self._toolbox
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bot.settings.mcp_servers import WEB, McpServer, all_servers
 from bot.settings.web import WebConfig
-from bot.text.sanitise import sanitise
-from bot.tool_use import Tool, ToolRun
+from bot.text.sanitise import one_line, sanitise
+from bot.tool_use import Tool, ToolRun, is_named
 from bot.tools import web_fetch, web_search
 from bot.tools.mcp_server import ServerConnection
 from bot.tools.result import ToolError, ToolResult
@@ -47,14 +47,19 @@ class ServerState:
 
 
 class ConfiguredToolbox:
-    """The tools of the web, and those of the MCP servers by name. `log` writes a line to the log."""
+    """The tools of the web, and those of the MCP servers by name.
+
+    `log` writes a line to the log, `say` shows the user one.
+    """
 
     def __init__(
         self,
         web: WebConfig,
         log: Callable[[str], None],
         servers: Mapping[str, McpServer] | None = None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._say, self._said = say, set[str]()
         self.servers = {name: ServerConnection(server, log) for name, server in (servers or {}).items()}
         """The servers by name, none of them started."""
         self.web_search = WebSearch(web)
@@ -69,9 +74,12 @@ class ConfiguredToolbox:
         return tuple(self._web)
 
     @classmethod
-    def of_settings(cls, settings: Settings, log: Callable[[str], None]) -> Self:
+    def of_settings(
+        cls, settings: Settings, log: Callable[[str], None], say: Callable[[str], None] = lambda _: None
+    ) -> Self:
         """Return the toolbox of the settings, without starting anything. UsageError for a broken mcp.json."""
-        return cls(settings.web, log, all_servers(settings.folder, settings.mcp_config, settings.mcp_servers))
+        servers = all_servers(settings.folder, settings.mcp_config, settings.mcp_servers)
+        return cls(settings.web, log, servers, say)
 
     async def __aenter__(self) -> Self:
         """Start nothing: servers start when they are needed."""
@@ -88,16 +96,30 @@ class ConfiguredToolbox:
         await asyncio.gather(*(server.close() for server in self.servers.values()))
 
     async def tools(self, patterns: Sequence[str]) -> tuple[Tool, ...]:
-        """Return the tools that the patterns name ("web", "NAME", "NAME.tool", globs)."""
-        found = [tool for tool, _ in self._web.values() if _any_matches(tool.name, patterns)]
+        """Return the tools that the patterns name ("web", "NAME", "NAME.tool", globs).
+
+        A server that fails, and a pattern that names nothing, are said to the user once.
+        """
+        found = await self._find(patterns)
+        wanted = [server for name, server in self.servers.items() if _any_names_server(name, patterns)]
+        failed = [server for server in wanted if server.error]
+        for server in failed:
+            self._say_once(f"The tools of {server.server.name} are not there: {server.error}.")
+        for pattern in patterns:
+            if not failed and not any(is_named(tool.name, [pattern]) for tool in found):
+                self._say_once(f"No tool has the name {one_line(pattern)}. See: moa-bot tools list")
+        return found
+
+    async def _find(self, patterns: Sequence[str]) -> tuple[Tool, ...]:
+        found = [tool for tool, _ in self._web.values() if is_named(tool.name, patterns)]
         wanted = [server for name, server in self.servers.items() if _any_names_server(name, patterns)]
         for listed in await asyncio.gather(*(_tools_of(server) for server in wanted)):
-            found += [tool for tool in listed if _any_matches(tool.name, patterns)]
+            found += [tool for tool in listed if is_named(tool.name, patterns)]
         return tuple(found)
 
     async def states(self, patterns: Sequence[str]) -> list[ServerState]:
         """Return what the patterns name by server, also servers that fail; the web's tools come first."""
-        tools = await self.tools(patterns)
+        tools = await self._find(patterns)
         web = tuple(tool for tool in tools if tool.name in self._web)
         found = [ServerState(WEB, "built in", "", web)] if web else []
         for name, server in self.servers.items():
@@ -119,6 +141,11 @@ class ConfiguredToolbox:
         seconds = time.monotonic() - started
         return ToolRun(name, arguments, text, result.sources, seconds=seconds, bytes=result.bytes)
 
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self._say(text)
+
     async def _run(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
         if name in self._web:
             return await self._web[name][1].run(arguments)
@@ -135,12 +162,6 @@ async def _tools_of(server: ServerConnection) -> list[Tool]:
     except ToolError as error:
         server.error = server.error or str(error)
         return []
-
-
-def _any_matches(name: str, patterns: Sequence[str]) -> bool:
-    """Whether a tool is named by a pattern: all of a server's tools are by the server's name."""
-    group = WEB if name.startswith("web_") else name.partition(".")[0]
-    return any(pattern == group or fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _any_names_server(name: str, patterns: Sequence[str]) -> bool:

@@ -131,6 +131,22 @@ async def test_server_that_does_not_start(made: McpServer, error: str) -> None:
 
 
 @in_loop
+async def test_what_is_not_there_is_said_once() -> None:
+    """A server that fails, and a name that no tool has."""
+    said: list[str] = []
+    servers = {"s": server(), "gone": McpServer("gone", "no-such-command")}
+    async with ConfiguredToolbox(WebConfig(), lambda _: None, servers, said.append) as box:
+        for _ in range(2):
+            assert [tool.name for tool in await box.tools(["s.echo", "gone"])] == ["s.echo"]
+            await box.tools(["s.nothing"])
+            await box.states(["other"])
+    assert said == [
+        "The tools of gone are not there: there is no command no-such-command.",
+        "No tool has the name s.nothing. See: moa-bot tools list",
+    ]
+
+
+@in_loop
 async def test_environment_and_log() -> None:
     """A server has what it was given and no key of the program; keys do not reach the log."""
     lines: list[str] = []
