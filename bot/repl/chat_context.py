@@ -5,23 +5,23 @@ It asks, and shows what comes. It does not read the keyboard at the prompt.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.app.attachments import Prompt, attach
+from bot.app.attachments import Prompt
 from bot.app.signals import handle_signals
 from bot.app.turn import show, view_for
 from bot.app.turn_budget import BudgetError
 from bot.errors import FailureKind, MoaError, UsageError
 from bot.messages import Attachment, image_attachment, images_of
 from bot.method.mixture import CancelToken
+from bot.repl.attaching import attach_files
 from bot.repl.command_syntax import quote_prompt
 from bot.repl.layout import two_columns, wrap_text
 from bot.repl.slow_models import explanation, slowest_call
-from bot.repl.turn_keyboard import TurnKeyboard, interruptible
+from bot.repl.turn_keyboard import TurnKeyboard
 from bot.repl.turn_signals import TurnSignals
 from bot.settings.endpoints import DEMO
 
@@ -163,7 +163,8 @@ class ChatContext:
         if again:
             asked, files = Prompt(prompt, self.last_attachments()), self.files
         else:
-            asked = await self._attach(prompt)
+            earlier = images_of(self.attachments)
+            asked = await attach_files(self.app, self.terminal, prompt, self.files, earlier)
             files, self.files = self.files, []
         for notice in asked.notices if not self.settings.quiet else ():
             self.say(f"  {notice}")
@@ -181,28 +182,6 @@ class ChatContext:
             self.draft_prompt(prompt)
             if command:
                 self.draft = f"{command} {prompt}"
-
-    async def _attach(self, prompt: str) -> Prompt:
-        """Return the prompt with its files. UsageError when one cannot be attached, and after Ctrl-C."""
-        earlier = images_of(self.attachments)
-        if "@" not in prompt and not self.files:
-            return await attach(prompt, earlier=earlier)
-        attaching = asyncio.ensure_future(
-            attach(prompt, self.files, earlier=earlier, fetch=self.app.fetch_page)
-        )
-        stopped = asyncio.Event()
-
-        def stop() -> None:
-            stopped.set()
-            attaching.cancel()
-
-        with interruptible(self.terminal, stop):
-            try:
-                return await attaching
-            except asyncio.CancelledError:
-                if not stopped.is_set():
-                    raise
-        raise UsageError("Stopped: nothing was asked.")
 
     def draft_prompt(self, prompt: str) -> None:
         """Put a prompt into the next line, where the user can change it."""

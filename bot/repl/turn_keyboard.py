@@ -10,7 +10,6 @@ from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
 from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.keys import Keys
 
-from bot.app.signals import handle_signals
 from bot.events import AggregatorStarted, Event, RoundStarted
 from bot.render.window import FOCUS_IN, FOCUS_OUT
 from bot.repl.permission_question import PermissionQuestion
@@ -102,24 +101,3 @@ class TurnKeyboard:
                 self._typed.append(press)
             else:
                 self.question.press(press)
-
-
-@contextmanager
-def interruptible(terminal: Terminal, stop: Callable[[], None]) -> Iterator[None]:
-    """Have Ctrl-C call `stop` while the block runs; other typed keys are put into the next prompt."""
-    keyboard = terminal.input
-    typed: list[KeyPress] = []
-
-    def read() -> None:
-        for press in keyboard.read_keys() if keyboard else ():
-            if press.key == Keys.ControlC:
-                stop()
-            else:
-                typed.append(press)
-
-    with handle_signals(stop, ("SIGINT",)), ExitStack() as stack:
-        if keyboard is not None:
-            stack.callback(lambda: store_typeahead(keyboard, typed))
-            stack.enter_context(keyboard.raw_mode())
-            stack.enter_context(keyboard.attach(read))
-        yield
