@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bot.client.adapt import Adaptation
 from bot.client.model_list import ListedModel, ModelList
-from bot.local.model_files import context_length
+from bot.local.model_files import context_length, shows_tools
 from bot.messages import Agent, Endpoint, Usage
 from bot.settings.catalogue import Prices, reasoning_fields
 from bot.settings.endpoints import DEMO, LOCAL
@@ -75,7 +75,12 @@ class KnownModels:
         }
 
     def calls_tools(self, agent: Agent) -> bool | None:
-        """Return whether the model can call tools, None when nothing is known of it."""
+        """Return whether the model can call tools, None when nothing is known of it.
+
+        The engine shows none to a model whose chat template has no place for them.
+        """
+        if agent.endpoint == LOCAL:
+            return shows_tools(agent.model, self._settings.models_dir)
         facts = self._settings.catalogue.facts(agent.model)
         return facts.tools if facts else None
 

@@ -65,8 +65,8 @@ class ModelFileError(UsageError):
 class ModelFile:
     """A model: `size` in bytes of all its parts, `context` in tokens, `cache` in bytes per token of context.
 
-    `turn_markers` are those of its chat template. `no_chat` says what it is if it cannot chat, such as
-    "an embedding model", else it is "".
+    `turn_markers` are those of its chat template; without `shows_tools`, that has no place for tools.
+    `no_chat` says what it is if it cannot chat, such as "an embedding model", else it is "".
     """
 
     path: Path
@@ -76,6 +76,7 @@ class ModelFile:
     cache: int
     turn_markers: tuple[str, ...] = ()
     no_chat: str = ""
+    shows_tools: bool = False
 
     def memory(self, tokens: int) -> int:
         """Return about how many bytes it needs with a context of so many tokens."""
@@ -194,10 +195,11 @@ class _Reader:
             raise _error(self._path, f"not a chat model, but one of the kind {architecture}, {what}")
         context = values.get(f"{architecture}.context_length")
         cache = _cache_per_token(architecture, values)
-        markers = template_markers(str(values.get("tokenizer.chat_template", "")))
+        template = str(values.get("tokenizer.chat_template", ""))
         tokens = context if isinstance(context, int) else None
         no_chat = _what_instead_of_chat(architecture, values)
-        return ModelFile(self._path, size, architecture, tokens, cache, markers, no_chat)
+        markers, shows_tools = template_markers(template), "tools" in template
+        return ModelFile(self._path, size, architecture, tokens, cache, markers, no_chat, shows_tools)
 
     def _value(self, kind: int, name: str) -> object:
         if kind == _STRING:

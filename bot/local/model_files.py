@@ -131,10 +131,21 @@ def list_left_out(found: list[tuple[str, str]]) -> str:
 
 def context_length(name: str, folder: Path | None) -> int | None:
     """Return the context that local:`name` is loaded with, in tokens; None before it is downloaded."""
+    file = _known_file(name, folder)
+    return None if file is None else load_context(file)
+
+
+def shows_tools(name: str, folder: Path | None) -> bool | None:
+    """Return whether the template of local:`name` shows tools to it; None before it is downloaded."""
+    file = _known_file(name, folder)
+    return None if file is None else file.shows_tools
+
+
+def _known_file(name: str, folder: Path | None) -> ModelFile | None:
     try:
         found = find_model_file(name, folder)
         path = find_downloaded(found) if isinstance(found, HubFile) else found
-        return None if path is None else load_context(read_model(path))
+        return None if path is None else read_model(path)
     except MoaError:
         return None
 

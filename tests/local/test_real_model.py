@@ -26,7 +26,7 @@ from running import LIMIT, until
 from bot.app.app import App
 from bot.app.load_settings import load_settings
 from bot.errors import Failure, FailureKind, MoaError
-from bot.events import Event, ReplyDelta, TurnFinished
+from bot.events import Event, Notice, ReplyDelta, TurnFinished
 from bot.local.model_files import CONTEXT, STARTER
 from bot.messages import Completion, Endpoint, Message, Request
 from bot.turn_result import Call, TurnResult
@@ -154,6 +154,15 @@ def test_a_mixture_of_two_rounds(chat: Chat) -> None:
     assert len(deltas) > 1
     assert "".join(deltas).strip() == result.reply.strip() != ""
     assert all(0 < (completion_of(call).usage.completion_tokens or 0) <= 16 for call in result.calls)
+
+
+def test_tools_are_not_offered_to_a_model_whose_template_has_none(chat: Chat) -> None:
+    """The engine would not show them to it: that is said, and it answers without."""
+    events = chat.turn(QUESTION, tools=["web"])
+    said = [event.text for event in events if isinstance(event, Notice)]
+    assert sum("cannot call tools: it is asked without them" in text for text in said) == 1
+    assert isinstance(events[-1], TurnFinished)
+    assert events[-1].result.reply
 
 
 def test_an_answer_ends_at_its_limit(chat: Chat) -> None:
