@@ -52,6 +52,11 @@ class BackgroundQuestion:
             return text[: beginning.start()]
         return text
 
+    def release(self) -> str:
+        """Return what was held back, for which nothing more has come."""
+        held, self._held = self._held, ""
+        return held
+
     def _take(self, answer: re.Match[str]) -> str:
         if answer[1] is None:
             self.over = True

@@ -297,7 +297,9 @@ class ChatContext:
             self.say(
                 "  `moa-bot config show` says where the key comes from; `moa-bot keys set` sets another."
             )
-        if self.streams.stderr_is_terminal and not (self.settings.quiet or self.settings.plain):
+        stopped = result.failure is not None and result.failure.kind is FailureKind.CANCELLED
+        quiet = stopped or self.settings.quiet or self.settings.plain
+        if self.streams.stderr_is_terminal and not quiet:
             from bot.repl.recap import show_rule  # noqa: PLC0415 - not on the way to the prompt
 
             show_rule(self.console(messages=True))

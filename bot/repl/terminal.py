@@ -131,8 +131,14 @@ class Terminal:
         if parser is None or not has_window() or self.is_dumb:
             return
         self._question = question = BackgroundQuestion(answered)
-        feed = parser.feed
+        feed, flush = parser.feed, parser.flush
         parser.feed = lambda data: feed(question.feed(data))
+
+        def flush_all() -> None:
+            feed(question.release())
+            flush()
+
+        parser.flush = flush_all
         self.send(QUESTION)
         if wait:
             self._put_before_prompt(self._read_answers(question))

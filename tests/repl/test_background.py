@@ -67,6 +67,8 @@ def test_nothing_is_held_back_for_long() -> None:
     now = [0.0]
     question = BackgroundQuestion(lambda _: None, clock=lambda: now[0])
     assert question.feed("\x1b") == ""
+    assert question.release() == "\x1b"
+    assert question.feed("\x1b") == ""
     now[0] = 1.0
     assert question.feed("[A") == "\x1b[A"
     assert question.feed("\x1b") == "\x1b"

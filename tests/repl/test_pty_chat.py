@@ -16,6 +16,7 @@ from chat_service import Service
 from pty_window import PtyWindow
 
 from bot.demo.scripted import SCRIPTED_PROMPT
+from bot.repl.background import QUESTION
 
 Open = Callable[..., PtyWindow]
 
@@ -28,10 +29,9 @@ Cats purr because of **reasons**, of which `two` matter:
 1. they are *content*
 2. they are 你好 not
 
-```─── python
+```python
 def purr() -> str:
     return "rrr"
-───
 ```
 
 | sign | means |
@@ -47,9 +47,10 @@ Cats purr because of reasons, of which two matter:
  1. they are content
  2. they are 你好 not
 
-python
+─── python
 def purr() -> str:
     return "rrr"
+───
 
 sign   means
 ────────────
@@ -285,7 +286,9 @@ def test_hostile_text(window: Open, service: Service) -> None:
         talk.ask("/refs")
         talk.ask("/history")
         talk.ask("/cost")
-        raw = re.sub(r"\x1b\]0;[^\x00-\x1f\x7f-\x9f]* why\? · moa-bot\x07", "", talk.raw)
+        raw = re.sub(
+            r"\x1b\]0;[^\x00-\x1f\x7f-\x9f]* why\? · moa-bot\x07", "", talk.raw.replace(QUESTION, "")
+        )
         for codes in ("\x1b[2J", "\x1b]", "\x07", "\x9b", "\x9d", "\u202e", "\u2066", "1049h", "\x1b(0"):
             assert codes not in raw, ascii(codes)
         talk.type(CTRL_D)

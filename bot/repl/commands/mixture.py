@@ -43,7 +43,7 @@ async def _preset(chat: ChatContext, argument: str) -> None:
 
 @command("model", "aggregator", arguments="[MODEL]", completes="models")
 async def _model(chat: ChatContext, argument: str) -> None:
-    """Set the aggregator, the model that writes the reply; without MODEL, choose it from a list."""
+    """Set the aggregator, which writes the reply; without MODEL, choose it from a list."""
     if not argument and chat.can_pick:
         from bot.repl.choices import WHICH_MODEL, model_choices
 

@@ -41,10 +41,10 @@ async def _single(chat: ChatContext, argument: str) -> None:
 _MODES: dict[Mode, str] = {
     "moa": "Ask one prompt whose answers the aggregator reads and makes one reply of.",
     "fusion": "Ask one prompt whose answers a judge compares before the reply is written.",
-    "critique": "Ask one prompt whose reply is drafted, reviewed and revised.",
+    "critique": "Ask one prompt whose reply is a draft that was reviewed and revised.",
     "vote": "Ask one prompt with a short answer, which the models vote for.",
-    "compare": "Ask one prompt, and show the answers beside each other.",
-    "rank": "Ask one prompt, and have the aggregator choose the best answer as the reply.",
+    "compare": "Ask one prompt and show the answers beside each other.",
+    "rank": "Ask one prompt and have the aggregator choose the best answer as the reply.",
 }
 """The modes that have a command of their name, and its help."""
 

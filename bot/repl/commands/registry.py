@@ -42,8 +42,8 @@ class Command:
 
     @property
     def summary(self) -> str:
-        """What it does in a few words: its help up to the first comma or semicolon."""
-        return re.split("[,;]", self.help)[0].rstrip(".")
+        """What it does in a few words: its help up to the first comma or semicolon outside parentheses."""
+        return re.split(r"[,;](?![^(]*\))", self.help)[0].rstrip(".")
 
     @property
     def name(self) -> str:

@@ -86,7 +86,7 @@ async def _diff(chat: ChatContext, argument: str) -> None:
 
 @command("analysis")
 async def _analysis(chat: ChatContext, argument: str) -> None:  # noqa: ARG001 - every command takes one
-    """Show the judge's comparison: where the answers agree, where they differ, what none says."""
+    """Show how the judge compared the answers, where they agree and differ, and what none says."""
     from bot.render.comparison import comparison_text
 
     analysis = last_result(chat).analysis
