@@ -324,7 +324,7 @@ def test_pages_and_pdfs(local_site: tuple[str, dict[str, tuple[str, bytes]]]) ->
     assert "frequency between 25 and 150 hertz" in page.text
     assert "alert" not in page.text
     assert isinstance(file, ToolResult)
-    assert file.text == "Cats purr."
+    assert file.text == "[page 1]\nCats purr."
     assert "cannot be read" in str(broken)
     assert isinstance(deep, ToolError)
 
