@@ -14,6 +14,7 @@ from bot.cli.options import new_typer_app
 from bot.cli.output import print_json, print_text, report_unreadable
 from bot.errors import UsageError
 from bot.render.attribution import attribution_json, attribution_lines, attribution_text
+from bot.render.sources import evidence_lines
 from bot.settings import paths
 from bot.store import Store
 from bot.store.results import turn_result
@@ -64,9 +65,20 @@ def trace(
     attribution = attribute_result(result, stored_min_references(conversation.settings))
     if as_json or given.get("json"):
         where = {"conversation_id": chosen.conversation, "turn": chosen.number, "model": chosen.model}
-        print_json(where | attribution_json(attribution))
+        tools = [
+            {
+                "model": call.slot.agent.model,
+                "round": call.slot.round,
+                "tools": [run.as_json() for run in call.tool_runs],
+            }
+            for call in result.calls
+            if call.tool_runs
+        ]
+        print_json(where | attribution_json(attribution) | {"tools": tools})
     else:
         _print(streams, attribution, plain=bool(given.get("plain")))
+        if lines := evidence_lines(result):
+            print_text("\n".join(["", "tools that ran", *lines]))
 
 
 def _chosen(turns: Sequence[StoredTurn], number: int | None) -> StoredTurn:

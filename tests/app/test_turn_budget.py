@@ -38,6 +38,17 @@ def session(
     return Session(Mixture(plan, ask, FakeModels(price=price)), max_cost=cap, **more)
 
 
+def test_rounds_of_tools_are_reserved_for() -> None:
+    """Each round of tools is another request for each model that may call; not so where it is estimated."""
+    price = FakeModels(price=1.0).cost
+    plan = make_plan(layers("a", "b"), **LIMITS)
+    with_tools = replace(plan, tools=("web",), tool_rounds=4)
+    assert estimate_turn(plan, 0, "hi", price).dollars == 300
+    assert estimate_turn(with_tools, 0, "hi", price).dollars == 300 + 2 * 4 * 100
+    assert estimate_turn(replace(with_tools, tools_for_all=True), 0, "hi", price).dollars == 1500
+    assert estimate_turn(with_tools, 0, "hi", price, longest=100).dollars == 300
+
+
 def ask_in(chat: Session, prompt: str, *, retry: bool = False) -> None:
     async def turn() -> None:
         async for _ in chat.turn(prompt, retry=retry):

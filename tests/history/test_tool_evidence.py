@@ -20,6 +20,7 @@ from bot.history.markdown import export_markdown
 from bot.history.terminal import show_text
 from bot.method.mixture import Mixture
 from bot.render.reply import turn_json
+from bot.render.sources import evidence_lines
 from bot.store import Store, StoredCall, StoredConversation, StoredTurn
 from bot.store.results import turn_result
 from bot.tool_use import ToolRun, ToolSource, stored_runs
@@ -94,6 +95,21 @@ def test_json_names_what_ran_and_all_sources(store: Store) -> None:
     again = turn_result(turn, stored)
     assert again.sources == result.sources
     assert turn_json(again, conversation_id=None, turn=None)["references"] == found["references"]
+
+
+def test_evidence_in_words(store: Store) -> None:
+    """Under each model what it called, then all sources: for /sources, /trace and `moa-bot trace`."""
+    result, *_ = kept(store)
+    assert evidence_lines(result) == [
+        "a, round 1",
+        '  ⌕ "cats"   1.5 s · 1 source',
+        '  ↓ b.example   0.5 s · HTTP 404 x</a><script>alert(1)</script> "',
+        "b, round 1",
+        '  ⌕ "dogs"   1.5 s · 1 source',
+        "",
+        '[1] About x</a><script>alert(1)</script> " · https://site.example/cats',
+        '[2] About x</a><script>alert(1)</script> " · https://site.example/dogs',
+    ]
 
 
 @pytest.mark.parametrize(

@@ -340,3 +340,46 @@ def test_six_references_take_as_long_as_one(same: bool) -> None:  # noqa: FBT001
     _, _, result = turn({name: [made[name], "x"] for name in names}, tools, references=" ".join(names))
     assert result.seconds == 5.0
     assert len(tools.ran) == (1 if same else 6)
+
+
+def test_the_tools_of_a_client_stay_the_clients() -> None:
+    """The aggregator is offered those alone, and its calls go back; references use the program's own."""
+    client = {"tools": [{"type": "function", "function": {"name": "weather"}}]}
+    back = calls(("weather", {"city": "Oslo"}))
+    tools = FakeTools()
+    ask, _, result = turn(
+        {"a": [ONE, "Cats."], "judge": back}, tools, reply_fields=client, tools_for_all=True
+    )
+    assert ask.to("judge")[0].extra == client
+    assert "web_search" in str(ask.to("a")[0].extra["tools"])
+    assert [name for name, _ in tools.ran] == ["web_search"]
+    assert result.aggregator
+    assert result.aggregator.completion
+    assert result.aggregator.completion.tool_calls == back.tool_calls
+
+
+@pytest.mark.parametrize("mode", ["moa", "fusion", "critique", "vote", "rank", "compare"])
+def test_every_mode(mode: str) -> None:
+    """Whatever the last layer does, the references' tools run, and their sources are known."""
+    ask, _, result = turn(
+        {"a": [ONE, "Cats.\nANSWER: 1"], "b": "Dogs.\nANSWER: 2", "judge": "1"},
+        references="a b",
+        mode=mode,
+        instructions={"tools": "ONLY WHAT RAN", "rank": "PICK"},
+        tools_for_all=False,
+    )
+    assert result.reply
+    assert [source.title for source in result.sources] == ["About cats"]
+    read = ["\n".join(each.content for each in request.messages) for request in ask.to("judge")]
+    asked = [text for text in read if "<answer 1" in text]
+    assert all("- web_search" in text and "[1] About cats" in text for text in asked)
+    assert bool(asked) == (mode != "compare")
+
+
+def test_a_lone_model_may_call() -> None:
+    """Without reference models, the model that answers is offered the tools."""
+    ask = FakeAsk({"judge": [ONE, "Cats [1]."]})
+    plan = make_plan((), tools=("web",), min_references=0)
+    _, result = run(run_turn(Mixture(plan, ask, FakeModels(), tools=FakeTools())))
+    assert result.reply == "Cats [1]."
+    assert len(result.sources) == 1

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 
 from bot.errors import UsageError
 from bot.messages import Usage
-from bot.render.sources import source_text
+from bot.render.sources import evidence_lines
 from bot.repl.command_syntax import parse_number, split_arguments
 from bot.repl.commands.conversation import write_file
 from bot.repl.commands.registry import command
 from bot.text.names import short_name
-from bot.text.numbers import duration, money, plural
+from bot.text.numbers import money, plural
 from bot.text.sanitise import one_line, sanitise
 from bot.text.table import table
-from bot.text.tool_calls import short_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,22 +47,10 @@ async def _refs(chat: ChatContext, argument: str) -> None:
 @command("sources")
 async def _sources(chat: ChatContext, argument: str) -> None:  # noqa: ARG001
     """Show which tools ran for the last reply, and all sources that they found."""
-    result = last_result(chat)
-    calls = [call for call in result.calls if call.tool_runs]
-    if not calls:
+    lines = evidence_lines(last_result(chat))
+    if not lines:
         raise UsageError("No tool ran for this reply.")
-    for call in calls:
-        where = f"round {call.slot.round}" if call.slot.role == "reference" else call.slot.role
-        chat.say(f"  {short_name(call.slot.agent.model)}, {where}")
-        for run in call.tool_runs:
-            facts = [duration(run.seconds), one_line(run.error)]
-            if run.sources:
-                facts.insert(1, plural(len(run.sources), "source"))
-            chat.say(f"    {short_call(run.name, run.arguments)}   {' · '.join(filter(None, facts))}")
-    if result.sources:
-        chat.say("")
-    for number, source in enumerate(result.sources, start=1):
-        chat.say(f"  {source_text(number, source)}")
+    chat.say(indent("\n".join(lines), "  "))
 
 
 @command("diff", arguments="[N]")
@@ -105,6 +92,8 @@ async def _trace(chat: ChatContext, argument: str) -> None:  # noqa: ARG001 - ev
     console = chat.console()
     attribution = await asyncio.to_thread(attribute_result, last_result(chat), chat.settings.min_references)
     console.print(attribution_text(attribution, console.width))
+    if lines := evidence_lines(last_result(chat)):
+        chat.say(indent("\n".join(["", "tools that ran", *lines]), "  "))
 
 
 @command("cost")
