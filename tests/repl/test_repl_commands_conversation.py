@@ -119,7 +119,7 @@ async def test_retry_that_fails(service: Service) -> None:
         service.says(a={"failures": [{"status": 400}]}, b={"failures": [{"status": 400}]})
         shown = await talk.enter("/retry")
         assert "✗" in shown
-        assert shown.endswith("  The earlier reply stays in the conversation.")
+        assert shown.endswith("  The earlier reply stays in the conversation.\n" + "─" * 72)
         assert "from a" in await talk.enter("/refs")
         assert "There is no option" not in await talk.enter("/retry nonesuch:model")
         found = await identifier(talk)

@@ -374,7 +374,8 @@ async def test_the_menu_while_a_command_is_typed(service: Service) -> None:
         talk.type("re")
         await talk.until(lambda: "/refs " in talk.text and "/help " not in talk.text)
         seen = talk.text.split("\n")[2:]
-        assert [row.split()[0] for row in seen] == ["/retry", "/resume", "/rename", "/references", "/refs"]
+        names = ["/retry", "/resume", "/recap", "/rename", "/references", "/refs"]
+        assert [row.split()[0] for row in seen] == names
         talk.type("n\x7f\x7f")
         await talk.shows(" /rounds ")
         talk.type("\x1b")
