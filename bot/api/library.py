@@ -68,6 +68,7 @@ class MixtureOptions(TypedDict, total=False):
     tool_rounds: int
     tools_for: Literal["references", "all"]
     allow: str | Sequence[str]
+    mcp_config: Files
     multi_turn: bool
     system: str
     system_file: str | Path
