@@ -76,14 +76,14 @@ def _prompt_seconds() -> float:
         os.close(theirs)
         seen = b""
         typed = False
-        while b"@" not in seen.partition(b">>> ")[2]:
+        while b"~" not in seen.partition(b">>> ")[2]:
             if select.select([ours], [], [], 20)[0]:
                 seen += os.read(ours, 65536)
                 if b"\x1b[6n" in seen:  # prompt_toolkit asks where the cursor is
                     os.write(ours, b"\x1b[1;1R")
                     seen = seen.replace(b"\x1b[6n", b"")
             if b">>> " in seen and not typed:
-                os.write(ours, b"@")
+                os.write(ours, b"~")
                 typed = True
         taken = time.monotonic() - started
         process.kill()
