@@ -182,7 +182,8 @@ class Request:
     `timeout` is in seconds without a byte received. `delta_interval` is for how many seconds a
     worker collects deltas before it sends them (0: each at once). `retry_partial` says that the
     request may be sent again after a part of its answer has come. `cache_key` is the same for all
-    requests of a conversation to one model.
+    requests of a conversation to one model. Without the fields in `required` the request is of no use: where
+    the model does not accept one, the call fails.
     """
 
     endpoint: Endpoint
@@ -196,6 +197,7 @@ class Request:
     delta_interval: float = 0.0
     retry_partial: bool = True
     cache_key: str = ""
+    required: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from bot.tool_use import ToolRun, ToolSource
 
 TurnStatus = Literal["done", "partial", "failed"]
 CallRole = Literal["reference", "draft", "review", "judge", "aggregator", "shadow"]
+ALONE = 0
+"""The round of the aggregator's call before the rounds (`bot.method.consult`)."""
 _MAX_READ = 1_000
 """Entries of a stored list that are read."""
 _CITED = re.compile(r"\[(\d{1,3}(?:, ?\d{1,3})*)\](?!\()")
@@ -29,7 +31,8 @@ class Slot:
     The layers after the rounds count on: the judge, if there is one, is in round `rounds + 1` (its second
     try at index 1), the aggregator in the next at index 0; its fallbacks have the indices after it. In mode
     "critique" the draft, its reviews and each revision are rounds of their own. The calls of a shadow reply
-    (`bot.method.shadow_stop`) follow the references of the round that they read.
+    (`bot.method.shadow_stop`) follow the references of the round that they read. An aggregator that answers
+    before the rounds, and may ask for them, is in round `ALONE`.
     """
 
     round: int
@@ -198,6 +201,12 @@ class TurnResult:
         return self._aggregators[-1] if self._aggregators else None
 
     @property
+    def consultation(self) -> Call | None:
+        """The aggregator's call before the rounds, with --when auto: it consulted the panel, or failed to."""
+        alone = [call for call in self.calls if call.slot.round == ALONE]
+        return alone[-1] if alone and self._has_rounds else None
+
+    @property
     def writer(self) -> Call | None:
         """The call that wrote the reply or was to: `aggregator`, without one the last draft's, else None."""
         return self.aggregator or (self.drafts[-1] if self.drafts else None)
@@ -225,7 +234,12 @@ class TurnResult:
 
     @property
     def _aggregators(self) -> tuple[Call, ...]:
-        return tuple(call for call in self.calls if call.slot.role == "aggregator")
+        writers = (call for call in self.calls if call.slot.role == "aggregator")
+        return tuple(call for call in writers if call.slot.round > ALONE or not self._has_rounds)
+
+    @property
+    def _has_rounds(self) -> bool:
+        return any(call.slot.round > ALONE for call in self.calls)
 
     @property
     def finish_reason(self) -> str | None:

@@ -67,6 +67,7 @@ class MixtureOptions(TypedDict, total=False):
     tools: str | Sequence[str]
     tool_rounds: int
     tools_for: Literal["references", "all"]
+    when: Literal["always", "auto", "never"]
     allow: str | Sequence[str]
     mcp_config: Files
     multi_turn: bool

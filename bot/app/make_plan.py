@@ -63,12 +63,16 @@ def make_plan(settings: Settings) -> Plan:
         tools=settings.tools,
         tool_rounds=settings.tool_rounds,
         tools_for_all=settings.tools_for == "all",
+        on_demand=settings.when == "auto",
     )
     if not plan.layers:
         # A lone model: there is no reference model that could be too few.
-        plan = replace(plan, min_references=0)
+        plan = replace(plan, min_references=0, on_demand=False)
     if plan.uses_tools:
         plan = replace(plan, instructions={**plan.instructions, "tools": instruction(settings, "tools.md")})
+    if plan.on_demand:
+        consult = instruction(settings, "consult.md")
+        plan = replace(plan, instructions={**plan.instructions, "consult": consult})
     _check_enough(settings, plan)
     _check_demo(settings, plan)
     return plan
@@ -80,7 +84,7 @@ def _layers(settings: Settings) -> tuple[tuple[Agent, ...], ...]:
         layers = settings.preset.layers
     else:
         layers = (tuple(_agent(settings, name, "reference_models") for name in settings.reference_models),)
-    if not any(layers):
+    if not any(layers) or settings.when == "never":
         return ()
     limits = ("max_tokens", "reference_max_tokens")
     completed = [

@@ -76,6 +76,8 @@ def estimate_turn(
             price += sum(cost(agent, Usage(asked + tokens, answer)) or 0.0 for tokens in results)
         return price or 0.0, answer
 
+    if plan.on_demand:
+        found.dollars += max(call(agent, plan.max_tokens, "aggregator")[0] for agent in plan.writers())
     for layer in plan.layers:
         draft = 0
         if plan.mode in WITHOUT_ROUNDS:

@@ -89,6 +89,10 @@ def mixture_of(plan: Plan) -> dict[str, Any]:
         del mixture["placement"]
     if plan.order == "given":
         del mixture["order"]
+    if plan.on_demand:
+        mixture["consult"] = _digest(plan.instructions.get("consult", ""))
+    else:
+        del mixture["on_demand"]
     if not plan.uses_tools:
         for name in ("tools", "tool_rounds", "tools_for_all"):
             mixture.pop(name, None)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from bot.client.refusals import ALTERNATING_ROLES, LENGTHS, SYSTEM_ROLE
-from bot.errors import Failure
+from bot.errors import Failure, FailureKind
 from bot.messages import (
     Adapted,
     Ask,
@@ -128,6 +128,11 @@ class RequestAdapter:
     async def __call__(self, request: Request) -> AsyncGenerator[CallUpdate, None]:
         """Make one call, without what is refused; the last update is a completion or a failure."""
         adaptation = self._known(request)
+        left_out = {*adaptation.rejects, *request.endpoint.rejects}
+        if refused_field := next((name for name in request.required if name in left_out), ""):
+            message = f"it is asked without {refused_field}"
+            yield Failure(FailureKind.BAD_REQUEST, message, request.model, refused=refused_field)
+            return
         while True:
             sent, refused = adaptation.apply(request), None
             started = False
@@ -143,7 +148,7 @@ class RequestAdapter:
             if refused is None:
                 return
             adaptation = adaptation.without(refused.refused, request)
-            if adaptation.apply(request) == sent:
+            if refused.refused in request.required or adaptation.apply(request) == sent:
                 yield refused
                 return
 

@@ -258,6 +258,7 @@ def name_of(settings: Settings) -> str:
         references = len(settings.reference_models) * settings.rounds
         name = f"{aggregator}-of-{len(settings.reference_models)}-r{settings.rounds}"
         name = name if references else f"{aggregator}-alone"
+    name = name if settings.when == "always" else f"{name}-{settings.when}"
     return name if settings.mode == "moa" else f"{name}-{settings.mode}"
 
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from bot.errors import FailureKind
 from bot.events import AggregatorStarted, CallDelta, CallFinished, Event, Notice, ReplyDelta
 from bot.messages import Agent, Completion, Usage
+from bot.method.consult import refused
 from bot.method.evidence import evidence_of
 from bot.method.fan_out import CancelToken, fan_out
 from bot.method.model_call import ModelCall
@@ -98,7 +99,7 @@ class Aggregation:
 
     def _is_final(self, call: Call) -> bool:
         """Return whether no more of the reply is to be asked for after this call."""
-        if self._cancel_token.stopped:
+        if self._cancel_token.stopped or refused(call.failure):
             return True
         completion = call.completion
         return (

@@ -98,12 +98,8 @@ class ModelCall:
             yield CallFinished(self._finished(Failure(FailureKind.INTERNAL, message, self.slot.agent.model)))
 
     async def _events(self) -> AsyncGenerator[CallEvent, None]:
-        if not self._request.partial_reply:
-            self._loop, said = await offer_tools(self.slot, self._turn_context, writes=self._request.writes)
-            if said and said not in self._turn_context.shown_notices:
-                self._turn_context.shown_notices.add(said)
-                yield Notice(said)
-        self._request.loop = self._loop
+        if notice := await self._offer_tools():
+            yield notice
         while True:
             outcome: Completion | Failure | None = None
             async with aclosing(self._ask()) as updates:
@@ -118,11 +114,24 @@ class ModelCall:
             async with aclosing(loop.run(outcome)) as events:
                 async for event in events:
                     yield event
+            if loop.consults:
+                break
             if delta := self._next_request(outcome):
                 yield delta
         if self._loop is not None and isinstance(outcome, Completion):
             outcome = self._loop.complete(outcome, writes=self._request.writes)
         yield CallFinished(self._finished(outcome))
+
+    async def _offer_tools(self) -> Notice | None:
+        """Offer the model its tools; returns what is to be said about it."""
+        if self._request.partial_reply:
+            return None
+        self._loop, said = await offer_tools(self.slot, self._turn_context, writes=self._request.writes)
+        self._request.loop = self._loop
+        if not said or said in self._turn_context.shown_notices:
+            return None
+        self._turn_context.shown_notices.add(said)
+        return Notice(said)
 
     async def _ask(self) -> AsyncGenerator[CallEvent | Completion | Failure, None]:
         """Send one request, and once more if it was too long; the last update is what it came to."""
@@ -225,7 +234,8 @@ class ModelCall:
             failure = Failure(FailureKind.ENDLESS, message, agent.model)
             return Call(self.slot, outcome, failure, cost, self._tool_runs)
         asked_for_calls = self._request.writes and "tools" in self._turn_context.plan.reply_fields
-        if not is_blank(outcome.text) or (outcome.tool_calls and asked_for_calls):
+        consults = self._loop is not None and self._loop.consults
+        if not is_blank(outcome.text) or (outcome.tool_calls and asked_for_calls) or consults:
             return Call(self.slot, outcome, cost=cost, tool_runs=self._tool_runs)
         if outcome.finish_reason == "length":
             failure = Failure(

@@ -9,6 +9,7 @@ from bot.errors import Failure
 from bot.events import Notice
 from bot.messages import Endpoint, Message, Request
 from bot.method import prompts
+from bot.method.consult import required_fields
 from bot.method.context import MESSAGE_TOKENS, Fitted, estimate_tokens, fit, fit_notices, image_tokens
 from bot.method.tool_loop import ToolLoop
 from bot.method.turn_context import Task, TurnContext
@@ -136,6 +137,7 @@ class ModelRequest:
             delta_interval=0.0 if writes else DELTA_INTERVAL,
             retry_partial=not writes,
             cache_key=self._cache_key(endpoint),
+            required=required_fields(self.slot),
         )
 
     def _cache_key(self, endpoint: Endpoint) -> str:

@@ -41,6 +41,7 @@ class Plan:
     (`bot.method.modes.reading_order`). `reply_fields` are further fields of the requests for the reply, such
     as `tools`. `tools` are patterns of the tools that reference models may call, up to `tool_rounds` times in
     a row; the judge and the aggregator may too with `tools_for_all`, and where there are no reference models.
+    With `on_demand` the aggregator answers alone and may consult the reference models (`bot.method.consult`).
     """
 
     layers: tuple[tuple[Agent, ...], ...]
@@ -66,6 +67,7 @@ class Plan:
     tools: tuple[str, ...] = ()
     tool_rounds: int = 6
     tools_for_all: bool = False
+    on_demand: bool = False
 
     @property
     def rounds(self) -> int:
@@ -93,7 +95,8 @@ class Plan:
     def calls(self) -> int:
         """The calls of a turn in which every model is asked once for each of its answers."""
         drafts = self.rounds if self.mode in WITHOUT_ROUNDS else 0
-        return sum(map(len, self.layers)) + drafts + self.replies * (self.is_judged + self.is_written)
+        last = self.replies * (self.is_judged + self.is_written)
+        return self.on_demand + sum(map(len, self.layers)) + drafts + last
 
     @property
     def uses_tools(self) -> bool:

@@ -3,6 +3,8 @@
     request with tools ─► completion with calls ─► permission ─► run, side by side ─► request with results …
                        └► completion without ────► the answer
 
+A call of `bot.method.consult.CONSULT_PANEL` ends the loop: the turn goes on with the rounds.
+
 After `Plan.tool_rounds` of it the model is asked once more without tools. A call with wrong arguments, or of
 a tool that there is not, is not run: the model is sent what is wrong. What several calls of one round ask of
 the same tool is run once.
@@ -21,6 +23,7 @@ from bot.events import CallQueued, CallStarted, ToolFinished, ToolStarted
 from bot.messages import Completion, Message, Usage
 from bot.method import prompts
 from bot.method.asked_tools import NO_ARGUMENTS, AskedTool, names_for_models, read_calls, service_name
+from bot.method.consult import CONSULT_PANEL, consult_tool
 from bot.method.context import MIN_REFERENCE, estimate_tokens, even_cap, message_tokens, shorten
 from bot.method.evidence import source_lines
 from bot.method.turn_context import TurnContext
@@ -46,9 +49,7 @@ class ToolLoop:
     """The tools of one call: what it is offered, what has run, and the messages about that."""
 
     def __init__(self, slot: Slot, turn_context: TurnContext, tools: Sequence[Tool]) -> None:
-        assert turn_context.tools is not None  # noqa: S101 - only then are there tools to offer
         self._slot, self._turn_context = slot, turn_context
-        self._permitted: PermittedTools = turn_context.tools
         self._named = names_for_models(tools)
         self._rounds = 0
         self._steps: list[Message | ToolRun] = []
@@ -57,6 +58,13 @@ class ToolLoop:
         self._asked: Counter[str] = Counter()
         self._before: Completion | None = None
         self.runs: list[ToolRun] = []
+        self.consults = False
+        """The model has asked for the reference models' answers."""
+
+    @property
+    def _permitted(self) -> PermittedTools:
+        assert self._turn_context.tools is not None  # noqa: S101 - only then is there a tool to run
+        return self._turn_context.tools
 
     @property
     def is_over(self) -> bool:
@@ -118,6 +126,14 @@ class ToolLoop:
         self._rounds += 1
         started = get_running_loop().time()
         asked = read_calls(completion.tool_calls, self._named, set(self._ids))
+        consulting = next((each for each in asked if each.name == CONSULT_PANEL), None)
+        if consulting is not None and CONSULT_PANEL in self._named:
+            # What else was called at once is not run: the models of the panel have tools of their own.
+            self.consults = True
+            self.runs.append(ToolRun(consulting.name, consulting.arguments))
+            yield ToolStarted(self._slot, consulting.call.id, consulting.name, consulting.arguments)
+            yield ToolFinished(self._slot, consulting.call.id, self.runs[-1])
+            return
         self._steps.append(
             Message("assistant", completion.text, tool_calls=tuple(each.call for each in asked))
         )
@@ -249,11 +265,12 @@ async def offer_tools(slot: Slot, context: TurnContext, *, writes: bool) -> tupl
 
     `writes`: the call writes the reply, and may have to offer the tools of a client, which are not run here.
     """
-    agent, permitted = slot.agent, context.tools
-    patterns = context.plan.tools_of(agent, slot.role)
-    if permitted is None or not patterns or (writes and "tools" in context.plan.reply_fields):
+    agent, permitted, tools = slot.agent, context.tools, consult_tool(context, slot)
+    patterns = () if permitted is None else context.plan.tools_of(agent, slot.role)
+    if not (patterns or tools) or (writes and "tools" in context.plan.reply_fields):
         return None, ""
     if context.models.calls_tools(agent) is False:
         return None, f"{agent.model} cannot call tools: it is asked without them."
-    tools = await context.shared.get(("tools", patterns), lambda: permitted.tools(patterns))
+    if permitted is not None and patterns:
+        tools += await context.shared.get(("tools", patterns), lambda: permitted.tools(patterns))
     return (ToolLoop(slot, context, tools) if tools else None), ""

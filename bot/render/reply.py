@@ -182,9 +182,10 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
     `reply` is None and `error` says why when the turn failed. `references[r][i]` is slot i of
     round r + 1, `drafts` and `reviews` are those of mode "critique", `aggregator` the call that wrote the
     reply (None when none was asked), `attempts` are the calls before it that wrote no reply, the judge's
-    (its `role` says so) and aggregators that failed; `usage` and `cost` are the sums over all of them.
-    `sources` are what tools found, which the reply cites by their numbers from 1; `tools` of a call are
-    those that it ran. `analysis` is the judge's comparison, `panel` who was asked and who answered,
+    (its `role` says so) and aggregators that failed; `consultation` is the aggregator's call before the
+    rounds with --when auto (None where it answered alone, and without); `usage` and `cost` are the sums over
+    all of them. `sources` are what tools found, which the reply cites by their numbers from 1; `tools` of a
+    call are those that it ran. `analysis` is the judge's comparison, `panel` who was asked and who answered,
     `shadow` what early stop would have done (None without --early_stop shadow; `calls` are those behind its
     reply). `attachments` are the prompt's files, each with about how many tokens it takes. Seconds count
     from the prompt, a call's from its request, with those of its tools; costs are US dollars, None when
@@ -199,6 +200,7 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
         "drafts": [_call(call) for call in result.drafts],
         "reviews": [[_call(call) for call in calls] for calls in result.reviews],
         "attempts": [{"role": call.slot.role, **_call(call)} for call in (*result.judges, *result.attempts)],
+        "consultation": _call(result.consultation) if result.consultation else None,
         "aggregator": _call(result.aggregator) if result.aggregator else None,
         "sources": [{"url": source.url, "title": source.title} for source in result.sources],
         "analysis": result.analysis.as_json() if result.analysis else None,

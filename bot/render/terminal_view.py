@@ -77,6 +77,8 @@ class TerminalView(View):
         self._draft_title = ""
         self._stands = False
         """Something of this turn stays above the reply."""
+        self._paused: ReplyWriter | None = None
+        """Writes a reply that does not end up on a screen, while rounds are shown in the middle of it."""
         self._accepted = False
         """The reply is on the screen already."""
 
@@ -103,6 +105,9 @@ class TerminalView(View):
                 self._finish(result)
             case DraftDelta() if self._is_drafting():
                 pass  # thinking, in the middle of a draft
+            case RoundStarted() if self._progress and self._reply is not None:
+                self._pause_reply()
+                self._follow(self._progress, event)
             case _ if self._progress and self._reply is None:
                 self._follow(self._progress, event)
 
@@ -179,6 +184,14 @@ class TerminalView(View):
                 self._print_gap()
             self._reply = self._make_reply()
         self._reply.feed(text)
+
+    def _pause_reply(self) -> None:
+        """Make room for rounds after the beginning of a reply, whose rest comes below them."""
+        reply, self._reply = self._reply, None
+        if reply is not None and self._out.is_terminal:
+            reply.close()
+        else:
+            self._paused = reply
 
     def _show_side_by_side(self, calls: Sequence[Call], analysis: Analysis | None) -> None:
         """Show answers that are the reply as they are; elsewhere their text is written like any other."""
@@ -262,7 +275,7 @@ class TerminalView(View):
             self._progress.close()
 
     def _end_of_reply(self, *, partial: bool) -> None:
-        reply, self._reply = self._reply, None
+        reply, self._reply, self._paused = self._reply or self._paused, None, None
         if reply is not None:
             reply.close(partial=partial)
 
@@ -304,7 +317,7 @@ class TerminalView(View):
         from bot.render.live import can_redraw
 
         if not self._out.is_terminal:
-            return RawReply(self._out.file)
+            return self._paused or RawReply(self._out.file)
         if self._plain or not can_redraw(self._out):
             return PlainReply(self._out.file)
         from bot.render.markdown import MarkdownStream

@@ -60,6 +60,7 @@ _STORED = (
     "tools",
     "tool_rounds",
     "tools_for",
+    "when",
     "multi_turn",
     "endpoint",
     "seed",
@@ -123,6 +124,7 @@ class Settings:
     tools: tuple[str, ...]
     tool_rounds: int
     tools_for: Literal["references", "all"]
+    when: Literal["always", "auto", "never"]
     allow: tuple[str, ...]
     multi_turn: bool
     system: str | None

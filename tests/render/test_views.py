@@ -549,6 +549,29 @@ def test_a_closed_stdout_is_told_and_a_closed_stderr_is_not() -> None:
         view.handle_event(ReplyDelta(text="a"))
 
 
+@pytest.mark.parametrize("piped", [False, True])
+def test_rounds_after_the_beginning_of_a_reply(make_screen: MakeScreen, *, piped: bool) -> None:
+    """An aggregator that writes before it consults the panel: the rounds are shown, then the rest."""
+    screen, out = make_screen(60, 24), io.StringIO()
+    view = TerminalView(out if piped else screen.console, screen.console)
+    whole = result(reply="Let me ask.\n\nThey do.")
+    events = [
+        ReplyDelta("Let me ask."),
+        ReplyDelta("\n\n"),
+        *rounds(),
+        ReplyDelta("They do."),
+        TurnFinished(whole),
+    ]
+    play(view, iter(events))
+    view.close()
+    text = "\n".join(screen.rows())
+    assert "round 1" in text
+    if piped:
+        assert out.getvalue() == "Let me ask.\n\nThey do.\n"
+    else:
+        assert text.index("Let me ask.") < text.index("round 1") < text.index("They do.")
+
+
 def test_json_has_everything_on_one_line() -> None:
     """One object per turn with the fields that are promised, also for characters no encoding knows."""
     raw = io.BytesIO()
@@ -561,8 +584,8 @@ def test_json_has_everything_on_one_line() -> None:
     first, second = map(json.loads, raw.getvalue().decode().splitlines())
     assert "déjà" in raw.getvalue().decode()
     assert list(first) == [
-        "reply", "model", "references", "drafts", "reviews", "attempts", "aggregator", "sources",
-            "analysis", "panel",
+        "reply", "model", "references", "drafts", "reviews", "attempts", "consultation",
+            "aggregator", "sources", "analysis", "panel",
         "shadow", "attachments", "status", "error", "usage", "cost",
         "seconds", "first_token", "notices", "conversation_id", "turn",
     ]  # fmt: skip

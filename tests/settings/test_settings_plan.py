@@ -323,3 +323,16 @@ def test_own_instructions_of_a_mode(home: Home) -> None:
     instructions = make_plan(home.resolve({"mode": "fusion"})).instructions
     assert instructions["compare"] == "MY COMPARISON"
     assert "contradiction" in instructions["fuse"]
+
+
+@pytest.mark.parametrize(
+    ("when", "rounds", "layers", "on_demand"),
+    [("always", 2, 2, False), ("auto", 2, 2, True), ("never", 2, 0, False), ("auto", 0, 0, False)],
+)
+def test_when_the_reference_models_are_asked(
+    home: Home, when: str, rounds: int, layers: int, *, on_demand: bool
+) -> None:
+    """Where there are none to consult, "auto" is the lone model; it has the instruction about consulting."""
+    plan = make_plan(home.resolve({"rounds": rounds, "reference_models": ["a,b"], "when": when}))
+    assert (len(plan.layers), plan.on_demand) == (layers, on_demand)
+    assert bool(plan.instructions.get("consult")) is on_demand
