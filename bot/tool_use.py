@@ -98,7 +98,7 @@ def _stored_run(item: Mapping[str, Any]) -> ToolRun | None:
 def is_named(name: str, patterns: Sequence[str]) -> bool:
     """Whether one of the patterns names the tool: "web", its name, its server's, or a glob."""
     return any(
-        (pattern == WEB and name.startswith("web_"))
+        (pattern == WEB and name.startswith("web_") and "." not in name)
         or fnmatchcase(name, pattern)
         or name.startswith(f"{pattern}.")
         for pattern in patterns

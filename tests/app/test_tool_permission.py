@@ -26,6 +26,12 @@ def test_patterns(pattern: str, named: list[str]) -> None:
     assert [tool.name for tool in (SEARCH, COMMIT, LOG) if is_named(tool.name, [pattern])] == named
 
 
+@pytest.mark.parametrize("name", ["web_pages.write", "web_.x", "web.x_y"])
+def test_the_web_is_no_server(name: str) -> None:
+    """A server whose name begins in the same way is neither offered nor allowed with the web."""
+    assert is_named(name, ["web"]) == name.startswith("web.")
+
+
 @pytest.mark.parametrize(
     ("tool", "allow", "decision", "expected", "questions"),
     [
