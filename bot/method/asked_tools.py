@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.messages import ToolCall
+from bot.text.sanitise import mend
 from bot.text.words import is_blank
 from bot.tool_use import Tool
 
@@ -71,7 +72,7 @@ def read_calls(calls: Sequence[ToolCall], named: Mapping[str, Tool], taken: set[
             problem = f"the arguments are not a JSON object: {call.arguments[:_QUOTED]}"
         elif place >= MAX_CALLS:
             problem = f"only {MAX_CALLS} tools can be called at once"
-        sent = ToolCall(identity, service_name(call.name), "{}" if arguments is None else call.arguments)
+        sent = ToolCall(identity, service_name(call.name), _sent(call.arguments, arguments or {}))
         name = tool.name if tool else call.name
         asked.append(AskedTool(sent, name, arguments or {}, None if problem else tool, problem))
     return asked
@@ -89,4 +90,25 @@ def _arguments(text: str) -> dict[str, Any] | None:
             value = json.loads(value)
         except (ValueError, RecursionError):
             return None
-    return value if isinstance(value, dict) else {} if value is None else None
+    if value is None:
+        return {}
+    return _sendable(value) if isinstance(value, dict) else None
+
+
+def _sent(text: str, arguments: Mapping[str, Any]) -> str:
+    """Return the arguments as they are sent back: as the model wrote them where that is just their JSON."""
+    try:
+        same = json.loads(text) == arguments
+    except (ValueError, RecursionError):
+        same = False
+    return text if same else json.dumps(arguments)
+
+
+def _sendable(arguments: dict[str, Any]) -> dict[str, Any] | None:
+    """Return arguments that JSON and UTF-8 can hold: without half characters, None where a number is none."""
+    try:
+        text = json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+        mended = mend(text)
+        return arguments if mended == text else json.loads(mended)
+    except (ValueError, RecursionError):
+        return None
