@@ -32,7 +32,6 @@ from bot.messages import (
     Queued,
     Request,
     Retrying,
-    Usage,
 )
 from bot.method import prompts
 from bot.method.model_request import ModelRequest
@@ -245,13 +244,14 @@ class ModelCall:
                 hint="raise --max_tokens or switch its thinking off",
             )
         else:
-            failure = Failure(FailureKind.EMPTY, "it finished without a word", agent.model)
+            said = "it only called tools" if outcome.tool_calls else "it finished without a word"
+            failure = Failure(FailureKind.EMPTY, said, agent.model)
         return Call(self.slot, outcome, failure, cost, self._tool_runs)
 
     def _failed(self, failure: Failure) -> Call:
         """Return the failed call; its cost is unknown once a part of an answer has come."""
         came = any(self._text) or any(self._reasoning)
-        if self._loop is None or self._loop.usage == Usage():
+        if self._loop is None or not self._loop.has_begun:
             return Call(self.slot, failure=failure, cost=None if came else 0.0)
         # The requests before this one ended with tool calls, and were paid for.
         usage = self._loop.usage

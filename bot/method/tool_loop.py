@@ -72,6 +72,11 @@ class ToolLoop:
         return self._rounds >= self._turn_context.plan.tool_rounds
 
     @property
+    def has_begun(self) -> bool:
+        """Whether a request has ended with tool calls."""
+        return self._rounds > 0
+
+    @property
     def usage(self) -> Usage:
         """The tokens of the requests that ended with tool calls."""
         return self._before.usage if self._before else Usage()
@@ -125,6 +130,9 @@ class ToolLoop:
         """Run the calls that `completion` ends with, side by side, and keep what they returned."""
         self._rounds += 1
         started = get_running_loop().time()
+        before = self._before
+        # Paid for even if the turn ends while its tools run.
+        self._before = _joined(before, completion)
         asked = read_calls(completion.tool_calls, self._named, set(self._ids))
         consulting = next((each for each in asked if each.name == CONSULT_PANEL), None)
         if consulting is not None and CONSULT_PANEL in self._named:
@@ -143,11 +151,11 @@ class ToolLoop:
         waited, refused = 0.0, dict[str, str]()
         for each in asked:
             if each.tool is not None and not each.tool.read_only:
-                before = get_running_loop().time()
+                asking = get_running_loop().time()
                 yield CallQueued(self._slot)
                 refused[each.call.id] = await self._permission(each.tool, each, keys[each.call.id])
                 yield CallStarted(self._slot)
-                waited += get_running_loop().time() - before
+                waited += get_running_loop().time() - asking
         runs: dict[str, ToolRun] = {}
         ran = len(self.runs)
         tasks = [
@@ -172,7 +180,7 @@ class ToolLoop:
             add_sources(self._turn_context.sources, self.runs[ran:])
         self._ids += [each.call.id for each in asked]
         seconds = get_running_loop().time() - started - waited
-        self._before = _joined(self._before, replace(completion, seconds=completion.seconds + seconds))
+        self._before = _joined(before, replace(completion, seconds=completion.seconds + seconds))
 
     def complete(self, completion: Completion, *, writes: bool) -> Completion:
         """Return the answer with the tokens and seconds of all requests, and of the tools.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,6 +97,10 @@ def test_a_reference_calls_a_tool_and_answers() -> None:
         ("web_search", "cats", None, "not a JSON object: cats"),
         ("web_search", "[1]", None, "not a JSON object: [1]"),
         ("web_search", "[" * 100_000, None, "not a JSON object"),
+        ("web_search", '{"query": NaN}', None, "not a JSON object"),
+        ("web_search", '{"query": 1e999}', None, "not a JSON object"),
+        ("web_search", '{"query": "\\ud83d\\ude00 \\ud800"}', {"query": "😀 \ufffd"}, "result for 😀"),
+        ("git.git_log", "  ", {}, "result for nothing"),
         ("run code!", "{}", None, "there are: web_search, web_fetch, git__git_commit, git__git_log"),
     ],
 )
@@ -108,10 +114,34 @@ def test_arguments_and_names_as_models_write_them(
     assert said in results(ask, "a")[0]
     sent = ask.to("a")[-1].messages[-2].tool_calls[0]
     assert sent.name.replace("_", "").isalnum()
-    if ran is None and name == "web_search":
-        assert sent.arguments == "{}"
+    assert json.loads(sent.arguments) == (ran or {})
     assert bool(result.rounds[0][0].tool_runs[0].error) == (ran is None)
     assert result.rounds[0][0].answer == "an answer"
+
+
+def test_requests_before_a_stop_are_paid_for() -> None:
+    """A call that is stopped while its tool runs costs what its first request did."""
+    _, _, result = turn({"a": [ONE, "x"]}, FakeTools(seconds=50.0), cancel=5.0)
+    call = result.rounds[0][0]
+    assert call.failure
+    assert (call.cost, call.completion and call.completion.usage) == (3.0, ONE.usage)
+
+
+def test_runs_are_kept_where_the_service_counts_no_tokens() -> None:
+    """A call that fails after its tools ran still says which did, and its cost is unknown."""
+    uncounted = replace(ONE, usage=Usage())
+    _, _, result = turn({"a": [uncounted, failed()]})
+    call = result.rounds[0][0]
+    assert call.failure
+    assert ([run.name for run in call.tool_runs], call.cost) == (["web_search"], None)
+
+
+def test_a_model_that_calls_tools_to_the_end_is_said_to() -> None:
+    """Some call tools even in a request without any."""
+    _, _, result = turn({"a": [ONE], "b": ["an answer"]}, references="a b", tool_rounds=1)
+    call = result.rounds[0][0]
+    assert call.failure
+    assert call.failure.message == "it only called tools"
 
 
 def test_several_calls_run_side_by_side() -> None:
