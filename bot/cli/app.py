@@ -30,6 +30,7 @@ COMMANDS = {
     "config": "Show the settings in force and their sources, and change them.",
     "doctor": "Check keys, services, models, terminal and store, and say what to do.",
     "serve": "Serve the mixture as a model of the OpenAI API.",
+    "mcp": "Serve the mixture to other programs over MCP.",
     "eval": "Run the paper's evaluations and analyses.",
     "batch": "Answer a whole file or data set of prompts.",
     "demo": "The offline service with its demonstration models.",

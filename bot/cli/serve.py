@@ -84,8 +84,8 @@ def serve(
     """Answer the OpenAI API with the mixture, for any of its clients, until Ctrl-C."""
     outer = {name: value for name, value in (ctx.obj or {}).items() if name in ACCEPTED_OPTIONS}
     streams = Streams.of_process()
-    settings = load_or_offer(lambda changes: _resolve(given, outer, changes), streams)
-    key = _key(key_env)
+    settings = load_or_offer(lambda changes: resolve_served(given, outer, changes), streams)
+    key = client_key(key_env)
     try:
         from bot.serve.limits import Limits  # noqa: PLC0415 - an extra
         from bot.serve.server import ListenAddress  # noqa: PLC0415 - an extra
@@ -102,7 +102,7 @@ def serve(
     def work() -> Coroutine[Any, Any, ExitCode]:
         return serve_mixture(
             settings,
-            lambda changes: _resolve(given, outer, changes),
+            lambda changes: resolve_served(given, outer, changes),
             ListenAddress(host, port, key, tuple(origin.rstrip("/") for origin in cors or ())),
             Limits(turns=max_concurrent, keep_alive=keep_alive, grace=stop_after),
             say=streams.say,
@@ -113,7 +113,7 @@ def serve(
     raise typer.Exit(run_async(streams, settings, work))
 
 
-def _resolve(given: Given, outer: Given, changes: Mapping[str, object]) -> Settings:
+def resolve_served(given: Given, outer: Given, changes: Mapping[str, object]) -> Settings:
     """Return the settings with these options changed; a preset is asked without the mixture's options."""
     dropped = MIXTURE_OPTIONS if "preset" in changes else ()
 
@@ -123,7 +123,7 @@ def _resolve(given: Given, outer: Given, changes: Mapping[str, object]) -> Setti
     return load_settings({**rest(given), **changes, "save": False}, rest(outer))
 
 
-def _key(key_env: str | None) -> str | None:
+def client_key(key_env: str | None) -> str | None:
     """Return the key that clients must send, None for none. UsageError when the one named is not there."""
     name = key_env or KEY_VARIABLE
     key = clean_key(os.environ.get(name, ""), name)

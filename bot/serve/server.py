@@ -108,7 +108,7 @@ class ListenAddress:
         )
 
 
-class _Server(uvicorn.Server):
+class QuietServer(uvicorn.Server):
     """uvicorn's server without its signal handlers; `ready` is set once it serves."""
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -170,8 +170,8 @@ async def serve(
             )
             url = address.url(listening.getsockname()[1])
             with closing(responses):
-                await _until_stopped(
-                    _Server(config),
+                await until_stopped(
+                    QuietServer(config),
                     listening,
                     turns,
                     limits.grace,
@@ -180,9 +180,10 @@ async def serve(
     return ExitCode.DONE
 
 
-async def _until_stopped(
-    server: _Server, listening: socket.socket, turns: Turns, grace: float, on_ready: Callable[[], None]
+async def until_stopped(
+    server: QuietServer, listening: socket.socket, turns: Turns, grace: float, on_ready: Callable[[], None]
 ) -> None:
+    """Serve until a signal or two: the first gives turns `grace` seconds, the second cancels them."""
     stop, stop_at_once = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
@@ -190,20 +191,20 @@ async def _until_stopped(
 
     with handle_signals(on_signal):
         serving = asyncio.create_task(server.serve(sockets=[listening]))
-        await _first(serving, server.ready.wait())
+        await first_of(serving, server.ready.wait())
         if not serving.done():
             on_ready()
-            await _first(serving, stop.wait())
+            await first_of(serving, stop.wait())
         turns.close()
         server.should_exit = True
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
-                await _first(asyncio.create_task(turns.wait_idle()), stop_at_once.wait())
+                await first_of(asyncio.create_task(turns.wait_idle()), stop_at_once.wait())
         turns.cancel_all()
         await serving
 
 
-async def _first(task: asyncio.Task[None], other: Coroutine[Any, Any, object]) -> None:
+async def first_of(task: asyncio.Task[None], other: Coroutine[Any, Any, object]) -> None:
     """Wait until one of the two has ended; the task's result is left to the caller."""
     waiting = asyncio.ensure_future(other)
     try:

@@ -19,7 +19,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bot.errors import ConfigError, UsageError
 from bot.settings.endpoints import is_url
@@ -38,6 +38,9 @@ TIMEOUT = 60
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
 _KEYS = ("command", "args", "env", "cwd", "url", "headers", "timeout", "read_only", "disabled")
 _VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+IN_PANEL: Final = "MOA_BOT_IN_PANEL"
+"""Set in the environment of the servers that this program starts: `moa-bot mcp` does not run in a panel."""
 
 
 @dataclass(frozen=True, slots=True)

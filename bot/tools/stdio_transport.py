@@ -24,7 +24,7 @@ from mcp.client.stdio import StdioServerParameters, get_default_environment, std
 from mcp.shared.message import SessionMessage
 from mcp_types import INTERNAL_ERROR, ErrorData, JSONRPCError, jsonrpc_message_adapter
 
-from bot.settings.mcp_servers import McpServer
+from bot.settings.mcp_servers import IN_PANEL, McpServer
 from bot.text.sanitise import one_line
 from bot.tools.message_lines import MessageLines, TooLong
 from bot.tools.result import ToolError
@@ -48,7 +48,7 @@ async def stdio_transport(
 
     ToolError when it cannot be started. `log` writes a line of its stderr.
     """
-    environment = {**get_default_environment(), **server.env}
+    environment = {**get_default_environment(), IN_PANEL: "1", **server.env}
     command = shutil.which(server.command, path=environment.get("PATH"))
     if command is None:
         raise ToolError(f"there is no command {server.command}")
@@ -56,7 +56,7 @@ async def stdio_transport(
         raise ToolError(f"there is no folder {server.cwd}")
     if sys.platform == "win32":
         parameters = StdioServerParameters(
-            command=command, args=list(server.args), env=dict(server.env), cwd=server.cwd or None
+            command=command, args=list(server.args), env={IN_PANEL: "1", **server.env}, cwd=server.cwd or None
         )
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere:  # noqa: ASYNC230 - no file on a disk
             async with stdio_client(parameters, nowhere) as streams:
