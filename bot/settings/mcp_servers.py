@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
 
 from bot.errors import ConfigError, UsageError
 from bot.settings.endpoints import is_url
@@ -37,6 +38,7 @@ TIMEOUT = 60
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
 _KEYS = ("command", "args", "env", "cwd", "url", "headers", "timeout", "read_only", "disabled")
+_QUERY = re.compile(r"[^\s#]*")
 _VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 IN_PANEL: Final = "MOA_BOT_IN_PANEL"
@@ -56,7 +58,7 @@ class McpServer:
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     cwd: str = ""
-    url: str = ""
+    url: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: int = TIMEOUT
     read_only: tuple[str, ...] = ()
@@ -77,6 +79,15 @@ class McpServer:
             url=expand(self.url),
             headers={name: expand(value) for name, value in self.headers.items()},
         )
+
+    def secrets(self, environ: Mapping[str, str]) -> list[str]:
+        """Return the texts of a server that may be keys: what it is given, the variables that it names."""
+        texts = [self.command, *self.args, self.cwd, self.url, *self.env.values(), *self.headers.values()]
+        named = [environ.get(match[1], "") for text in texts for match in _VARIABLE.finditer(text)]
+        server = self.expanded(environ)
+        query = urlsplit(server.url).query
+        asked = [value.partition("=")[2] for value in query.split("&")]
+        return [*server.env.values(), *server.headers.values(), *named, *asked, *map(unquote, asked)]
 
     def _variable(self, match: re.Match[str], environ: Mapping[str, str]) -> str:
         value = environ.get(match[1]) or match[2]
@@ -120,11 +131,18 @@ def read_server_file(path: Path, *, optional: bool = False) -> dict[str, McpServ
         raise ConfigError(f'{path}: expected {{"mcpServers": {{NAME: …}}}}')
     sections = Section(path, {"mcpServers": servers}).sections("mcpServers")
     found: list[McpServer | None] = []
+    names: dict[str, str] = {}
     for name, section in sections.items():
         known = {key: value for key, value in section.table.items() if key in _KEYS and value is not None}
+        for other in ("serverUrl", "httpUrl"):
+            if other in section.table:
+                known.setdefault("url", section.table[other])
         plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-")[:41]
         if section.table.get("type") == "sse":
             raise section.error("type", "sse is not supported; expected stdio or http")
+        if plain in names:
+            raise section.error("", f'expected another name: "{names[plain]}" is {plain} here as well')
+        names[plain] = name
         found.append(_read(plain, Section(path, known, section.where)))
     return _by_name(found)
 
@@ -140,8 +158,10 @@ def _read(name: str, section: Section) -> McpServer | None:
     command, url = section.text("command"), section.text("url")
     if (command is None) == (url is None):
         raise section.error("", "expected either command or url")
-    if url is not None and not is_url(_VARIABLE.sub("x", url)):
-        raise section.error("url", "expected an address such as https://host/mcp, without user or query")
+    # Services for many users have a key in the query.
+    address, _, query = _VARIABLE.sub("x", url or "").partition("?")
+    if url is not None and (not is_url(address) or not _QUERY.fullmatch(query)):
+        raise section.error("url", "expected an address such as https://host/mcp, without user or fragment")
     if section.boolean("disabled"):
         return None
     return McpServer(

@@ -46,6 +46,8 @@ def test_config_file(tmp_path: Path) -> None:
         ('[mcp.git]\ncommand = "a"\nenv = {A = 1}', "mcp.git.env.A: expected a text"),
         ('[mcp.git]\ncommand = ["a"]', "mcp.git.command: expected a text"),
         ('[mcp.git]\nurl = "ws://a.example"', "mcp.git.url: expected an address"),
+        ('[mcp.git]\nurl = "https://a.example/mcp?key=a b"', "mcp.git.url: expected an address"),
+        ('[mcp.git]\nurl = "https://me:pass@a.example/mcp"', "mcp.git.url: expected an address"),
         ('[mcp.git]\ncommand = "a"\ntimeout = 0', "mcp.git.timeout"),
         ('[mcp.web]\ncommand = "a"', "expected a name"),
         ('[mcp."a.b"]\ncommand = "a"', "expected a name"),
@@ -70,6 +72,8 @@ def test_files_of_other_programs(tmp_path: Path) -> None:
         "my server": {"type": "stdio", "command": "a", "env": {"K": "${env:K}"}, "alwaysAllow": ["x"]},
         "@scope/docs": {"type": "http", "url": "https://a.example/mcp", "headers": {"A": "b"}},
         "off": {"command": "b", "disabled": True},
+        "search": {"serverUrl": "https://s.example/mcp?key=${KEY}&x=%20y"},
+        "other": {"httpUrl": "http://localhost:1/mcp"},
         "git": {"command": "of-mcp-json"},
     }
     own.write_text(json.dumps({"mcpServers": servers}))
@@ -78,6 +82,8 @@ def test_files_of_other_programs(tmp_path: Path) -> None:
     assert {name: server.command or server.url for name, server in found.items()} == {
         "my_server": "a",
         "scope_docs": "https://a.example/mcp",
+        "search": "https://s.example/mcp?key=${KEY}&x=%20y",
+        "other": "http://localhost:1/mcp",
         "git": "of-more",
         "x": "of-config",
     }
@@ -87,6 +93,7 @@ def test_files_of_other_programs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text", ["{", "[]", "{}", '{"mcpServers": []}', '{"mcpServers": {"a": {}}}', '{"mcpServers": {"a": 1}}',
+             '{"mcpServers": {"a b": {"command": "a"}, "a_b": {"command": "b"}}}',
              '{"mcpServers": {"a": {"type": "sse", "url": "https://a.example"}}}', "[" * 100_000]
 )  # fmt: skip
 def test_broken_files(tmp_path: Path, text: str) -> None:
@@ -97,6 +104,16 @@ def test_broken_files(tmp_path: Path, text: str) -> None:
         read_server_file(file)
     with pytest.raises(UsageError, match=r"missing\.json"):
         read_server_file(tmp_path / "missing.json")
+
+
+def test_what_may_be_a_key() -> None:
+    """What a server is given, each variable that it names, and the values in its address's query."""
+    server = McpServer(
+        "git", "a", ("--key=${A}",), {"E": "e ${B}"}, url="https://h/${C}?k=${D}&x=%20y", headers={"H": "h"}
+    )
+    environ = {"A": "of-a", "B": "of-b", "C": "of-c", "D": "of-d"}
+    assert set(server.secrets(environ)) >= {"of-a", "e of-b", "of-b", "of-c", "of-d", " y", "%20y", "h"}
+    assert "https" not in repr(server)
 
 
 def test_a_variable_that_is_not_set() -> None:
