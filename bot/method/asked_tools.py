@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.messages import ToolCall
-from bot.text.sanitise import mend
+from bot.text.tool_calls import json_arguments
 from bot.text.words import is_blank
 from bot.tool_use import Tool
 
@@ -92,7 +92,7 @@ def _arguments(text: str) -> dict[str, Any] | None:
             return None
     if value is None:
         return {}
-    return _sendable(value) if isinstance(value, dict) else None
+    return json_arguments(value) if isinstance(value, dict) else None
 
 
 def _sent(text: str, arguments: Mapping[str, Any]) -> str:
@@ -102,13 +102,3 @@ def _sent(text: str, arguments: Mapping[str, Any]) -> str:
     except (ValueError, RecursionError):
         same = False
     return text if same else json.dumps(arguments)
-
-
-def _sendable(arguments: dict[str, Any]) -> dict[str, Any] | None:
-    """Return arguments that JSON and UTF-8 can hold: without half characters, None where a number is none."""
-    try:
-        text = json.dumps(arguments, ensure_ascii=False, allow_nan=False)
-        mended = mend(text)
-        return arguments if mended == text else json.loads(mended)
-    except (ValueError, RecursionError):
-        return None

@@ -1,12 +1,16 @@
-"""Tool calls in a few words, for terminals and exports: ⌕ "cats purr", ↓ nature.com, ⚙ git.git_log."""
+"""Tool calls as text: in a few words, for terminals and exports, and their arguments as JSON can hold them.
+
+⌕ "cats purr"   ↓ nature.com   ⚙ git.git_log
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from bot.text.sanitise import one_line
+from bot.text.sanitise import mend, one_line
 
 SEARCH, FETCH, OTHER = "⌕", "↓", "⚙"
 _LONGEST: Final = 80
@@ -33,6 +37,19 @@ def host_of(url: str) -> str:
     except ValueError:
         return ""
     return _cut(host.removeprefix("www."))
+
+
+def json_arguments(arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return arguments as JSON in UTF-8 can hold them: lone surrogates as U+FFFD.
+
+    None for what no JSON can hold: NaN, an infinite number, too many levels.
+    """
+    try:
+        text = json.dumps(dict(arguments), ensure_ascii=False, allow_nan=False)
+        found: dict[str, Any] = json.loads(mend(text))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return found
 
 
 def _cut(text: str) -> str:

@@ -83,9 +83,11 @@ class ServerConnection:
 
         parameters = types.CallToolRequestParams(name=name, arguments=dict(arguments))
         # Not `call_tool`, which checks the result with a schema that the server wrote.
-        return result_of(
-            await self._send(session, types.CallToolRequest(params=parameters), types.CallToolResult)
-        )
+        result = await self._send(session, types.CallToolRequest(params=parameters), types.CallToolResult)
+        try:
+            return result_of(result)
+        except ToolError as error:
+            raise ToolError(self._hide(str(error))) from None
 
     async def close(self) -> None:
         """End the server, and wait until it has ended."""
@@ -124,7 +126,7 @@ class ServerConnection:
             if find_spec("mcp") is None:
                 raise ToolError(f"MCP servers need {EXTRA}")  # noqa: TRY301 - one way for every error
             server = self.server.expanded(os.environ)
-            self._secrets = _secrets(server)
+            self._secrets = _secrets(self.server.secrets(os.environ))
             # In a thread, as it takes more than a second.
             sessions = await asyncio.to_thread(import_module, "bot.tools.mcp_session")
             async with AsyncExitStack() as stack:
@@ -200,9 +202,8 @@ class ServerConnection:
         return text
 
 
-def _secrets(server: McpServer) -> list[str]:
-    """Return the values that may be keys: they must not reach the log or a message."""
-    values = [*server.env.values(), *server.headers.values()]
+def _secrets(values: list[str]) -> list[str]:
+    """Return what of these values must not reach the log or a message, the longest first."""
     words = {word for value in values for word in (value, *value.split()) if len(word) >= _SECRET}
     return sorted(words, key=len, reverse=True)
 

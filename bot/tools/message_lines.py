@@ -46,5 +46,10 @@ class MessageLines:
         self._parts, self._size = [], 0
         if size <= self._limit:
             return line
-        found = _ID.search(line[:_KEPT]) or _ID.search(line[-_KEPT:])
-        return TooLong(int(found[1]) if found else None)
+        return TooLong(answered_request(line))
+
+
+def answered_request(line: bytes) -> int | None:
+    """Return the id of the request that an unreadable line seems to answer; None if it is not seen."""
+    found = _ID.search(line[:_KEPT]) or _ID.search(line[-_KEPT:])
+    return int(found[1]) if found else None

@@ -26,7 +26,7 @@ from mcp_types import INTERNAL_ERROR, ErrorData, JSONRPCError, jsonrpc_message_a
 
 from bot.settings.mcp_servers import IN_PANEL, McpServer
 from bot.text.sanitise import one_line
-from bot.tools.message_lines import MessageLines, TooLong
+from bot.tools.message_lines import MessageLines, TooLong, answered_request
 from bot.tools.result import ToolError
 
 MAX_MESSAGE = 10_000_000
@@ -173,13 +173,21 @@ class ServerProcess:
 
 
 def _message(line: bytes | TooLong) -> SessionMessage | None:
-    """Return the message of a line; None for a line that is none, such as one that a server prints."""
+    """Return the message of a line; None for a line that is none, such as one that a server prints.
+
+    For an answer that is too long or cannot be read, it is an error: its request must not wait for ever.
+    """
     if isinstance(line, TooLong):
-        if line.request is None:
-            return None
-        error = ErrorData(code=INTERNAL_ERROR, message=f"its answer has more than {MAX_MESSAGE:,} bytes")
-        return SessionMessage(JSONRPCError(jsonrpc="2.0", id=line.request, error=error))
+        return _error(line.request, f"its answer has more than {MAX_MESSAGE:,} bytes")
     try:
         return SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
     except ValueError:
+        is_answer = line.lstrip().startswith(b"{") and b'"jsonrpc"' in line and b'"method"' not in line
+        return _error(answered_request(line), "its answer cannot be read") if is_answer else None
+
+
+def _error(request: int | None, message: str) -> SessionMessage | None:
+    if request is None:
         return None
+    error = ErrorData(code=INTERNAL_ERROR, message=message)
+    return SessionMessage(JSONRPCError(jsonrpc="2.0", id=request, error=error))

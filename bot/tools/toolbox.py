@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 from bot.settings.mcp_servers import WEB, McpServer, all_servers
 from bot.settings.web import WebConfig
 from bot.text.sanitise import one_line, sanitise
+from bot.text.tool_calls import json_arguments
 from bot.tool_use import Tool, ToolRun, is_named
 from bot.tools import web_fetch, web_search
 from bot.tools.mcp_server import ServerConnection
@@ -131,7 +132,11 @@ class ConfiguredToolbox:
     async def run(self, name: str, arguments: Mapping[str, Any]) -> ToolRun:
         """Run a tool. The permission to do so is the caller's matter."""
         started = time.monotonic()
+        sent = json_arguments(arguments)
         try:
+            if sent is None:
+                raise ToolError("the arguments are not a JSON object")  # noqa: TRY301 - one way for every error
+            arguments = sent
             result = await self._run(name, arguments)
         except ToolError as error:
             return ToolRun(name, arguments, error=str(error), seconds=time.monotonic() - started)

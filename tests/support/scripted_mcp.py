@@ -5,9 +5,10 @@
 Tools: `echo` (read-only), `write` (asks), and one for each fault: `silent` never answers, `huge` answers
 50 MB, `die` ends the process, `flood` sends notifications for ever, `change` makes `write` read-only and adds
 `added`, `hostile` returns instructions, markers and escape sequences, `links` returns what is no text, `env`
-the environment. BEHAVIOUR "mute" never answers at all, "dead" ends at once, "noise" prints lines that are no
-messages, "stubborn" ignores the end of its stdin and SIGTERM, with a child that does as well. The process ids
-are appended to FILE.
+the environment, `unreadable` answers with half a character, `refuse` with an error that holds the last
+argument of the process. BEHAVIOUR "mute" never answers at all, "dead" ends at once, "noise" prints lines that
+are no messages, "stubborn" ignores the end of its stdin and SIGTERM, with a child that does as well. The
+process ids are appended to FILE.
 """
 
 import json
@@ -36,6 +37,7 @@ def tools() -> list[dict[str, Any]]:
     changed = state["changed"]
     names = {"echo": True, "write": changed, "silent": True, "huge": True, "die": True, "flood": True}
     names |= {"change": True, "hostile": True, "links": True, "env": True}
+    names |= {"unreadable": True, "refuse": True}
     names |= {"added": True} if changed else {}
     listed = [
         {"name": name, "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": reads}}
@@ -87,9 +89,15 @@ def answer(request: dict[str, Any]) -> dict[str, Any] | None:
     if method == "tools/list":
         return {"tools": tools()}
     if method == "tools/call":
+        if params["name"] == "refuse":
+            return {"isError": True, "content": [{"type": "text", "text": f"{sys.argv[-1]} is wrong"}]}
         content = call(params["name"], params.get("arguments"))
         return None if content is None else {"content": content}
     return {}
+
+
+def params_name(request: dict[str, Any]) -> object:
+    return (request.get("params") or {}).get("name")
 
 
 def main() -> None:  # noqa: C901 - a behaviour a line
@@ -111,6 +119,8 @@ def main() -> None:  # noqa: C901 - a behaviour a line
             sys.stdout.write("hello, I print\n{}\n[1]\n")
         if request["method"] == "server/discover":
             send({"id": request["id"], "error": {"code": -32601, "message": "unknown"}})
+        elif params_name(request) == "unreadable":
+            send({"id": request["id"], "result": {"content": [{"type": "text", "text": "\ud800"}]}})
         elif (result := answer(request)) is not None:
             send({"id": request["id"], "result": result})
     if BEHAVIOUR == "stubborn":

@@ -45,6 +45,21 @@ def is_gone(pid: int) -> bool:
 
 
 @in_loop
+async def test_what_cannot_be_sent_or_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither ends the server nor waits for the time limit; a key in `args` is kept out of errors."""
+    monkeypatch.setenv("TICKET_KEY", "a-key-in-arguments")
+    async with toolbox(server("good", str(tmp_path / "pids"), "${TICKET_KEY}")) as box:
+        half = await box.run("s.echo", {"text": "\ud83d\ude00 \ud800", "\udfff": 1})
+        assert json.loads(half.text) == {"text": "😀 \ufffd", "\ufffd": 1}
+        for value in (float("nan"), float("inf")):
+            assert "not a JSON object" in (await box.run("s.echo", {"n": [value]})).error
+        assert "cannot be read" in (await box.run("s.unreadable", {})).error
+        assert (await box.run("s.refuse", {})).error == "*** is wrong"
+        assert not (await box.run("s.echo", {})).error
+    assert len((tmp_path / "pids").read_text(encoding="utf-8").splitlines()) == 1
+
+
+@in_loop
 async def test_tools_and_results(tmp_path: Path) -> None:
     """Tools have names and permission; results have text, what else there is in a word, and links."""
     pids = tmp_path / "pids"
