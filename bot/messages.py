@@ -163,7 +163,8 @@ class Endpoint:
 class Agent:
     """A model in the mixture with its own parameters; None means the mixture's value.
 
-    `tools` are patterns of the tools that it is offered.
+    `tools` are patterns of the tools that it is offered, `extra_body` further fields of its requests' body (a
+    JSON object as text, "" for none).
     """
 
     model: str
@@ -173,6 +174,7 @@ class Agent:
     max_tokens: int | None = None
     reasoning: Reasoning | None = None
     tools: tuple[str, ...] | None = None
+    extra_body: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from bot.local.model_files import context_length, shows_tools
 from bot.messages import Agent, Endpoint, Usage
 from bot.settings.catalogue import Prices, reasoning_fields
 from bot.settings.endpoints import DEMO, LOCAL
+from bot.settings.extra_body import extra_fields
 
 if TYPE_CHECKING:
     from bot.settings.settings import Settings
@@ -66,11 +67,13 @@ class KnownModels:
         self._learned[agent.endpoint, agent.model] = tokens
 
     def request_fields(self, agent: Agent) -> Mapping[str, object]:
-        """Return further fields of the request's body: how thinking is switched, usage in streams."""
+        """Return further fields of the request's body: thinking, extra_body, usage in streams."""
         facts = self._settings.catalogue.facts(agent.model)
         config = self._settings.endpoints[agent.endpoint]
+        by_model = facts.extra_body if facts else ""
         return {
             **reasoning_fields(facts, agent.reasoning, config.quirks.thinking),
+            **extra_fields(config.quirks.extra_body, by_model, agent.extra_body),
             **config.stream_fields,
         }
 

@@ -108,8 +108,9 @@ def mixture_of(plan: Plan) -> dict[str, Any]:
 
 
 def _without_tools(values: dict[str, Any]) -> dict[str, Any]:
-    """Return an agent, or whatever else, without tools that are none."""
-    return {name: value for name, value in values.items() if name != "tools" or value is not None}
+    """Return an agent, or whatever else, without tools and further fields that are none."""
+    kept = {name: value for name, value in values.items() if name != "tools" or value is not None}
+    return {name: value for name, value in kept.items() if name != "extra_body" or value}
 
 
 def _digest(text: str) -> str | None:

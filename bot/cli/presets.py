@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -110,6 +111,7 @@ def _agent(agent: Agent, gone: tuple[str, ...]) -> str:
         "temperature": agent.temperature,
         "max_tokens": agent.max_tokens,
         "reasoning": agent.reasoning,
+        "extra_body": agent.extra_body or None,
         "system": agent.system and f'"{agent.system}"',
     }
     parts = [f"{agent.endpoint}:{agent.model}" if agent.endpoint else agent.model]
@@ -144,4 +146,5 @@ def _agent_json(agent: Agent) -> dict[str, Any]:
         "temperature": agent.temperature,
         "max_tokens": agent.max_tokens,
         "reasoning": agent.reasoning,
+        "extra_body": json.loads(agent.extra_body) if agent.extra_body else None,
     }

@@ -63,13 +63,15 @@ class Judge:
 
     def as_json(self) -> dict[str, Any]:
         """Return what the manifest keeps of it."""
-        return {**asdict(self.agent), "by_text": self.by_text}
+        agent = {name: value for name, value in asdict(self.agent).items() if name != "extra_body" or value}
+        return {**agent, "by_text": self.by_text}
 
 
 def is_official(agent: Agent, base_url: str, official: str) -> bool:
     """Whether a judge is the official model `official`, at a service whose ids say exactly that."""
     prefix = _OFFICIAL_PREFIXES.get(urlsplit(base_url).hostname or "")
     asked_otherwise = (agent.temperature, agent.max_tokens, agent.reasoning) != (None, None, None)
+    asked_otherwise = asked_otherwise or bool(agent.extra_body)
     return prefix is not None and agent.model == prefix + official and not asked_otherwise
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from bot.settings import paths
+from bot.settings.extra_body import read_extra_body
 from bot.settings.files import Section, read_toml
 from bot.settings.quirks import LENGTHS, read_rejects
 from bot.settings.user_file import read_user_file
@@ -64,6 +65,7 @@ class ModelFacts:
     `max_tokens_field` is its name for that field (None: the service's). Without `system_role` it takes no
     system messages; with `alternate_roles`, no two messages of one role after each other. `vision`: it
     takes images; `tools`: it calls tools; `structured_output`: it keeps to a JSON schema.
+    `extra_body` are further fields of its requests (JSON, "" for none).
     """
 
     context: int | None = None
@@ -83,6 +85,7 @@ class ModelFacts:
     vision: bool | None = None
     tools: bool | None = None
     structured_output: bool | None = None
+    extra_body: str = ""
 
 
 _PRICES = frozenset({"input_price", "output_price", "cached_input_price"})
@@ -204,5 +207,6 @@ def _read(section: Section) -> dict[str, Any]:
         "released": section.text("released"),
         "note": section.text("note"),
         "endpoint": section.text("endpoint"),
+        "extra_body": read_extra_body(section) if "extra_body" in section else None,
     }
     return {name: value for name, value in given.items() if value is not None}

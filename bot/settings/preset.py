@@ -4,6 +4,7 @@
     aggregator = "MODEL"                      or a table
     reference_models = ["A", "B*2",           strings, or tables with values of their own
         {model = "C", temperature = 0.2}]
+    extra_body = {…}                          further fields of all requests; agents can have their own
     rounds = 2                                and other options of the mixture, by name
     [[layers]]                                instead of reference_models: a layer with its own models
     [agents."MODEL"]                          values of a model, in whatever slots it is
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 
 from bot.errors import ConfigError
 from bot.messages import Agent
+from bot.settings.extra_body import merged, read_extra_body
 from bot.settings.files import Section
 from bot.settings.model_names import parse_models, split_endpoint
 from bot.settings.options import BY_NAME, MAX_ROUNDS, PRESET_OPTIONS
@@ -31,8 +33,17 @@ if TYPE_CHECKING:
     from bot.messages import Reasoning
 
 _REASONING: tuple[Reasoning, ...] = ("off", "low", "medium", "high")
-_OWN_KEYS = ("endpoint", "system", "temperature", "max_tokens", "reasoning", "tools")
-_KEYS = ("description", "note", "aggregator", "reference_models", "layers", "agents", *PRESET_OPTIONS)
+_OWN_KEYS = ("endpoint", "system", "temperature", "max_tokens", "reasoning", "tools", "extra_body")
+_KEYS = (
+    "description",
+    "note",
+    "extra_body",
+    "aggregator",
+    "reference_models",
+    "layers",
+    "agents",
+    *PRESET_OPTIONS,
+)
 _MODEL = 'a model (a name, or a table such as {model = "NAME", temperature = 0.3})'
 
 
@@ -41,7 +52,8 @@ class Preset:
     """A mixture. An agent's endpoint is "" when the default endpoint is meant.
 
     `layers` has at least one layer; `model_defaults` the values of a model in whatever slots it is, by
-    "MODEL" or "ENDPOINT:MODEL"; `values` options by name; `source` is the file that it comes from.
+    "MODEL" or "ENDPOINT:MODEL"; `values` options by name; `source` is the file that it comes from,
+    `extra_body` are further fields of all its requests (JSON, "" for none).
     """
 
     name: str
@@ -52,6 +64,7 @@ class Preset:
     model_defaults: Mapping[str, Agent] = field(default_factory=dict)
     values: Mapping[str, object] = field(default_factory=dict)
     source: str = ""
+    extra_body: str = ""
 
     def with_model_defaults(self, agent: Agent) -> Agent:
         """Return the agent with the preset's values for its model where it has none of its own."""
@@ -59,7 +72,7 @@ class Preset:
             agent.model
         )
         if known is None:
-            return agent
+            return replace(agent, extra_body=merged(self.extra_body, agent.extra_body))
         return Agent(
             agent.model,
             agent.endpoint or known.endpoint,
@@ -68,6 +81,7 @@ class Preset:
             known.max_tokens if agent.max_tokens is None else agent.max_tokens,
             known.reasoning if agent.reasoning is None else agent.reasoning,
             known.tools if agent.tools is None else agent.tools,
+            merged(self.extra_body, known.extra_body, agent.extra_body),
         )
 
     def agents(self) -> tuple[Agent, ...]:
@@ -109,6 +123,7 @@ class _Reader:
             {model: self.agent(section) for model, section in root.sections("agents").items()},
             values,
             str(root.file),
+            read_extra_body(root),
         )
         return replace(
             preset,
@@ -191,6 +206,7 @@ class _Reader:
             cast("int | None", checked.get("max_tokens")),
             cast("Reasoning | None", section.choice("reasoning", _REASONING)),
             cast("tuple[str, ...] | None", checked.get("tools")),
+            read_extra_body(section),
         )
 
     def error(self, where: str, problem: str) -> ConfigError:

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
+from bot.settings.extra_body import read_extra_body
+
 if TYPE_CHECKING:
     from bot.settings.files import Section
 
@@ -26,6 +28,7 @@ KEYS = (
     "cache_marks",
     "cache_key_field",
     "cache_key_header",
+    "extra_body",
 )
 LENGTHS = ("max_tokens", "max_completion_tokens")
 _NEEDED = frozenset({"model", "messages", "stream"})
@@ -44,7 +47,7 @@ class Quirks:
     `rejects` are fields of a request that it refuses; `rate` is requests a minute, `parallel` requests
     at once, None for no limit. `cache_marks` are patterns of the models whose requests have to say what
     is to be cached, `cache_key_field` and `cache_key_header` are the field and the header for a key of the
-    conversation, "" for none.
+    conversation, "" for none. `extra_body` are further fields of every request (JSON, "" for none).
     """
 
     ask_usage: bool = True
@@ -56,6 +59,7 @@ class Quirks:
     cache_marks: tuple[str, ...] = ()
     cache_key_field: str = ""
     cache_key_header: str = ""
+    extra_body: str = ""
 
 
 def read_quirks(section: Section, base: Quirks) -> Quirks:
@@ -74,6 +78,7 @@ def read_quirks(section: Section, base: Quirks) -> Quirks:
         else base.cache_marks,
         _cache_key_field(section) if "cache_key_field" in section else base.cache_key_field,
         _cache_key_header(section) if "cache_key_header" in section else base.cache_key_header,
+        read_extra_body(section) if "extra_body" in section else base.extra_body,
     )
 
 
