@@ -56,6 +56,7 @@ class FailureKind(StrEnum):
     GARBLED = "unreadable answer"
     ENDLESS = "endless answer"
     EMPTY = "empty answer"
+    INVALID_REPLY = "not the JSON that was asked for"
     OUT_OF_TOKENS = "out of tokens while thinking"
     WORKER = "worker died"
     TOO_FEW = "too few references"

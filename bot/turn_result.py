@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import Any, Literal
 
@@ -171,7 +171,8 @@ class TurnResult:
     aggregators that failed, last the one that wrote the reply. `analysis` is the judge's comparison that
     the aggregator read, `panel` who answered in the round that the reply is made from. `shadow` is what
     early stop would have done, None where it was not asked or could decide nothing. `attachments` are the
-    files that went along with the prompt. `first_token` (of the reply, or of its first draft) and `seconds`
+    files that went along with the prompt. `reply_object` is the value of a reply that had to be JSON, None
+    for any other reply. `first_token` (of the reply, or of its first draft) and `seconds`
     (to the reply's end) count from the prompt.
     """
 
@@ -188,6 +189,7 @@ class TurnResult:
     panel: Panel | None = None
     shadow: Shadow | None = None
     attachments: tuple[Attachment, ...] = ()
+    reply_object: Any = field(default=None, compare=False)
 
     @property
     def rounds(self) -> tuple[tuple[Call, ...], ...]:

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 
 from bot.api.runtime import Job, Runtime
 from bot.app.attachments import attach
@@ -73,6 +73,7 @@ class MixtureOptions(TypedDict, total=False):
     multi_turn: bool
     system: str
     system_file: str | Path
+    schema: str | Mapping[str, Any]
     save: bool
     demo: bool
     local: bool

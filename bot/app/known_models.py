@@ -109,7 +109,10 @@ class KnownModels:
         facts = self._settings.catalogue.facts(model)
         if facts is None:
             return Adaptation()
-        return Adaptation(facts.rejects, facts.max_tokens_field, facts.system_role, facts.alternate_roles)
+        schemas = ("response_format",) if facts.structured_output is False else ()
+        return Adaptation(
+            (*facts.rejects, *schemas), facts.max_tokens_field, facts.system_role, facts.alternate_roles
+        )
 
     def cost(self, agent: Agent, usage: Usage) -> float | None:
         """Return US dollars, None when price or tokens are unknown; a local model is free."""

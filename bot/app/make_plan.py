@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -19,10 +20,13 @@ from bot.settings.settings import Level
 
 if TYPE_CHECKING:
     from bot.settings.settings import Settings
+    from bot.text.reply_format import ReplyFormat
 
 LOCAL_REFERENCE_TOKENS = 512
 """The longest answer of a reference model on this computer: it writes slowly, and others wait for it."""
 _LEAST_TEMPERATURE = 1e-4
+_UNWRITTEN: frozenset[Mode] = frozenset({"vote", "compare", "rank"})
+"""Modes whose reply is an answer as a reference model wrote it, or several."""
 _INSTRUCTIONS: Mapping[Mode, tuple[str, ...]] = {
     "moa": (),
     "rank": ("rank",),
@@ -65,6 +69,8 @@ def make_plan(settings: Settings) -> Plan:
         tools_for_all=settings.tools_for == "all",
         on_demand=settings.when == "auto",
     )
+    if settings.schema:
+        plan = replace(plan, reply_format=_reply_format(settings, plan))
     if not plan.layers:
         # A lone model: there is no reference model that could be too few.
         plan = replace(plan, min_references=0, on_demand=False)
@@ -177,6 +183,18 @@ def instruction(settings: Settings, name: str) -> str:
     except UsageError as problem:
         raise ConfigError(problem.message) from None
     return text or read_text(shipped_file(name), "The aggregator's instruction")
+
+
+def _reply_format(settings: Settings, plan: Plan) -> ReplyFormat:
+    """Return the format of the schema. UsageError in a mode that has no aggregator to write such a reply."""
+    from bot.text.reply_format import format_of_schema  # noqa: PLC0415 - imports jsonschema, for --schema only
+
+    if plan.layers and plan.mode in _UNWRITTEN:
+        raise UsageError(
+            f"{settings.sources['schema']}: in mode {plan.mode} no aggregator writes the reply as JSON.",
+            hint="--mode moa, fusion or critique; --schema none for a reply in words.",
+        )
+    return format_of_schema(json.loads(settings.schema or ""))
 
 
 def _system(settings: Settings) -> str | None:

@@ -84,12 +84,15 @@ def view_for(settings: Settings, streams: Streams, session: Session, *, keep: bo
     `keep` leaves the folded rounds and the summary under the reply on the screen, as in a chat.
     """
     out, err, quiet = streams.stdout, streams.stderr, settings.quiet
+    is_json = session.mixture.plan.reply_format is not None
     if settings.json:
         return JsonView(out, err, quiet=quiet, conversation=lambda: (session.conversation_id, session.turns))
     if not (streams.stdout_is_terminal or streams.stderr_is_terminal):
-        return PipeView(out, err, stream=settings.stream, quiet=quiet)
+        return PipeView(out, err, stream=settings.stream, quiet=quiet, is_json=is_json)
     set_styles(settings, streams)
-    return TerminalView(out, err, plain=settings.plain, quiet=quiet, stream=settings.stream, keep=keep)
+    return TerminalView(
+        out, err, plain=settings.plain, quiet=quiet, stream=settings.stream, keep=keep, is_json=is_json
+    )
 
 
 def set_styles(settings: Settings, streams: Streams) -> None:

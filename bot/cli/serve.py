@@ -92,7 +92,7 @@ def serve(
         from bot.serve.server import serve as serve_mixture  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in {"jsonschema", "starlette", "uvicorn"}:
+        if package not in {"starlette", "uvicorn"}:
             raise
         raise UsageError(
             f"Serving needs the package {package}, which is not installed.",

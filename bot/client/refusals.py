@@ -18,6 +18,7 @@ from bot.messages import Request
 SYSTEM_ROLE = "system role"
 ALTERNATING_ROLES = "alternating roles"
 LENGTHS = ("max_tokens", "max_completion_tokens")
+RESPONSE_FORMAT = "response_format"
 CACHE_CONTROL = "cache_control"
 """The field of a cache mark, which makes a message's content a list of parts."""
 
@@ -69,6 +70,14 @@ _NO_TOOLS = re.compile(
     r"|\bunsupported param: tools\b"
 )
 """That a model or server cannot call tools."""
+_FORMAT = (
+    r"\b(?:response[ _]?format|json[ _]?(?:schema|object|mode|output)|structured[ _]?output|grammar)s?\b"
+)
+_NO_FORMAT = re.compile(
+    rf"(?:\bnot?\b|n[’']t|cannot|invalid|unsupported|unavailable|disabled|unknown|failed)[^.]{{0,80}}{_FORMAT}"
+    rf"|{_FORMAT}.{{0,80}}(?:\bnot\b|n[’']t|unsupported|unavailable|disabled|unknown|invalid|failed)"
+)
+"""That a model or server cannot write JSON of a given form, or not of this form."""
 _NO = r"(?:not|n't|n’t|cannot|never)\b.{0,20}(?:support|allow|permit|accept|enabl|availab|valid|us)\w*"
 _WRONG = r"(?:unsupported|disallowed|invalid|unknown|unexpected)"
 _Q = r"['\"`]?"
@@ -124,8 +133,9 @@ def _refused_by(request: Request, error: Mapping[str, object], body: str, status
         return "tools"
     if status >= 500:  # noqa: PLR2004 - HTTP's classes
         return ""
-    if CACHE_CONTROL in sent and _TEXT_ONLY.search(text):
-        return CACHE_CONTROL
+    for name, refusal in ((RESPONSE_FORMAT, _NO_FORMAT), (CACHE_CONTROL, _TEXT_ONLY)):
+        if name in sent and refusal.search(text):
+            return name
     return _by_fields(error, text, sent) or _by_words(text, sent) or _thinking(text, sent)
 
 

@@ -229,6 +229,12 @@ def _text(behaviour: ModelBehaviour, body: Mapping[str, Any], chat: ParsedChat, 
         if text is None:
             raise NotRecordedError
         return text
+    form = body.get("response_format")
+    if isinstance(form, dict) and form.get("type") != "text" and not chat.compares:
+        from bot.demo.json_sample import json_reply  # noqa: PLC0415 - `serve` imports the models once it listens
+
+        described = form.get("json_schema")
+        return json_reply(described.get("schema") if isinstance(described, dict) else None, chat)
     return _demonstrated(behaviour.program or body["model"], chat)
 
 

@@ -18,11 +18,12 @@ from bot.messages import Agent, Completion, Usage
 from bot.method.consult import refused
 from bot.method.evidence import evidence_of
 from bot.method.fan_out import CancelToken, fan_out
+from bot.method.json_reply import JsonReply, is_written, partial_call, rejected_call
+from bot.method.medoid import medoid, most_similar
 from bot.method.model_call import ModelCall
 from bot.method.prompts import ContinuationJoiner
-from bot.method.turn_context import TurnContext
+from bot.method.turn_context import Task, TurnContext
 from bot.text.names import short_name
-from bot.text.similarity import tfidf
 from bot.text.words import is_blank
 from bot.turn_result import Call, CallRole, Slot
 
@@ -68,6 +69,10 @@ class Aggregation:
         self._number = number
         self._references = [call for call in references if call.answer]
         self._reply = ""
+        self._slots = 0
+        # What a shadow reply is compared with is its words.
+        form = None if role == "shadow" else turn_context.plan.reply_format
+        self._json = None if form is None else JsonReply(form)
         self.call: Call | None = None
 
     @property
@@ -80,21 +85,19 @@ class Aggregation:
         """Ask the aggregator, and its fallbacks where it fails."""
         plan = self._turn_context.plan
         candidates = (plan.aggregator, *plan.fallbacks)
-        for index, agent in enumerate(candidates):
+        for agent in candidates:
             if self.call is not None:
                 yield Notice(f"{ending(self.call)} {_name(agent)} writes the reply instead.")
-                if self._is_discarded(self.call):
+                if self._is_discarded(self.call) and self._json is None:
                     yield ReplyDelta(NEW_REPLY)
-            slot = Slot(self._number, index, agent, self._role)
-            yield AggregatorStarted(slot, len(self._references))
-            async with aclosing(self._ask_for_reply(slot)) as events:
+            async with aclosing(self._ask_for_reply(self._next_slot(agent))) as events:
                 async for event in events:
                     yield event
             if self._is_final(self.source):
                 return
         # A part of a reply is better than a part with another text after it.
         if self._references and not self._reply:
-            for event in self._best_proposal(len(candidates)):
+            for event in self._best_proposal(self._slots):
                 yield event
 
     def _is_final(self, call: Call) -> bool:
@@ -110,6 +113,7 @@ class Aggregation:
 
     async def _ask_for_reply(self, slot: Slot) -> AsyncGenerator[Event, None]:
         """Ask one aggregator for the reply, and once for the rest if it breaks off."""
+        yield AggregatorStarted(slot, len(self._references))
         for attempt in (1, 2):
             async with aclosing(self._request(slot)) as events:
                 async for event in events:
@@ -117,9 +121,41 @@ class Aggregation:
             if self._is_final(self.source) or not self._reply or attempt > 1:
                 break
             yield Notice(f"{ending(self.source)} It was asked for the rest.")
+        if self._json is not None:
+            async with aclosing(self._check(self._json)) as events:
+                async for event in events:
+                    yield event
         yield CallFinished(self.source)
 
-    async def _request(self, slot: Slot) -> AsyncGenerator[Event, None]:
+    async def _check(self, json_reply: JsonReply) -> AsyncGenerator[Event, None]:
+        """Check the JSON of a whole reply; one that is wrong is asked for once more.
+
+        By its end the reply is that JSON, or is marked as partial, or the call has failed.
+        """
+        self.call, problem = json_reply.check(self.source)
+        if problem and not self._cancel_token.stopped:
+            agent, rejected, self._reply = self.call.slot.agent, self._reply, ""
+            yield Notice(
+                f"The reply of {_name(agent)} is {FailureKind.INVALID_REPLY}: {problem}. It was asked again."
+            )
+            yield CallFinished(rejected_call(self.call, problem))
+            slot, task = self._next_slot(agent), json_reply.task("", rejected, problem)
+            yield AggregatorStarted(slot, len(self._references))
+            async with aclosing(self._request(slot, task)) as events:
+                async for event in events:
+                    yield event
+            self.call, problem = json_reply.check(self.source)
+        if problem:
+            self.call = partial_call(self.call, problem)
+        elif is_written(self.call):
+            self._reply = self.call.answer
+            yield ReplyDelta(self._reply)
+
+    def _next_slot(self, agent: Agent) -> Slot:
+        self._slots += 1
+        return Slot(self._number, self._slots - 1, agent, self._role)
+
+    async def _request(self, slot: Slot, task: Task | None = None) -> AsyncGenerator[Event, None]:
         """Send one request and follow it; by its end `call` and `_reply` include what has come."""
         before = self._reply
         # What the reply begins with is not a part of it when the client has it already.
@@ -133,16 +169,17 @@ class Aggregation:
             beginning,
             comparison=self._comparison,
             evidence=evidence_of(self._turn_context, self._references),
+            task=task or (self._json.task(beginning) if self._json else None),
         )
         async with aclosing(fan_out([model_call], self._cancel_token)) as events:
             async for event in events:
                 match event:
                     case CallDelta(text=text, reasoning=reasoning):
-                        text = self._add(joiner.feed(text))
+                        text = self._shown(self._add(joiner.feed(text)))
                         if text or reasoning:
                             yield ReplyDelta(text, reasoning)
                     case CallFinished(finished):
-                        if rest := self._add(joiner.close()):
+                        if rest := self._shown(self._add(joiner.close())):
                             yield ReplyDelta(rest)
                         if finished.completion and finished.completion.truncation_kind is FailureKind.ENDLESS:
                             self._reply = self._without_repetition(before, finished)
@@ -164,6 +201,10 @@ class Aggregation:
         if not nothing_shown:
             return text
         return "" if is_blank(text) else self._reply
+
+    def _shown(self, text: str) -> str:
+        """Return what of a reply is shown while it comes: of JSON nothing before it has been checked."""
+        return text if self._json is None else ""
 
     def _is_discarded(self, call: Call) -> bool:
         """Return whether the text that the call streamed is not part of the reply."""
@@ -213,23 +254,10 @@ class Aggregation:
         return [
             Notice(ending(failed)),
             Notice(f"No aggregator answered. The reply is the answer of {name}{alike}."),
-            *([ReplyDelta(NEW_REPLY)] if self._is_discarded(failed) else []),
-            ReplyDelta(chosen.answer),
+            *([ReplyDelta(NEW_REPLY)] if self._is_discarded(failed) and self._json is None else []),
+            *([ReplyDelta(chosen.answer)] if self._json is None else []),
             CallFinished(self.call),
         ]
-
-
-def most_similar(calls: Sequence[Call]) -> str:
-    """Return in words why `medoid` returns that call, of two or more."""
-    return "the most similar to the others" if len(calls) > 2 else "the first of two"  # noqa: PLR2004
-
-
-def medoid(calls: Sequence[Call]) -> Call:
-    """Return the call whose answer is most similar to the others (by TF-IDF cosines), the first of a tie."""
-    if len(calls) <= 2:  # noqa: PLR2004 - of two, neither is more similar to the other
-        return calls[0]
-    sums = [sum(row) for row in tfidf([call.answer for call in calls])]
-    return calls[sums.index(max(sums))]
 
 
 def ending(call: Call) -> str:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bot.messages import Agent, Mode
 from bot.method.early_stop import EarlyStop
 from bot.method.prompts import Placement
 from bot.method.round_timeout import RoundTimeout
 from bot.turn_result import CallRole
+
+if TYPE_CHECKING:
+    from bot.text.reply_format import ReplyFormat
 
 Order = Literal["given", "rotated"]
 
@@ -42,6 +45,7 @@ class Plan:
     as `tools`. `tools` are patterns of the tools that reference models may call, up to `tool_rounds` times in
     a row; the judge and the aggregator may too with `tools_for_all`, and where there are no reference models.
     With `on_demand` the aggregator answers alone and may consult the reference models (`bot.method.consult`).
+    `reply_format` is what the reply has to be, None for any text.
     """
 
     layers: tuple[tuple[Agent, ...], ...]
@@ -68,6 +72,7 @@ class Plan:
     tool_rounds: int = 6
     tools_for_all: bool = False
     on_demand: bool = False
+    reply_format: ReplyFormat | None = None
 
     @property
     def rounds(self) -> int:

@@ -14,8 +14,9 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from bot.events import Event, Notice, ReplyDelta
-from bot.method.aggregation import Aggregation, medoid, most_similar
+from bot.method.aggregation import Aggregation
 from bot.method.fan_out import CancelToken
+from bot.method.medoid import medoid, most_similar
 from bot.method.turn_context import TurnContext
 from bot.turn_result import Call
 

@@ -27,6 +27,7 @@ from bot.method.context import limit_notice
 from bot.method.early_stop import decide
 from bot.method.evidence import evidence_of
 from bot.method.fan_out import CancelToken, fan_out
+from bot.method.json_reply import json_value
 from bot.method.model_call import NEW_PARAGRAPH, ModelCall
 from bot.method.modes import LastLayer, last_layer
 from bot.method.name_check import checked_names
@@ -222,7 +223,7 @@ class Turn:
                 yield event
         else:
             self._question = question
-            if call.answer:
+            if call.answer and self._turn_context.plan.reply_format is None:
                 self._beginning = call.answer.rstrip() + NEW_PARAGRAPH
                 yield ReplyDelta(NEW_PARAGRAPH)
 
@@ -284,6 +285,7 @@ class Turn:
                 notices=tuple(self._notices),
                 analysis=self._analysis,
                 panel=panel_of(self._used_calls()),
+                reply_object=json_value(self._turn_context.plan, status, reply),
             )
         )
 

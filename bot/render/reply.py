@@ -111,14 +111,24 @@ class Reports:
 class PipeView(View):
     """Writes the reply to `out`, failures and notices to `err`; neither is a terminal.
 
+    A reply that has to be JSON (`is_json`) is written once it is complete, and only if it is that.
     What is to be said while the reply comes is said after it: both may end up on one screen (`| cat`).
     A closed `out` raises BrokenPipeError.
     """
 
-    def __init__(self, out: IO[str], err: IO[str], *, stream: bool = True, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        out: IO[str],
+        err: IO[str],
+        *,
+        stream: bool = True,
+        quiet: bool = False,
+        is_json: bool = False,
+    ) -> None:
         self._reply = RawReply(out)
         self._reports = Reports(err, quiet=quiet)
-        self._stream = stream
+        self._is_json = is_json
+        self._stream = stream and not is_json
         self._written = False
         self._waiting: list[Event] = []
 
@@ -130,7 +140,7 @@ class PipeView(View):
                 self._reply.feed(text)
                 return
             case TurnFinished(result):
-                if not self._written:
+                if not self._written and (result.status == "done" or not self._is_json):
                     self._reply.feed(result.reply)
                 self.close()
         if self._written:
@@ -179,6 +189,7 @@ class JsonView(View):
 def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | None) -> dict[str, Any]:
     """Return a turn as plain JSON values.
 
+    `reply_object` is the value of a reply that --schema asked for, None for any other reply.
     `reply` is None and `error` says why when the turn failed. `references[r][i]` is slot i of
     round r + 1, `drafts` and `reviews` are those of mode "critique", `aggregator` the call that wrote the
     reply (None when none was asked), `attempts` are the calls before it that wrote no reply, the judge's
@@ -195,6 +206,7 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
     usage, failed = result.usage, result.status == "failed"
     return {
         "reply": None if failed else result.reply,
+        "reply_object": result.reply_object,
         "model": result.model,
         "references": [[_call(call) for call in calls] for calls in result.rounds],
         "drafts": [_call(call) for call in result.drafts],

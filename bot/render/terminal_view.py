@@ -21,7 +21,7 @@ from bot.events import (
 )
 from bot.render.reply import PlainReply, RawReply, Reports
 from bot.render.turn_progress import MARGIN
-from bot.render.turn_text import partial_reason, turn_failure, turn_summary
+from bot.render.turn_text import json_block, partial_reason, turn_failure, turn_summary
 from bot.render.view import ReplyWriter, View
 from bot.text.names import short_name
 from bot.text.sanitise import one_line
@@ -48,7 +48,8 @@ class TerminalView(View):
     Where `out` is not, it gets the reply as a pipe would; where `err` is not, it gets failures as
     plain lines. `plain` means no Markdown and nothing that is redrawn. `keep` leaves the rounds'
     summaries and the line under the reply on the screen; without it only the reply and what went
-    wrong stay. A closed `out` raises BrokenPipeError.
+    wrong stay. A reply that has to be JSON (`is_json`) is shown once it is complete; elsewhere than on a
+    terminal only if it is that. A closed `out` raises BrokenPipeError.
     """
 
     def __init__(
@@ -60,11 +61,13 @@ class TerminalView(View):
         quiet: bool = False,
         stream: bool = True,
         keep: bool = True,
+        is_json: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._out = _console(out)
         self._err = _console(err)
-        self._plain, self._quiet, self._stream, self._keep = plain, quiet, stream, keep
+        self._plain, self._quiet, self._stream, self._keep = plain, quiet, stream and not is_json, keep
+        self._is_json = is_json
         self._clock = clock
         self._informs = self._err.is_terminal and not quiet
         self._progress = self._make_progress() if self._informs else None
@@ -248,7 +251,7 @@ class TerminalView(View):
 
     def _finish(self, result: TurnResult) -> None:
         if result.reply and self._reply is None and not self._accepted:
-            self._feed(result.reply)
+            self._feed_whole(result)
         partial = result.status == "partial"
         self._keep_draft(partial=partial)
         self._end_of_progress()
@@ -269,6 +272,14 @@ class TerminalView(View):
         elif self._informs and partial:
             self._print(partial_reason(result))
         self._print_notices()
+
+    def _feed_whole(self, result: TurnResult) -> None:
+        """Show a reply that was not shown while it came; JSON as a block of code."""
+        if self._is_json and not self._out.is_terminal:
+            if result.status == "done":
+                self._feed(result.reply)
+        else:
+            self._feed(json_block(result.reply) if self._is_json and not self._plain else result.reply)
 
     def _end_of_progress(self) -> None:
         if self._progress:

@@ -6,6 +6,8 @@ every phrase is one line.
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -117,6 +119,20 @@ def partial_reason(result: TurnResult) -> str:
     completion = result.writer.completion if result.writer else None
     why = one_line(completion.partial) if completion else ""
     return f"partial: {why}" if why else "partial"
+
+
+def json_block(reply: str) -> str:
+    """Return a reply that is a JSON object or list as a block of code in Markdown, others unchanged."""
+    text = reply.strip()
+    if text[:1] not in {"{", "["}:
+        return reply
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return reply
+    shown = text if "\n" in text else json.dumps(value, indent=2, ensure_ascii=False)
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", shown))])
+    return f"{fence}json\n{shown}\n{fence}"
 
 
 def call_failure(call: Call, *, short: bool = False) -> str:

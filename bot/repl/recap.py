@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bot.history.facts import notes
 from bot.render.live import LiveRows, can_redraw, plain_signs, write_text
 from bot.render.styles import style
-from bot.render.turn_text import turn_summary
+from bot.render.turn_text import json_block, turn_summary
 from bot.repl.layout import MARGIN, wrap_text
 from bot.store.results import turn_result
 from bot.text.numbers import plural
@@ -86,7 +86,7 @@ def _reply_rows(reply: str, console: Console, most: int | None, *, plain: bool) 
     else:
         from bot.render.blocks import document_rows  # noqa: PLC0415 - the Markdown parser, only where it is shown
 
-        rows = document_rows(reply, console.width, console)
+        rows = document_rows(json_block(reply), console.width, console)
     if most is None or len(rows) <= most + 1:
         return rows
     head = rows[:most]

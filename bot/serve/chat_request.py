@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from bot.messages import Message, ToolCall
 from bot.serve.image_parts import read_image_url
-from bot.serve.reply_format import ReplyFormat, read_reply_format
+from bot.serve.reply_format import read_reply_format
 from bot.serve.request_schema import (
     MaxTokens,
     MoaOptions,
@@ -34,6 +34,7 @@ from bot.serve.request_schema import (
 )
 from bot.serve.tools import CallInMessage, ToolChoice, Tools, reply_fields
 from bot.serve.turn_request import TurnRequest, divide
+from bot.text.reply_format import ReplyFormat
 
 
 class _Part(RequestObject):

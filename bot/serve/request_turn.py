@@ -15,6 +15,7 @@ from bot.client.error_mapping import redact
 from bot.events import Event, ReplyDelta, TurnFinished
 from bot.messages import Usage
 from bot.serve.api_errors import ApiError, error_for, rate_limited, service_stopping
+from bot.serve.reply_format import checked_reply
 from bot.turn_result import TurnResult
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ class ServedTurn:
         form = self._request.reply_format
         if form is None or self.tool_calls or self.finish_reason() == LENGTH or self._cutter.cut:
             return reply
-        return await asyncio.to_thread(form.checked, reply)
+        return await asyncio.to_thread(checked_reply, form, reply)
 
     def _record(self, text: str) -> str:
         self._pieces.append(text)

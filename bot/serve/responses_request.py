@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from bot.messages import Image, Message, ToolCall
 from bot.serve.image_parts import read_image_url
-from bot.serve.reply_format import ReplyFormat, read_reply_format
+from bot.serve.reply_format import read_reply_format
 from bot.serve.request_schema import (
     MaxTokens,
     MoaOptions,
@@ -22,6 +22,7 @@ from bot.serve.request_schema import (
     only,
 )
 from bot.serve.tools import FlatTool, ToolChoice, reply_fields
+from bot.text.reply_format import ReplyFormat
 
 _PARTS = ("input_text", "output_text", "text", "input_image")
 _NEEDED = {

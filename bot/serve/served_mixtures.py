@@ -165,7 +165,7 @@ def with_overrides(plan: Plan, request: TurnRequest) -> Plan:
         changes["system"] = _joined(plan.system, request.conversation.system)
     if request.reply_fields or request.conversation.prefill:
         # In other modes the aggregator does not write the reply, or not at once.
-        changes |= {"reply_fields": request.reply_fields, "mode": "moa"}
+        changes |= {"reply_fields": request.reply_fields, "mode": "moa", "reply_format": None}
     if "tools" in request.reply_fields:
         told = describe(request.reply_fields["tools"])
         layers = tuple(_told(layer, told) for layer in layers)

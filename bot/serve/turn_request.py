@@ -10,8 +10,8 @@ from bot.messages import Image, Message
 from bot.serve.api_errors import bad_request
 
 if TYPE_CHECKING:
-    from bot.serve.reply_format import ReplyFormat
     from bot.serve.request_schema import MoaOptions
+    from bot.text.reply_format import ReplyFormat
 
 WITHOUT_PROMPT = "Continue."
 """The prompt of a conversation in which nobody but the assistant has spoken."""

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     NAMES = "names"
     PATH = "path"
     PATHS = "paths"
+    SCHEMA = "schema"
 
 
 class Group(StrEnum):
@@ -126,6 +127,7 @@ _EXPECTED = {
     Kind.NAMES: "a list of names",
     Kind.PATH: "a file's path",
     Kind.PATHS: "a list of files' paths",
+    Kind.SCHEMA: "a JSON Schema, a file with one, or fields such as: name, age int",
 }
 _ATTRIBUTES = {"continue": "continue_", "endpoint": "default_endpoint"}
 """Where the option's name is a keyword of Python or a method of `Settings`."""

@@ -100,6 +100,8 @@ OPTIONS: tuple[Option, ...] = (
            help="Instructions for all models, such as a role or a style."),
     Option("system_file", Kind.PATH, Group.CONVERSATION, metavar="FILE", in_preset=True,
            help="The same, read from a file."),
+    Option("schema", Kind.SCHEMA, Group.CONVERSATION, metavar="SCHEMA", in_file=False,
+           help="The reply is JSON: by a JSON Schema, a file with one, or fields (name, age int); or none."),
     Option("file", Kind.PATHS, Group.CONVERSATION, short="-f", metavar="FILE", default=(), in_file=False,
            help="Attach a file (text, image, PDF) to the prompt; may be repeated."),
     Option("continue", Kind.BOOL, Group.CONVERSATION, short="-c", default=False, in_file=False,

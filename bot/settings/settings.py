@@ -64,6 +64,7 @@ _STORED = (
     "multi_turn",
     "endpoint",
     "seed",
+    "schema",
 )
 
 
@@ -129,6 +130,7 @@ class Settings:
     multi_turn: bool
     system: str | None
     system_file: Path | None
+    schema: str | None
     file: tuple[Path, ...]
     continue_: bool
     resume: str | None

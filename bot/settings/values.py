@@ -6,6 +6,7 @@ A wrong value raises `InvalidValueError`, whose text is "expected …, found …
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from math import isfinite
 from pathlib import Path
@@ -69,8 +70,8 @@ def check_value(option: Option, value: object, folder: Path | None = None) -> ob
                 return value
         case Kind.MODEL | Kind.MODELS | Kind.NAMES:
             return _names(option, value) if option.kind is Kind.NAMES else _models(option, value)
-        case Kind.PATH | Kind.PATHS:
-            return _paths(option, value, folder)
+        case Kind.PATH | Kind.PATHS | Kind.SCHEMA:
+            return _schema(option, value) if option.kind is Kind.SCHEMA else _paths(option, value, folder)
         case _:
             known = not option.choices or value in option.choices
             if (
@@ -172,6 +173,17 @@ def _paths(option: Option, value: object, folder: Path | None) -> object:
             raise InvalidValueError(option.expected, found if item is value else f"{found} in it")
     paths = tuple(_complete(str(item), folder) for item in items)
     return paths if several else paths[0]
+
+
+def _schema(option: Option, value: object) -> str:
+    if not isinstance(value, str | Mapping):
+        raise InvalidValueError(option.expected, describe(value))
+    from bot.settings.reply_schema import read_schema  # noqa: PLC0415 - for --schema only
+
+    try:
+        return read_schema(value)
+    except ValueError as problem:
+        raise InvalidValueError(option.expected, f"{describe(value)}: {problem}") from None
 
 
 def _complete(text: str, folder: Path | None) -> Path:

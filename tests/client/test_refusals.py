@@ -23,11 +23,27 @@ REQUEST = Request(
         "logprobs": True,
         "top_logprobs": 5,
         "reasoning": {"enabled": False},
+        "response_format": {"type": "json_schema"},
         "chat_template_kwargs": {"enable_thinking": False},
     },
 )
 
 REFUSED = [
+    # A form of the reply: OpenAI, DeepSeek, Groq, xAI, vLLM, llama.cpp
+    (
+        "Invalid schema for response_format 'reply': 'additionalProperties' is required to be supplied.",
+        {"param": "response_format"},
+        "response_format",
+    ),
+    ("This response_format type is unavailable now", {}, "response_format"),
+    ("This model does not support response format `json_schema`. See the docs.", {}, "response_format"),
+    (
+        "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.",
+        {"param": None},
+        "response_format",
+    ),
+    ("Structured outputs are not supported by this model", {}, "response_format"),
+    ("Failed to parse grammar", {}, "response_format"),
     # OpenAI
     (
         "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead.",

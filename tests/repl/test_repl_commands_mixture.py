@@ -177,6 +177,8 @@ async def test_command_set(service: Service) -> None:
         assert await talk.enter("/set min_references 2") == "  min_references  2  (option --min_references)"
         assert "0.5" in await talk.enter("/set --temperature=0.5")
         assert "reference_max_tokens  9 " in await talk.enter("/set reference-max-tokens 9")
+        assert "[0-9=]" in await talk.enter('/set schema {"pattern": "[0-9=]"}')
+        assert "0.4" in await talk.enter("/set temperature = 0.4")
         assert "(environment MOA_BOT_AGGREGATOR)" in await talk.enter("/set aggregator -")
         assert (
             await talk.enter("/set tempratur 1") == "There is no option tempratur. Did you mean temperature?"

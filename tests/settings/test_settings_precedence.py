@@ -32,6 +32,7 @@ _SPECIAL = {
     "temperature": Sample((0.1, 0.2, 0.3), (0.1, 0.2, 0.3)),
     "file": Sample(([Path("a")], [Path("b")], [Path("c")]), ((Path("a"),), (Path("b"),), (Path("c"),))),
     "system_file": Sample((Path("/a"), Path("/b"), Path("/c")), (Path("/a"), Path("/b"), Path("/c"))),
+    "schema": Sample(("none", '{"minimum":  1}', '{"title": ""}'), ("", '{"minimum": 1}', '{"title": ""}')),
     "models_dir": Sample((Path("/a"), Path("/b"), Path("/c")), (Path("/a"), Path("/b"), Path("/c"))),
 }
 _BY_KIND = {

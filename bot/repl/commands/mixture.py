@@ -131,7 +131,9 @@ async def _verbose(chat: ChatContext, argument: str) -> None:  # noqa: ARG001 - 
 @command("set", arguments="NAME VALUE", completes="options")
 async def _set(chat: ChatContext, argument: str) -> None:
     """Set any option from the next prompt on; `-` as VALUE resets it."""
-    name, _, value = argument.replace("=", " ", 1).partition(" ")
+    name, _, value = argument.partition(" ")
+    if "=" in name or value.lstrip().startswith("="):
+        name, _, value = argument.partition("=")
     if not name or not value.strip():
         raise UsageError("Give an option and a value: /set NAME VALUE; /show lists the options.")
     await _set_option(chat, name.strip().lstrip("-").replace("-", "_"), value.strip())
