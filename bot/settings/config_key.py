@@ -9,6 +9,7 @@ file is valid with it is checked when it is written (`bot.settings.edit`).
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,14 +89,16 @@ def parse_value(key: Key, text: str) -> object:
         return _split(text)  # patterns, which are no names of models
     option = _option(key)
     try:
-        value = parse_text(option, text, separator="\0")
+        value = parse_text(option, text, separator=os.pathsep)
     except InvalidValueError as problem:
         raise UsageError(f"{'.'.join(key)}: {problem}") from None
     if option.kind in {Kind.MODELS, Kind.NAMES}:
         return _split(text)
+    # Paths are relative to the current folder here, but in config.toml to the folder of config.toml.
     if isinstance(value, Path):
-        # It is relative to the current folder here, but in config.toml to the folder of config.toml.
         return str(value.absolute())
+    if isinstance(value, tuple):
+        return [str(path.absolute()) for path in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -30,7 +30,6 @@ _SPECIAL = {
     "endpoint": Sample(("groq", "openai", "ollama"), ("groq", "openai", "ollama")),
     "agreement": Sample((0.1, 0.2, 0.3), (0.1, 0.2, 0.3)),
     "temperature": Sample((0.1, 0.2, 0.3), (0.1, 0.2, 0.3)),
-    "file": Sample(([Path("a")], [Path("b")], [Path("c")]), ((Path("a"),), (Path("b"),), (Path("c"),))),
     "system_file": Sample((Path("/a"), Path("/b"), Path("/c")), (Path("/a"), Path("/b"), Path("/c"))),
     "schema": Sample(("none", '{"minimum":  1}', '{"title": ""}'), ("", '{"minimum": 1}', '{"title": ""}')),
     "models_dir": Sample((Path("/a"), Path("/b"), Path("/c")), (Path("/a"), Path("/b"), Path("/c"))),
@@ -42,6 +41,9 @@ _BY_KIND = {
     Kind.MODELS: Sample((["a"], ["b*2"], ["c,d"]), (("a",), ("b", "b"), ("c", "d"))),
     Kind.NAMES: Sample((["a"], ["b.*"], ["c,d"]), (("a",), ("b.*",), ("c", "d"))),
     Kind.MODEL: Sample(("a", "b", "c"), ("a", "b", "c")),
+    Kind.PATHS: Sample(
+        ([Path("/a")], [Path("/b")], [Path("/c")]), ((Path("/a"),), (Path("/b"),), (Path("/c"),))
+    ),
 }
 _VALUED = [option for option in OPTIONS if option.kind is not Kind.BOOL]
 # --local looks for services; what it brings along is tested with some.
