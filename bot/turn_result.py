@@ -257,6 +257,10 @@ class TurnResult:
         add_sources(found, tool_runs_of(in_order))
         return tuple(found)
 
+    def sources_json(self) -> list[dict[str, str]]:
+        """Return the sources as plain JSON values."""
+        return [{"url": source.url, "title": source.title} for source in self.sources]
+
     @property
     def shown_sources(self) -> list[tuple[int, ToolSource]]:
         """The sources that the reply cites, with their numbers; all of them where it cites none."""

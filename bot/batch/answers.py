@@ -68,8 +68,10 @@ def line_of(row: PromptRow, answer: ItemAnswer, result: TurnResult | None) -> Ro
     `input` holds the row's own columns; `reply` the last turn's reply (`replies` all of them, when
     there are several), `error` why there is none; `references` the last turn's proposals by round;
     `panel` who was asked and answered, `analysis` the judge's comparison, both of the last turn and None
-    where there is none; `shadows` what early stop would have done, with --early_stop shadow.
+    where there is none; `sources` what the tools of the last turn found, if anything; `shadows` what early
+    stop would have done, with --early_stop shadow.
     """
+    sources = result.sources_json() if result else []
     return {
         "index": row.index,
         "input": dict(row.columns),
@@ -83,6 +85,7 @@ def line_of(row: PromptRow, answer: ItemAnswer, result: TurnResult | None) -> Ro
         ],
         "panel": result.panel.as_json() if result and result.panel else None,
         "analysis": result.analysis.as_json() if result and result.analysis else None,
+        **({"sources": sources} if sources else {}),
         "prompt_tokens": answer.prompt_tokens,
         "completion_tokens": answer.completion_tokens,
         "cost": answer.cost,
@@ -113,7 +116,7 @@ def write_answers(answers: Answers, rows: Rows, path: Path) -> None:
             **{name: value for name, value in line.items() if name != "shadows"},
             **{
                 name: json.dumps(line.get(name), ensure_ascii=False)
-                for name in ("input", "panel", "analysis")
+                for name in ("input", "panel", "analysis", "sources")
             },
             "replies": line.get("replies") or [],
         }

@@ -214,7 +214,7 @@ def turn_json(result: TurnResult, *, conversation_id: str | None, turn: int | No
         "attempts": [{"role": call.slot.role, **_call(call)} for call in (*result.judges, *result.attempts)],
         "consultation": _call(result.consultation) if result.consultation else None,
         "aggregator": _call(result.aggregator) if result.aggregator else None,
-        "sources": [{"url": source.url, "title": source.title} for source in result.sources],
+        "sources": result.sources_json(),
         "analysis": result.analysis.as_json() if result.analysis else None,
         "panel": result.panel.as_json() if result.panel else None,
         "shadow": _shadow(result),

@@ -56,11 +56,13 @@ def usage_json(usage: Usage) -> Json | None:
 
 
 def moa_json(turn: ServedTurn, *, references: bool) -> Json:
-    """Return the field `moa`: the turn's tokens, cost and comparison, with `references` also its calls."""
+    """Return the field `moa`: the turn's tokens, cost, comparison, sources; `references`: also its calls."""
     result = turn.result
     total: Json = {"usage": usage_json(result.usage), "cost": result.cost}
     if result.analysis:
         total["analysis"] = result.analysis.as_json()
+    if sources := result.sources_json():
+        total["sources"] = sources
     if not references:
         return total
     whole = turn_json(result, conversation_id=None, turn=None)

@@ -211,7 +211,7 @@ def _values(result: TurnResult, *, with_answers: bool) -> dict[str, Any]:
     values: dict[str, Any] = {
         "model": result.model,
         "panel": result.panel.as_json() if result.panel else None,
-        "sources": [{"url": source.url, "title": source.title} for source in result.sources],
+        "sources": result.sources_json(),
         "notices": list(result.notices),
         "cost": result.cost,
         "seconds": result.seconds,
