@@ -131,8 +131,6 @@ class ToolLoop:
         self._rounds += 1
         started = get_running_loop().time()
         before = self._before
-        # Paid for even if the turn ends while its tools run.
-        self._before = _joined(before, completion)
         asked = read_calls(completion.tool_calls, self._named, set(self._ids))
         consulting = next((each for each in asked if each.name == CONSULT_PANEL), None)
         if consulting is not None and CONSULT_PANEL in self._named:
@@ -142,6 +140,8 @@ class ToolLoop:
             yield ToolStarted(self._slot, consulting.call.id, consulting.name, consulting.arguments)
             yield ToolFinished(self._slot, consulting.call.id, self.runs[-1])
             return
+        # Paid for even if the turn ends while its tools run.
+        self._before = _joined(before, completion)
         self._steps.append(
             Message("assistant", completion.text, tool_calls=tuple(each.call for each in asked))
         )
