@@ -13,7 +13,7 @@ from running import LIMIT
 
 from bot.app.known_models import KnownModels
 from bot.errors import FailureKind
-from bot.messages import Completion, Usage
+from bot.messages import Completion, ToolCall, Usage
 from bot.serve.limits import Limits
 
 Make = Callable[..., Any]
@@ -394,3 +394,33 @@ def test_a_budget_that_others_have_reserved(make: Make, monkeypatch: pytest.Monk
 
     assert sorted(run(two())) == [200, 429]
     assert run(post(app)).status_code == 402
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("consults", [False, True])
+def test_when_auto(make: Make, monkeypatch: pytest.MonkeyPatch, *, consults: bool, stream: bool) -> None:
+    """The aggregator answers alone or consults the panel; a client's own tools are passed on as always."""
+    monkeypatch.setenv("MOA_BOT_WHEN", "auto")
+    asks = Completion(
+        "", usage=Usage(10, 2), finish_reason="tool_calls", tool_calls=(ToolCall("1", "consult_panel", "{}"),)
+    )
+    app = make({"judge": [asks, "the reply"] if consults else "the reply"})
+    answer = run(post(app, stream=stream))
+    assert [request.model for request in app.ask.requests] == (
+        ["judge", "a", "b", "judge"] if consults else ["judge"]
+    )
+    if stream:
+        chunks = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
+        choices = [choice for each in chunks for choice in each["choices"]]
+        said, reason = (
+            "".join(each["delta"].get("content", "") for each in choices),
+            choices[-1]["finish_reason"],
+        )
+    else:
+        choice = answer.json()["choices"][0]
+        said, reason = choice["message"]["content"], choice["finish_reason"]
+    assert (said, reason) == ("the reply", "stop")
+    own = [{"type": "function", "function": {"name": "weather"}}]
+    before = len(app.ask.requests)
+    run(post(app, tools=own))
+    assert [request.model for request in app.ask.requests[before:]] == ["a", "b", "judge"]
