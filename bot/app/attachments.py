@@ -6,13 +6,14 @@ A text file and a PDF become text of the prompt; for an image the text has its l
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from bot.app.images import is_image, read_image
-from bot.app.mentions import Mention, find_mentions
+from bot.app.mentions import MAX_FILES, Mention, find_mentions
 from bot.errors import UsageError
 from bot.messages import Attachment, Image, image_attachment
 from bot.method.context import estimate_tokens
@@ -71,13 +72,13 @@ async def attach(
     kept_names = {image.name for image in kept}
     attached = [AttachedFile(image_attachment(image), "", "") for image in kept]
     attached += [await read_file(path, path.name) for path in files]
-    known = {path.resolve() for path in files}
+    known = {_real(path) for path in files}
     named: list[AttachedFile] = []
     notices: list[str] = []
     for name, path, required in _files(found):
-        if path.resolve() in known or f"{_title(name)}\n```" in words or name in kept_names:
+        if _real(path) in known or f"{_title(name)}\n```" in words or name in kept_names:
             continue
-        known.add(path.resolve())
+        known.add(_real(path))
         try:
             named.append(await read_file(path, name))
         except UsageError as problem:
@@ -119,12 +120,12 @@ async def read_file(path: Path, name: str) -> AttachedFile:
         image = await asyncio.to_thread(read_image, raw, name)
         return AttachedFile(image_attachment(image), image.label, f"{image.width}x{image.height}")
     if raw.startswith(_PDF):
-        text = await _pdf_text(raw, name)
-        pages = text.count("\n[page ") + 1
-        file = _text_file(name, text, plural(pages, "page"))
+        text, pages = await _pdf_text(raw, name)
+        file = _text_file(name, text, pages)
         return replace(file, attachment=replace(file.attachment, kind="pdf", bytes=len(raw)))
     text = _decoded(path, raw)
-    file = _text_file(name, text, plural(text.count("\n") + (not text.endswith("\n")), "line"))
+    lines = text.count("\n") + (not text.endswith("\n"))
+    file = _text_file(name, text, plural(lines, "line") if text else "empty")
     return replace(file, attachment=replace(file.attachment, bytes=len(raw)))
 
 
@@ -136,10 +137,16 @@ def read_attachment(path: Path) -> str:
 def _files(mentions: Sequence[Mention]) -> Iterator[tuple[str, Path, bool]]:
     """Yield the shown name and path of each file, and whether the words name this very file."""
     for mention in mentions:
+        if len(mention.files) > MAX_FILES and not mention.escaped:
+            raise UsageError(f"@{mention.name} names more than {plural(MAX_FILES, 'file')}.")
         for path in mention.files if not mention.escaped else ():
             # The name as it was typed, unless it is a pattern.
             is_named = path.name == Path(mention.name).name
             yield mention.name if is_named else str(path), path, is_named
+
+
+def _real(path: Path) -> str:
+    return os.path.realpath(path)  # Path.resolve raises for a link to itself
 
 
 def _unescaped(words: str, mentions: Sequence[Mention]) -> str:
@@ -167,9 +174,9 @@ def _title(name: str, what: str = "File") -> str:
     return f"{what} {name}:"
 
 
-async def _pdf_text(raw: bytes, name: str) -> str:
-    """Return the text of a PDF, each page under its number. UsageError when it has none."""
-    from bot.tools.document_text import read_document  # noqa: PLC0415 - not on the way to the prompt
+async def _pdf_text(raw: bytes, name: str) -> tuple[str, str]:
+    """Return the text of a PDF, each page under its number, and how many pages. UsageError without text."""
+    from bot.tools.document_text import MAX_PAGES, read_document  # noqa: PLC0415 - not on the way to the prompt
 
     if find_spec("pypdf") is None:
         raise UsageError(f"{name}: a library for PDFs is not installed.", hint="pip install 'moa-bot[files]'")
@@ -178,7 +185,9 @@ async def _pdf_text(raw: bytes, name: str) -> str:
         raise UsageError(f"{name}: {document.error}.")
     if not document.text.strip():
         raise UsageError(f"{name}: a PDF without text, perhaps scanned.", hint="Attach its pages as images.")
-    return document.text
+    pages = plural(document.pages, "page")
+    cut = document.pages > MAX_PAGES
+    return document.text, f"the first {MAX_PAGES} of {pages}" if cut else pages
 
 
 def _read(path: Path) -> bytes:

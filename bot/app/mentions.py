@@ -3,8 +3,9 @@ r"""Finds `@path` in a prompt: the files that a prompt names, and nothing that o
     explain @src/app.py      compare @"a b.txt" with @my\ file.txt      what do @src/*.py and @~/notes say
     sum up @https://example.com/page
 
-A name counts only where a file of that name exists, the address of a page always; e-mail addresses and code
-in backticks are never names. `\@name` stays `@name`. Punctuation after a name does not belong to it.
+A name counts only where there is something of that name, be it a broken link; the address of a page always.
+E-mail addresses and code in backticks are never names. `\@name` stays `@name`. Punctuation after a name does
+not belong to it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,6 @@ from glob import has_magic, iglob
 from itertools import islice
 from pathlib import Path
 
-from bot.errors import UsageError
-from bot.text.numbers import plural
-
 MAX_FILES = 100
 """Files that one pattern may attach."""
 _ESCAPE = r"\\[^\n]|" if os.name == "posix" else ""
@@ -29,7 +27,10 @@ BEFORE = r"(?<![0-9A-Za-z_.+%@/`-])"
 _MENTION = re.compile(rf"{BEFORE}(\\?)@(?:\"([^\"\n]+)\"|'([^'\n]+)'|({_PLAIN}+))")
 TYPED = re.compile(rf"{BEFORE}(?<!\\)@(?:\"([^\"\n]*)|({_PLAIN}*\\?))\Z")
 """The name that is being typed at the end of a line: in quotation marks, or without."""
-_FENCED = re.compile(r"^ {0,3}(`{3,}|~{3,}).*?(?:^ {0,3}\1|\Z)", re.DOTALL | re.MULTILINE)
+_CODE = re.compile(
+    r"^ {0,3}(`{3,}|~{3,}).*?(?:^ {0,3}\1|\Z)|(?<!`)(`+)(?!`)[^\n]*?(?<!`)\2(?!`)", re.DOTALL | re.MULTILINE
+)
+"""A fenced block, or code in backticks within a line."""
 _END = re.compile(r"[.,;:!?)\]}>…]+\Z|[,;)\]}>、，。！？；：）】」』》].*\Z", re.DOTALL)
 
 
@@ -58,11 +59,11 @@ def unescape(name: str) -> str:
 
 
 def find_mentions(text: str) -> Iterator[Mention]:
-    """Yield the names of files, folders and pages in `text`. UsageError for a pattern with too many files."""
-    at, fenced = 0, [found.span() for found in _FENCED.finditer(text)]
+    """Yield the names of files, folders and pages in `text`; of a pattern `MAX_FILES` + 1 files at most."""
+    at, code = 0, [found.span() for found in _CODE.finditer(text)]
     while found := _MENTION.search(text, at):
         at = found.end()
-        if any(start <= found.start() < end for start, end in fenced):
+        if any(start <= found.start() < end for start, end in code):
             continue
         group = next(number for number in (2, 3, 4) if found[number] is not None)
         if _ADDRESS.match(found[group]):
@@ -97,20 +98,27 @@ def _candidates(typed: str) -> Iterator[str]:
         yield typed
 
 
+def _is_there(path: Path) -> bool:
+    """Whether there is something of that name; why it cannot be read is said when it is."""
+    try:
+        path.lstat()
+    except PermissionError:
+        return True
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def _files(name: str) -> Sequence[Path] | None:
     """Return the files of a name or a pattern, () for a folder, None where there is nothing of that name."""
     try:
         path = Path(name).expanduser()
-        if path.is_dir():
-            return ()
-        if path.exists():
-            return (path,)
+        if _is_there(path):
+            return () if os.path.isdir(path) else (path,)  # noqa: PTH112 - Path.is_dir may raise
         if not has_magic(name):
             return None
         matches = (Path(each) for each in iglob(str(path), recursive=True))  # noqa: PTH207 - has ~ and ** as shells
         files = sorted(islice((match for match in matches if match.is_file()), MAX_FILES + 1))
     except (OSError, RuntimeError, ValueError, re.error):  # no such home; a NUL; a name that is too long
         return None
-    if len(files) > MAX_FILES:
-        raise UsageError(f"@{name} names more than {plural(MAX_FILES, 'file')}.")
     return files or None

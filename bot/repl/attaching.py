@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from prompt_toolkit.input.typeahead import store_typeahead
@@ -14,6 +15,7 @@ from prompt_toolkit.keys import Keys
 from bot.app.attachments import Prompt, attach
 from bot.app.signals import handle_signals
 from bot.errors import UsageError
+from bot.repl.pastes import PASTED_AT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +28,17 @@ if TYPE_CHECKING:
 async def attach_files(
     app: App, terminal: Terminal, prompt: str, files: Sequence[Path], earlier: Sequence[Image]
 ) -> Prompt:
-    """Return the prompt with its files. UsageError when one cannot be attached, and after Ctrl-C."""
+    """Return the prompt with its files. UsageError when one cannot be attached, and after Ctrl-C.
+
+    Names in a folded paste attach nothing.
+    """
+    asked = await _attach(app, terminal, prompt, files, earlier)
+    return replace(asked, text=asked.text.replace(PASTED_AT, "@"))
+
+
+async def _attach(
+    app: App, terminal: Terminal, prompt: str, files: Sequence[Path], earlier: Sequence[Image]
+) -> Prompt:
     if "@" not in prompt and not files:
         return await attach(prompt, earlier=earlier)
     attaching = asyncio.ensure_future(attach(prompt, files, earlier=earlier, fetch=app.fetch_page))

@@ -14,6 +14,7 @@ from bot.repl.commands import COMMANDS
 
 ROWS = 8
 """Rows that the menu has at least; the window scrolls where there are fewer below the prompt."""
+_ESCAPE_WAIT = 0.05  # seconds; Alt and a key come at once
 STYLE = {
     "completion-menu": "bg:default fg:default",
     "completion-menu.completion": "bg:default fg:default",
@@ -74,6 +75,16 @@ def add_menu_bindings(bindings: KeyBindings) -> None:
     @bindings.add("escape", filter=in_line & has_completions & emacs_insert_mode)
     def _close(event: KeyPressEvent) -> None:
         event.current_buffer.cancel_completion()
+
+
+def close_menu_soon(session: PromptSession[str]) -> None:
+    """Have Escape close the menu without the long wait for a key that would make it Alt and that key."""
+    app, usual = session.app, session.app.timeoutlen
+
+    def set_wait(_: object) -> None:
+        app.timeoutlen = _ESCAPE_WAIT if session.default_buffer.complete_state else usual
+
+    app.before_render += set_wait
 
 
 def align_menu(session: PromptSession[str]) -> None:

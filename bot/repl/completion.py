@@ -45,7 +45,7 @@ class CommandCompleter(Completer):
         """Yield what the word before the cursor may become."""
         text = document.text_before_cursor
         if typed := TYPED.search(text):
-            yield from self._mentions(typed, complete_event)
+            yield from self._mentions(typed, document, complete_event)
             return
         if not text.startswith("/") or text.startswith("//") or "\n" in text:
             return
@@ -87,14 +87,20 @@ class CommandCompleter(Completer):
         for path in self._paths.get_completions(Document(unquote_argument(word)), event):
             yield Completion(quote_argument(path.text), path.start_position, display=path.display)
 
-    def _mentions(self, typed: re.Match[str], event: CompleteEvent) -> Iterator[Completion]:
-        """Yield the rest of a file's name, and for a folder a slash after it."""
+    def _mentions(
+        self, typed: re.Match[str], document: Document, event: CompleteEvent
+    ) -> Iterator[Completion]:
+        """Yield the rest of a file's name and its closing quotation mark, for a folder a slash after it."""
         quoted = typed[1] is not None
         name = typed[1] if quoted else unescape(typed[2])
+        closing = '"' if quoted and not document.text_after_cursor.startswith('"') else ""
         for found in self._paths.get_completions(Document(name), event):
             path, folder = found.text, found.display_text.endswith("/")
+            if not path.isprintable():
+                continue  # it would break the line, and perhaps not be read as a name
             plain = re.sub(r"([\s\\\"'`])", r"\\\1", path) if os.name == "posix" and not quoted else path
-            yield Completion(plain + ("/" if folder else ""), found.start_position, display=found.display)
+            end = "/" if folder else closing
+            yield Completion(plain + end, found.start_position, display=found.display)
 
     def _values(self, name: str, typed: str) -> Iterator[Completion]:
         """Yield what an option may be set to."""

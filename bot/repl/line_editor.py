@@ -20,7 +20,7 @@ from prompt_toolkit.output import Output
 from prompt_toolkit.output.plain_text import PlainTextOutput
 from prompt_toolkit.styles import Style
 
-from bot.repl.command_menu import ROWS, align_menu, is_typing_command
+from bot.repl.command_menu import ROWS, align_menu, close_menu_soon, is_typing_command
 from bot.repl.command_menu import STYLE as MENU_STYLE
 from bot.repl.command_syntax import bare_command
 from bot.repl.key_bindings import key_bindings, strip_quotes
@@ -92,6 +92,7 @@ class LineEditor:
             output=terminal_out,
         )
         align_menu(self._session)
+        close_menu_soon(self._session)
 
     @property
     def input(self) -> Input:
@@ -121,7 +122,7 @@ class LineEditor:
                 draft = ""
                 continue
             # Bytes that are not UTF-8 come as lone surrogates, which cannot be written anywhere.
-            text = mend(self._pastes.unfold(text))
+            text = mend(self._pastes.unfold_prompt(text))
             text = bare_command(text) or strip_quotes(text)
             if text.strip():
                 return text

@@ -16,6 +16,8 @@ from bot.text.numbers import plural
 LINES, CHARACTERS = 20, 4000
 """A longer paste is folded."""
 _FIRST, _LAST = 0xF0000, 0xFFFFD
+PASTED_AT = "\U0010fffd"
+"""Stands for an @ of a folded paste until files are attached: few users have read each name in it."""
 
 
 class Pastes:
@@ -37,6 +39,7 @@ class Pastes:
 
     def refold(self, text: str) -> str:
         """Return a text that was sent as the line that it was."""
+        text = text.replace(PASTED_AT, "@")
         for character, pasted in self._texts.items():
             text = text.replace(pasted, character)
         return text
@@ -46,6 +49,13 @@ class Pastes:
         if line.isascii() or not self._texts:
             return line
         return "".join(self._texts.get(character, character) for character in line)
+
+    def unfold_prompt(self, line: str) -> str:
+        """Return a prompt with the pasted texts, in which `PASTED_AT` stands for each @."""
+        if line.isascii() or not self._texts:
+            return line
+        marked = {character: text.replace("@", PASTED_AT) for character, text in self._texts.items()}
+        return "".join(marked.get(character, character) for character in line)
 
     def label(self, character: str) -> str:
         """Return how a character of the line is shown, "" when it stands for itself."""

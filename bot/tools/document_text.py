@@ -8,15 +8,18 @@ from typing import Literal
 from bot.tools.child import EXTRA, is_installed, run_script
 
 Kind = Literal["html", "pdf"]
+MAX_PAGES = 200
+"""Pages of a PDF that are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentText:
-    """A document's readable text and title; `error` says why it has none."""
+    """A document's readable text and title, and the pages that a PDF has; `error` says why it has none."""
 
     text: str = ""
     title: str = ""
     error: str = ""
+    pages: int = 0
 
 
 async def read_document(kind: Kind, content: bytes, *, url: str, charset: str = "") -> DocumentText:
@@ -26,4 +29,6 @@ async def read_document(kind: Kind, content: bytes, *, url: str, charset: str = 
     answer = await run_script("read_document.py", {"kind": kind, "url": url, "charset": charset}, content)
     if not answer:
         return DocumentText(error="cannot be read: its reader ended")
-    return DocumentText(answer.get("text", ""), answer.get("title", ""), answer.get("error", ""))
+    return DocumentText(
+        answer.get("text", ""), answer.get("title", ""), answer.get("error", ""), answer.get("pages", 0)
+    )

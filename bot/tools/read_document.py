@@ -1,7 +1,7 @@
 """The program of a process that turns one page or PDF into text; what it reads may be hostile.
 
     stdin:   a line of JSON {"kind": "html" | "pdf", "url": …, "charset": …}, then the document's bytes
-    stdout:  JSON {"title": …, "text": …} or {"error": …}
+    stdout:  JSON {"title": …, "text": …, "pages": …} or {"error": …}
 
 In a process of its own it can be ended in the middle, and has a limit of memory; the libraries, which take
 0.3 s to import, are not in the main process. Imports nothing of the program.
@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 _MEMORY = 2 * 2**30
-_PAGES = 200
+_PAGES = 200  # as in document_text.py
 
 
 def main() -> None:
@@ -24,8 +24,20 @@ def main() -> None:
     try:
         answer = _read_pdf(content) if request["kind"] == "pdf" else _read_page(content, request)
     except Exception as problem:  # noqa: BLE001 - whatever a library raises on a broken document
-        answer = {"error": f"cannot be read: {type(problem).__name__}"}
+        answer = {"error": _reason(problem, request["kind"])}
     sys.stdout.buffer.write(json.dumps(answer).encode())
+
+
+def _reason(problem: Exception, kind: str) -> str:
+    """Return what keeps a document from being read, in a reader's words where they are known."""
+    names = {base.__name__ for base in type(problem).__mro__}
+    if names & {"FileNotDecryptedError", "DependencyError"}:
+        return "it is encrypted, and needs a password"
+    if isinstance(problem, MemoryError):
+        return "it is too large to be read"
+    if kind == "pdf":
+        return f"a damaged PDF, which cannot be read ({type(problem).__name__})"
+    return f"cannot be read: {type(problem).__name__}"
 
 
 def _limit_memory() -> None:
@@ -39,7 +51,7 @@ def _limit_memory() -> None:
         return
 
 
-def _read_page(content: bytes, request: dict[str, Any]) -> dict[str, str]:
+def _read_page(content: bytes, request: dict[str, Any]) -> dict[str, Any]:
     import trafilatura  # noqa: PLC0415 - takes 0.3 s; a PDF goes without it
 
     page: bytes | str = content
@@ -60,20 +72,20 @@ def _read_page(content: bytes, request: dict[str, Any]) -> dict[str, str]:
     return {"title": title, "text": text}
 
 
-def _read_pdf(content: bytes) -> dict[str, str]:
+def _read_pdf(content: bytes) -> dict[str, Any]:
     import pypdf  # noqa: PLC0415 - takes 0.2 s; a page goes without it
 
     reader = pypdf.PdfReader(io.BytesIO(content))
     texts = (page.extract_text() for page, _ in zip(reader.pages, range(_PAGES), strict=False))
     pages = [f"[page {number}]\n{text}" if text.strip() else "" for number, text in enumerate(texts, 1)]
     if not any(pages):
-        return {"title": "", "text": ""}
+        return {"title": "", "text": "", "pages": len(reader.pages)}
     pages = [page for page in pages if page]
     title = (reader.metadata.title if reader.metadata else "") or ""
     more = len(reader.pages) - _PAGES
     if more > 0:
         pages.append(f"({more} more pages)")
-    return {"title": title, "text": "\n\n".join(pages)}
+    return {"title": title, "text": "\n\n".join(pages), "pages": len(reader.pages)}
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import PIL.Image
+import pypdf
 import pytest
 from pictures_made import pdf, picture
 
@@ -80,9 +81,19 @@ _REFUSED = {
 }
 
 
+def encrypted_pdf() -> bytes:
+    """A page behind a password."""
+    writer, buffer = pypdf.PdfWriter(), io.BytesIO()
+    writer.add_blank_page(100, 100)
+    writer.encrypt("secret")
+    writer.write(buffer)
+    return buffer.getvalue()
+
+
 _REFUSED_PDFS = {
     "damaged.pdf": (b"%PDF-1.4\nnothing", "cannot be read"),
     "scanned.pdf": (pdf("", ""), "a PDF without text"),
+    "encrypted.pdf": (encrypted_pdf(), "it is encrypted, and needs a password"),
 }
 
 
@@ -117,7 +128,14 @@ def test_a_pdf(tmp_path: Path) -> None:
     )
     [file] = prompt.attachments
     assert (file.name, file.kind, file.bytes, file.image) == ("report.pdf", "pdf", len(raw), None)
-    assert asyncio.run(read_file(tmp_path / "report.pdf", "report.pdf")).size == "2 pages"
+    assert asyncio.run(read_file(tmp_path / "report.pdf", "report.pdf")).size == "3 pages"
+
+
+@pytest.mark.slow
+def test_a_pdf_of_very_many_pages(tmp_path: Path) -> None:
+    """What is said counts its pages, and how many of them go along."""
+    (tmp_path / "book.pdf").write_bytes(pdf(*["a page"] * 201))
+    assert asyncio.run(read_file(tmp_path / "book.pdf", "book.pdf")).size == "the first 200 of 201 pages"
 
 
 def test_without_the_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

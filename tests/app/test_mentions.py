@@ -82,6 +82,33 @@ def test_files_that_are_named(words: str, names: list[str]) -> None:
     assert all(name in prompt.notices[0] for name in names)
 
 
+@pytest.mark.skipif(not hasattr(os, "symlink") or os.name == "nt", reason="links need rights on Windows")
+@pytest.mark.parametrize(
+    ("target", "message"), [("nowhere", "link: No such file"), ("link", "link: Too many levels")]
+)
+def test_links_that_lead_nowhere(target: str, message: str) -> None:
+    """Their names are there: the prompt is not asked without them; a pattern leaves them out."""
+    Path("link").symlink_to(target)
+    with pytest.raises(UsageError, match=message):
+        attach("sum up @link")
+    assert [each.name for each in attach("sum up @[lM]*").attachments] == ["Makefile"]
+
+
+def test_a_pattern_without_end_that_is_only_a_word() -> None:
+    """A name that is escaped, or in code, is not held against the limit of files."""
+    for number in range(MAX_FILES + 1):
+        Path(f"many{number}").touch()
+    assert attach("a \\@many* b").text == "a @many* b"
+    with pytest.raises(UsageError, match="more than 100 files"):
+        attach("a @many* b")
+
+
+def test_an_empty_file() -> None:
+    """It is said to be empty, whatever its name ends in."""
+    Path("empty.png").touch()
+    assert attach("@empty.png").notices == ("attached: empty.png (empty, about 1 token)",)
+
+
 @pytest.mark.parametrize(
     ("words", "url"),
     [
@@ -132,6 +159,7 @@ def test_a_page_that_cannot_be_read() -> None:
         "@pytest.mark.slow is a decorator",
         "@app.route('/a.py')",
         "in code: `@a.py`",
+        "in code: `cat @a.py | wc`, and ``x = `@a.py` ``",
         "```python\n@pytest\ndef f(): ...\n```",
         "~~~\n@a.py",
         "git@a.py",

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 from chat_service import Service
 from chatting import Chat, chatting, in_loop
+from prompt_toolkit.application.current import get_app_session
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
@@ -171,6 +172,27 @@ async def test_a_long_paste_is_folded(service: Service) -> None:
         await line_is(talk, "and sum up [pasted 300 lines] please")
 
 
+@in_loop
+async def test_names_in_a_long_paste_attach_nothing(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few users have read each of its lines. Names typed around it attach files, and it is sent as it was."""
+    (tmp_path / "private").write_text("SECRET", encoding="utf-8")
+    (tmp_path / "public").write_text("PUBLIC", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    pasted = f"{LONG}\nsee @private and @https://localhost:1/"
+    async with chatting() as talk:
+        shown = await talk.keys(f"sum up {PASTE}{pasted}{PASTED} with @public\r")
+        assert "attached: public" in shown
+        await talk.keys(f"/single {PASTE}{pasted}{PASTED}\r")
+        first, second = service.prompts()
+        assert first.startswith(f"sum up {pasted} with @public\n\nFile public:\n")
+        assert second == pasted
+        await talk.keys(f"/system {PASTE}{pasted}{PASTED}\r")
+        await talk.keys("short\r")
+        assert pasted in str(service.bodies()[-1]["messages"][0]["content"])
+
+
 @pytest.mark.parametrize("save", [True, False])
 def test_a_long_prompt_in_the_history_is_folded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, save: bool
@@ -321,10 +343,11 @@ COMPLETED = [
     ("explain @oth", "explain @other.txt"),
     ("explain @my", "explain @my\\ notes.txt"),
     ("explain @my\\ no", "explain @my\\ notes.txt"),
-    ('explain @"my no', 'explain @"my notes.txt'),
+    ('explain @"my no', 'explain @"my notes.txt"'),
     ("see @other.txt and @fol", "see @other.txt and @folder/"),
     ("see @folder/", "see @folder/inner.txt"),
     ("/with self-moa why @./oth", "/with self-moa why @./other.txt"),
+    ("explain @odd", "explain @odd"),  # its newline would end the name
 ]
 
 
@@ -332,7 +355,7 @@ COMPLETED = [
 async def test_completion(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tab completes commands and what follows them, and in a prompt the names of files after an @."""
     monkeypatch.chdir(tmp_path)
-    for name in ("my notes.txt", "other.txt"):
+    for name in ("my notes.txt", "other.txt", *(["odd\nname"] if os.name == "posix" else [])):
         (tmp_path / name).write_text("text", encoding="utf-8")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/inner.txt").touch()
@@ -378,8 +401,12 @@ async def test_the_menu_while_a_command_is_typed(service: Service) -> None:
         assert [row.split()[0] for row in seen] == names
         talk.type("n\x7f\x7f")
         await talk.shows(" /rounds ")
+        app = get_app_session().app
+        assert app is not None
+        assert cast("float", app.timeoutlen) < 0.1
         talk.type("\x1b")
         await talk.until(lambda: " /rounds " not in talk.text)
+        await talk.until(lambda: cast("float", app.timeoutlen) > 0.5)
         await line_is(talk, "/r")
         talk.type("ef")
         await talk.shows(" /refs ")

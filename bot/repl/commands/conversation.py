@@ -105,7 +105,7 @@ async def _edit(chat: ChatContext, argument: str) -> None:
 
 @command("file", "attach", arguments="[PATH …]", completes="files")
 async def _file(chat: ChatContext, argument: str) -> None:
-    """Attach files (text, images, PDFs) to the next prompt; without PATH, list them; `-` removes them."""
+    """Attach files (text, image, PDF) to the next prompt; without PATH list them; `-` clears."""
     if argument == "-":
         chat.files.clear()
     for name in split_arguments(argument) if argument != "-" else []:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from bot.errors import UsageError
 from bot.repl.chat_context import ChatContext
+from bot.repl.pastes import PASTED_AT
 from bot.text.nearest import nearest_name
 
 Run = Callable[[ChatContext, str], Awaitable[None]]
@@ -84,7 +85,9 @@ def find_command(name: str) -> Command:
 async def run_command(chat: ChatContext, line: str) -> None:
     """Run the command of a line that begins with a slash; Quit when the user leaves."""
     name, *argument = line[1:].split(maxsplit=1) or [""]
-    await find_command(name).run(chat, argument[0].strip() if argument else "")
+    entry = find_command(name)
+    words = argument[0].strip() if argument else ""
+    await entry.run(chat, words if "PROMPT" in entry.arguments else words.replace(PASTED_AT, "@"))
 
 
 FIRST = ("retry", "undo", "new", "file", "refs", "copy", "cost", "preset", "model", "exit")
