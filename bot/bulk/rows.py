@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -166,11 +167,26 @@ def load_table(source: str, split: str, subset: str | None) -> Any:
         if kind == "text":
             lines = datasets.load_dataset(kind, data_files=str(file.absolute()), split="train")
             return lines.select([number for number, line in enumerate(lines["text"]) if line.strip()])
-        more = {"delimiter": "\t"} if ".tsv" in file.suffixes else {}
+        more = {"delimiter": _delimiter(file)} if kind == "csv" else {}
         return datasets.load_dataset(kind, data_files=str(file.absolute()), split="train", **more)
     except Exception as error:  # `datasets` raises whatever its readers raise
         reason = " ".join(str(error.__cause__ or error).split())[:300]
         raise UsageError(f"{source}: cannot be read: {reason or type(error).__name__}") from error
+
+
+def csv_delimiter(text: str) -> str:
+    """Return what separates the columns of CSV, by its first line: a comma, else a semicolon or a tab."""
+    header = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
+    return next((sign for sign in (",", ";", "\t") if sign in header), ",")
+
+
+def _delimiter(file: Path) -> str:
+    if ".tsv" in file.suffixes:
+        return "\t"
+    if file.suffix.lower() != ".csv":
+        return ","  # packed
+    with file.open(encoding="utf-8-sig", errors="replace") as lines:
+        return csv_delimiter(lines.readline())
 
 
 def kind_of(file: Path) -> str | None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bot.bulk.files import Row
+from bot.bulk.rows import csv_delimiter
 from bot.errors import MoaError
 
 T = TypeVar("T")
@@ -178,14 +179,14 @@ def read_rows(path: Path) -> list[Row]:
 def parse_rows(content: bytes, name: str) -> list[Row]:
     """Return the rows of a file's content; `name` says in errors which file it is. Raises DataError.
 
-    CSV is what has `.csv` in its name; its values are strings.
+    CSV is what has `.csv` in its name, with commas, semicolons or tabs; its values are strings.
     """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{name}: not UTF-8 text (byte {error.start})") from error
     if name.removesuffix(".gz").endswith(".csv"):
-        return list(csv.DictReader(io.StringIO(text, newline="")))
+        return _csv_rows(text, name)
     if text.lstrip().startswith("["):
         values = {f"{name}, element {n}": value for n, value in enumerate(_json(text, name), 1)}
     else:
@@ -195,6 +196,19 @@ def parse_rows(content: bytes, name: str) -> list[Row]:
         if not isinstance(value, dict):
             raise DataError(f"{place}: not a JSON object")
     return list(values.values())
+
+
+def _csv_rows(text: str, name: str) -> list[Row]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=csv_delimiter(text), strict=True)
+    rows: list[Row] = []
+    try:
+        for row in reader:
+            if None in row:
+                raise DataError(f"{name}: line {reader.line_num}: more values than columns")
+            rows.append(row)
+    except csv.Error as error:
+        raise DataError(f"{name}: line {reader.line_num}: not CSV: {error}") from error
+    return rows
 
 
 def _json(text: str, name: str) -> Any:

@@ -72,6 +72,10 @@ RIGHT, WRONG = 1.0, 0.0
         ("number", "", "7", WRONG),
         ("number", "0", "0", RIGHT),
         ("number", "twelve", "12", RIGHT),
+        # includes
+        ("includes", "Cafe\u0301 noir", "caf\u00e9", RIGHT),
+        ("includes", "首都は東京です", "東京", RIGHT),
+        ("includes", "14 and 4.5", "4", WRONG),
         # choice
         ("choice", "B", "B", RIGHT),
         ("choice", "b)", "B", RIGHT),
@@ -88,6 +92,19 @@ RIGHT, WRONG = 1.0, 0.0
         ("choice", "C", "D", WRONG),
         ("choice", "I cannot say.", "B", WRONG),
         ("choice", "B", "Paris", None),
+        ("choice", "b", "B", RIGHT),
+        ("choice", r"\boxed{\text{B}}", "B", RIGHT),
+        ("choice", r"$\boxed{\textbf{(B)}}$", "B", RIGHT),
+        ("choice", "I think it is B", "B", RIGHT),
+        ("choice", "I would choose **B**.", "B", RIGHT),
+        ("choice", "C is the correct answer.", "C", RIGHT),
+        ("choice", "Among the options, A and C are wrong. The right one is B.", "B", RIGHT),
+        ("choice", "The answer is not A but B", "B", RIGHT),
+        ("choice", "The answer cannot be A. So it must be B.", "B", RIGHT),
+        ("choice", "正确答案是B", "B", RIGHT),
+        ("choice", "The answer is a matter of taste.", "A", WRONG),
+        ("choice", "B is not correct; the answer is D", "D", RIGHT),
+        ("choice", "It is rich in vitamin C", "C", WRONG),
         # regex
         ("regex", "colour", "colou?r", RIGHT),
         ("regex", "COLOR", "colou?r", WRONG),
@@ -105,6 +122,8 @@ RIGHT, WRONG = 1.0, 0.0
         ("json", "[2, 1]", "[1, 2]", WRONG),
         ("json", "no object here", '{"a": 1}', WRONG),
         ("json", '{"a": 1}', "{a: 1}", None),
+        ("json", 'As in [1], it is {"a": 1}.', '{"a": 1}', RIGHT),
+        ("json", "[" * 100_000, '{"a": 1}', WRONG),
     ],
 )  # fmt: skip
 def test_scores(scorer: str, reply: str, target: str, score: float | None) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,12 +31,26 @@ PATTERN_SECONDS = 1.0
 """A pattern that takes longer on one reply gives no score."""
 _LONGEST_ENDING = 12
 """Words at the end of the last line that may be the answer."""
+_WITHOUT_BLANKS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 _NEGATIONS = frozenset({"not", "minus", "negative", "never", "n't"})
+_BRACKET = re.compile(r"[\[{]")
+_MOST_TRIES = 200
+"""Brackets that may begin the JSON of a reply: a reply of brackets alone would take minutes."""
 _FENCED = re.compile(r"```(?:json|JSON)?\s*\n(.*?)```", re.DOTALL)
-_LETTER = r"[\s*_`\"'(\[{$\\]*([A-Za-z])(?=[\s*_`\"')\].:,;}$]|$)"
+_AROUND = r"[\s*_`\"'(\[{$\\]*"
+_LETTER = _AROUND + r"([A-Z](?=[\s*_`\"')\].:,;}$]|$)|[a-z](?=[*_`\"')\].:,;}$]|\s*$))"
+"""A small letter needs a sign behind it: "the answer is a matter of taste" chooses nothing."""
 _SAID = re.compile(
-    rf"\b(?:answer|option|choice)\b[\s*_`]*(?:is|:|=)?[\s*_`:]*(?:option\b)?{_LETTER}", re.IGNORECASE
+    rf"(?:(?i:\b(?:answer|option|choice)\b)[\s*_`]*(?i:is|:|=)?|答案[是为為]?)[\s*_`:：]*(?i:option\b)?{_LETTER}"
 )
+_NAMED = re.compile(
+    rf"{_AROUND}([A-Z])[*_`\"')\]}}]*\s+is\s+(?:(?:clearly|the)\s+)*(?:correct|right|best|answer)\b"
+)
+_CLOSING = re.compile(
+    r"(?:\b(?i:is|be|choose|chose|pick|select|say|with|but|thus|so|therefore)|[:=→])(?i:\s+option)?"
+    r"[\s*_`\"'(\[{$\\]+([A-Z])[\s*_`\"')\]}.!$]*$"
+)
+_WRAPPER = re.compile(r"\\(?:text(?:bf|it|rm)?|math(?:bf|it|rm)|operatorname|mbox)\s*(?=\{)")
 _OPENING = re.compile(r"[\s*_`\"'(\[]*([A-Z](?=[*_`\"'\],;}]|\s*$)|[A-Za-z](?=[*_`]*[).:]))")
 
 
@@ -93,12 +108,21 @@ def _exact(reply: str, target: str) -> Scored:
 
 
 def _includes(reply: str, target: str) -> Scored:
-    wanted = " ".join(target.casefold().split())
-    # Neither 4 in 14 nor 4 in 4.5; a sign of its own, as in C++, is no part of a word.
-    before = r"(?<!\w)(?<!\d[.,])" if wanted[:1].isalnum() else ""
-    after = r"(?!\w)(?![.,]\d)" if wanted[-1:].isalnum() else ""
-    text = " ".join(reply.casefold().split())
+    wanted, text = _folded(target), _folded(reply)
+    # Neither 4 in 14 nor 4 in 4.5; a sign of its own, as in C++, is no part of a word. Scripts without blanks
+    # between words have no whole words.
+    before = r"(?<!\w)(?<!\d[.,])" if _in_words(wanted[:1]) else ""
+    after = r"(?!\w)(?![.,]\d)" if _in_words(wanted[-1:]) else ""
     return _right(bool(wanted) and re.search(before + re.escape(wanted) + after, text) is not None)
+
+
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _in_words(letter: str) -> bool:
+    """Return whether a letter is of a script with blanks between words (not Chinese, Japanese, Thai, …)."""
+    return letter.isalnum() and not _WITHOUT_BLANKS.match(letter)
 
 
 def _choice(reply: str, target: str) -> Scored:
@@ -110,16 +134,19 @@ def _choice(reply: str, target: str) -> Scored:
 
 def _letter(reply: str) -> str | None:
     """Return the letter of the option that a reply chooses, in capitals, None where it chooses none."""
+    reply = _WRAPPER.sub("", reply)
     answer = final_answer(reply)
     if answer is not None:
-        found = re.match(rf"(?:option\b)?{_LETTER}", answer, re.IGNORECASE)
+        found = re.match(rf"(?i:option\b)?{_LETTER}", answer)
         return found[1].upper() if found else None
+    if alone := re.fullmatch(r"[\W_]*([A-Za-z])[\W_]*", reply):
+        return alone[1].upper()
     said = list(_SAID.finditer(reply))
     if said:
         return said[-1][1].upper()
     lines = [line.strip() for line in reply.splitlines() if line.strip()]
     for line in dict.fromkeys((*lines[-1:], *lines[:1])):
-        if found := _OPENING.match(line):
+        if found := _OPENING.match(line) or _NAMED.match(line) or _CLOSING.search(line):
             return found[1].upper()
     return None
 
@@ -145,7 +172,7 @@ def _pattern_rule(fixed: str) -> Rule:
 
 
 def read_json(reply: str) -> Any:
-    """Return the JSON value in a reply: all of it, or a code block, or its first object or list.
+    """Return the JSON value in a reply: all of it, or a code block, or its longest object or list.
 
     Raises ValueError where there is none.
     """
@@ -154,11 +181,17 @@ def read_json(reply: str) -> Any:
             return json.loads(text)
         except (ValueError, RecursionError):
             continue
-    for start in re.finditer(r"[\[{]", reply):
+    found: list[tuple[int, Any]] = []
+    end = tried = 0
+    while (start := _BRACKET.search(reply, end)) and tried < _MOST_TRIES:
+        tried += 1
         try:
-            return json.JSONDecoder().raw_decode(reply, start.start())[0]
+            value, end = json.JSONDecoder().raw_decode(reply, start.start())
+            found.append((end - start.start(), value))
         except (ValueError, RecursionError):
-            continue
+            end = start.end()
+    if found:
+        return max(found, key=lambda each: each[0])[1]
     raise ValueError("there is no JSON in the reply")
 
 
