@@ -20,8 +20,9 @@ from bot.eval.aggregator_effects import effects, panels
 from bot.eval.arms import Arm, Outcome, Study
 from bot.eval.comparison_figures import POINTS, ArmFigures, Comparison, Difference, Score
 from bot.eval.comparison_sentence import sentence
-from bot.eval.paired_items import PairedItems, pair_items
+from bot.eval.paired_items import FEWEST_CLUSTERS, PairedItems, pair_items
 from bot.eval.statistics import chosen_by_others, mean_interval
+from bot.text.sanitise import one_line
 
 MOST_GROUPS = 20
 """More groups have no figures of their own: they are passages, say, not kinds of questions."""
@@ -54,7 +55,8 @@ def compare(study: Study) -> Comparison:
     differences = _differences(paired, compared, best, members) if best else []
     made = {name: effects(paired.arms[name], paired) for name in mixtures}
     return Comparison(
-        sentence=sentence(first, arms, differences[0] if differences else None, paired.arms),
+        sentence=_unscored(study, mixtures)
+        + sentence(first, arms, differences[0] if differences else None, paired.arms),
         first=first,
         arms=arms,
         best_member=best,
@@ -69,6 +71,12 @@ def compare(study: Study) -> Comparison:
         source=study.source,
         notes=(*paired.notes, *_notes(differences, members)),
     )
+
+
+def _unscored(study: Study, scored: Sequence[str]) -> str:
+    """Return what the sentence begins with where there are mixtures, but none has a score."""
+    mixtures = [one_line(arm.name) for arm in study.arms if arm.kind == "mixture"]
+    return "" if scored or not mixtures else f"{', '.join(mixtures)}: no score; "
 
 
 def _rank(arm: ArmFigures) -> tuple[float, float, int]:
@@ -127,7 +135,7 @@ def _arm_figures(arm: Arm, paired: PairedItems) -> ArmFigures:
 def _score(paired: PairedItems, name: str, places: Sequence[int]) -> Score:
     """Return an arm's score of the items at these places."""
     values = [paired.scores[name][place] for place in places]
-    extremes = _BINARY_SHARE if paired.binary else ()
+    extremes = _BINARY_SHARE if paired.binary or len({*values}) == 1 else ()
     ends = mean_interval(values, [paired.clusters[place] for place in places], extremes=extremes)
     low, high = (None, None) if ends is None else (100 * ends[0], 100 * ends[1])
     return Score(len(values), 100 * fmean(values), low, high)
@@ -139,10 +147,12 @@ def _differences(
     rows = []
     for name in compared:
         values = paired.differences(name, best)
-        extremes = _BINARY_DIFFERENCE if paired.binary else ()
+        # Differences that are all the same have no spread to be measured either.
+        extremes = _BINARY_DIFFERENCE if paired.binary or len({*values}) == 1 else ()
         ends = mean_interval(values, paired.clusters, (-1, 1), extremes)
         error = statistics.standard_error(values, paired.clusters, extremes)
         needed = statistics.items_needed(error, len(values), POINTS / 100)
+        needed = None if needed is None else max(needed, FEWEST_CLUSTERS)
         pairs = list(zip(paired.right(name), paired.right(best), strict=True))
         only_first, only_second = pairs.count((True, False)), pairs.count((False, True))
         plain = paired.binary and not paired.clustered and not paired.repeated

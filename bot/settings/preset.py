@@ -142,7 +142,7 @@ class _Reader:
     def layers(self) -> tuple[tuple[Agent, ...], ...]:
         root = self.root
         if root.table.get("rounds") == 0 and not {"layers", "reference_models"} & {*root.table}:
-            return ((self.aggregator(),),)  # the aggregator alone, where no option says otherwise
+            return ((),)
         if ("layers" in root) == ("reference_models" in root):
             raise root.error("reference_models", "expected either reference_models or [[layers]]")
         if "layers" not in root:

@@ -24,7 +24,9 @@ def arm(name: str, scores: str | Sequence[float | None], model: str = "", **fact
     return Arm(name, "alone", outcomes, model or name.removeprefix("alone:"))
 
 
-def mixture(name: str, scores: str, members: Sequence[Arm] = (), **facts: Any) -> Arm:
+def mixture(
+    name: str, scores: str | Sequence[float | None], members: Sequence[Arm] = (), **facts: Any
+) -> Arm:
     """A mixture that read its members' answers."""
     made = []
     for place, outcome in enumerate(arm(name, scores, **facts).outcomes):
@@ -96,6 +98,12 @@ BETTER, WORSE = "1" * 90 + "0" * 10, "1" * 60 + "0" * 40
             ),
         ),
         ([mixture("moa", "1"), arm("X", "0")], r"no difference shown .* \+100\.0 points \(p = 1\); .*"),
+        # Four graded questions without any difference show nothing.
+        (
+            [mixture("moa", [0.75] * 4), arm("X", [0.75] * 4)],
+            r"no difference shown .*: \+0\.0 points \(-\d+\.\d to \d+\.\d, p = 1\); \d+ more questions .*",
+        ),
+        ([mixture("moa", "--"), arm("X", "11")], r"moa: no score; X scores 100\.0 % .*"),
         ([arm("X", "1")], r"X scores 100\.0 % of 1 question; there is no other arm .*"),
     ],
 )

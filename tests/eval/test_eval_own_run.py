@@ -247,6 +247,10 @@ def test_what_it_may_cost(runs: BulkRuns, options: OwnOptions) -> None:
     # Two calls for each of 4 arms, 3 questions and 2 epochs.
     assert parts["pairwise, judge grader"] == 48
     assert parts["all arms together"] == 24
+    # An arm is not compared with itself.
+    assert runs.own(replace(judged, scorers=("pairwise:moa",)), ask, json=True) is ExitCode.DONE
+    parts = {part["name"]: part["calls"] for part in json.loads(runs.out)["parts"]}
+    assert parts["pairwise:moa, judge grader"] == 36
 
 
 def test_the_command_has_what_the_run_needs(options: OwnOptions, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,6 +320,15 @@ def test_pairwise(
     assert not again.requests
 
 
+def test_a_score_by_several_judges_is_of_all_of_them(runs: BulkRuns, options: OwnOptions) -> None:
+    """What one of them could not judge has no score: an arm would be judged by others than its rival."""
+    strict = {"grader": "[[5]]", "other": lambda r: "[[1]]" if "1 + 1?" in r.messages[0].content else "none"}
+    jury = replace(options, scorers=("rubric",), judge=("grader", "other"), arms=("alone:a",), members=False)
+    assert runs.own(jury, models(**strict)) is ExitCode.FAILED
+    assert scores(by_name(runs)["alone:a"]) == {"one": 0.5, "two": None, "capital": None}
+    assert "cannot be read" in runs.err
+
+
 def test_a_judge_that_cannot_be_asked_is_said_before_any_answer(runs: BulkRuns, options: OwnOptions) -> None:
     """A trial judgment finds that out; one that cannot be read is reported only."""
     ask = models(grader=Failure(FailureKind.NOT_FOUND, "no such model", "grader"))
@@ -383,6 +396,14 @@ def test_questions_without_targets_are_refused_before_they_are_asked(
             None,
             [("007", "Q", ("1.50",)), ("008", "R", ())],
         ),
+        (
+            "q.csv",
+            '\ufeffid;prompt;target\r\n7;"Q; ""so"", he said";1,5\r\n',
+            None,
+            [("7", 'Q; "so", he said', ("1,5",))],
+        ),
+        ("q.csv", "prompt\ttarget\nQ\t2\n", None, [("1", "Q", ("2",))]),
+        ("q.tsv", "prompt\ttarget\nQ\t2\n", None, [("1", "Q", ("2",))]),
         ("q.txt", "Q\n\nR\n", None, [("1", "Q", ()), ("2", "R", ())]),
         ("q.json", '[{"prompt": "Q", "target": {"a": 1}}]', None, [("1", "Q", ('{"a": 1}',))]),
         ("q.jsonl", '{"p": "Q", "t": true, "n": "x"}', "prompt=p,target=t,id=n", [("x", "Q", ("true",))]),
@@ -411,6 +432,8 @@ def test_sources(
         ("q.jsonl", '{"prompt": "Q"}\n{"prompt": ""}', "row 2: expected a prompt"),
         ("q.jsonl", '{"prompt": "Q"}\n{', "not JSON"),
         ("nothing.jsonl", None, "there is no such file"),
+        ("q.csv", "prompt,target\nQ,2,3\n", "line 2: more values than columns"),
+        ("q.csv", 'prompt,target\n"Q,2\n', "not CSV: unexpected end"),
     ],
 )
 def test_wrong_sources(tmp_path: Path, name: str, text: str | None, message: str) -> None:

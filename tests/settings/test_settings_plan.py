@@ -162,6 +162,7 @@ reference_models = ["a", "b"]
         ("[presets.lone]" + _LONE, {"preset": "lone"}),
         ('[presets.lone]\naggregator = "agg"\nreference_models = ["none"]', {"preset": "lone"}),
         ('[presets.lone]\naggregator = "agg"\nreference_models = []', {"preset": "lone"}),
+        ('[presets.lone]\naggregator = "agg"\nrounds = 0', {"preset": "lone"}),
     ],
 )
 def test_a_lone_model(home: Home, config: str, options: dict[str, object]) -> None:

@@ -67,6 +67,8 @@ def judge_costs(
                 asked = scorer.questions("\n\n".join(question.turns), "", target)
                 prompt = sum(estimate_tokens(text) + MESSAGE_TOKENS for text in asked)
                 for arm in arms:
+                    if arm.name == scorer.against:
+                        continue  # a tie with itself
                     limit = arm.plan.max_tokens
                     read = prompt + len(asked) * min(limit, LIKELY_TOKENS)
                     likely = cost(judge, Usage(read, len(asked) * min(longest, JUDGMENT_TOKENS)))

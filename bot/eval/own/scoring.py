@@ -154,8 +154,9 @@ def _request(judge: Agent, text: str, caller: Caller, seconds: float) -> Request
 
 
 def _mean(found: Sequence[Scored]) -> Scored:
+    """Return the mean of the judges' scores, none where one is missing: arms would have different judges."""
     known = [each.score for each in found if each.score is not None]
-    return Scored(fmean(known)) if known else found[0]
+    return Scored(fmean(known)) if len(known) == len(found) else next(x for x in found if x.score is None)
 
 
 def _with_scores(each: Asked, known: Mapping[tuple[str, int, str], float | None]) -> list[Proposal]:
