@@ -23,8 +23,9 @@ from recorded_runs import (
 from running import LIMIT, slowness, until
 
 from bot.demo.process import DemoProcess
+from bot.eval.official_data import read_rows
 
-QUESTIONS = 24
+QUESTIONS = 16
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -141,14 +142,18 @@ def test_alpaca_eval_killed_twice(
 def test_mt_bench_killed_twice(
     recorded: Path, tmp_path: Path, service: DemoProcess, killed_twice: Callable[..., dict[str, Any]]
 ) -> None:
-    """The same of MT-Bench, whole: both turns of a conversation, and the published score at its end."""
-    service.set_behaviour(slowed(mt_behaviour(recorded, tmp_path), 0.01))
-    arguments = ["eval", "mt_bench", "run", "--data_dir", str(recorded), "--json"]
+    """The same of MT-Bench: both turns of a conversation, and the recorded scores at its end."""
+    service.set_behaviour(slowed(mt_behaviour(recorded, tmp_path), 0.02))
+    arguments = ["eval", "mt_bench", "run", "--data_dir", str(recorded), "--json", "--first", str(QUESTIONS)]
     arguments += ["-r", "reference", "-a", MT_MODEL, "--judge", f"together:{JUDGE}", "--max_tokens", "9000"]
-    summary = killed_twice(arguments, tmp_path / "killed", (320, 160))
+    summary = killed_twice(arguments, tmp_path / "killed", (4 * QUESTIONS, 2 * QUESTIONS))
     [figures] = summary["figures"].values()
-    assert (summary["n"], summary["n_expected"], summary["unparsable"]) == (160, 160, 0)
-    assert figures["score"] == pytest.approx(7.12, abs=0.005)
+    assert (summary["n"], summary["n_expected"], summary["unparsable"]) == (2 * QUESTIONS, 2 * QUESTIONS, 0)
+    rows = read_rows(recorded / "mt_bench" / "judgments.jsonl.gz")
+    scores = [
+        row["score"] for row in rows if row["model"] == MT_MODEL and row["question_id"] < 81 + QUESTIONS
+    ]
+    assert figures["score"] == pytest.approx(sum(scores) / len(scores))
 
 
 def test_flask_with_a_made_up_judge(evaluate: Run, service: DemoProcess) -> None:

@@ -136,7 +136,7 @@ def test_all_kinds_of_blocks(make_screen: MakeScreen, size: tuple[int, int], cut
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(text=DOCUMENTS, cuts=CUTS, size=SIZES)
 def test_any_text(make_screen: MakeScreen, text: str, cuts: list[int], size: tuple[int, int]) -> None:
     """The same for texts that no one would write."""
