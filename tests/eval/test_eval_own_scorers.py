@@ -63,6 +63,8 @@ RIGHT, WRONG = 1.0, 0.0
         ("number", r"\boxed{2\sqrt{2}}", r"\sqrt{8}", RIGHT),
         ("number", r"\boxed{\sqrt{8}}", "2.8284271", RIGHT),
         ("number", "ANSWER: 2^10", "1024", RIGHT),
+        ("number", "2^{10}", "1024", RIGHT),
+        ("number", "ANSWER: 3 × 2^{10}", "3072", RIGHT),
         ("number", "1.5e3", "1500", RIGHT),
         ("number", "-7", "7", WRONG),
         ("number", "The answer is −7", "-7", RIGHT),

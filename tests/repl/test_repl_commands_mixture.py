@@ -183,6 +183,9 @@ async def test_command_set(service: Service) -> None:
         assert (
             await talk.enter("/set tempratur 1") == "There is no option tempratur. Did you mean temperature?"
         )
+        assert await talk.enter("/set reference_models none") == (
+            "  reference_models  none  (option --reference_models)"
+        )
         assert "demo cannot be changed during a chat" in await talk.enter("/set demo on")
         assert "/set NAME VALUE" in await talk.enter("/set rounds")
 

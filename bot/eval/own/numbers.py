@@ -64,7 +64,8 @@ def _parsed(text: str) -> list[Any]:
     from math_verify import parse  # noqa: PLC0415 - an extra; takes half a second
 
     logging.getLogger("math_verify").setLevel(logging.CRITICAL)
-    formula = text if re.search(r"\$|\\\(|\\\[|\\boxed", text) or "\\" not in text else f"${text}$"
+    marked = re.search(r"\$|\\\(|\\\[|\\boxed", text)
+    formula = text if marked or not re.search(r"\\|\^\{", text) else f"${text}$"
     found: list[Any] = parse(formula, parsing_timeout=_timeout())
     return found
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bot.errors import UsageError
 from bot.render.styles import THEMES
 from bot.repl.commands.registry import command
-from bot.settings.model_names import split_endpoint
+from bot.settings.model_names import NONE, split_endpoint
 from bot.settings.options import BY_NAME
 from bot.settings.values import InvalidValueError, parse_text
 from bot.text.names import short_name
@@ -165,7 +165,8 @@ async def _set_option(chat: ChatContext, name: str, value: str) -> None:
         parsed = None if value == "-" else parse_text(BY_NAME[name], value, "\n")
     except InvalidValueError as problem:
         raise UsageError(f"{name}: {problem}") from None
-    chat.change_options({name: parsed})
+    # An empty list would be an option that is not given.
+    chat.change_options({name: [NONE] if parsed == () else parsed})
     await _show(chat, name)
 
 
