@@ -30,6 +30,7 @@ from bot.errors import TurnFailedError, UsageError
 from bot.events import Event, TurnFinished
 from bot.messages import Message, Mode
 from bot.settings.model_names import NONE
+from bot.settings.templates import ChosenTemplate, find_template
 from bot.turn_result import TurnResult
 
 if TYPE_CHECKING:
@@ -90,9 +91,9 @@ class Mixture:
     """A Mixture of Agents.
 
     `preset` is the mixture to start from. `api_key` and `base_url` are those of the default endpoint,
-    for this mixture alone. Raises UsageError for wrong options, ConfigError for a mistake in a
-    settings file. Worker processes start with the first question (or with `with`), and only then
-    KeyMissingError is raised.
+    for this mixture alone. Each prompt fills the prompt template `template`, with these `fields`. Raises
+    UsageError for wrong options, ConfigError for a mistake in a settings file. Worker processes start with
+    the first question (or with `with`), and only then KeyMissingError is raised.
     """
 
     def __init__(
@@ -101,9 +102,14 @@ class Mixture:
         *,
         api_key: str | None = None,
         base_url: str | None = None,
+        template: str | None = None,
+        fields: Mapping[str, str] | None = None,
         **options: Unpack[MixtureOptions],
     ) -> None:
-        self._settings = mixture_settings(preset, api_key, base_url, dict(options))
+        # Its preset and system prompt are the mixture's where no others are given.
+        self._template = ChosenTemplate(find_template(template), fields or {})
+        given = self._template.with_options({**options, "preset": preset})
+        self._settings = mixture_settings(given.pop("preset"), api_key, base_url, given)
         self._plan = make_plan(self._settings)
         self._runtime = Runtime(self._settings)
         weakref.finalize(self, self._runtime.request_close).atexit = False
@@ -208,6 +214,7 @@ class Conversation:
         self, words: str, files: Sequence[Path], on_event: Callable[[Event], None] | None
     ) -> TurnResult:
         # A program's prompt may quote anybody's words: no name in it attaches a file.
+        words = self._mixture._template.fill(words, needs_words=not files)  # noqa: SLF001 - the same module
         prompt = await attach(words, files, mentions=False)
         async with self._lock:
             if self._session is None:

@@ -14,7 +14,15 @@ from typer.core import TyperGroup
 
 from bot import __version__
 from bot.cli.boundary import chat_or_pipe, error_boundary
-from bot.cli.options import SPELLINGS, Given, HelpSections, join_words, with_options
+from bot.cli.options import (
+    SPELLINGS,
+    FieldOption,
+    Given,
+    HelpSections,
+    TemplateOption,
+    join_words,
+    with_options,
+)
 from bot.errors import ExitCode, UsageError
 from bot.text.nearest import nearest_name
 from bot.text.sanitise import one_line
@@ -25,6 +33,7 @@ COMMANDS = {
     "trace": "Show how similar a reply is to each proposal, and what is in none of them.",
     "models": "List the models that can be reached, with context and price.",
     "presets": "List the presets, or show one.",
+    "prompts": "List, show and edit prompt templates.",
     "keys": "Set, list and remove API keys.",
     "tools": "List the tools that models can be given, and call one.",
     "config": "Show the settings in force and their sources, and change them.",
@@ -124,6 +133,8 @@ def main(
     version: Annotated[
         bool, typer.Option("--version", "-V", help="Print the version.", is_eager=True)
     ] = False,
+    template: TemplateOption = None,
+    field: FieldOption = None,
     given: Given,
 ) -> None:
     """Chat with a Mixture of Agents: several models answer, one writes the reply from all of them."""
@@ -132,7 +143,7 @@ def main(
         raise typer.Exit
     ctx.obj = given
     if ctx.invoked_subcommand is None:
-        raise typer.Exit(chat_or_pipe(given))
+        raise typer.Exit(chat_or_pipe(given, template, field or ()))
 
 
 def run(arguments: Sequence[str]) -> int:

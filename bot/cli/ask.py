@@ -15,11 +15,12 @@ from bot.app.resume import Resolve
 from bot.app.streams import Streams
 from bot.app.turn import answer
 from bot.cli.boundary import run_async
-from bot.cli.options import Given, SectionedCommand, new_typer_app, with_options
+from bot.cli.options import FieldOption, Given, SectionedCommand, TemplateOption, new_typer_app, with_options
 from bot.errors import ExitCode, UsageError
 from bot.onboarding.fetch_models import load_or_offer
 from bot.render.log_sink import LogSink
 from bot.settings.settings import Settings
+from bot.settings.templates import ChosenTemplate, choose_template
 
 SILENCE_SECONDS = 1.0
 """After this time without input, the user learns that standard input is waited for."""
@@ -38,19 +39,33 @@ def ask(
             metavar="PROMPT", help='What to ask. "-" or nothing: all of standard input.', show_default=False
         ),
     ] = None,
+    template: TemplateOption = None,
+    field: FieldOption = None,
     given: Given,
 ) -> None:
     """Ask one question; what is piped in or attached goes along with it."""
     streams = Streams.of_process()
 
+    chosen = choose_template(template, field or ())
+    given = chosen.with_options(given, ctx.obj)
+    asked = words or ([""] if chosen.is_prompt and streams.stdin_is_terminal else [])
+
     def resolve(changes: Mapping[str, object]) -> Settings:
         return load_settings({**given, **changes}, ctx.obj)
 
     settings = load_or_offer(resolve, streams)
-    raise typer.Exit(run_async(streams, settings, lambda: ask_once(settings, streams, words or [], resolve)))
+    raise typer.Exit(
+        run_async(streams, settings, lambda: ask_once(settings, streams, asked, resolve, chosen))
+    )
 
 
-async def ask_once(settings: Settings, streams: Streams, words: Sequence[str], resolve: Resolve) -> ExitCode:
+async def ask_once(
+    settings: Settings,
+    streams: Streams,
+    words: Sequence[str],
+    resolve: Resolve,
+    template: ChosenTemplate = ChosenTemplate(),  # noqa: B008 - frozen
+) -> ExitCode:
     """Ask one prompt: the words, standard input and the attached files.
 
     `settings` are what `resolve({})` returns.
@@ -58,11 +73,13 @@ async def ask_once(settings: Settings, streams: Streams, words: Sequence[str], r
     log_sink = LogSink(streams.stderr) if settings.verbose else None
     async with App(settings, streams.say, log_sink, resolve) as app:
         session = app.session()
-        prompt = await _prompt(settings, streams, list(words), app.fetch_page)
+        prompt = await _prompt(settings, streams, list(words), app.fetch_page, template)
         return await answer(session, prompt, app, streams, log_sink)
 
 
-async def _prompt(settings: Settings, streams: Streams, words: list[str], fetch: Fetch) -> Prompt:
+async def _prompt(
+    settings: Settings, streams: Streams, words: list[str], fetch: Fetch, template: ChosenTemplate
+) -> Prompt:
     only_stdin = words in ([], ["-"])
     if only_stdin and streams.stdin_is_terminal:
         if not words:
@@ -78,6 +95,11 @@ async def _prompt(settings: Settings, streams: Streams, words: list[str], fetch:
         typed, piped = piped, ""
     else:
         typed = "" if only_stdin else " ".join(words)
+    # A document without words is what the template is about.
+    if typed.strip() or not piped:
+        typed = template.fill(typed, needs_words=not settings.file)
+    else:
+        piped = template.fill(piped)
     prompt = await attach(typed, settings.file, piped, fetch=fetch)
     if not prompt.text.strip():
         raise UsageError("Nothing was asked: standard input was empty.")

@@ -15,13 +15,16 @@ import sys
 import traceback
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bot.app.load_settings import load_settings
 from bot.app.streams import Streams
-from bot.errors import ExitCode, MoaError
+from bot.errors import ExitCode, MoaError, UsageError
 from bot.settings.options import CHOOSE
 from bot.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from bot.settings.templates import ChosenTemplate
 
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """What a full or broken disk says when stdout is written to it; such an error names no file."""
@@ -48,15 +51,28 @@ def error_boundary(work: Callable[[], int], arguments: Sequence[str]) -> int:
         return file_failed(error, arguments) if isinstance(error, OSError) else _report_bug(error, arguments)
 
 
-def chat_or_pipe(given: Mapping[str, Any]) -> int:
-    """Chat on a terminal, or answer what is piped in; returns the exit code."""
-    streams = Streams.of_process()
+def chat_or_pipe(given: Mapping[str, Any], template: str | None = None, field: Sequence[str] = ()) -> int:
+    """Chat on a terminal, or answer what is piped in; returns the exit code.
+
+    Each prompt of a pipe fills the template; a chat has its system prompt and preset.
+    """
+    streams, chosen = Streams.of_process(), None
+    if template or field:
+        from bot.settings.templates import choose_template  # noqa: PLC0415 - for templates only
+
+        chosen = choose_template(template, field)
+        if streams.stdin_is_terminal and chosen.template and (name := chosen.template.text and template):
+            raise UsageError(
+                f"The template {name} has a text: it is for single prompts.",
+                hint=f"In the chat: /t {name} …   Once: moa-bot ask -t {name} …",
+            )
+        given = chosen.with_options(given)
 
     def resolve(changes: Mapping[str, Any]) -> Settings:
         return load_settings({**given, **changes})
 
     if not streams.stdin_is_terminal:
-        return _pipe(resolve, streams)
+        return _pipe(resolve, streams, chosen)
     if given.get("resume") == CHOOSE and streams.stdout_is_terminal and not resolve({}).plain:
         from bot.repl.choices import choose_conversation  # noqa: PLC0415 - only where none is named
 
@@ -74,7 +90,9 @@ def chat_or_pipe(given: Mapping[str, Any]) -> int:
     return run_async(streams, settings, lambda: run_chat(resolve_with_key, streams, known))
 
 
-def _pipe(resolve: Callable[[Mapping[str, Any]], Settings], streams: Streams) -> int:
+def _pipe(
+    resolve: Callable[[Mapping[str, Any]], Settings], streams: Streams, template: ChosenTemplate | None
+) -> int:
     from bot.workers.forkserver import start_forkserver  # noqa: PLC0415 - likewise, as most commands do
 
     # It imports the SDK while this process goes on with its own imports.
@@ -82,7 +100,7 @@ def _pipe(resolve: Callable[[Mapping[str, Any]], Settings], streams: Streams) ->
     settings = resolve({})
     from bot.cli.pipe import pipe  # noqa: PLC0415 - imported while the fork server starts
 
-    return run_async(streams, settings, lambda: pipe(settings, streams, resolve))
+    return run_async(streams, settings, lambda: pipe(settings, streams, resolve, template))
 
 
 def run_async(streams: Streams, settings: Settings, work: Callable[[], Coroutine[Any, Any, ExitCode]]) -> int:

@@ -10,15 +10,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from bot.errors import UsageError
+from bot.settings import paths
 from bot.settings.catalogue import load_catalogue
 from bot.settings.options import CHOOSE, OPTIONS, Kind, Option
 from bot.settings.presets import list_presets
+from bot.settings.templates import Templates
 from bot.settings.values import InvalidValueError, parse_text
 
 SPELLINGS: dict[str, Any] = {
@@ -29,6 +31,30 @@ SPELLINGS: dict[str, Any] = {
 
 REJUDGE_UNREADABLE = "rejudge_unreadable"
 """The name of the hidden switch that `--rejudge unreadable` stands for."""
+
+
+def _templates(incomplete: str) -> list[str]:
+    return [name for name in Templates(paths.config_file()).names() if name.startswith(incomplete)]
+
+
+TemplateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--template",
+        "-t",
+        metavar="NAME",
+        help="Fill this prompt template with the prompt.",
+        show_default=False,
+        autocompletion=_templates,
+    ),
+]
+FieldOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--field", metavar="NAME=VALUE", help="A field of the template; may be repeated.", show_default=False
+    ),
+]
+"""The options of the commands that fill templates."""
 
 Given = dict[str, Any]
 """The options that are on the command line, by name."""

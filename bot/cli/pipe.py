@@ -13,9 +13,12 @@ from bot.cli.prompt_reader import PromptReader
 from bot.errors import ExitCode, UsageError
 from bot.render.log_sink import LogSink
 from bot.settings.settings import Settings
+from bot.settings.templates import ChosenTemplate
 
 
-async def pipe(settings: Settings, streams: Streams, resolve: Resolve) -> ExitCode:
+async def pipe(
+    settings: Settings, streams: Streams, resolve: Resolve, template: ChosenTemplate | None = None
+) -> ExitCode:
     """Answer every prompt as it comes; one that fails is reported, and the rest are answered.
 
     `settings` are what `resolve({})` returns.
@@ -30,7 +33,8 @@ async def pipe(settings: Settings, streams: Streams, resolve: Resolve) -> ExitCo
             # Files are attached to the first prompt; with --no_multi_turn, to every prompt.
             files = settings.file if asked == 1 or not session.multi_turn else ()
             try:
-                attached = await attach(prompt, files, fetch=app.fetch_page)
+                filled = template.fill(prompt) if template else prompt
+                attached = await attach(filled, files, fetch=app.fetch_page)
             except UsageError as error:
                 if files:
                     raise

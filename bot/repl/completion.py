@@ -35,6 +35,7 @@ class CommandCompleter(Completer):
             "commands": self._names,
             "models": self._models,
             "presets": self._presets,
+            "templates": self._templates,
             "options": self._options,
             "conversations": self._conversations,
             "themes": self._themes,
@@ -130,6 +131,12 @@ class CommandCompleter(Completer):
 
     def _presets(self) -> Choices:
         return [(preset.name, preset.description) for preset in self._chat.settings.presets.all()]
+
+    def _templates(self) -> Choices:
+        from bot.settings.templates import Templates  # noqa: PLC0415 - not on the way to the prompt
+
+        templates = Templates(self._chat.settings.config_file).all()
+        return [(each.name, each.description or " ".join(each.fields)) for each in templates]
 
     def _options(self) -> Choices:
         return [(option.name, option.help) for option in OPTIONS]

@@ -3,6 +3,7 @@
 rounds = 2                        options by name, at the top
 [endpoints.NAME]                  services: bot.settings.endpoints
 [presets.NAME]                    mixtures: bot.settings.presets
+[prompts.NAME]                    prompt templates: bot.settings.templates
 [models."ID"]                     facts: bot.settings.catalogue
 [mcp.NAME]                        servers with tools: bot.settings.mcp_servers
 [web]                             what the web's tools may do: bot.settings.web
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-_TABLES = ("endpoints", "presets", "models", "mcp")
+_TABLES = ("endpoints", "presets", "models", "mcp", "prompts")
 _WEB = "web"
 
 
@@ -32,6 +33,7 @@ class UserFile(NamedTuple):
     presets: Mapping[str, Section]
     models: Mapping[str, Section]
     mcp: Mapping[str, Section]
+    prompts: Mapping[str, Section]
     web: Section | None = None
 
     @property
@@ -48,5 +50,5 @@ def read_user_file(file: Path) -> UserFile:
             raise root.error(name, f"not a setting for a file; expected {option.flag} or {option.variable}")
     root.reject_unknown_keys((*FILE_OPTIONS, *_TABLES, _WEB))
     options = {name: root.option(BY_NAME[name], file.parent) for name in FILE_OPTIONS if name in root}
-    endpoints, presets, models, mcp = (root.sections(name) for name in _TABLES)
-    return UserFile(file, options, endpoints, presets, models, mcp, root.section(_WEB))
+    endpoints, presets, models, mcp, prompts = (root.sections(name) for name in _TABLES)
+    return UserFile(file, options, endpoints, presets, models, mcp, prompts, root.section(_WEB))

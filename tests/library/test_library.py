@@ -58,7 +58,7 @@ def test_the_public_surface() -> None:
 def test_every_option_of_a_mixture_is_typed() -> None:
     """The table of options and the library's keywords name the same things."""
     in_a_mixture = {option.name for option in OPTIONS if option.group in {Group.MIXTURE, Group.ADVANCED}}
-    others = {"multi_turn", "system", "system_file", "save"}
+    others = {"multi_turn", "system", "system_file", "schema", "save"}
     assert set(MixtureOptions.__annotations__) == (in_a_mixture | others) - {"preset"}
 
 

@@ -212,3 +212,16 @@ async def test_one_blank_row_above_a_reply(service: Service) -> None:
             at = next(index for index, row in enumerate(rows) if row in {"the reply", "from b"})
             assert rows[0] == "" == rows[at - 1], prompt
             assert at == 1 + 2 * (len(rows) - len(folded)), prompt
+
+
+@in_loop
+async def test_command_t(service: Service, home: Path) -> None:
+    """A template is filled with fields and words; its system prompt is for this prompt only."""
+    (home / "prompts").mkdir()
+    (home / "prompts" / "to.toml").write_text('text = "To {lang}: {input}"\nsystem = "Be exact."', "utf-8")
+    async with chatting() as talk:
+        assert "to" in await talk.enter("/t")
+        assert "needs lang" in await talk.enter("/t to hello")
+        assert "the reply" in await talk.enter('/t to lang="old French" x=1 hello')
+        assert service.prompts("a") == ["To old French: x=1 hello"]
+        assert "no template" in await talk.enter("/t nonesuch hello")

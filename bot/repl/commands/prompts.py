@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bot.errors import UsageError
@@ -11,6 +13,9 @@ from bot.text.names import short_name
 if TYPE_CHECKING:
     from bot.messages import Mode
     from bot.repl.chat_context import ChatContext
+
+_FIELD = re.compile(r'\s*([^\W\d]\w*)=(?:"([^"]*)"|(\S*))')
+"""A field of a template, before the prompt."""
 
 
 @command("with", arguments="PRESET PROMPT", completes="presets")
@@ -23,6 +28,40 @@ async def _with(chat: ChatContext, argument: str) -> None:
     unset = dict.fromkeys(("aggregator", "reference_models", "rounds", "mode", "judge"))
     mixture = chat.app.mixture({"preset": preset, **unset})
     await chat.ask(prompt, mixture=mixture, command=f"/with {preset}")
+
+
+@command("t", "template", arguments="[NAME] [FIELD=VALUE …] PROMPT", completes="templates")
+async def _template(chat: ChatContext, argument: str) -> None:
+    """Ask one prompt that fills a template; without a name list the templates."""
+    from bot.settings.templates import Templates
+
+    templates = Templates(chat.settings.config_file)
+    name, words = _first_word(argument)
+    if not name:
+        if not templates.names():
+            raise UsageError("There are no templates yet.", hint="moa-bot prompts edit NAME")
+        chat.say_list([(each.name, each.description or each.text or each.system) for each in templates.all()])
+        return
+    template = templates.get(name)
+    fields, words = _fields(words, template.fields)
+    prompt = template.fill(words, fields)
+    if not prompt:
+        raise UsageError(f"What is to be asked? /t {name} PROMPT")
+    options = template.options({})
+    if "preset" in options:
+        options = {**dict.fromkeys(("aggregator", "reference_models", "rounds", "mode", "judge")), **options}
+    await chat.ask(prompt, mixture=chat.app.mixture(options) if options else None)
+
+
+def _fields(words: str, names: Sequence[str]) -> tuple[dict[str, str], str]:
+    """Return the fields at the beginning of the words (`lang=French`, `who="my aunt"`), and the rest."""
+    fields: dict[str, str] = {}
+    while found := _FIELD.match(words):
+        if found[1] not in names or found[1] in fields:
+            break
+        fields[found[1]] = found[3] if found[2] is None else found[2]
+        words = words[found.end() :]
+    return fields, words
 
 
 @command("single", arguments="[MODEL] PROMPT", completes="models")

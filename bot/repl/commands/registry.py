@@ -26,7 +26,7 @@ class Quit(Exception):  # noqa: N818 - not an error: the user leaves
 class Command:
     """A slash command: its names (help shows the first), its arguments, what it does.
 
-    `completes` says what Tab completes after it: "commands", "models", "presets", "options",
+    `completes` says what Tab completes after it: "commands", "models", "presets", "templates", "options",
     "files", "exports", "conversations", "themes" or "".
     """
 
