@@ -13,7 +13,7 @@ import platform
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +59,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest if isinstance(manifest, dict) else {}
 
 
+def differences(kept: Mapping[str, Any], mixture: Mapping[str, Any]) -> str:
+    """Return what is different in two mixtures, by name."""
+    return ", ".join(name for name in {**mixture, **kept} if kept.get(name) != mixture.get(name))
+
+
 def manifest_for(folder: Path, plan: Plan, benchmark: str) -> dict[str, Any]:
     """Return the folder's manifest, a new one in a new folder.
 
@@ -67,7 +72,7 @@ def manifest_for(folder: Path, plan: Plan, benchmark: str) -> dict[str, Any]:
     mixture, kept = mixture_of(plan), read_manifest(folder)
     if kept and (kept.get("benchmark") != benchmark or kept.get("mixture") != mixture):
         was = "" if kept.get("benchmark") == benchmark else f" ({kept.get('benchmark')})"
-        different = ", ".join(name for name in mixture if kept.get("mixture", {}).get(name) != mixture[name])
+        different = differences(kept.get("mixture", {}), mixture)
         raise UsageError(
             f"{folder} holds a run of something else{was or f' (different: {different})'}.",
             hint="Give the same options as before, or another --out.",
@@ -80,6 +85,12 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     write_json(folder / MANIFEST, {**manifest, "versions": _versions(), "written": now()})
 
 
+_FIRST = frozenset(
+    {"system", "light_aggregator", "mode", "judge", "placement", "tool_rounds", "tools_for_all"}
+)
+"""Fields with a default that are named at their default too, as they were in the first manifests."""
+
+
 def mixture_of(plan: Plan) -> dict[str, Any]:
     """Return all of a plan that decides its answers, as JSON; instructions as SHA-256 digests."""
     mixture: dict[str, Any] = json.loads(json.dumps(asdict(plan)), object_hook=_without_tools)
@@ -87,17 +98,17 @@ def mixture_of(plan: Plan) -> dict[str, Any]:
     mixture["depth"] = mixture.pop("early_stop")
     if plan.placement == "system":
         del mixture["placement"]
-    if plan.order == "given":
-        del mixture["order"]
     if plan.on_demand:
         mixture["consult"] = _digest(plan.instructions.get("consult", ""))
-    else:
-        del mixture["on_demand"]
     if not plan.uses_tools:
         for name in ("tools", "tool_rounds", "tools_for_all"):
             mixture.pop(name, None)
     for name in ("timeout", "round_timeout", "fallbacks", "reply_fields"):
         del mixture[name]
+    for each in fields(plan):
+        # What a later version can do changes nothing where it is not used: older runs do not name it.
+        if each.name not in _FIRST and getattr(plan, each.name) == each.default:
+            mixture.pop(each.name, None)
     mixture["instruction"] = _digest(plan.instruction)
     mode, texts, judge = (mixture.pop(name) for name in ("mode", "instructions", "judge"))
     digests = {name: _digest(text) for name, text in texts.items()}

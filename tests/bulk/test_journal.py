@@ -14,7 +14,7 @@ import pytest
 from fake_models import layers, make_plan
 
 from bot.bulk.journal import Journal, key_of
-from bot.bulk.run_folder import lock, mixture_of
+from bot.bulk.run_folder import differences, lock, mixture_of
 from bot.errors import Failure, FailureKind, MoaError
 from bot.messages import Agent, Completion, Endpoint, Message, Request, Usage
 
@@ -138,6 +138,16 @@ def test_runs_of_version_0_1_are_continued() -> None:
         "light_aggregator": None,
         "ranking": None,
     }
+
+
+def test_what_is_not_used_does_not_stand_in_a_manifest() -> None:
+    """Later versions have further options; a run that uses none of them is still the same mixture."""
+    plan = make_plan(layers("a"))
+    later = {"order", "reply_format", "on_demand", "tools", "tool_rounds", "tools_for_all", "reply_fields"}
+    assert not later & mixture_of(plan).keys()
+    used = mixture_of(replace(plan, order="rotated"))
+    assert used["order"] == "rotated"
+    assert differences(used, mixture_of(plan)) == differences(mixture_of(plan), used) == "order"
 
 
 def test_a_mode_with_instructions_of_its_own_is_another_mixture() -> None:

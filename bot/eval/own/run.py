@@ -198,7 +198,7 @@ def _manifest(out: Path, options: OwnOptions, arms: Sequence[ArmPlan]) -> dict[s
     made = {arm.name: run_folder.mixture_of(arm.plan) for arm in arms}
     for name, mixture in made.items():
         if known.get(name, mixture) != mixture:
-            different = ", ".join(key for key in mixture if known[name].get(key) != mixture[key])
+            different = run_folder.differences(known[name], mixture)
             raise UsageError(
                 f"{out} holds another arm {name} (different: {different}).",
                 hint="Give it another name (name=…), the same options as before, or another --out.",
