@@ -1,7 +1,8 @@
 """Asks the terminal whether its background is light or dark (OSC 11), and keeps the answer out of the prompt.
 
 The question is followed by one that every terminal answers (DA1): with that answer it is over, whether
-the first was understood or not. Until then what comes from the keyboard is searched for both.
+the first was understood or not. Until then what comes from the keyboard is searched for both. Some of their
+beginnings cannot be typed: these are dropped where the rest is late or does not come.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ LIMIT = 0.5
 
 _ANSWER = re.compile(r"\x1b\]11;([^\x07\x1b]*)(?:\x07|\x1b\\)|\x1b\[\?[0-9;]*c")
 _BEGINNING = re.compile(r"\x1b(?:\](?:1(?:1(?:;[^\x07\x1b]*\x1b?)?)?)?|\[(?:\?[0-9;]*)?)?\Z")
+_CERTAIN = re.compile(r"\x1b\]11;[0-9a-fA-Frg:/]*|\x1b\[\?[0-9;]*")
+"""Beginnings of answers that no key sends."""
 _COLOUR = re.compile(r"rgba?:([0-9a-f]{1,4})/([0-9a-f]{1,4})/([0-9a-f]{1,4})", re.IGNORECASE)
 _WEIGHTS = (0.2126, 0.7152, 0.0722)  # of red, green and blue in luminance, by ITU-R BT.709
 
@@ -33,6 +36,7 @@ class BackgroundQuestion:
         self._clock = clock
         self._until = clock() + LIMIT
         self._held = ""
+        self._dropped = ""
         self.over = False
         """Whether all answers have come."""
 
@@ -43,19 +47,25 @@ class BackgroundQuestion:
 
     def feed(self, text: str) -> str:
         """Return what was typed of what the terminal has sent; a beginning of an answer is held back."""
-        if self.over and not self._held:
+        if self.over and not (self._held or self._dropped):
             return text
+        if _ANSWER.match(self._dropped + text):
+            text = self._dropped + text
         text = _ANSWER.sub(self._take, self._held + text)
-        self._held = ""
-        if self.seconds_left and (beginning := _BEGINNING.search(text)):
+        self._held = self._dropped = ""
+        beginning = _BEGINNING.search(text)
+        if beginning and (self.seconds_left or _CERTAIN.fullmatch(beginning[0].removesuffix("\x1b"))):
             self._held = beginning[0]
-            return text[: beginning.start()]
-        return text
+            text = text[: beginning.start()]
+        return text if self.over else _CERTAIN.sub("", text)
 
     def release(self) -> str:
-        """Return what was held back, for which nothing more has come."""
+        """Return what was held back, for which nothing more has come, if it may have been typed."""
         held, self._held = self._held, ""
-        return held
+        if not (beginning := _CERTAIN.match(held)):
+            return held
+        self._dropped = beginning[0]
+        return held[beginning.end() :]
 
     def _take(self, answer: re.Match[str]) -> str:
         if answer[1] is None:

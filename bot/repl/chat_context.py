@@ -54,10 +54,10 @@ class Spending:
         """Count a turn."""
         usage = result.usage
         self.tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
-        if result.cost is None:
-            self.unpriced += 1
-        else:
+        if result.cost is not None:
             self.dollars += result.cost
+        elif result.calls:  # nothing was asked without them
+            self.unpriced += 1
 
 
 @dataclass(slots=True)
@@ -164,7 +164,11 @@ class ChatContext:
             asked, files = Prompt(prompt, self.last_attachments()), self.files
         else:
             earlier = images_of(self.attachments)
-            asked = await attach_files(self.app, self.terminal, prompt, self.files, earlier)
+            try:
+                asked = await attach_files(self.app, self.terminal, prompt, self.files, earlier)
+            except MoaError:
+                self.draft_prompt(prompt, command)
+                raise
             files, self.files = self.files, []
         for notice in asked.notices if not self.settings.quiet else ():
             self.say(f"  {notice}")
@@ -179,13 +183,11 @@ class ChatContext:
             self.session.mixture = usual
         if untouched and not retry:
             self.files = files
-            self.draft_prompt(prompt)
-            if command:
-                self.draft = f"{command} {prompt}"
+            self.draft_prompt(prompt, command)
 
-    def draft_prompt(self, prompt: str) -> None:
-        """Put a prompt into the next line, where the user can change it."""
-        self.draft = quote_prompt(prompt)
+    def draft_prompt(self, prompt: str, command: str = "") -> None:
+        """Put a prompt into the next line, after its `command`; there it can be changed."""
+        self.draft = f"{command} {prompt}" if command else quote_prompt(prompt)
 
     def take_draft(self) -> str:
         """Return the draft, and forget it."""

@@ -75,6 +75,32 @@ def test_nothing_is_held_back_for_long() -> None:
     assert question.feed(f"a{LIGHT}b{DONE}c") == "abc"
 
 
+@pytest.mark.parametrize("released", [True, False])
+@pytest.mark.parametrize("answer", [LIGHT + DONE, DARK + DONE, DONE, "\x1b]11;odd\x07" + DONE])
+def test_an_answer_that_is_late_and_cut(answer: str, *, released: bool) -> None:
+    """After the time limit, too, no piece of it is text, from the first character that no key sends."""
+    cuts = [cut for cut in range(len(answer)) if answer[:cut].endswith(("1;", "r", "f", "?", "6", "2", "/"))]
+    for cut in cuts:
+        now = [0.0]
+        question = BackgroundQuestion(lambda _: None, clock=lambda: now[0])  # noqa: B023 - used in this turn
+        now[0] = 2.0
+        shown = question.feed(answer[:cut])
+        shown += question.release() if released else ""
+        assert shown + question.feed(answer[cut:]) + question.feed("cat") == "cat", cut
+
+
+@pytest.mark.parametrize("cut", ["\x1b]11;", "\x1b]11;rgb:ff", "\x1b[?", "\x1b[?64;"])
+@pytest.mark.parametrize("released", [True, False])
+def test_an_answer_that_never_ends(cut: str, *, released: bool) -> None:
+    """It is dropped, and what is typed after it is typed."""
+    now = [0.0]
+    question = BackgroundQuestion(lambda _: None, clock=lambda: now[0])
+    shown = question.feed(cut)
+    now[0] = 1.0
+    shown += question.release() if released else ""
+    assert shown + "".join(map(question.feed, "how are you?\x1b[A")) == "how are you?\x1b[A"
+
+
 @pytest.mark.parametrize(
     ("given", "answer", "colour"),
     [

@@ -250,6 +250,8 @@ async def test_files_that_a_prompt_names(
     async with chatting(width=200) as talk:
         assert "other.bin: not a text file" in await talk.enter("what is @other.bin")
         await talk.until(lambda: talk.screen.here == ">>> what is @other.bin")
+        assert "not a text file" in await talk.keys("\x03/single b what is @other.bin\r")
+        await talk.until(lambda: talk.screen.here == ">>> /single b what is @other.bin")
         assert len(service.prompts()) == 3
 
 
@@ -282,6 +284,7 @@ async def test_images_of_a_prompt(
     async with chatting(width=200) as talk:
         assert "known to see images: a, b, judge" in await talk.enter("what is @cat.png")
         await talk.until(lambda: talk.screen.here == ">>> what is @cat.png")
+        assert "cost unknown" not in await talk.bar()
     (home / "config.toml").write_text("[models.a]\nvision = true\n", encoding="utf-8")
     async with chatting(width=200) as talk:
         assert "cat.png: 64x48, about 8 tokens" in await talk.enter("/file cat.png")
