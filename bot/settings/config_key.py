@@ -23,7 +23,7 @@ from bot.text.nearest import did_you_mean
 if TYPE_CHECKING:
     from bot.settings.edit import Key
 
-_TABLES = ("endpoints", "presets", "models", "mcp", "web")
+_TABLES = ("endpoints", "presets", "prompts", "models", "mcp", "web")
 _FORMS = "presets.NAME.rounds, endpoints.NAME.base_url, models.ID.context, mcp.NAME.command"
 _IN_AGENT = frozenset({"temperature", "max_tokens"})
 _KINDS: dict[str, dict[str, Kind]] = {
@@ -34,6 +34,7 @@ _KINDS: dict[str, dict[str, Kind]] = {
         "parallel": Kind.INT,
     },
     "presets": {"aggregator": Kind.MODEL, "reference_models": Kind.MODELS},
+    "prompts": {},
     "models": {
         "context": Kind.INT,
         "max_output": Kind.INT,

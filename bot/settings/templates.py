@@ -15,14 +15,13 @@ from typing import Any
 from bot.errors import UsageError
 from bot.settings import paths
 from bot.settings.files import Section, read_text, read_toml
-from bot.settings.user_file import read_user_file
+from bot.settings.user_file import PROMPT_KEYS, read_user_file
 from bot.text.nearest import did_you_mean
 
 INPUT = "input"
 _GAP = re.compile(r"\{\{(\w+)\}\}|\{([^\W\d]\w*)\}")
 """A literal name in two braces, or a field's name in one. All other braces are text."""
 _SUFFIXES = (".md", ".txt", ".toml")
-_KEYS = ("text", "system", "preset", "description")
 _ONE_MODEL = ("demo", "local", "starter")
 """Options that bring a mixture of their own, which the template's preset does not replace."""
 
@@ -122,8 +121,8 @@ class Templates:
 
 
 def _read(name: str, section: Section) -> Template:
-    section.reject_unknown_keys(_KEYS)
-    values = {key: (section.text(key) or "").strip() for key in _KEYS}
+    section.reject_unknown_keys(PROMPT_KEYS)
+    values = {key: (section.text(key) or "").strip() for key in PROMPT_KEYS}
     if not any(values[key] for key in ("text", "system", "preset")):
         raise section.error("text", "expected a text, a system prompt or a preset")
     return Template(name, Path(section.file), **values)

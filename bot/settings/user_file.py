@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _TABLES = ("endpoints", "presets", "models", "mcp", "prompts")
 _WEB = "web"
+PROMPT_KEYS = ("text", "system", "preset", "description")
 
 
 class UserFile(NamedTuple):
@@ -51,4 +52,6 @@ def read_user_file(file: Path) -> UserFile:
     root.reject_unknown_keys((*FILE_OPTIONS, *_TABLES, _WEB))
     options = {name: root.option(BY_NAME[name], file.parent) for name in FILE_OPTIONS if name in root}
     endpoints, presets, models, mcp, prompts = (root.sections(name) for name in _TABLES)
+    for template in prompts.values():
+        template.reject_unknown_keys(PROMPT_KEYS)
     return UserFile(file, options, endpoints, presets, models, mcp, prompts, root.section(_WEB))

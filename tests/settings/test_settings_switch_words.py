@@ -62,7 +62,7 @@ def test_on_the_command_line(monkeypatch: pytest.MonkeyPatch, arguments: list[st
     """The program gets the word, true or false."""
     found: list[dict[str, Any]] = []
 
-    def chat(given: dict[str, Any]) -> int:
+    def chat(given: dict[str, Any], *_: object) -> int:
         found.append(given)
         return 0
 
