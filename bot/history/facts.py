@@ -102,7 +102,7 @@ def tool_facts(call: StoredCall) -> list[str]:
     """Write a line for each tool that ran for a call, or was to."""
     lines = []
     for run in stored_runs(call.tools):
-        parts = [short_call(run.name, run.arguments), duration(run.seconds)]
+        parts = [short_call(run.name, run.arguments, in_full=True), duration(run.seconds)]
         if run.sources:
             parts.append(plural(len(run.sources), "source"))
         lines.append(" · ".join([*parts, run.error] if run.error else parts))

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 from bot.errors import FailureKind
 from bot.events import CallFinished, CallRetrying, Notice, ReplyDelta, TurnFinished
 from bot.render.live import write_text
+from bot.render.sources import source_text, sources_under
 from bot.render.turn_text import call_failure, failure_text, partial_reason, turn_failure
 from bot.render.view import ReplyWriter, View
 from bot.text.sanitise import Sanitiser, mend, one_line
@@ -73,15 +74,19 @@ class PlainReply(ReplyWriter):
 
 
 class Reports:
-    """Failures and notices as plain lines on stderr; with `quiet` only those of failed turns."""
+    """Failures, notices and sources as plain lines on stderr; with `quiet` only what failed a turn.
 
-    def __init__(self, err: IO[str] | None, *, quiet: bool = False) -> None:
+    `sources` is False where the reply's own output lists them.
+    """
+
+    def __init__(self, err: IO[str] | None, *, quiet: bool = False, sources: bool = True) -> None:
         self._err = err
         self._quiet = quiet
+        self._sources = sources
         self._notices: set[str] = set()
 
     def handle_event(self, event: Event) -> None:
-        """Write a failure, a notice or an incomplete reply."""
+        """Write a failure, a notice, an incomplete reply, or the sources under a reply."""
         match event:
             case CallFinished(call) if call.failure is not None and call.slot.role in {"reference", "review"}:
                 if not call.cut:  # a notice names all those of a round
@@ -99,13 +104,17 @@ class Reports:
                 self._write(turn_failure(result), always=True)
             case TurnFinished(result) if result.status == "partial":
                 self._write(f"the reply is {partial_reason(result)}")
+        if isinstance(event, TurnFinished) and self._sources and event.result.reply:
+            sources, more = sources_under(event.result)
+            for line in (*(source_text(number, source) for number, source in sources), more):
+                self._write(line, head="")
 
-    def _write(self, text: str, *, always: bool = False) -> None:
-        if self._err is None or (self._quiet and not always):
+    def _write(self, text: str, *, always: bool = False, head: str = "moa-bot: ") -> None:
+        if self._err is None or not text or (self._quiet and not always):
             return
         # A closed stderr is no reason to lose the reply.
         with suppress(OSError, ValueError):
-            print(f"moa-bot: {text}", file=self._err, flush=True)
+            print(f"{head}{text}", file=self._err, flush=True)
 
 
 class PipeView(View):
@@ -174,7 +183,7 @@ class JsonView(View):
         conversation: Callable[[], tuple[str | None, int | None]] = lambda: (None, None),
     ) -> None:
         self._out = out
-        self._reports = Reports(err, quiet=quiet)
+        self._reports = Reports(err, quiet=quiet, sources=False)
         self._conversation = conversation
 
     def handle_event(self, event: Event) -> None:

@@ -9,8 +9,8 @@ from bot.render.styles import link_to, style
 from bot.text.names import short_name
 from bot.text.numbers import duration, plural
 from bot.text.sanitise import one_line
-from bot.text.tool_calls import host_of, short_call
-from bot.text.wrap import cut_cells
+from bot.text.tool_calls import address_of, short_call
+from bot.text.wrap import cut_cells, cut_middle
 
 if TYPE_CHECKING:
     from bot.text.wrap import Row
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bot.turn_result import TurnResult
 
 MOST_SHOWN: Final = 8
-"""Sources under a reply; /sources lists all."""
+"""Sources under a reply; /sources, `moa-bot trace` and --json list all."""
 _LONGEST_LINK: Final = 2000
 _SAFE: Final = "/:?#[]@!$&'()*+,;=%~-._"
 
@@ -26,6 +26,13 @@ _SAFE: Final = "/:?#[]@!$&'()*+,;=%~-._"
 def source_text(number: int, source: ToolSource) -> str:
     """Return a source as text, with its whole address."""
     return f"[{number}] " + " · ".join(filter(None, [one_line(source.title), one_line(source.url)]))
+
+
+def sources_under(result: TurnResult, rest: str = "--json") -> tuple[list[tuple[int, ToolSource]], str]:
+    """Return the sources to show under a reply, and a line about those left out, which `rest` shows."""
+    sources = result.shown_sources
+    more = len(sources) - MOST_SHOWN
+    return sources[:MOST_SHOWN], f"and {more} more: {rest}" if more > 0 else ""
 
 
 def evidence_lines(result: TurnResult) -> list[str]:
@@ -38,20 +45,29 @@ def evidence_lines(result: TurnResult) -> list[str]:
         for run in call.tool_runs:
             found = plural(len(run.sources), "source") if run.sources else ""
             facts = " · ".join(filter(None, [duration(run.seconds), found, one_line(run.error)]))
-            lines.append(f"  {short_call(run.name, run.arguments)}   {facts}")
+            lines.append(f"  {short_call(run.name, run.arguments, in_full=True)}   {facts}")
     sources = [source_text(number, source) for number, source in enumerate(result.sources, start=1)]
     return [*lines, "", *sources] if sources else lines
 
 
 def source_row(number: int, source: ToolSource, width: int) -> Row | None:
-    """Return a source with its title as a link, in at most `width` cells; None where there are no links."""
-    host = host_of(source.url)
+    """Return a source with its title as a link, in at most `width` cells; None where there are no links.
+
+    After the title stands the address, so that pages of one site can be told apart.
+    """
+    from rich.cells import cell_len  # noqa: PLC0415 - with links only
+
+    address = address_of(source.url)
     url = quote(source.url, safe=_SAFE)
-    link = link_to(url) if host and len(url) <= _LONGEST_LINK else None
+    link = link_to(url) if address and len(url) <= _LONGEST_LINK else None
     if link is None:
         return None
-    dim, head = style("dim"), f"[{number}] "
-    title = one_line(source.title) or one_line(source.url)
-    end = "" if title == one_line(source.url) else f" · {host}"
-    shown = cut_cells(title, max(width - len(head) - len(end), 1))
-    return [(head, dim), (shown, dim + link), (end, dim)]
+    dim, head, between = style("dim"), f"[{number}] ", " · "
+    title, room = one_line(source.title), max(width - len(head), 1)
+    if not title or title == one_line(source.url):
+        return [(head, dim), (cut_middle(address, room), dim + link)]
+    room = max(room - len(between), 2)
+    # Each may have half of the row, and what the other leaves.
+    shown = cut_cells(title, max(room - cell_len(address), (room + 1) // 2))
+    end = cut_middle(address, room - cell_len(shown))
+    return [(head, dim), (shown, dim + link), (between + end, dim)]

@@ -269,8 +269,10 @@ class TerminalView(View):
             self._print_notices()
             for line in turn_summary(result, self._err.width - len(MARGIN)):
                 self._print(line)
-        elif self._informs and partial:
-            self._print(partial_reason(result))
+        elif self._informs:
+            if partial:
+                self._print(partial_reason(result))
+            self._print_sources(result)
         self._print_notices()
 
     def _feed_whole(self, result: TurnResult) -> None:
@@ -297,13 +299,16 @@ class TerminalView(View):
 
     def _print_sources(self, result: TurnResult) -> None:
         """Print what the reply cites, or all that was found."""
-        from bot.render.sources import MOST_SHOWN
+        from bot.render.sources import sources_under
 
-        progress, sources = self._progress or self._make_progress(), result.shown_sources
-        for number, source in sources[:MOST_SHOWN]:
+        progress = self._progress or self._make_progress()
+        sources, more = sources_under(result, "/sources" if self._keep else "--json")
+        if sources and not self._keep and self._out.is_terminal and not self._accepted:
+            self._print("")
+        for number, source in sources:
             progress.print_source(number, source)
-        if len(sources) > MOST_SHOWN:
-            self._print(f"and {len(sources) - MOST_SHOWN} more: /sources")
+        if more:
+            self._print(more)
 
     def _print_notices(self) -> None:
         notices, self._notices = self._notices, []

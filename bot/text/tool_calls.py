@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from bot.text.sanitise import mend, one_line
+from bot.text.wrap import cut_middle
 
 SEARCH, FETCH, OTHER = "⌕", "↓", "⚙"
 _LONGEST: Final = 80
@@ -19,13 +20,16 @@ _MOST: Final = 3
 """Arguments that are shown."""
 
 
-def short_call(name: str, arguments: Mapping[str, Any]) -> str:
-    """Return a call on one line: what is searched for, the host that is read, or the tool's arguments."""
+def short_call(name: str, arguments: Mapping[str, Any], *, in_full: bool = False) -> str:
+    """Return a call on one line: what is searched for, the host that is read, or the tool's arguments.
+
+    With `in_full` the address that is read is more than its host.
+    """
     query, url = arguments.get("query"), arguments.get("url")
     if isinstance(query, str) and "search" in name:
         return f'{SEARCH} "{_cut(query)}"'
     if isinstance(url, str) and (host := host_of(url)):
-        return f"{FETCH} {host}"
+        return f"{FETCH} {cut_middle(address_of(url), _LONGEST) if in_full else host}"
     shown = [f"{_cut(key)}={_cut(str(value))}" for key, value in list(arguments.items())[:_MOST]]
     return " ".join([OTHER, _cut(name), *shown])
 
@@ -37,6 +41,17 @@ def host_of(url: str) -> str:
     except ValueError:
         return ""
     return _cut(host.removeprefix("www."))
+
+
+def address_of(url: str) -> str:
+    """Return an address on one line, without its scheme, "www." and user; "" for one without a host."""
+    host = host_of(url)
+    if not host:
+        return ""
+    parts = urlsplit(url)
+    port = parts.netloc.rpartition("@")[2].rpartition("]")[2].partition(":")[2]
+    rest = urlunsplit(("", "", parts.path, parts.query, parts.fragment))
+    return one_line(f"{host}{f':{port}' if port else ''}{rest.rstrip('/')}")
 
 
 def json_arguments(arguments: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -123,6 +123,16 @@ def cut_cells(text: str, width: int) -> str:
     return set_cell_size(text, width - 1) + "…"
 
 
+def cut_middle(text: str, width: int) -> str:
+    """Return `text`, or its beginning, an ellipsis and its end, in at most `width` cells."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) <= width or width < len("a…b"):
+        return cut_cells(text, width)
+    end = last_cells(text, (width - 1) // 2)
+    return set_cell_size(text, width - 1 - cell_len(end)) + "…" + end
+
+
 def fit_cells(text: str, width: int) -> str:
     """Return `text` in exactly `width` cells: cut as by `cut_cells`, or with blanks after it."""
     from rich.cells import set_cell_size

@@ -103,7 +103,7 @@ def test_evidence_in_words(store: Store) -> None:
     assert evidence_lines(result) == [
         "a, round 1",
         '  ⌕ "cats"   1.5 s · 1 source',
-        '  ↓ b.example   0.5 s · HTTP 404 x</a><script>alert(1)</script> "',
+        '  ↓ b.example/?q=1   0.5 s · HTTP 404 x</a><script>alert(1)</script> "',
         "b, round 1",
         '  ⌕ "dogs"   1.5 s · 1 source',
         "",
@@ -133,7 +133,7 @@ def test_every_form_has_them(store: Store) -> None:
     assert "https://site.example/dogs" in text
     assert "site.example/cats" not in text
     assert '⌕ "cats" · 1.5 s · 1 source' in text
-    assert "↓ b.example · 0.5 s · HTTP 404" in text
+    assert "↓ b.example/?q=1 · 0.5 s · HTTP 404" in text
     assert "\x1b" not in text
     markdown = export_markdown(conversation, [turn], stored)
     assert "2. <https://site.example/dogs> About x\\</a\\>" in markdown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,10 @@ from bot.events import (
 )
 from bot.messages import Agent, Completion
 from bot.render.progress import LiveProgress
+from bot.render.reply import JsonView, PipeView
 from bot.render.terminal_view import TerminalView
 from bot.serve.chat_json import progress_json
-from bot.text.tool_calls import short_call
+from bot.text.tool_calls import address_of, short_call
 from bot.tool_use import ToolRun, ToolSource
 from bot.turn_result import Call, Slot, TurnResult
 
@@ -143,7 +145,7 @@ def test_sources_under_the_reply(
     if linking:
         assert ";https://www.nature.com/a%1B%C3%A9%20b\x1b\\" in written
         assert "Cats purr" in written
-        assert " · nature.com" in written
+        assert " · nature.com/a" in written
     else:
         assert "[1] Cats purr · https://www.nature.com/a" in "\n".join(screen.rows())
     assert "]8;id=" not in written.rsplit("[3]", 1)[1]
@@ -164,3 +166,83 @@ def test_many_sources(make_screen: Callable[..., Screen]) -> None:
     assert "[8] http://7.example" in shown
     assert "[9]" not in shown
     assert "and 4 more: /sources" in shown
+
+
+def two_pages() -> TurnFinished:
+    """The end of a turn whose reply cites two pages of one host and title."""
+    head = "https://www.nature.com/articles/with-a-long-name-that-begins-alike/"
+    pages = tuple(ToolSource(f"{head}{end}", "A study of how cats purr, and of why they do") for end in "ab")
+    run = ToolRun("web_fetch", {"url": pages[0].url}, sources=(*pages, ToolSource("http://x")))
+    reply = "They purr [1][2]."
+    writer = Slot(2, 0, Agent("judge"), "aggregator")
+    calls = (Call(SLOT, Completion("x"), tool_runs=(run,)), Call(writer, Completion(reply)))
+    return TurnFinished(TurnResult("done", reply, "", "judge", calls))
+
+
+@pytest.mark.parametrize("width", [20, 33, 40, 60, 80, 300])
+def test_pages_of_one_host_can_be_told_apart(
+    make_screen: Callable[..., Screen], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    """A row each, with the end of its address, cut to the width."""
+    monkeypatch.setattr("bot.render.styles._links", True)
+    screen = make_screen(width, 20)
+    TerminalView(screen.console, screen.console).handle_event(two_pages())
+    rows = [row.rstrip() for row in screen.rows() if row.strip().startswith("[")]
+    assert [row[-2:] for row in rows] == ["/a", "/b"]
+    assert all("A study" in row for row in rows) or width == 20
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://www.nature.com/", "nature.com"),
+        ("https://nature.com/articles/1?page=2#top", "nature.com/articles/1?page=2#top"),
+        ("http://user:secret@127.0.0.1:8080/a", "127.0.0.1:8080/a"),
+        ("http://[::1]:80/a", "::1:80/a"),
+        ("https://x.example/a\x1b[2Jb\nc\u202e", "x.example/abc"),
+        ("javascript:alert(1)", ""),
+        ("http://[bad", ""),
+    ],
+)
+def test_an_address_on_one_line(url: str, shown: str) -> None:
+    """Host, port, path and query; no scheme, no user, no control characters."""
+    assert address_of(url) == shown
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_sources_of_a_reply_in_a_pipe(streaming: bool) -> None:  # noqa: FBT001 - a case
+    """They stand on stderr once the reply is over; stdout has the reply alone, --quiet none."""
+    reply, end = "They purr [1][2].", two_pages()
+    expected = [f"[{n}] {s.title} · {s.url}" for n, s in end.result.shown_sources]
+    for quiet in (False, True):
+        out, err = io.StringIO(), io.StringIO()
+        view = PipeView(out, err, quiet=quiet, stream=streaming)
+        view.handle_event(ReplyDelta(reply))
+        assert not err.getvalue()
+        view.handle_event(end)
+        assert out.getvalue() == f"{reply}\n"
+        assert err.getvalue().splitlines() == ([] if quiet else expected)
+    err = io.StringIO()
+    JsonView(io.StringIO(), err).handle_event(end)
+    assert not err.getvalue()
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_sources_on_the_screen_of_one_question(
+    make_screen: Callable[..., Screen],
+    quiet: bool,  # noqa: FBT001 - a case
+) -> None:
+    """`ask` and `ask | cat` list them on the terminal, too, where the reply is on it or not."""
+    for piped in (True, False):
+        screen, out = make_screen(200, 20), io.StringIO()
+        view = TerminalView(out if piped else screen.console, screen.console, keep=False, quiet=quiet)
+        view.handle_event(ReplyDelta("They purr [1][2]."))
+        view.handle_event(two_pages())
+        view.close()
+        shown = "\n".join(screen.rows())
+        assert ("begins-alike/b" in shown) != quiet
+        assert "[3]" not in shown
+        assert out.getvalue() == ("They purr [1][2].\n" if piped else "")
+    screen, err = make_screen(200, 20), io.StringIO()
+    TerminalView(screen.console, err, keep=False, quiet=quiet).handle_event(two_pages())
+    assert ("begins-alike/b" in err.getvalue()) != quiet

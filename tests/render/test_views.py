@@ -584,7 +584,7 @@ def test_json_has_everything_on_one_line() -> None:
     first, second = map(json.loads, raw.getvalue().decode().splitlines())
     assert "déjà" in raw.getvalue().decode()
     assert list(first) == [
-        "reply", "model", "references", "drafts", "reviews", "attempts", "consultation",
+        "reply", "reply_object", "model", "references", "drafts", "reviews", "attempts", "consultation",
             "aggregator", "sources", "analysis", "panel",
         "shadow", "attachments", "status", "error", "usage", "cost",
         "seconds", "first_token", "notices", "conversation_id", "turn",
