@@ -21,7 +21,8 @@ from bot.method.aggregation import Aggregation
 from bot.method.fan_out import CancelToken
 from bot.method.turn_context import TurnContext
 from bot.text.numbers import plural
-from bot.text.short_answers import Quantity, answer_line, detail, normalised, shown_answer
+from bot.text.quantities import Quantity
+from bot.text.short_answers import answer_line, detail, normalised, shown_answer
 from bot.turn_result import Call
 
 _MOST_NAMED = 5

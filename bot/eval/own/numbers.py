@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from bot.text.short_answers import Quantity, normalised
+from bot.text.quantities import Quantity
+from bot.text.short_answers import normalised
 
 DEFAULT_TOLERANCE = 1e-6
 _SECONDS = 3
