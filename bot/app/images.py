@@ -16,7 +16,7 @@ MAX_SIDE = 2048
 _QUALITY = 90
 _TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
 _SIGNATURES = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|RIFF.{4}WEBP", re.DOTALL)
-_DATA_URL = re.compile(r"data:image/[a-z+.-]+;base64,", re.IGNORECASE)
+_DATA_URL = re.compile(r"\s*data:image/[a-z0-9+.-]+(?:;[a-z-]+=[^;,]*)*;base64,", re.IGNORECASE)
 _ORIENTATION = 0x0112
 
 
@@ -62,12 +62,18 @@ def read_data_url(url: str, name: str) -> Image:
     """Return the image of a data URL, as `read_image` does. UsageError."""
     found = _DATA_URL.match(url)
     try:
-        raw = base64.b64decode(url[found.end() :], validate=True) if found else b""
+        raw = _decoded(url[found.end() :]) if found else b""
     except (binascii.Error, ValueError):
         raw = b""
     if not is_image(raw):
         raise UsageError(f"{name}: expected a PNG, JPEG, WebP or GIF image in base64.")
     return read_image(raw, name)
+
+
+def _decoded(encoded: str) -> bytes:
+    """Return the bytes of base64 in one line or several, with or without its padding. ValueError."""
+    encoded = "".join(encoded.split()).rstrip("=")
+    return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
 
 
 def _encoded(image: object, file_format: str) -> bytes:

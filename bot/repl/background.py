@@ -47,7 +47,7 @@ class BackgroundQuestion:
 
     def feed(self, text: str) -> str:
         """Return what was typed of what the terminal has sent; a beginning of an answer is held back."""
-        if self.over and not (self._held or self._dropped):
+        if not text or (self.over and not (self._held or self._dropped)):
             return text
         if _ANSWER.match(self._dropped + text):
             text = self._dropped + text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic_core import PydanticCustomError
@@ -10,6 +11,7 @@ from bot.app.images import read_data_url
 from bot.errors import UsageError
 from bot.messages import Image
 
+_ADDRESS = re.compile(r"https?://[^\s/?#\x00-\x20\x7f][^\s\x00-\x20\x7f\ud800-\udfff]*", re.IGNORECASE)
 MAX_URL = 4000
 """Characters of an address."""
 
@@ -22,6 +24,8 @@ def read_image_url(value: Any) -> Image:
     if url[:8].lower().startswith(("https://", "http://")):
         if len(url) > MAX_URL:
             raise _error("the address is too long")
+        if not _ADDRESS.fullmatch(url):
+            raise _error("it is not the address of an image")
         return Image(url)
     try:
         return read_data_url(url, "image")

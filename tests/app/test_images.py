@@ -178,3 +178,15 @@ def test_data_urls_that_are_no_image(url: str) -> None:
         read_data_url(url, "image")
     good = images.data_url(picture(), "image/svg+xml")
     assert read_data_url(good, "image").url.startswith("data:image/png;")  # what it is, not what it is called
+
+
+@pytest.mark.parametrize("width", [76, 1000])
+@pytest.mark.parametrize("padding", ["=", ""])
+@pytest.mark.parametrize("parameter", ["", ";name=cat.png", ";charset=utf-8"])
+def test_data_urls_as_tools_write_them(width: int, padding: str, parameter: str) -> None:
+    """Base64 in lines, without its padding; a parameter before it."""
+    raw = picture() + b"\0" * (-(len(picture()) - 1) % 3)  # so that there is padding
+    encoded = base64.b64encode(raw).decode().rstrip("=") + padding * 2
+    lines = "\r\n".join(encoded[at : at + width] for at in range(0, len(encoded), width))
+    image = read_data_url(f"data:image/png{parameter};base64,{lines}\n", "image")
+    assert image.url == images.data_url(raw, "image/png")

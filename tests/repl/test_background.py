@@ -86,6 +86,7 @@ def test_an_answer_that_is_late_and_cut(answer: str, *, released: bool) -> None:
         now[0] = 2.0
         shown = question.feed(answer[:cut])
         shown += question.release() if released else ""
+        shown += question.feed("")
         assert shown + question.feed(answer[cut:]) + question.feed("cat") == "cat", cut
 
 
