@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from prompt_toolkit.utils import is_dumb_terminal
+
 from bot.errors import UsageError
 from bot.method.plan import Plan
 from bot.repl.picker import Picker
 from bot.settings import paths
+from bot.settings.options import CHOOSE
 from bot.store import Store
 from bot.text.dates import local_time
 from bot.text.numbers import compact, plural
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bot.settings.settings import Settings
 
-WHICH_CONVERSATION = "Which conversation?"
 WHICH_MODEL = "Which model writes the reply?"
 _CONVERSATIONS = 500
 """The latest that can be chosen; older ones by their ID."""
@@ -31,17 +35,26 @@ def conversation_choices(store: Store) -> list[tuple[str, str]]:
     return choices
 
 
+def which_conversation(choices: Sequence[tuple[str, str]]) -> str:
+    """Return the question above a list of conversations, which says where it is not of all."""
+    if len(choices) < _CONVERSATIONS:
+        return "Which conversation?"
+    return f"Which of the latest {_CONVERSATIONS} conversations?"
+
+
 def choose_conversation() -> str | None:
     """Have the user choose one of the kept conversations on the process's terminal.
 
-    Returns its ID, None when the user leaves the list.
+    Returns its ID, None when the user leaves the list; `CHOOSE` on a terminal that cannot show one.
     Raises UsageError when there are none, StoreError when the store cannot be read.
     """
+    if is_dumb_terminal():
+        return CHOOSE
     with Store.open(paths.store_file()) as store:
         choices = conversation_choices(store)
     if not choices:
         raise UsageError("There is no conversation to continue yet.")
-    return asyncio.run(Picker(WHICH_CONVERSATION, choices).choose())
+    return asyncio.run(Picker(which_conversation(choices), choices).choose())
 
 
 def model_choices(settings: Settings, plan: Plan) -> list[tuple[str, str]]:

@@ -150,12 +150,13 @@ async def _search(chat: ChatContext, argument: str) -> None:
 @command("resume", arguments="[ID]", completes="conversations")
 async def _resume(chat: ChatContext, argument: str) -> None:
     """Continue another conversation, with its settings; without ID, choose it from a list."""
-    from bot.repl.choices import WHICH_CONVERSATION, conversation_choices
+    from bot.repl.choices import conversation_choices, which_conversation
     from bot.repl.recap import TURNS
 
     store = _store(chat)
     if not argument and chat.can_pick and (choices := conversation_choices(store)):
-        argument = await chat.pick(WHICH_CONVERSATION, choices, chat.session.conversation_id or "") or ""
+        current = chat.session.conversation_id or ""
+        argument = await chat.pick(which_conversation(choices), choices, current) or ""
         if not argument:
             return
     if not argument:
