@@ -17,7 +17,11 @@ def test_no_list_on_a_terminal_without_escape_sequences(term: str, monkeypatch: 
 
 @pytest.mark.parametrize(
     ("count", "question"),
-    [(1, "Which conversation?"), (499, "Which conversation?"), (500, "Which of the latest 500 conversations?")],
+    [
+        (1, "Which conversation?"),
+        (499, "Which conversation?"),
+        (500, "Which of the latest 500 conversations?"),
+    ],
 )
 def test_what_is_asked(count: int, question: str) -> None:
     """A list that has not all conversations says so."""
