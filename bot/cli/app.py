@@ -15,7 +15,9 @@ from typer.core import TyperGroup
 from bot import __version__
 from bot.cli.boundary import chat_or_pipe, error_boundary
 from bot.cli.options import (
+    FIELDS,
     SPELLINGS,
+    TEMPLATE,
     FieldOption,
     Given,
     HelpSections,
@@ -144,6 +146,11 @@ def main(
     ctx.obj = given
     if ctx.invoked_subcommand is None:
         raise typer.Exit(chat_or_pipe(given, template, field or ()))
+    if (template or field) and ctx.invoked_subcommand != "ask":
+        raise UsageError(
+            f"Templates are for prompts, not for {ctx.invoked_subcommand}: moa-bot ask -t NAME …"
+        )
+    ctx.meta[TEMPLATE], ctx.meta[FIELDS] = template, field or ()
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -15,7 +15,16 @@ from bot.app.resume import Resolve
 from bot.app.streams import Streams
 from bot.app.turn import answer
 from bot.cli.boundary import run_async
-from bot.cli.options import FieldOption, Given, SectionedCommand, TemplateOption, new_typer_app, with_options
+from bot.cli.options import (
+    FIELDS,
+    TEMPLATE,
+    FieldOption,
+    Given,
+    SectionedCommand,
+    TemplateOption,
+    new_typer_app,
+    with_options,
+)
 from bot.errors import ExitCode, UsageError
 from bot.onboarding.fetch_models import load_or_offer
 from bot.render.log_sink import LogSink
@@ -46,7 +55,7 @@ def ask(
     """Ask one question; what is piped in or attached goes along with it."""
     streams = Streams.of_process()
 
-    chosen = choose_template(template, field or ())
+    chosen = choose_template(template or ctx.meta.get(TEMPLATE), field or (), ctx.meta.get(FIELDS, ()))
     given = chosen.with_options(given, ctx.obj)
     asked = words or ([""] if chosen.is_prompt and streams.stdin_is_terminal else [])
 

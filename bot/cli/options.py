@@ -55,6 +55,8 @@ FieldOption = Annotated[
     ),
 ]
 """The options of the commands that fill templates."""
+TEMPLATE, FIELDS = "moa-bot template", "moa-bot fields"
+"""Their names in a context's `meta`, where they stand before the command."""
 
 Given = dict[str, Any]
 """The options that are on the command line, by name."""

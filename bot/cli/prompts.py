@@ -32,7 +32,7 @@ def list_(*, as_json: _Json = False) -> None:
         "name": [template.name for template in templates],
         "fields": [" ".join(template.fields) for template in templates],
         "preset": [template.preset for template in templates],
-        "text": [one_line(t.description or t.text or t.system) for t in templates],
+        "text": [t.summary for t in templates],
     }
     width = terminal_width()
     if not templates:
@@ -64,7 +64,7 @@ def edit(name: Annotated[str, typer.Argument(metavar="NAME", help="The template,
     """Open a template in your editor ($VISUAL, $EDITOR); a name without one begins a file prompts/NAME.md."""
     templates = Templates(paths.config_file())
     if name in templates.names():
-        run_editor(templates.get(name).source)
+        run_editor(templates.source(name))
     else:
         if not re.fullmatch(r"[\w-][\w.-]*", name):
             raise UsageError("A template's name has letters, digits, - and _ only.")
@@ -84,4 +84,5 @@ def _as_json(template: Template) -> dict[str, object]:
         "description": template.description or None,
         "fields": list(template.fields),
         "source": str(template.source),
+        "problem": template.problem or None,
     }

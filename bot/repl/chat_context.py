@@ -151,14 +151,14 @@ class ChatContext:
         mixture: Mixture | None = None,
         retry: bool = False,
         references: Sequence[Call] = (),
-        command: str = "",
+        typed: str = "",
         again: bool = False,
     ) -> None:
         """Ask a prompt with its files, and show the reply; `mixture` is for this prompt only.
 
         With `again` it is the last prompt, which has its files already. A `retry` replaces the last turn,
-        once it is done. The reply is made from `references`, if there are any. `command` is what stood before
-        the prompt.
+        once it is done. The reply is made from `references`, if there are any. `typed` is the line with its
+        command, if the prompt is not all that was typed.
         """
         if again:
             asked, files = Prompt(prompt, self.last_attachments()), self.files
@@ -167,7 +167,7 @@ class ChatContext:
             try:
                 asked = await attach_files(self.app, self.terminal, prompt, self.files, earlier)
             except MoaError:
-                self.draft_prompt(prompt, command)
+                self.draft_prompt(prompt, typed)
                 raise
             files, self.files = self.files, []
         for notice in asked.notices if not self.settings.quiet else ():
@@ -183,11 +183,11 @@ class ChatContext:
             self.session.mixture = usual
         if untouched and not retry:
             self.files = files
-            self.draft_prompt(prompt, command)
+            self.draft_prompt(prompt, typed)
 
-    def draft_prompt(self, prompt: str, command: str = "") -> None:
-        """Put a prompt into the next line, after its `command`; there it can be changed."""
-        self.draft = f"{command} {prompt}" if command else quote_prompt(prompt)
+    def draft_prompt(self, prompt: str, typed: str = "") -> None:
+        """Put a prompt into the next line, as it was `typed` with its command; there it can be changed."""
+        self.draft = typed or quote_prompt(prompt)
 
     def take_draft(self) -> str:
         """Return the draft, and forget it."""

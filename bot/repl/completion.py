@@ -136,7 +136,7 @@ class CommandCompleter(Completer):
         from bot.settings.templates import Templates  # noqa: PLC0415 - not on the way to the prompt
 
         templates = Templates(self._chat.settings.config_file).all()
-        return [(each.name, each.description or " ".join(each.fields)) for each in templates]
+        return [(each.name, each.problem or each.description or " ".join(each.fields)) for each in templates]
 
     def _options(self) -> Choices:
         return [(option.name, option.help) for option in OPTIONS]

@@ -12,16 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bot.errors import UsageError
+from bot.errors import MoaError, UsageError
 from bot.settings import paths
 from bot.settings.files import Section, read_text, read_toml
+from bot.settings.presets import list_presets
 from bot.settings.user_file import PROMPT_KEYS, read_user_file
+from bot.settings.values import quote
 from bot.text.nearest import did_you_mean
+from bot.text.sanitise import one_line
 
 INPUT = "input"
 _GAP = re.compile(r"\{\{(\w+)\}\}|\{([^\W\d]\w*)\}")
 """A literal name in two braces, or a field's name in one. All other braces are text."""
 _SUFFIXES = (".md", ".txt", ".toml")
+_LONGEST_SUMMARY = 300
 _ONE_MODEL = ("demo", "local", "starter")
 """Options that bring a mixture of their own, which the template's preset does not replace."""
 
@@ -36,6 +40,14 @@ class Template:
     system: str = ""
     preset: str = ""
     description: str = ""
+    problem: str = ""
+    """Why it cannot be used."""
+
+    @property
+    def summary(self) -> str:
+        """The beginning of what it is, on one line, for a list."""
+        shown = self.problem or self.description or self.text or self.system
+        return one_line(shown[:_LONGEST_SUMMARY])
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -85,6 +97,7 @@ class Templates:
     """The user's templates by name; each is read when it is asked for."""
 
     def __init__(self, config_file: Path) -> None:
+        self._config_file = config_file
         self.folder = config_file.parent / "prompts"
         self._own = read_user_file(config_file).prompts
 
@@ -95,7 +108,7 @@ class Templates:
     def get(self, name: str) -> Template:
         """Return a template. UsageError when there is none of that name, ConfigError for a mistake in it."""
         if name in self._own:
-            return _read(name, self._own[name])
+            return self._read(name, self._own[name])
         files = self._files()
         if name not in files:
             shown = name if name.isprintable() else "?"
@@ -108,24 +121,37 @@ class Templates:
             )
         file = files[name]
         if file.suffix == ".toml":
-            return _read(name, Section(file, read_toml(file)))
+            return self._read(name, Section(file, read_toml(file)))
         return Template(name, file, read_text(file, "The template"))
 
     def all(self) -> tuple[Template, ...]:
-        """Return every template, in the order of `names`."""
-        return tuple(map(self.get, self.names()))
+        """Return every template, in the order of `names`, also those with a mistake."""
+        return tuple(map(self._get_or_problem, self.names()))
+
+    def source(self, name: str) -> Path:
+        """Return the file of one of the `names`, whatever is in it."""
+        return Path(self._own[name].file) if name in self._own else self._files()[name]
+
+    def _get_or_problem(self, name: str) -> Template:
+        try:
+            return self.get(name)
+        except MoaError as error:
+            return Template(name, self.source(name), problem=error.message)
+
+    def _read(self, name: str, section: Section) -> Template:
+        section.reject_unknown_keys(PROMPT_KEYS)
+        values = {key: (section.text(key) or "").strip() for key in PROMPT_KEYS}
+        if not any(values[key] for key in ("text", "system", "preset")):
+            raise section.error("text", "expected a text, a system prompt or a preset")
+        if values["preset"] and values["preset"] not in {
+            preset.name for preset in list_presets(config_file=self._config_file)
+        }:
+            raise section.error("preset", f"there is no preset {quote(values['preset'])}")
+        return Template(name, Path(section.file), **values)
 
     def _files(self) -> dict[str, Path]:
         found = (self.folder.glob(f"*{suffix}") for suffix in _SUFFIXES)
         return {file.stem: file for files in found for file in files}
-
-
-def _read(name: str, section: Section) -> Template:
-    section.reject_unknown_keys(PROMPT_KEYS)
-    values = {key: (section.text(key) or "").strip() for key in PROMPT_KEYS}
-    if not any(values[key] for key in ("text", "system", "preset")):
-        raise section.error("text", "expected a text, a system prompt or a preset")
-    return Template(name, Path(section.file), **values)
 
 
 def parse_fields(given: Sequence[str]) -> dict[str, str]:
@@ -166,13 +192,16 @@ class ChosenTemplate:
         return self.template is not None and bool(self.template.text) and not self.template.takes_words
 
 
-def choose_template(name: str | None, given: Sequence[str] = ()) -> ChosenTemplate:
-    """Return the template of that name with fields such as "lang=French". UsageError."""
+def choose_template(name: str | None, given: Sequence[str] = (), outer: Sequence[str] = ()) -> ChosenTemplate:
+    """Return the template of that name with fields such as "lang=French". UsageError.
+
+    `given` fields replace `outer` ones of the same name.
+    """
     if name is None:
-        if given:
+        if given or outer:
             raise UsageError("--field fills a template: which one? (-t NAME)")
         return ChosenTemplate()
-    return ChosenTemplate(find_template(name), parse_fields(given))
+    return ChosenTemplate(find_template(name), {**parse_fields(outer), **parse_fields(given)})
 
 
 def find_template(name: str | None) -> Template | None:

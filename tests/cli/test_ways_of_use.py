@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import sqlite3
 import subprocess
 import threading
@@ -54,6 +55,53 @@ def test_what_ask_asks(bot: Bot, service: DemoProcess, arguments: list[str], std
     """Words, standard input, or the words and then standard input."""
     assert bot(*arguments, stdin=stdin).returncode == 0
     assert prompts(service) == [prompt]
+
+
+TO = '[prompts.to]\ntext = "{tone} to {lang}: {input}"\n[prompts.other]\ntext = "other"\n'
+
+
+def templates_file() -> None:
+    """Give the program two templates."""
+    file = Path(os.environ["MOA_BOT_HOME"], "config.toml")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(TO, "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "asked"),
+    [
+        (["ask", "-t", "to", "--field", "lang=x", "--field", "tone=y", "hi"], "", ["y to x: hi"]),
+        (["-t", "to", "--field", "lang=x", "--field", "tone=y", "ask", "hi"], "", ["y to x: hi"]),
+        (["-t", "other", "--field", "lang=x", "ask", "-t", "to", "--field", "tone=y"], "hi", ["y to x: hi"]),
+        (["-t", "to", "--field=lang=x", "--field=tone=z", "ask", "--field=tone=y"], "hi", ["y to x: hi"]),
+        (["-t", "to", "--field=lang=x", "--field=tone=y"], "one\ntwo\n", ["y to x: one", "y to x: two"]),
+    ],
+)
+def test_templates(
+    bot: Bot, service: DemoProcess, arguments: list[str], stdin: str, asked: list[str]
+) -> None:
+    """Their options stand before or after the command; in a pipe each prompt fills one."""
+    templates_file()
+    assert bot(*arguments, stdin=stdin).returncode == 0
+    assert prompts(service) == asked
+
+
+@pytest.mark.parametrize("arguments", [["-t", "to", "models"], ["--field", "a=b", "batch", "x.jsonl"]])
+def test_templates_of_other_commands(here: Moa, arguments: list[str]) -> None:
+    """They have no prompt to fill: no option is ignored in silence."""
+    templates_file()
+    done = here(*arguments)
+    assert (done.returncode, "Templates are for prompts" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--schema", "n int", "ask"], ["--schema", "x str", "ask", "--schema", "n int"]]
+)
+def test_a_schema_before_the_command(bot: Bot, service: DemoProcess, arguments: list[str]) -> None:
+    """The nearer one counts."""
+    bot(*arguments, "how many?")
+    formats = [r["body"]["response_format"] for r in service.requests() if r["body"]["model"] == "judge"]
+    assert list(formats[0]["json_schema"]["schema"]["properties"]) == ["n"]
 
 
 def test_files_go_along(bot: Bot, service: DemoProcess, tmp_path: Path) -> None:

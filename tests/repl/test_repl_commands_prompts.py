@@ -132,6 +132,16 @@ async def test_a_stopped_prompt_is_in_the_line_again_with_its_command(service: S
 
 
 @in_loop
+async def test_a_stopped_template_is_in_the_line_as_it_was_typed(service: Service, home: Path) -> None:
+    """With its fields, not with the text that they fill."""
+    (home / "prompts").mkdir()
+    (home / "prompts" / "to.md").write_text("To {lang}: {input}", "utf-8")
+    async with chatting({"max_cost": 0.01}) as talk:
+        await talk.enter('/t to lang="old French" hello')
+        assert talk.text.rstrip().endswith('>>> /t to lang="old French" hello')
+
+
+@in_loop
 async def test_command_take(service: Service) -> None:
     """A proposal becomes the reply: in the next request, in the store, in a resumed conversation."""
     async with chatting() as talk:
@@ -225,3 +235,8 @@ async def test_command_t(service: Service, home: Path) -> None:
         assert "the reply" in await talk.enter('/t to lang="old French" x=1 hello')
         assert service.prompts("a") == ["To old French: x=1 hello"]
         assert "no template" in await talk.enter("/t nonesuch hello")
+        (home / "prompts" / "my own.md").write_text("Mine: {input}", "utf-8")
+        (home / "prompts" / "wrong.toml").write_text("text = [", "utf-8")
+        assert "wrong.toml: not valid TOML" in " ".join((await talk.enter("/t")).split())
+        assert "the reply" in await talk.enter("/t my own hello")
+        assert service.prompts("a")[-1] == "Mine: hello"

@@ -92,6 +92,25 @@ def test_a_wrong_table(table: str, home: Home) -> None:
         Templates(home.file).get("x")
 
 
+def test_one_mistake_does_not_hide_the_others(home: Home) -> None:
+    """A list names it; the file of each can be opened, whatever is in it."""
+    folder = home.folder / "prompts"
+    (folder / "folder.md").mkdir(parents=True)
+    (folder / "broken.toml").write_text("text = [", "utf-8")
+    (folder / "bytes.md").write_bytes(b"\xff\xfe")
+    (folder / "preset.toml").write_text('preset = "nonesuch"', "utf-8")
+    (folder / "right.md").write_text("x" * 100_000, "utf-8")
+    home.config("[prompts.table]\ntext = 3")
+    templates = Templates(home.file)
+    problems = {each.name: each.problem for each in templates.all()}
+    assert list(problems) == ["broken", "bytes", "folder", "preset", "right", "table"]
+    assert [name for name, problem in problems.items() if not problem] == ["right"]
+    assert 'there is no preset "nonesuch"' in problems["preset"]
+    assert templates.source("broken") == folder / "broken.toml"
+    assert templates.source("table") == home.file
+    assert all(len(each.summary) <= 300 for each in templates.all())
+
+
 @pytest.mark.parametrize("given", [["a"], ["=b"], ["a=1", "a=2"]])
 def test_wrong_fields(given: list[str]) -> None:
     """Are refused."""

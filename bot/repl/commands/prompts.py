@@ -27,7 +27,7 @@ async def _with(chat: ChatContext, argument: str) -> None:
     # What was set for the usual preset does not apply to another one.
     unset = dict.fromkeys(("aggregator", "reference_models", "rounds", "mode", "judge"))
     mixture = chat.app.mixture({"preset": preset, **unset})
-    await chat.ask(prompt, mixture=mixture, command=f"/with {preset}")
+    await chat.ask(prompt, mixture=mixture, typed=f"/with {preset} {prompt}")
 
 
 @command("t", "template", arguments="[NAME] [FIELD=VALUE …] PROMPT", completes="templates")
@@ -36,11 +36,11 @@ async def _template(chat: ChatContext, argument: str) -> None:
     from bot.settings.templates import Templates
 
     templates = Templates(chat.settings.config_file)
-    name, words = _first_word(argument)
+    name, words = _template_named(argument, templates.names())
     if not name:
         if not templates.names():
             raise UsageError("There are no templates yet.", hint="moa-bot prompts edit NAME")
-        chat.say_list([(each.name, each.description or each.text or each.system) for each in templates.all()])
+        chat.say_list([(each.name, each.summary) for each in templates.all()])
         return
     template = templates.get(name)
     fields, words = _fields(words, template.fields)
@@ -50,7 +50,15 @@ async def _template(chat: ChatContext, argument: str) -> None:
     options = template.options({})
     if "preset" in options:
         options = {**dict.fromkeys(("aggregator", "reference_models", "rounds", "mode", "judge")), **options}
-    await chat.ask(prompt, mixture=chat.app.mixture(options) if options else None)
+    await chat.ask(prompt, mixture=chat.app.mixture(options) if options else None, typed=f"/t {argument}")
+
+
+def _template_named(argument: str, names: Sequence[str]) -> tuple[str, str]:
+    """Return the template's name, which may have blanks, and the rest."""
+    for name in sorted(names, key=len, reverse=True):
+        if " " in name and f"{argument} ".startswith(f"{name} "):
+            return name, argument[len(name) :].strip()
+    return _first_word(argument)
 
 
 def _fields(words: str, names: Sequence[str]) -> tuple[dict[str, str], str]:
@@ -74,7 +82,7 @@ async def _single(chat: ChatContext, argument: str) -> None:
     if not prompt:
         raise UsageError("What is to be asked? /single [MODEL] PROMPT")
     mixture = chat.app.mixture({"aggregator": model} if model else None, alone=True)
-    await chat.ask(prompt, mixture=mixture, command=f"/single {word}".rstrip())
+    await chat.ask(prompt, mixture=mixture, typed=f"/single {argument}")
 
 
 _MODES: dict[Mode, str] = {
@@ -94,7 +102,7 @@ def _add_mode(mode: Mode, summary: str) -> None:
             raise UsageError(
                 f"What is to be asked? /{mode} PROMPT", hint=f"For all prompts: /set mode {mode}"
             )
-        await chat.ask(prompt, mixture=chat.app.mixture({"mode": mode}), command=f"/{mode}")
+        await chat.ask(prompt, mixture=chat.app.mixture({"mode": mode}), typed=f"/{mode} {prompt}")
 
     ask_in_mode.__doc__ = summary
     command(mode, arguments="PROMPT")(ask_in_mode)
