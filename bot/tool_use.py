@@ -8,7 +8,7 @@ The method knows tools by these values alone; `bot.tools` has those that there a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final, Protocol
@@ -93,6 +93,15 @@ def _stored_run(item: Mapping[str, Any]) -> ToolRun | None:
         seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,
         bytes=size if isinstance(size, int) else 0,
     )
+
+
+def add_sources(numbered: list[ToolSource], runs: Iterable[ToolRun]) -> None:
+    """Add to a list the addresses that these runs found and that are not in it yet."""
+    known = {source.url for source in numbered}
+    for source in (source for run in runs for source in run.sources):
+        if source.url not in known:
+            known.add(source.url)
+            numbered.append(source)
 
 
 def is_named(name: str, patterns: Sequence[str]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from bot.analysis import Analysis
 from bot.errors import Failure, FailureKind
 from bot.messages import Agent, Attachment, Completion, Usage
-from bot.tool_use import ToolRun, ToolSource
+from bot.tool_use import ToolRun, ToolSource, add_sources
 
 TurnStatus = Literal["done", "partial", "failed"]
 CallRole = Literal["reference", "draft", "review", "judge", "aggregator", "shadow"]
@@ -291,15 +291,6 @@ def tool_runs_of(calls: Iterable[Call]) -> Iterator[ToolRun]:
     for call in calls:
         if call.answer or call.slot.role not in {"reference", "review"}:
             yield from call.tool_runs
-
-
-def add_sources(numbered: list[ToolSource], runs: Iterable[ToolRun]) -> None:
-    """Add to a list the addresses that these runs found and that are not in it yet."""
-    known = {source.url for source in numbered}
-    for source in (source for run in runs for source in run.sources):
-        if source.url not in known:
-            known.add(source.url)
-            numbered.append(source)
 
 
 def _total(counts: list[int | None]) -> int | None:

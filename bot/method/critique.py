@@ -36,7 +36,7 @@ from bot.method.panel import cut_notice
 from bot.method.turn_context import Task, TurnContext
 from bot.text.names import family_of
 from bot.text.numbers import plural
-from bot.turn_result import Call, CallRole, Slot, add_sources, tool_runs_of
+from bot.turn_result import Call, CallRole, Slot
 
 TASK: Final = "Do not answer the request. List the concerns about the draft, or write: nothing"
 
@@ -163,7 +163,7 @@ class Critique:
                     finished[event.call.slot] = event.call
                 yield event
         self._reviews = tuple(finished[slot] for slot in slots)
-        add_sources(context.sources, tool_runs_of(self._reviews))
+        context.add_sources(self._reviews)
         used = not self._cancel_token.stopped
         yield RoundFinished(cycle, plan.rounds, self._reviews, now() - started, used)
         # Cutting the review short is not cutting the revision.

@@ -28,8 +28,8 @@ from bot.method.context import MIN_REFERENCE, estimate_tokens, even_cap, message
 from bot.method.evidence import source_lines
 from bot.method.turn_context import TurnContext
 from bot.text.words import is_blank
-from bot.tool_use import PermittedTools, Tool, ToolRun
-from bot.turn_result import Slot, add_sources
+from bot.tool_use import PermittedTools, Tool, ToolRun, add_sources
+from bot.turn_result import Slot
 
 RESULT_TOKENS = 6_000
 """Tokens of one result that a model is sent at most."""

@@ -38,7 +38,7 @@ from bot.method.turn_context import CheckNames, Task, TurnContext
 from bot.method.vision import vision_of
 from bot.text.names import short_name
 from bot.text.numbers import plural
-from bot.turn_result import ALONE, Call, Slot, TurnResult, TurnStatus, add_sources, tool_runs_of
+from bot.turn_result import ALONE, Call, Slot, TurnResult, TurnStatus
 
 
 class Turn:
@@ -59,8 +59,8 @@ class Turn:
         self._given = max((call.slot.round for call in self._calls), default=0)
         """The round of the references that the turn was begun with."""
         self._references: list[Call] = list(self._calls)
-        add_sources(turn_context.sources, tool_runs_of(self._calls))
         """The answered calls that the next layer reads."""
+        turn_context.add_sources(self._calls)
         self._notices: list[str] = []
         self._analysis: Analysis | None = None
         self._shadow = ShadowStop()
@@ -146,7 +146,7 @@ class Turn:
                 yield event
         calls = tuple(finished[slot] for slot in slots)
         self._calls += calls
-        add_sources(self._turn_context.sources, tool_runs_of(calls))
+        self._turn_context.add_sources(calls)
         used = answered(calls) >= self._needed(number) and not self._cancel_token.stopped
         yield RoundFinished(number, plan.rounds, calls, self._seconds() - started, used)
 

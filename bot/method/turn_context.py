@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,7 +10,8 @@ from bot.errors import Failure
 from bot.messages import Agent, Ask, Endpoint, Image, Message, Usage
 from bot.method.plan import Plan
 from bot.method.shared_tasks import SharedTasks
-from bot.tool_use import PermittedTools, ToolSource
+from bot.tool_use import PermittedTools, ToolSource, add_sources
+from bot.turn_result import Call, tool_runs_of
 
 
 class Models(Protocol):
@@ -71,6 +72,10 @@ class TurnContext:
     shared: SharedTasks = field(default_factory=SharedTasks)
     sources: list[ToolSource] = field(default_factory=list)
     images: tuple[Image, ...] = ()
+
+    def add_sources(self, calls: Iterable[Call]) -> None:
+        """Add what the tools of these calls found, of those calls that are read (`tool_runs_of`)."""
+        add_sources(self.sources, tool_runs_of(calls))
 
 
 @dataclass(frozen=True, slots=True)
