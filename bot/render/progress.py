@@ -7,7 +7,6 @@ written while nothing has changed.
 from __future__ import annotations
 
 import math
-import re
 import time
 from typing import TYPE_CHECKING
 
@@ -29,16 +28,14 @@ from bot.events import (
     ToolStarted,
 )
 from bot.render.comparison import newest_items
-from bot.render.live import LiveRows, plain_signs, widest_row
-from bot.render.progress_row import ProgressRow, tool_lines
+from bot.render.live import LiveRows, widest_row
+from bot.render.progress_row import ProgressRow, RowPainter, tool_lines
 from bot.render.sources import source_row
-from bot.render.styles import style
 from bot.render.turn_progress import MARGIN, TurnProgress, summary_of
 from bot.render.turn_text import round_title, stopped
 from bot.text.names import short_name, slot_names
 from bot.text.numbers import duration, plural
 from bot.text.tool_calls import short_call
-from bot.text.wrap import break_points, cut_cells, cut_runs, fit_cells, last_cells
 from bot.turn_result import Call
 
 if TYPE_CHECKING:
@@ -47,14 +44,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bot.events import Event
-    from bot.text.wrap import Row
     from bot.tool_use import ToolSource
     from bot.turn_result import Slot
 
 INTERVAL = 0.1
 """Seconds between two redraws at least."""
 
-_TOKENS, _SECONDS, _RATE, _WORDS = 11, 8, 7, 12  # cells, at least; the words get what is left
+_SECONDS = 8  # cells, at least
 _SHORTEST_NAME = 8  # cells
 _FOUND = 12
 """Lines of what the judge has found that are shown while it works."""
@@ -73,7 +69,7 @@ class LiveProgress(TurnProgress):
         self._keep = keep
         self._clock = clock
         self._live = LiveRows(console, clock)
-        self._width = console.width
+        self._painter = RowPainter(console, self._live)
         self._next = float("-inf")
         self._rows: dict[tuple[int, int], ProgressRow] = {}
         self._title = ""
@@ -151,7 +147,7 @@ class LiveProgress(TurnProgress):
 
     def print_line(self, text: str, look: str = "dim") -> None:
         """Print a line that stays, above what is live."""
-        self._print_rows(self._wrapped(text, look))
+        self._print_rows(self._painter.wrapped(text, look))
 
     def print_source(self, number: int, source: ToolSource) -> None:
         """Print a source of the reply, as a link where the terminal has them."""
@@ -219,38 +215,38 @@ class LiveProgress(TurnProgress):
             fits = len(MARGIN + joined) <= self._console.width
             lines = [joined] if fits else [summary, *(f"{MARGIN}{failure}" for failure in failures)]
         else:
-            self._summaries.append(self._row([(MARGIN + summary, "dim")]))
+            self._summaries.append(self._painter.row([(MARGIN + summary, "dim")]))
             lines = [f"{summary.split('   ')[0]}: {failure}" for failure in failures]
-        self._print_rows([row for line in lines for row in self._wrapped(line, "dim")])
+        self._print_rows([row for line in lines for row in self._painter.wrapped(line, "dim")])
 
     def _draw(self, done: list[str], now: float) -> None:
         if self._live.begins:
             slots = len(self._rows)
-            self._width = widest_row(self._console, slots and slots + 1 + len(self._summaries))
-        self._width = min(self._width, self._console.width)
+            self._painter.width = widest_row(self._console, slots and slots + 1 + len(self._summaries))
+        self._painter.width = min(self._painter.width, self._console.width)
         rows = [*self._summaries, *(self._held or ())]
         elapsed = duration(max(now - self._since, 0))
         if self._rows:
             rows += self._round_rows(elapsed, now)
         elif self._aggregator:
-            rows.append(self._row([(f"{MARGIN}{self._aggregator}   {elapsed}", "dim")]))
-            rows += [self._row([(f"{MARGIN}  {line}", "dim")]) for line in self._found[-_FOUND:]]
+            rows.append(self._painter.row([(f"{MARGIN}{self._aggregator}   {elapsed}", "dim")]))
+            rows += [self._painter.row([(f"{MARGIN}  {line}", "dim")]) for line in self._found[-_FOUND:]]
         room = max(self._console.height - 2, 1)
         if len(rows) > room:
             more = len(rows) - room + 1
-            rows = [*rows[: room - 1], self._row([(f"{MARGIN}… {more} more", "dim")])]
+            rows = [*rows[: room - 1], self._painter.row([(f"{MARGIN}… {more} more", "dim")])]
         self._live.draw(done, [*rows, ""] if rows else [""])
 
     def _round_rows(self, elapsed: str, now: float) -> list[str]:
         """Return the rows of the round in progress: its title, and a row for each model."""
         from rich.cells import cell_len
 
-        width = self._width
+        width = self._painter.width
         title = MARGIN + self._title + self._finished()
         if len(title) + len(elapsed) + 3 > width:
             title = MARGIN + self._title
         space = max(width - len(title) - len(elapsed), 3)
-        rows = [self._row([(title, "dim"), (" " * space + elapsed, "dim")])]
+        rows = [self._painter.row([(title, "dim"), (" " * space + elapsed, "dim")])]
         time_width = max(_SECONDS, *(len(row.cells(now).time) + 2 for row in self._rows.values()))
         name_width = min(
             max(cell_len(row.name) for row in self._rows.values()),
@@ -258,8 +254,8 @@ class LiveProgress(TurnProgress):
             max(width // 2, 2 * _SHORTEST_NAME),
         )
         for row in self._rows.values():
-            rows.append(self._model_row(row, now, name_width, time_width))
-            rows += [self._row([(f"{MARGIN}    {tool}", "dim")]) for tool in tool_lines(row)]
+            rows.append(self._painter.model_row(row, now, name_width, time_width))
+            rows += [self._painter.row([(f"{MARGIN}    {tool}", "dim")]) for tool in tool_lines(row)]
         return rows
 
     def _finished(self) -> str:
@@ -270,51 +266,6 @@ class LiveProgress(TurnProgress):
         done = f"   {len(self._rows) - len(waiting)} of {len(self._rows)}"
         return f"{done}   waiting for {waiting[0]}" if len(waiting) == 1 else done
 
-    def _model_row(self, row: ProgressRow, now: float, name_width: int, time_width: int) -> str:
-        """Return a model's row; where there is no room the last words go first, then rate and tokens."""
-        sign, look = row.sign()
-        cells = row.cells(now)
-        shown = [(MARGIN, ""), (sign, look), (f" {_fit_name(row.name, name_width)}", "name")]
-        if row.state in {"failed", "retrying"}:
-            return self._row([*shown, (f"  {cells.words}", "dim")])
-        left = self._width - len(MARGIN) - 2 - name_width
-        columns = {}
-        for column, size in (("time", time_width), ("tokens", _TOKENS), ("rate", _RATE)):
-            if size > left:
-                break
-            left -= size
-            columns[column] = getattr(cells, column).rjust(size)
-        shown += [(columns[name], "dim") for name in ("tokens", "time", "rate") if name in columns]
-        if cells.words and len(columns) == 3 and left >= _WORDS:  # noqa: PLR2004 - all three
-            shown.append((f"   … {last_cells(cells.words, left - 5).lstrip()}", "dim"))
-        return self._row(shown)
-
-    def _wrapped(self, text: str, look: str) -> list[str]:
-        """Return the rows of a line that stays, all of it."""
-        text = plain_signs(text, self._console.encoding)
-        room = max(self._console.width - len(MARGIN), 1)
-        rows = cut_runs([(text, style(look))], break_points(text, room))
-        return [self._live.ansi([(MARGIN, None), *row]) for row in rows]
-
-    def _row(self, cells: list[tuple[str, str]]) -> str:
-        """Return a row in colours, cut where the window ends; `cells` are texts and their styles."""
-        from rich.cells import cell_len
-
-        encoding = self._console.encoding
-        left = self._width
-        row: Row = []
-        for text, look in cells:
-            shown = plain_signs(cut_cells(plain_signs(text, encoding), left), encoding)
-            left -= cell_len(shown)
-            row.append((shown, style(look) if look else None))
-        return self._live.ansi(row)
-
 
 def _key(slot: Slot) -> tuple[int, int]:
     return slot.round, slot.index
-
-
-def _fit_name(name: str, width: int) -> str:
-    """Return a name in exactly `width` cells; its number ("GLM-5.3 #2") is not cut."""
-    number = found[0] if (found := re.search(r" #\d+$", name)) else ""
-    return fit_cells(cut_cells(name.removesuffix(number), width - len(number)) + number, width)

@@ -1,4 +1,4 @@
-"""What is known of one reference model while its round runs, and how it is worded."""
+"""What is known of one reference model while its round runs, how it is worded, and how it is drawn."""
 
 from __future__ import annotations
 
@@ -16,17 +16,26 @@ from bot.events import (
     ToolFinished,
     ToolStarted,
 )
+from bot.render.live import plain_signs
+from bot.render.styles import style
+from bot.render.turn_progress import MARGIN
 from bot.render.turn_text import failure_text
 from bot.text.numbers import duration
 from bot.text.sanitise import sanitise
 from bot.text.tool_calls import short_call
+from bot.text.wrap import break_points, cut_cells, cut_runs, fit_cells, last_cells
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from bot.events import Event
+    from bot.render.live import LiveRows
+    from bot.text.wrap import Row
 
 CHARACTERS_PER_TOKEN = 4
 """A rule of thumb for the number of tokens, until the service reports it."""
 
+_TOKENS, _RATE, _WORDS = 11, 7, 12  # cells, at least; the words get what is left
 _MOST_TOOLS = 3
 _BLANKS = re.compile(r"\s+")
 _TAIL = 200  # characters of an answer that are kept to be shown
@@ -148,6 +157,60 @@ def tool_lines(row: ProgressRow) -> list[str]:
     return calls[-_MOST_TOOLS:] + more
 
 
+class RowPainter:
+    """Draws rows in colours for a terminal. `width` is how many cells a row takes at most."""
+
+    def __init__(self, console: Console, live: LiveRows) -> None:
+        self._console = console
+        self._live = live
+        self.width = console.width
+
+    def model_row(self, row: ProgressRow, now: float, name_width: int, time_width: int) -> str:
+        """Return a model's row; where there is no room the last words go first, then rate and tokens."""
+        sign, look = row.sign()
+        cells = row.cells(now)
+        shown = [(MARGIN, ""), (sign, look), (f" {_fit_name(row.name, name_width)}", "name")]
+        if row.state in {"failed", "retrying"}:
+            return self.row([*shown, (f"  {cells.words}", "dim")])
+        left = self.width - len(MARGIN) - 2 - name_width
+        columns = {}
+        for column, size in (("time", time_width), ("tokens", _TOKENS), ("rate", _RATE)):
+            if size > left:
+                break
+            left -= size
+            columns[column] = getattr(cells, column).rjust(size)
+        shown += [(columns[name], "dim") for name in ("tokens", "time", "rate") if name in columns]
+        if cells.words and len(columns) == 3 and left >= _WORDS:  # noqa: PLR2004 - all three
+            shown.append((f"   … {last_cells(cells.words, left - 5).lstrip()}", "dim"))
+        return self.row(shown)
+
+    def wrapped(self, text: str, look: str) -> list[str]:
+        """Return the rows of a line that stays, all of it."""
+        text = plain_signs(text, self._console.encoding)
+        room = max(self._console.width - len(MARGIN), 1)
+        rows = cut_runs([(text, style(look))], break_points(text, room))
+        return [self._live.ansi([(MARGIN, None), *row]) for row in rows]
+
+    def row(self, cells: list[tuple[str, str]]) -> str:
+        """Return a row in colours, cut where the window ends; `cells` are texts and their styles."""
+        from rich.cells import cell_len
+
+        encoding = self._console.encoding
+        left = self.width
+        row: Row = []
+        for text, look in cells:
+            shown = plain_signs(cut_cells(plain_signs(text, encoding), left), encoding)
+            left -= cell_len(shown)
+            row.append((shown, style(look) if look else None))
+        return self._live.ansi(row)
+
+
 def _rate(tokens: int, seconds: float) -> str:
     # A rate over a moment is noise.
     return f"{tokens / seconds:.0f}/s" if tokens and seconds >= 1 / 2 else ""
+
+
+def _fit_name(name: str, width: int) -> str:
+    """Return a name in exactly `width` cells; its number ("GLM-5.3 #2") is not cut."""
+    number = found[0] if (found := re.search(r" #\d+$", name)) else ""
+    return fit_cells(cut_cells(name.removesuffix(number), width - len(number)) + number, width)
