@@ -1,8 +1,8 @@
-"""What a turn may cost at most, and a conversation's budget: money is reserved before a turn begins.
+"""What a turn may cost at most, a conversation's budget, and what was spent.
 
-The most is an estimate: prompts counted in characters, every answer as long as it may be, each layer
-reading all answers of the layer before, each call answered at the first attempt. With tools, each round of
-them is counted with one result of the greatest length.
+Money is reserved before a turn begins. The most is an estimate: prompts counted in characters, every answer
+as long as it may be, each layer reading all answers of the layer before, each call answered at the first
+attempt. With tools, each round of them is counted with one result of the greatest length.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bot.text.numbers import money, plural
 
 if TYPE_CHECKING:
     from bot.method.plan import Plan
-    from bot.turn_result import CallRole
+    from bot.turn_result import CallRole, TurnResult
 
 Cost = Callable[[Agent, Usage], float | None]
 """US dollars of a call with this usage, None when the price or the tokens are unknown."""
@@ -158,3 +158,21 @@ class TurnBudget:
             if estimate_turn(fewer, tokens, prompt, cost).dollars <= left:
                 return f"{plural(count, 'reference model')} and one round"
         return ""
+
+
+@dataclass(slots=True)
+class Spending:
+    """What a chat has cost: dollars as far as they are known, tokens, turns of unknown price."""
+
+    dollars: float = 0.0
+    tokens: int = 0
+    unpriced: int = 0
+
+    def add(self, result: TurnResult) -> None:
+        """Count a turn."""
+        usage = result.usage
+        self.tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
+        if result.cost is not None:
+            self.dollars += result.cost
+        elif result.calls:  # nothing was asked without them
+            self.unpriced += 1

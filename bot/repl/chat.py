@@ -14,10 +14,11 @@ from bot.app.turn import set_styles
 from bot.errors import ExitCode, MoaError
 from bot.render.log_sink import LogSink
 from bot.render.styles import set_background
-from bot.repl.chat_context import ChatContext, print_wrapped
+from bot.repl.chat_context import ChatContext
 from bot.repl.command_syntax import is_command
 from bot.repl.commands import Quit, run_command
 from bot.repl.completion import CommandCompleter
+from bot.repl.layout import print_wrapped
 from bot.repl.line_editor import LineEditor, plain_output_on_dumb_terminal
 from bot.repl.status_bar import status_bar
 from bot.repl.terminal import Terminal

@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING
 from bot.app.attachments import Prompt
 from bot.app.signals import handle_signals
 from bot.app.turn import show, view_for
-from bot.app.turn_budget import BudgetError
+from bot.app.turn_budget import BudgetError, Spending
 from bot.errors import FailureKind, MoaError, UsageError
 from bot.messages import Attachment, image_attachment, images_of
 from bot.method.mixture import CancelToken
 from bot.repl.attaching import attach_files
 from bot.repl.command_syntax import quote_prompt
-from bot.repl.layout import two_columns, wrap_text
-from bot.repl.slow_models import explanation, slowest_call
+from bot.repl.layout import print_wrapped, two_columns
+from bot.repl.slow_models import explain_once
 from bot.repl.turn_keyboard import TurnKeyboard
 from bot.repl.turn_signals import TurnSignals
-from bot.settings.endpoints import DEMO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,26 +37,6 @@ if TYPE_CHECKING:
     from bot.settings.settings import Settings
     from bot.store import StoredTurn
     from bot.turn_result import Call, TurnResult
-
-_NO_WRAPPING = 1 << 20
-
-
-@dataclass(slots=True)
-class Spending:
-    """What this chat has cost: dollars as far as they are known, tokens, turns of unknown price."""
-
-    dollars: float = 0.0
-    tokens: int = 0
-    unpriced: int = 0
-
-    def add(self, result: TurnResult) -> None:
-        """Count a turn."""
-        usage = result.usage
-        self.tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
-        if result.cost is not None:
-            self.dollars += result.cost
-        elif result.calls:  # nothing was asked without them
-            self.unpriced += 1
 
 
 @dataclass(slots=True)
@@ -283,7 +262,8 @@ class ChatContext:
             self.app.permitted.ask = None
         signals.end(result)
         self.spent.add(result)
-        self._explain_slowness(result)
+        if not self.settings.quiet and (why := explain_once(result, self.settings, self.explained)):
+            self.say(f"  {why}")
         self._end_turn(prompt, result, retry=retry)
         unasked = {FailureKind.CANCELLED, FailureKind.ATTACHMENT}
         stopped = result.failure is not None and result.failure.kind in unasked
@@ -305,16 +285,3 @@ class ChatContext:
             from bot.repl.recap import show_rule  # noqa: PLC0415 - not on the way to the prompt
 
             show_rule(self.console(messages=True))
-
-    def _explain_slowness(self, result: TurnResult) -> None:
-        """Say once for each model of this computer why a turn with it took long."""
-        here = {name for name, endpoint in self.settings.endpoints.items() if endpoint.runs_here}
-        slow = slowest_call(result, here - {DEMO})
-        if slow is not None and slow.slot.agent.model not in self.explained and not self.settings.quiet:
-            self.explained.add(slow.slot.agent.model)
-            self.say(f"  {explanation(result, slow)}")
-
-
-def print_wrapped(text: str, streams: Streams, terminal: Terminal) -> None:
-    """Print text on stderr, sanitised; on a terminal its lines are wrapped at words."""
-    streams.say(wrap_text(text, terminal.width if streams.stderr_is_terminal else _NO_WRAPPING))

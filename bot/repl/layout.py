@@ -1,4 +1,4 @@
-"""Lays out the chat's own messages for the window: wrapped text and lists of two columns.
+"""Lays out the chat's own messages for the window and prints them: wrapped text, lists of two columns.
 
 Replies and progress are laid out by `bot.render`.
 """
@@ -7,17 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
 
 from bot.text.sanitise import sanitise
 from bot.text.wrap import break_points
 
+if TYPE_CHECKING:
+    from bot.app.streams import Streams
+    from bot.repl.terminal import Terminal
+
 MARGIN = "  "
 GAP = 2
 """Cells between two columns."""
 LEAST_WIDTH = 28
 """The fewest cells of a second column; with fewer it is put below the first."""
+_NO_WRAPPING = 1 << 20
+"""Cells."""
+
+
+def print_wrapped(text: str, streams: Streams, terminal: Terminal) -> None:
+    """Print text on stderr, sanitised; on a terminal its lines are wrapped at words."""
+    streams.say(wrap_text(text, terminal.width if streams.stderr_is_terminal else _NO_WRAPPING))
 
 
 def wrap_text(text: str, width: int) -> str:

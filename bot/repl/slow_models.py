@@ -5,18 +5,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.errors import FailureKind
+from bot.settings.endpoints import DEMO
 from bot.text.names import short_name
 from bot.text.numbers import duration
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from bot.settings.settings import Settings
     from bot.turn_result import Call, TurnResult
 
 LONG_TURN = 20.0
 """Seconds from which on the time that a turn took is explained."""
 _LEAST_SHARE = 0.25
 """Of the turn's time: a call that took less of it does not explain it."""
+
+
+def explain_once(result: TurnResult, settings: Settings, explained: set[str]) -> str:
+    """Return why a turn with a model of this computer took long, "" where it did not.
+
+    Of a model in `explained` it is not said again; the one that is named is added to it.
+    """
+    here = {name for name, endpoint in settings.endpoints.items() if endpoint.runs_here}
+    slow = slowest_call(result, here - {DEMO})
+    if slow is None or slow.slot.agent.model in explained:
+        return ""
+    explained.add(slow.slot.agent.model)
+    return explanation(result, slow)
 
 
 def slowest_call(result: TurnResult, endpoints: Collection[str]) -> Call | None:
