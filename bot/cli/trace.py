@@ -14,6 +14,7 @@ from bot.cli.options import new_typer_app
 from bot.cli.output import print_json, print_text, report_unreadable
 from bot.errors import UsageError
 from bot.render.attribution import attribution_json, attribution_lines, attribution_text
+from bot.render.live import console_on
 from bot.render.sources import evidence_lines
 from bot.settings import paths
 from bot.store import Store
@@ -101,7 +102,4 @@ def _print(streams: Streams, attribution: Attribution, *, plain: bool) -> None:
     if plain:
         print_text("\n".join(attribution_lines(attribution, width)))
         return
-    from rich.console import Console  # noqa: PLC0415 - output in a pipe goes without
-
-    console = Console(file=streams.stdout, highlight=False, markup=False, emoji=False)
-    console.print(attribution_text(attribution, width), soft_wrap=True)
+    console_on(streams.stdout).print(attribution_text(attribution, width), soft_wrap=True)

@@ -14,13 +14,14 @@ import time
 from typing import TYPE_CHECKING
 
 from bot.render.live import LiveRows
-from bot.render.markdown import MarkdownStream
 from bot.render.styles import style
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import Console
+
+    from bot.render.turn_progress import TurnProgress
 
 _REVISED = "revised"
 
@@ -32,6 +33,8 @@ class DraftOnScreen:
     """
 
     def __init__(self, console: Console, title: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        from bot.render.markdown import MarkdownStream
+
         self._console = console
         self._size = console.size
         self._rows = LiveRows(console, clock)
@@ -81,3 +84,78 @@ class DraftOnScreen:
             return
         dashes = "─" * max(self._console.width - len(_REVISED) - 8, 2)
         self._rows.draw([self._rows.ansi([(f"  ── {_REVISED} {dashes}", style("dim"))])], [""])
+
+
+class Drafts:
+    """The drafts of a turn on the screen, one at a time, each in the place of the one before it.
+
+    While a draft is written, the lines that `progress` is to print below it are held back. `title` is that
+    of the next draft.
+    """
+
+    def __init__(self, out: Console, progress: TurnProgress, clock: Callable[[], float]) -> None:
+        self._out = out
+        self._progress = progress
+        self._clock = clock
+        self._draft: DraftOnScreen | None = None
+        self.title = ""
+
+    @property
+    def on_screen(self) -> bool:
+        """Whether a draft is on the screen, whole or not."""
+        return self._draft is not None
+
+    @property
+    def writing(self) -> bool:
+        """Whether a draft is being written."""
+        return self._draft is not None and not self._draft.closed
+
+    def feed(self, text: str) -> None:
+        """Write the next piece of a draft."""
+        if self._draft is None or self._draft.closed:
+            self.replace()
+            self._progress.close()
+            self._draft = DraftOnScreen(self._out, self.title, clock=self._clock)
+            self._progress.hold_lines()
+        self._draft.feed(text)
+
+    def end(self) -> None:
+        """End the draft: it is whole."""
+        if self._draft is not None:
+            self._draft.close()
+
+    def print_below(self) -> None:
+        """Print the lines that were held back; others are printed below them, so that the draft stays."""
+        if self._draft is not None:
+            self._draft.disturbed = True
+            self._progress.release_lines()
+
+    def replace(self) -> None:
+        """Make room for what replaces the draft."""
+        draft, self._draft = self._draft, None
+        if draft is not None:
+            self._progress.clear_live_rows()
+            draft.replace(self._progress.tallest)
+            self._progress.release_lines()
+
+    def keep(self, *, partial: bool) -> None:
+        """Let the draft stay, and print what was held back below it."""
+        draft, self._draft = self._draft, None
+        if draft is not None:
+            draft.close(partial=partial)
+            self._progress.release_lines()
+
+    def refresh(self) -> None:
+        """Redraw what was left out when the last piece came too soon after another."""
+        if self._draft is not None:
+            self._draft.refresh()
+
+    def clear_live_rows(self) -> None:
+        """Take what can still change off the screen: others write there."""
+        if self._draft is not None:
+            self._draft.clear_live_rows()
+
+    def handle_resize(self) -> None:
+        """Take what can still change off the screen until the window's size has settled."""
+        if self._draft is not None:
+            self._draft.handle_resize()

@@ -225,6 +225,15 @@ def _tmux_cursor_row() -> int:
         return 0
 
 
+def console_on(stream: Console | IO[str], width: int | None = None) -> Console:
+    """Return a console that changes nothing in its texts; `width` is in cells, None: as the stream says."""
+    from rich.console import Console
+
+    if isinstance(stream, Console):
+        return stream
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
 def can_redraw(console: Console) -> bool:
     """Whether rows can be redrawn here: a terminal that understands cursor movement."""
     return console.is_terminal and not console.is_dumb_terminal and not console.legacy_windows

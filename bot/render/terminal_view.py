@@ -19,8 +19,10 @@ from bot.events import (
     SideBySide,
     TurnFinished,
 )
+from bot.render.draft import Drafts
+from bot.render.live import can_redraw, console_on
 from bot.render.reply import PlainReply, RawReply, Reports
-from bot.render.turn_progress import MARGIN
+from bot.render.turn_progress import MARGIN, PlainProgress, TurnProgress
 from bot.render.turn_text import json_block, partial_reason, turn_failure, turn_summary
 from bot.render.view import ReplyWriter, View
 from bot.text.names import short_name
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
 
     from bot.analysis import Analysis
     from bot.events import Event
-    from bot.render.draft import DraftOnScreen
-    from bot.render.turn_progress import TurnProgress
     from bot.turn_result import Call, TurnResult
 
 
@@ -64,8 +64,8 @@ class TerminalView(View):
         is_json: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._out = _console(out)
-        self._err = _console(err)
+        self._out = console_on(out)
+        self._err = console_on(err)
         self._plain, self._quiet, self._stream, self._keep = plain, quiet, stream and not is_json, keep
         self._is_json = is_json
         self._clock = clock
@@ -76,8 +76,9 @@ class TerminalView(View):
         self._notices: list[str] = []
         self._shows_answers = False
         self._unshown: list[Call] = []
-        self._draft: DraftOnScreen | None = None
-        self._draft_title = ""
+        self._drafts = Drafts(self._out, self._progress or TurnProgress(), clock)
+        redraws = not plain and can_redraw(self._out) and can_redraw(self._err)
+        self._shows_drafts = self._informs and self._keep and self._stream and redraws
         self._stands = False
         """Something of this turn stays above the reply."""
         self._paused: ReplyWriter | None = None
@@ -94,19 +95,19 @@ class TerminalView(View):
                     self._progress.handle_event(event)
                 if text and self._stream and not self._accepted:
                     self._feed(text)
-            case DraftDelta(text) if text and self._shows_drafts():
-                self._feed_draft(text)
+            case DraftDelta(text) if text and self._shows_drafts:
+                self._drafts.feed(text)
             case DraftAccepted():
-                self._accepted = self._draft is not None
+                self._accepted = self._drafts.on_screen
             case SideBySide(calls, analysis):
                 self._show_side_by_side(calls, analysis)
             case Notice(text) if self._informs:
                 self._notices.append(one_line(text))
-                if self._reply is None and not self._is_drafting():
+                if self._reply is None and not self._drafts.writing:
                     self._print_notices()
             case TurnFinished(result):
                 self._finish(result)
-            case DraftDelta() if self._is_drafting():
+            case DraftDelta() if self._drafts.writing:
                 pass  # thinking, in the middle of a draft
             case RoundStarted() if self._progress and self._reply is not None:
                 self._pause_reply()
@@ -118,10 +119,10 @@ class TerminalView(View):
         """Show what comes before the reply; while a draft is written, there is no room for it."""
         if isinstance(event, AggregatorStarted) and event.slot.role == "draft":
             name = short_name(event.slot.agent.model)
-            self._draft_title = f"{'revised draft' if event.references else 'draft'} · {name}"
-        if isinstance(event, RoundStarted) and self._draft is not None:
-            self._draft.close()
-        if self._is_drafting():
+            self._drafts.title = f"{'revised draft' if event.references else 'draft'} · {name}"
+        if isinstance(event, RoundStarted):
+            self._drafts.end()
+        if self._drafts.writing:
             return
         progress.handle_event(event)
         self._stands = self._stands or isinstance(event, RoundFinished | Compared)
@@ -133,8 +134,8 @@ class TerminalView(View):
         """Redraw times and rates, and what a redraw of the reply left out."""
         if self._reply is not None:
             self._reply.refresh()
-        elif self._draft is not None and not self._draft.closed:
-            self._draft.refresh()
+        elif self._drafts.writing:
+            self._drafts.refresh()
         elif self._progress:
             self._progress.refresh()
 
@@ -145,19 +146,19 @@ class TerminalView(View):
 
     def clear_live_rows(self) -> None:
         """Take what can still change off the screen; `refresh` draws it again, where the cursor is then."""
-        for part in (self._progress, self._reply, self._draft):
+        for part in (self._progress, self._reply, self._drafts):
             if part is not None:
                 part.clear_live_rows()
 
     def handle_resize(self) -> None:
         """Take what can still change off the screen until the window's size has settled."""
-        for part in (self._progress, self._reply, self._draft):
+        for part in (self._progress, self._reply, self._drafts):
             if part is not None:
                 part.handle_resize()
 
     def close(self) -> None:
         """Leave the terminal in order; a reply that was still coming is marked as cut."""
-        self._keep_draft(partial=True)
+        self._drafts.keep(partial=True)
         self._end_of_progress()
         self._end_of_reply(partial=True)
 
@@ -171,9 +172,7 @@ class TerminalView(View):
         if calls:
             self._stands = True
             self._progress.clear_live_rows()
-            if self._draft is not None:
-                self._draft.disturbed = True
-                self._progress.release_lines()
+            self._drafts.print_below()
         for call in calls:
             where = "review" if call.slot.role == "review" else f"round {call.slot.round}"
             name = f"{short_name(call.slot.agent.model)}, {where}"
@@ -181,7 +180,7 @@ class TerminalView(View):
 
     def _feed(self, text: str) -> None:
         if self._reply is None:
-            self._replace_draft()
+            self._drafts.replace()
             self._end_of_progress()
             if self._stands:
                 self._print_gap()
@@ -211,49 +210,11 @@ class TerminalView(View):
         show_side_by_side(self._out, calls)
         self._accepted = True
 
-    def _feed_draft(self, text: str) -> None:
-        """Write the next piece of a draft, the first one in the place of the draft before it."""
-        from bot.render.draft import DraftOnScreen
-
-        if self._draft is None or self._draft.closed:
-            self._replace_draft()
-            self._end_of_progress()
-            self._draft = DraftOnScreen(self._out, self._draft_title, clock=self._clock)
-            if self._progress:
-                self._progress.hold_lines()
-        self._draft.feed(text)
-
-    def _shows_drafts(self) -> bool:
-        """Whether drafts are shown: where only the reply is to stay, and where nothing is redrawn, not."""
-        from bot.render.live import can_redraw
-
-        if not (self._informs and self._keep and self._stream and not self._plain):
-            return False
-        return can_redraw(self._out) and can_redraw(self._err)
-
-    def _is_drafting(self) -> bool:
-        return self._draft is not None and not self._draft.closed
-
-    def _replace_draft(self) -> None:
-        """Make room for what replaces the draft on the screen."""
-        draft, self._draft = self._draft, None
-        if draft is not None and self._progress:
-            self._progress.clear_live_rows()
-            draft.replace(self._progress.tallest)
-            self._progress.release_lines()
-
-    def _keep_draft(self, *, partial: bool) -> None:
-        """Let the draft on the screen stay, and print what was held back below it."""
-        draft, self._draft = self._draft, None
-        if draft is not None and self._progress:
-            draft.close(partial=partial)
-            self._progress.release_lines()
-
     def _finish(self, result: TurnResult) -> None:
         if result.reply and self._reply is None and not self._accepted:
             self._feed_whole(result)
         partial = result.status == "partial"
-        self._keep_draft(partial=partial)
+        self._drafts.keep(partial=partial)
         self._end_of_progress()
         replied = self._reply is not None or self._accepted
         self._end_of_reply(partial=partial)
@@ -321,17 +282,13 @@ class TerminalView(View):
         self._stands = self._stands or bool(text)
 
     def _make_progress(self) -> TurnProgress:
-        from bot.render.live import can_redraw
         from bot.render.progress import LiveProgress
-        from bot.render.turn_progress import PlainProgress
 
         if self._plain or not can_redraw(self._err):
             return PlainProgress(self._err)
         return LiveProgress(self._err, keep=self._keep, clock=self._clock)
 
     def _make_reply(self) -> ReplyWriter:
-        from bot.render.live import can_redraw
-
         if not self._out.is_terminal:
             return self._paused or RawReply(self._out.file)
         if self._plain or not can_redraw(self._out):
@@ -339,11 +296,3 @@ class TerminalView(View):
         from bot.render.markdown import MarkdownStream
 
         return MarkdownStream(self._out, clock=self._clock)
-
-
-def _console(stream: Console | IO[str]) -> Console:
-    from rich.console import Console
-
-    if isinstance(stream, Console):
-        return stream
-    return Console(file=stream, highlight=False, markup=False, emoji=False)

@@ -17,6 +17,7 @@ from bot.app.turn_budget import BudgetError, Spending
 from bot.errors import FailureKind, MoaError, UsageError
 from bot.messages import Attachment, image_attachment, images_of
 from bot.method.mixture import CancelToken
+from bot.render.live import console_on
 from bot.repl.attaching import attach_files
 from bot.repl.command_syntax import quote_prompt
 from bot.repl.layout import print_wrapped, two_columns
@@ -79,13 +80,11 @@ class ChatContext:
 
     def console(self, *, messages: bool = False) -> Console:
         """Return a console for styled text and Markdown: on stdout, or on stderr for what is no reply."""
-        from rich.console import Console  # noqa: PLC0415 - not on the way to the prompt
-
         streams = self.streams
         file = streams.stderr if messages else streams.stdout
         is_terminal = streams.stderr_is_terminal if messages else streams.stdout_is_terminal
         width = self.terminal.width if is_terminal else None
-        return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+        return console_on(file, width)
 
     @property
     def can_pick(self) -> bool:
