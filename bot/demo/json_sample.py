@@ -9,6 +9,8 @@ from typing import Any, Final
 from bot.demo.chat_reader import ParsedChat, words_in
 
 _DEEPEST: Final = 12
+_FULL: Final = 4
+"""Down to this depth, objects have all their properties; below, those that they need."""
 _WORDS: Final = 20
 
 
@@ -43,6 +45,8 @@ def _typed(schema: Mapping[str, Any], root: Mapping[str, Any], words: Iterator[s
     kind = kind[0] if isinstance(kind, list) and kind else kind
     if kind == "object" or "properties" in schema:
         properties = schema.get("properties") or {}
+        if depth > _FULL:  # a schema that is part of itself
+            properties = {name: properties[name] for name in schema.get("required", ()) if name in properties}
         return {name: _sample(each, root, words, depth + 1) for name, each in properties.items()}
     if kind == "array":
         count = min(_WORDS, max(1, int(schema.get("minItems", 1))))

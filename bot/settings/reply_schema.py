@@ -20,6 +20,9 @@ _TYPES = {
 _MAX_BYTES = 1_000_000
 _FIELD = re.compile(r"([^\W\d][\w-]*)(?:\s+(\w+)(\[\])?)?\s*(?::\s*(.*))?", re.DOTALL)
 
+_ANNOTATION = re.compile(rf"list\[({'|'.join(_TYPES)})\]|({'|'.join(_TYPES)})(\[\])?", re.IGNORECASE)
+"""A type that stands after a colon, as in Python: "age: int, tags: list[str]"."""
+
 
 def read_schema(value: str | Mapping[str, Any]) -> str:
     """Return the schema as one line of JSON, "" for none. ValueError, which says why, for anything else."""
@@ -82,7 +85,7 @@ def schema_of_fields(text: str) -> dict[str, Any]:
     """Return the schema of an object with these fields. ValueError for what is no list of fields.
 
     Fields are separated by commas, or stand in a line each: a name, then perhaps its type (str without
-    one; `int[]` is a list), then perhaps a colon and what it means.
+    one; `int[]` is a list), then perhaps a colon and what it means. `age: int` is the same as `age int`.
     """
     properties: dict[str, Any] = {}
     parts = text.splitlines() if "\n" in text else text.split(",")
@@ -93,6 +96,8 @@ def schema_of_fields(text: str) -> dict[str, Any]:
         if found is None:
             raise ValueError(f"{part!r} is not a field, such as: age int")
         name, kind, is_list, meaning = found.groups()
+        if not kind and (annotated := _ANNOTATION.fullmatch(meaning or "")):
+            kind, is_list, meaning = annotated[1] or annotated[2], annotated[1] or annotated[3], None
         if kind and kind.lower() not in _TYPES:
             raise ValueError(f"the type of {name} can be str, int, float or bool, not {kind}")
         if name in properties:

@@ -26,7 +26,7 @@ _GAP = re.compile(r"\{\{(\w+)\}\}|\{([^\W\d]\w*)\}")
 """A literal name in two braces, or a field's name in one. All other braces are text."""
 _SUFFIXES = (".md", ".txt", ".toml")
 _LONGEST_SUMMARY = 300
-_ONE_MODEL = ("demo", "local", "starter")
+ONE_MODEL = ("demo", "local", "starter")
 """Options that bring a mixture of their own, which the template's preset does not replace."""
 
 
@@ -86,7 +86,7 @@ class Template:
     def options(self, given: Mapping[str, object]) -> dict[str, object]:
         """Return the options that it sets, without those that are given otherwise."""
         values: dict[str, object] = {}
-        if self.preset and not any(given.get(name) for name in ("preset", *_ONE_MODEL)):
+        if self.preset and not any(given.get(name) for name in ("preset", *ONE_MODEL)):
             values["preset"] = self.preset
         if self.system and not any(given.get(name) for name in ("system", "system_file")):
             values["system"] = self.system

@@ -6,6 +6,7 @@ Imports jsonschema, which takes 150 ms: import this module where JSON is asked f
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ MAX_SCHEMA = 120_000
 """Characters of a schema as JSON."""
 MAX_REFERENCES = 10_000
 """How many references of a schema are followed in one reply."""
-_FENCE = re.compile(r"\A```\w*\n(.*)\n?```\Z", re.DOTALL)
+_FENCE = re.compile(r"\A```\w*\s*(.*)```\Z", re.DOTALL)
 _LONGEST_PROBLEM = 300
 _MOST_PROBLEMS = 5
 """Mistakes of a reply that are named."""
@@ -63,7 +64,7 @@ class ReplyFormat:
         fenced = _FENCE.match(reply.strip())
         text = fenced[1].strip() if fenced else reply.strip()
         try:
-            value = json.loads(text, parse_constant=_not_json)
+            value = json.loads(text, parse_constant=_not_json, parse_float=_finite)
         except (ValueError, RecursionError):
             raise InvalidReplyError("it is not JSON") from None
         if self.schema is None:
@@ -181,6 +182,12 @@ def _described(problem: ValidationError) -> str:
 
 def _not_json(name: str) -> NoReturn:
     raise ValueError(name)  # NaN and Infinity, which Python reads
+
+
+def _finite(text: str) -> float:
+    if math.isinf(number := float(text)):
+        raise ValueError(text)  # 1e999 would be written as Infinity, which is not JSON
+    return number
 
 
 def _ignore(*_: Any) -> None:

@@ -33,8 +33,8 @@ def mixture(said: Any, *, models: FakeModels | None = None, **more: Any) -> tupl
 
 @pytest.mark.parametrize(
     "reply",
-    [GOOD, f"```json\n{GOOD}\n```", f"\n {GOOD} \n", f"```\n{GOOD}```"],
-    ids=["bare", "fence", "b", "f"],
+    [GOOD, f"```json\n{GOOD}\n```", f"\n {GOOD} \n", f"```\n{GOOD}```", f"```json {GOOD} ```"],
+    ids=["bare", "fence", "b", "f", "one-line"],
 )
 @pytest.mark.parametrize("rounds", [0, 1])
 @looped
@@ -61,6 +61,7 @@ async def test_the_reply_is_json(reply: str, rounds: int) -> None:
         (PROSE, "it is not JSON"),
         ('{"name": "Ada"}', "at $: 'age' is a required property"),
         ('{"name": "Ada", "age": NaN}', "it is not JSON"),
+        ('{"name": "Ada", "age": 1e999}', "it is not JSON"),
         ("[]", "at $: [] is not of type 'object'"),
         (GOOD + "\nI hope this helps!", "it is not JSON"),
     ],

@@ -240,3 +240,13 @@ async def test_command_t(service: Service, home: Path) -> None:
         assert "wrong.toml: not valid TOML" in " ".join((await talk.enter("/t")).split())
         assert "the reply" in await talk.enter("/t my own hello")
         assert service.prompts("a")[-1] == "Mine: hello"
+
+
+@pytest.mark.slow
+@in_loop
+async def test_a_template_in_a_demonstration(home: Path) -> None:
+    """Its preset names models of a service, which the demonstration does without."""
+    (home / "prompts").mkdir()
+    (home / "prompts" / "quick.toml").write_text('text = "In short: {input}"\npreset = "fast"', "utf-8")
+    async with chatting({"demo": True}) as talk:
+        assert "demonstration program" in await talk.enter("/t quick two words")

@@ -32,6 +32,8 @@ OBJECT = {"type": "object", "properties": {"a": {"type": "integer"}}}
         ("größe number", {"größe": "number"}),
         ("first-name text", {"first-name": "string"}),
         ("tags str[]", {"tags": "array"}),
+        ("n: int, x: Float", {"n": "integer", "x": "number"}),
+        ("a: list[int], b: str[], c: integers", {"a": "array", "b": "array", "c": "string"}),
     ],
 )
 def test_fields(text: str, fields: dict[str, str]) -> None:

@@ -33,7 +33,7 @@ async def _with(chat: ChatContext, argument: str) -> None:
 @command("t", "template", arguments="[NAME] [FIELD=VALUE …] PROMPT", completes="templates")
 async def _template(chat: ChatContext, argument: str) -> None:
     """Ask one prompt that fills a template; without a name list the templates."""
-    from bot.settings.templates import Templates
+    from bot.settings.templates import ONE_MODEL, Templates
 
     templates = Templates(chat.settings.config_file)
     name, words = _template_named(argument, templates.names())
@@ -47,7 +47,8 @@ async def _template(chat: ChatContext, argument: str) -> None:
     prompt = template.fill(words, fields)
     if not prompt:
         raise UsageError(f"What is to be asked? /t {name} PROMPT")
-    options = template.options({})
+    # A chat of demonstration or local models goes on with these.
+    options = template.options({name: getattr(chat.settings, name) for name in ONE_MODEL})
     if "preset" in options:
         options = {**dict.fromkeys(("aggregator", "reference_models", "rounds", "mode", "judge")), **options}
     await chat.ask(prompt, mixture=chat.app.mixture(options) if options else None, typed=f"/t {argument}")
