@@ -8,6 +8,7 @@ seconds, a second signal cancels them at once.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import queue
 import threading
@@ -30,6 +31,7 @@ from bot.serve.mcp_tools import mcp_server
 from bot.serve.served_mixtures import Resolve, ServedMixtures
 from bot.serve.server import GOODBYE_SECONDS, ListenAddress, QuietServer, first_of, until_stopped
 from bot.serve.turn_route import Service
+from bot.text.sanitise import mend
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -169,7 +171,20 @@ async def _lines(descriptor: int, longest: int) -> AsyncIterator[str]:
 
     threading.Thread(target=read, daemon=True).start()
     while (line := await lines.get()) is not None:
-        yield line.decode("utf-8", "replace")
+        yield _mended(line.decode("utf-8", "replace"))
+
+
+def _mended(line: str) -> str:
+    """Return a message whose halves of characters are U+FFFD: the SDK leaves one with such unanswered.
+
+    JavaScript writes half an emoji as an escape, which is valid JSON.
+    """
+    if "\\ud" not in line.lower():
+        return line
+    try:
+        return mend(json.dumps(json.loads(line), ensure_ascii=False))
+    except (ValueError, RecursionError):
+        return line
 
 
 @asynccontextmanager

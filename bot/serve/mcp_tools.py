@@ -117,7 +117,14 @@ class _Tools:
             request = TurnRequest(
                 arguments.preset or SERVED, Conversation(prompt=arguments.question), options
             )
-            served = service.mixtures.get(request.model, options)
+            try:
+                served = service.mixtures.get(request.model, options)
+            except ApiError as error:
+                # It names the fields of the OpenAI API.
+                if (error.param or "").partition(".")[0] != "moa":
+                    raise
+                said = error.message.removeprefix("moa.references: ").removeprefix("moa: ")
+                raise bad_request(f"models: {said}", "models") from None
             plan = self._plan(served.plan, name)
             mixture = Mixture(plan, service.ask, served.models, tools=service.tools)
             turn = ServedTurn(mixture, request, service.log, cancel_token, service.budget)

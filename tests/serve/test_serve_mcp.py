@@ -22,6 +22,7 @@ from bot.cli.mcp import typer_app
 from bot.demo.process import DemoProcess
 from bot.errors import UsageError
 from bot.serve.limits import Limits
+from bot.serve.mcp_server import _mended
 from bot.serve.mcp_tools import mcp_server
 
 Make = Callable[..., Any]
@@ -116,6 +117,8 @@ def test_compare(make: Make) -> None:
         ("ask_panel", {"question": "why?", "rounds": 1000}, "rounds"),
         ("ask_panel", {"question": "why?", "models": []}, "models"),
         ("ask_panel", {"question": "why?", "models": ["a*1000"]}, "from 1 to 64"),
+        ("ask_panel", {"question": "why?", "models": ["a*50"]}, "models: more than 32 models"),
+        ("ask_panel", {"question": "why?", "models": [""]}, "models: an empty model name"),
         ("ask_panel", {"question": "why?", "models": ["openai:x"]}, "key"),
         ("ask_panel", {"question": "why?", "preset": "nothing"}, "there are: moa, default"),
         ("ask_panel", {"question": "x" * 3_000}, "more than 2,000 bytes"),
@@ -214,3 +217,24 @@ def test_not_from_inside_a_panel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOA_BOT_IN_PANEL", "1")
     with pytest.raises(UsageError, match="cannot ask a panel"):
         typer_app(["--demo"], standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        (r'{"a": "half \ud83d"}', {"a": "half \ufffd"}),
+        (r'{"a": "whole \uD83D\uDE00"}', {"a": "whole \U0001f600"}),
+        (r'{"a": "text \\ud83d"}', {"a": r"text \ud83d"}),
+        ('{"a": "plain"}', {"a": "plain"}),
+    ],
+)
+def test_half_a_character_in_a_message(line: str, read: dict[str, str]) -> None:
+    """It becomes U+FFFD, so that the call is answered."""
+    mended = _mended(line)
+    assert json.loads(mended) == read
+    mended.encode()
+
+
+def test_a_line_that_is_no_json() -> None:
+    """It stays as it is, for the SDK to refuse."""
+    assert _mended(r"\ud83d {") == r"\ud83d {"
