@@ -215,8 +215,9 @@ class TurnResult:
 
     @property
     def attempts(self) -> tuple[Call, ...]:
-        """The aggregator calls before `aggregator`, which failed or broke off."""
-        return self._aggregators[:-1]
+        """The aggregator calls before `consultation` and `aggregator`, which failed or broke off."""
+        alone = [call for call in self.calls if call.slot.round == ALONE] if self._has_rounds else []
+        return (*alone[:-1], *self._aggregators[:-1])
 
     @property
     def judges(self) -> tuple[Call, ...]:

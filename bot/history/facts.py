@@ -11,12 +11,16 @@ from bot.settings.model_names import NONE
 from bot.text.numbers import duration, money, plural
 from bot.text.tool_calls import short_call
 from bot.tool_use import ToolSource, stored_runs
+from bot.turn_result import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from bot.store import StoredCall, StoredTurn
     from bot.store.rows import CallRole
+
+CONSULTATION = "consultation"
+"""What the aggregator's call before the rounds is named."""
 
 
 def mixture(settings: Mapping[str, object]) -> str:
@@ -132,8 +136,14 @@ def by_round(calls: Sequence[StoredCall], role: CallRole = "reference") -> dict[
 
 
 def contributions(calls: Sequence[StoredCall]) -> list[tuple[str, list[StoredCall]]]:
-    """Return what the reply of a turn was made from: each round, draft and review with its calls."""
-    found = [(f"round {number}", of_round) for number, of_round in by_round(calls).items()]
+    """Return what the reply of a turn was made from: each round, draft and review with its calls.
+
+    Before them stands the aggregator's call that consulted the panel, where it decided.
+    """
+    alone = [call for call in calls if call.round == ALONE and call.role == "aggregator" and not call.error]
+    rounds = any(call.round > ALONE for call in calls)
+    found = [(CONSULTATION, alone)] if alone and rounds else []
+    found += [(f"round {number}", of_round) for number, of_round in by_round(calls).items()]
     drafts, reviews = by_round(calls, "draft"), by_round(calls, "review")
     names = {number: ("draft", nth) for nth, number in enumerate(drafts, start=1)}
     names |= {number: ("review", nth) for nth, number in enumerate(reviews, start=1)}

@@ -21,7 +21,16 @@ from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped] # 
 
 from bot import __version__
 from bot.analysis import stored_analysis
-from bot.history.facts import by_turn, call_facts, contributions, mixture, notes, tool_facts, turn_facts
+from bot.history.facts import (
+    CONSULTATION,
+    by_turn,
+    call_facts,
+    contributions,
+    mixture,
+    notes,
+    tool_facts,
+    turn_facts,
+)
 from bot.render.comparison import answer_names
 from bot.render.literals import literals_plugin
 from bot.store.results import turn_result
@@ -125,6 +134,7 @@ def _sources(turn: StoredTurn, calls: Sequence[StoredCall]) -> list[tuple[int, s
 
 
 def _references_facts(parts: Sequence[tuple[str, Sequence[StoredCall]]]) -> str:
+    parts = [(name, calls) for name, calls in parts if name != CONSULTATION]
     asked = [call for _, calls in parts for call in calls]
     failed = sum(call.status == "failed" for call in asked)
     if any(call.role == "draft" for call in asked):

@@ -185,11 +185,7 @@ class Critique:
 
     def _revision(self, draft: Call, concerns: Sequence[Call], role: CallRole) -> Aggregation:
         self._number += 1
-        plan = self._turn_context.plan
-        author = draft.slot.agent
-        if author != plan.aggregator:
-            rest = tuple(agent for agent in plan.fallbacks if agent != author)
-            plan = replace(plan, aggregator=author, fallbacks=(plan.aggregator, *rest))
+        plan = self._turn_context.plan.with_aggregator(draft.slot.agent)
         plan = replace(plan, instruction=plan.instructions.get("revise", plan.instruction))
         after = (*self._turn_context.after, Message("assistant", draft.answer))
         context = replace(self._turn_context, plan=plan, after=after)

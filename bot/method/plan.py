@@ -120,6 +120,13 @@ class Plan:
         assert self.light_aggregator is not None  # noqa: S101 - only then may it write the reply
         return replace(self, aggregator=self.light_aggregator, fallbacks=(self.aggregator, *self.fallbacks))
 
+    def with_aggregator(self, agent: Agent) -> Plan:
+        """Return the plan whose aggregator is this agent, with the usual one as its first fallback."""
+        if agent == self.aggregator:
+            return self
+        rest = tuple(each for each in self.fallbacks if each != agent)
+        return replace(self, aggregator=agent, fallbacks=(self.aggregator, *rest))
+
     def agents(self) -> tuple[Agent, ...]:
         """Return every different agent, in order, the aggregator last."""
         references = (agent for layer in self.layers for agent in layer)

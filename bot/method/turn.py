@@ -223,6 +223,9 @@ class Turn:
                 yield event
         else:
             self._question = question
+            # One that has failed just now is not waited for again before its fallback writes the reply.
+            plan = self._turn_context.plan.with_aggregator(call.slot.agent)
+            self._turn_context = replace(self._turn_context, plan=plan)
             if call.answer and self._turn_context.plan.reply_format is None:
                 self._beginning = call.answer.rstrip() + NEW_PARAGRAPH
                 yield ReplyDelta(NEW_PARAGRAPH)

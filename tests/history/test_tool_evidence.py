@@ -8,7 +8,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from fake_models import FakeAsk, FakeModels, layers, make_plan
+from fake_models import FakeAsk, FakeModels, failed, layers, make_plan
 from fake_tools import FakeTools, calls
 
 from bot.app.session import Session
@@ -18,6 +18,7 @@ from bot.history.html import export_html
 from bot.history.import_json import import_json
 from bot.history.markdown import export_markdown
 from bot.history.terminal import show_text
+from bot.messages import Agent
 from bot.method.mixture import Mixture
 from bot.render.reply import turn_json
 from bot.render.sources import evidence_lines
@@ -167,3 +168,29 @@ def test_an_export_brings_them_back(store: Store, tmp_path: Path) -> None:
 def test_what_was_stored_otherwise(value: object, runs: int) -> None:
     """A store may be anyone's: what is no tool run counts as nothing."""
     assert len(stored_runs(value)) == runs
+
+
+def test_the_call_that_consulted_the_panel(store: Store) -> None:
+    """History and exports have it, with its question, before what the panel answered."""
+    asks = calls(("consult_panel", {"question": "Do cats purr?"}))
+    plan = make_plan(layers("a"), on_demand=True, fallbacks=(Agent("second"),))
+    ask = FakeAsk({"a": "Cats.", "judge": failed(), "second": [asks, "They do."]})
+    session = Session(Mixture(plan, ask, FakeModels()), store=store)
+
+    async def work() -> None:
+        async with aclosing(session.turn("why?")) as events:
+            async for _ in events:
+                pass
+
+    asyncio.run(work())
+    conversation = session.conversation
+    assert conversation
+    [turn] = store.turns(conversation.id)
+    stored = list(store.calls(turn.id))
+    text = show_text(conversation, [turn], stored, references=True)
+    consulted = "⚙ consult_panel question=Do cats purr?"
+    assert text.index("consultation: second") < text.index(consulted) < text.index("round 1: a")
+    for form in (export_markdown, export_html):
+        page = form(conversation, [turn], stored)
+        assert page.index("Consultation") < page.index("question=Do cats purr?") < page.index("Cats.")
+    assert "1 answer of the reference models in 1 round" in page
