@@ -175,6 +175,11 @@ class ChosenTemplate:
     template: Template | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Raise UsageError for fields without a template."""
+        if self.fields and self.template is None:
+            raise UsageError("Fields fill a template: which one?")
+
     def with_options(
         self, given: Mapping[str, Any], outer: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:

@@ -120,6 +120,14 @@ def test_wrong_fields(given: list[str]) -> None:
         choose_template(None, given)
 
 
+def test_fields_without_a_template_in_the_library(home: Home) -> None:
+    """Are not ignored."""
+    from bot import Mixture
+
+    with pytest.raises(UsageError, match="which one"):
+        Mixture(demo=True, fields={"a": "b"})
+
+
 def test_fields() -> None:
     """A value may have any characters."""
     assert parse_fields(["a=b=c", "d="]) == {"a": "b=c", "d": ""}
