@@ -148,12 +148,7 @@ async def open_evaluation(
     kept = run_folder.read_manifest(out)
     name = options.name or kept.get("name", name)
     if stages == SCORE_ONLY and options.limit is None and options.first is None and kept:
-        # Before there were samples, --limit N stood for the first N.
-        seed = kept.get("sample_seed")
-        limit, first = (
-            (kept.get("limit"), kept.get("first")) if seed is not None else (None, kept.get("limit"))
-        )
-        options = replace(options, limit=limit, first=first, sample_seed=seed or 0)
+        options = _with_sample(options, kept)
     benchmark = open_benchmark(options.benchmark, options.data_dir, accept_altered=options.accept_altered)
     benchmark.load(stages)
     async with AsyncExitStack() as stack:
@@ -190,24 +185,45 @@ async def open_evaluation(
                 by_text = await trial.run(agent, options.judging.by)
                 judges += (make_judge(agent, benchmark, settings, kept, by_text=by_text),)
         judging = {judge: client(_journal(stack, out / judge.folder / JUDGMENTS)) for judge in judges}
-        used = [*(judge.agent for judge in judges), *make_plan(settings).agents()]
-        addresses = {agent.endpoint: settings.endpoints[agent.endpoint].base_url for agent in used}
-        manifest = {
-            "name": name,
-            **_judges_of(kept, judges),
-            "data": dict(benchmark.data.hashes),
-            "limit": options.limit,
-            "first": options.first,
-            "sample_seed": options.sample_seed,
-            "items": len(items),
-            "seed": settings.seed,
-            "options": {key: str(value) for key, value in asdict(options).items() if value is not None},
-            "endpoints": {**kept.get("endpoints", {}), **addresses},
-        }
+        facts = _manifest(settings, options, benchmark, len(items), judges=judges, kept=kept)
         yield EvalContext(
             settings, streams, options, stages, name, out, benchmark, items, models,
-            client(generated), judging, progress, manifest, tools,
+            client(generated), judging, progress, {"name": name, **facts}, tools,
         )  # fmt: skip
+
+
+def _with_sample(options: EvalOptions, kept: Mapping[str, Any]) -> EvalOptions:
+    """Return the options with the items of the run that has this manifest."""
+    limit, first, seed = (kept.get(name) for name in ("limit", "first", "sample_seed"))
+    if seed is None:
+        # Before there were samples, --limit N stood for the first N.
+        limit, first, seed = None, limit, 0
+    return replace(options, limit=limit, first=first, sample_seed=seed)
+
+
+def _manifest(
+    settings: Settings,
+    options: EvalOptions,
+    benchmark: Benchmark[Any],
+    items: int,
+    *,
+    judges: Sequence[Judge],
+    kept: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return what a run's manifest says of data, options, judges and services; `kept` is the last one."""
+    used = [*(judge.agent for judge in judges), *make_plan(settings).agents()]
+    addresses = {agent.endpoint: settings.endpoints[agent.endpoint].base_url for agent in used}
+    return {
+        **_judges_of(kept, judges),
+        "data": dict(benchmark.data.hashes),
+        "limit": options.limit,
+        "first": options.first,
+        "sample_seed": options.sample_seed,
+        "items": items,
+        "seed": settings.seed,
+        "options": {key: str(value) for key, value in asdict(options).items() if value is not None},
+        "endpoints": {**kept.get("endpoints", {}), **addresses},
+    }
 
 
 def _judges_of(kept: Mapping[str, Any], judges: Sequence[Judge]) -> dict[str, Any]:

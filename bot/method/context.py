@@ -132,6 +132,40 @@ def _drop(history: Sequence[Message], sizes: Sequence[int], needed: int, step: i
     return dropped
 
 
+def _tokens_around_answers(instruction: str, again: str, evidence: Evidence | None) -> int:
+    """Return about how many tokens the readers of answers are sent beside them.
+
+    `again` is the request once more after the answers, "" where it is not.
+    """
+    tokens = estimate_tokens(instruction) + (estimate_tokens(again) if again else 0)
+    if evidence:
+        tokens += estimate_tokens(evidence.text) + ANSWER_TOKENS * (len(evidence.runs) + 1)
+    return tokens
+
+
+def _cut(
+    history: Sequence[Message], blocks: Sequence[str], room: int, max_tokens: int, context_length: int
+) -> tuple[int, list[str], int]:
+    """Cut the history and the blocks, so that they and an answer of `max_tokens` take `room` tokens.
+
+    Returns how many messages of the history are dropped, the blocks, and the tokens that are left for the
+    answer (below 0 where even the rest is too long).
+    """
+    sizes = [estimate_tokens(block) for block in blocks]
+    history_sizes = [message_tokens(message) for message in history]
+
+    available = room - max_tokens
+    needed = sum(history_sizes) + sum(sizes) - available
+    dropped = _drop(history, history_sizes, needed, max(1, int(context_length * DROP_STEP)))
+    kept = sum(history_sizes[dropped:])
+
+    shortened = list(blocks)
+    if sum(sizes) > available:
+        cap = max(even_cap(sizes, available), MIN_REFERENCE)
+        shortened = [shorten(block, cap) for block in blocks]
+    return dropped, shortened, room - kept - sum(map(estimate_tokens, shortened))
+
+
 def fit(
     *,
     systems: Sequence[str | None],
@@ -174,24 +208,9 @@ def fit(
     fixed += more_tokens + (estimate_tokens(task) if task else 0)
     blocks = [*answers, comparison] if comparison else list(answers)
     if answers:
-        fixed += estimate_tokens(instruction) + ANSWER_TOKENS * len(blocks)
-        fixed += estimate_tokens(request_again(prompt)) if placement == "prompt" else 0
-        if evidence:
-            fixed += estimate_tokens(evidence.text) + ANSWER_TOKENS * (len(evidence.runs) + 1)
-    sizes = [estimate_tokens(block) for block in blocks]
-    history_sizes = [message_tokens(message) for message in history]
-
-    available = context_length - max_tokens - fixed
-    needed = sum(history_sizes) + sum(sizes) - available
-    dropped = _drop(history, history_sizes, needed, max(1, int(context_length * DROP_STEP)))
-    kept = sum(history_sizes[dropped:])
-
-    shortened = blocks
-    if sum(sizes) > available:
-        cap = max(even_cap(sizes, available), MIN_REFERENCE)
-        shortened = [shorten(block, cap) for block in blocks]
-
-    left = context_length - fixed - kept - sum(map(estimate_tokens, shortened))
+        again = request_again(prompt) if placement == "prompt" else ""
+        fixed += ANSWER_TOKENS * len(blocks) + _tokens_around_answers(instruction, again, evidence)
+    dropped, shortened, left = _cut(history, blocks, context_length - fixed, max_tokens, context_length)
     allowed = min(max_tokens, max(left, MIN_ANSWER))
     return Fitted(
         messages=make(

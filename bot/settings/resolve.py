@@ -88,20 +88,7 @@ def resolve(
     ]
     _drop_excluded(levels)
     defaults = from_defaults()
-    demo, local, starter = (_switched_on(levels, name) for name in ("demo", "local", STARTER))
-    found: LocalModels | None = None
-    if demo is not None:
-        endpoints[DEMO] = EndpointConfig(DEMO, "", source=str(levels[demo]["demo"].source))
-        preset, chosen = _with_demo(levels, demo, presets)
-    elif local is not None and find_local is not None:
-        folder = nearest_level(levels, "models_dir")
-        found = find_local(endpoints, None if folder is None else levels[folder]["models_dir"].value)
-        preset, chosen = _with_local(levels, local, presets, found.preset)
-    elif starter is not None and nearest_level(levels[: starter + 1], "preset") is None:
-        preset, chosen = presets.get(STARTER), Given(STARTER, levels[starter][STARTER].source)
-        _insert_mixture(levels, starter, preset)
-    else:
-        preset, chosen = _with_preset(levels, presets, defaults["preset"])
+    preset, chosen, found = _choose_mixture(levels, endpoints, presets, defaults["preset"], find_local)
     values = nearest_values([*levels, defaults])
     as_in_preset = nearest_values([from_preset(preset), defaults])
     changed = any(values[name].value != as_in_preset[name].value for name in _MIXTURE)
@@ -125,6 +112,35 @@ def resolve(
         local_models=found.names if found else (),
         local_left_out=found.left_out if found else "",
     )
+
+
+def _choose_mixture(
+    levels: list[Values],
+    endpoints: dict[str, EndpointConfig],
+    presets: Presets,
+    default: Given,
+    find_local: FindLocal | None,
+) -> tuple[Preset, Given, LocalModels | None]:
+    """Add the values of the preset that is chosen, or of --demo, --local or --starter, to the levels.
+
+    Returns the preset, the choice of it with its source, and with --local the models on this computer.
+    With --demo its endpoint is added to `endpoints`.
+    """
+    demo, local, starter = (_switched_on(levels, name) for name in ("demo", "local", STARTER))
+    found: LocalModels | None = None
+    if demo is not None:
+        endpoints[DEMO] = EndpointConfig(DEMO, "", source=str(levels[demo]["demo"].source))
+        preset, chosen = _with_demo(levels, demo, presets)
+    elif local is not None and find_local is not None:
+        folder = nearest_level(levels, "models_dir")
+        found = find_local(endpoints, None if folder is None else levels[folder]["models_dir"].value)
+        preset, chosen = _with_local(levels, local, presets, found.preset)
+    elif starter is not None and nearest_level(levels[: starter + 1], "preset") is None:
+        preset, chosen = presets.get(STARTER), Given(STARTER, levels[starter][STARTER].source)
+        _insert_mixture(levels, starter, preset)
+    else:
+        preset, chosen = _with_preset(levels, presets, default)
+    return preset, chosen, found
 
 
 def _with_preset(levels: list[Values], presets: Presets, default: Given) -> tuple[Preset, Given]:

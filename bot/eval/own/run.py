@@ -48,6 +48,7 @@ from bot.messages import Agent
 from bot.text.numbers import plural
 
 if TYPE_CHECKING:
+    from bot.app.app import App
     from bot.app.streams import Streams
     from bot.settings.settings import Settings
 
@@ -113,14 +114,7 @@ async def run_own(
         for agent in dict.fromkeys((*(agent for arm in arms for agent in arm.plan.agents()), *judges)):
             app.models.endpoint(agent.endpoint)
         run_folder.write_manifest(out, manifest)
-        journals = [Journal(out / name) for name in ("calls.jsonl", "judge.jsonl")]
-        for journal in journals:
-            stack.callback(journal.close)
-        ask, concurrency = bulk_retrier(app.ask_once, settings.rate), AdaptiveConcurrency(options.concurrency)
-        budget = Budget(price_of(app.settings), options.max_cost, sum(journal.spent for journal in journals))
-        asking, judging = (
-            CachedClient(ask, journal, concurrency=concurrency, budget=budget) for journal in journals
-        )
+        asking, judging = _open_clients(stack, app, options)
         progress = BulkProgress(streams, quiet=settings.quiet)
         calls, verdicts = (
             Caller(client, app.models, progress, options.concurrency) for client in (asking, judging)
@@ -161,6 +155,16 @@ def _questions(options: OwnOptions) -> list[Question]:
     if options.limit is not None:
         return stratified(questions, options.limit, options.sample_seed)
     return questions[: options.first]
+
+
+def _open_clients(stack: AsyncExitStack, app: App, options: OwnOptions) -> list[CachedClient]:
+    """Return the clients of the mixtures and of the judges; they share the budget and the concurrency."""
+    journals = [Journal(options.folder() / name) for name in ("calls.jsonl", "judge.jsonl")]
+    for journal in journals:
+        stack.callback(journal.close)
+    ask, concurrency = bulk_retrier(app.ask_once, app.settings.rate), AdaptiveConcurrency(options.concurrency)
+    budget = Budget(price_of(app.settings), options.max_cost, sum(journal.spent for journal in journals))
+    return [CachedClient(ask, journal, concurrency=concurrency, budget=budget) for journal in journals]
 
 
 def _judges(settings: Settings, options: OwnOptions, scorers: Sequence[Scorer]) -> tuple[Agent, ...]:
