@@ -11,7 +11,7 @@ import typer
 from bot.app.streams import Streams
 from bot.cli.boundary import run_async
 from bot.cli.options import Given, new_typer_app, with_options
-from bot.cli.serve import ACCEPTED_OPTIONS, KEY_VARIABLE, client_key, resolve_served
+from bot.cli.serve import ACCEPTED_OPTIONS, Host, KeyVariable, Port, client_key, resolve_served
 from bot.errors import ExitCode, UsageError
 from bot.onboarding.fetch_models import load_or_offer
 from bot.settings.mcp_servers import IN_PANEL
@@ -28,19 +28,9 @@ def mcp(
     http: Annotated[
         bool, typer.Option("--http", help="Listen at --host and --port instead of stdin and stdout.")
     ] = False,
-    host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")
-    ] = PORT,
-    key_env: Annotated[
-        str | None,
-        typer.Option(
-            "--key_env",
-            metavar="NAME",
-            help=f"The environment variable with the key that clients must send. [default: {KEY_VARIABLE}]",
-            show_default=False,
-        ),
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = PORT,
+    key_env: KeyVariable = None,
     max_concurrent: Annotated[
         int, typer.Option("--max_concurrent", min=1, metavar="N", help="Calls at once; more are refused.")
     ] = 64,

@@ -35,6 +35,17 @@ ACCEPTED_OPTIONS = (
     *(option.name for option in OPTIONS if option.group is Group.ADVANCED),
 )
 
+Host = Annotated[str, typer.Option("--host", help="The address to listen at.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")]
+KeyVariable = Annotated[
+    str | None,
+    typer.Option(
+        "--key_env",
+        metavar="NAME",
+        help=f"The environment variable with the key that clients must send. [default: {KEY_VARIABLE}]",
+        show_default=False,
+    ),
+]
 
 typer_app = new_typer_app()
 
@@ -44,19 +55,9 @@ typer_app = new_typer_app()
 def serve(
     ctx: typer.Context,
     *,
-    host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")
-    ] = PORT,
-    key_env: Annotated[
-        str | None,
-        typer.Option(
-            "--key_env",
-            metavar="NAME",
-            help=f"The environment variable with the key that clients must send. [default: {KEY_VARIABLE}]",
-            show_default=False,
-        ),
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = PORT,
+    key_env: KeyVariable = None,
     cors: Annotated[
         list[str] | None,
         typer.Option(
