@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from bot.errors import Failure
 from bot.events import Notice
@@ -127,12 +128,12 @@ class ModelRequest:
             temperature=0.0 if temperature < MIN_TEMPERATURE else temperature,
             max_tokens=fitted.max_tokens,
             seed=None if plan.seed is None else plan.seed + self.slot.index,
-            extra={
-                **models.request_fields(agent),
-                **(plan.reply_fields if writes else {}),
-                **(self.loop.fields if self.loop else {}),
-                **self.task.fields,
-            },
+            extra=_joined_fields(
+                models.request_fields(agent),
+                plan.reply_fields if writes else {},
+                self.loop.fields if self.loop else {},
+                self.task.fields,
+            ),
             timeout=plan.timeout,
             delta_interval=0.0 if writes else DELTA_INTERVAL,
             retry_partial=not writes,
@@ -157,3 +158,10 @@ class ModelRequest:
             return []
         self.turn_context.shown_notices.add(key)
         return [Notice(line) for line in fit_notices(name, fitted)]
+
+
+def _joined_fields(*fields: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields of all; the tools of several are offered together, else the last one's counts."""
+    tools = [tool for each in fields for tool in cast("list[object]", each.get("tools", ()))]
+    joined = {name: value for each in fields for name, value in each.items()}
+    return {**joined, "tools": tools} if tools else joined

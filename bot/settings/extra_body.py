@@ -1,7 +1,7 @@
 """`extra_body`: further fields of the requests to an endpoint, a model, an agent, or those of a preset.
 
-Services have parameters of their own, such as OpenRouter's `plugins`. What the program itself sets in a
-request cannot be set here. Fields are kept as the JSON text of an object, which can be compared and hashed.
+Services have parameters of their own, such as OpenRouter's `plugins`, and tools that they run themselves. What
+the program itself sets in a request cannot be set here. Fields are kept as the JSON text of an object, which can be compared and hashed.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def read_extra_body(section: Section) -> str:
         return ""
     if not isinstance(value, dict):
         raise section.wrong_type(KEY, "a table of a request's fields")
-    for name in value:
-        if problem := _problem(name.strip().lower()):
+    for name, field in value.items():
+        if problem := _problem(name.strip().lower(), field):
             raise section.error(KEY, f"{name} cannot be set here: {problem}")
     try:
         _check_numbers(value)
@@ -57,12 +57,26 @@ def read_extra_body(section: Section) -> str:
     return text
 
 
-def _problem(name: str) -> str:
+def _problem(name: str, value: object) -> str:
+    if name == "tools":
+        return "" if _run_at_the_service(value) else 'only tools that the service runs, no type "function"'
     if name in _OPTIONS:
         return f"use the option {_OPTIONS[name]}"
     if name in _WHERE_TO:
         return "where a request goes, and with which key, is the endpoint's matter"
     return "the program sets it itself" if name in _OWN else ""
+
+
+def _run_at_the_service(tools: object) -> bool:
+    """Whether these are tools that need no answer of ours, such as `{type = "openrouter:web_search"}`."""
+    kinds = (
+        [tool.get("type") if isinstance(tool, dict) else None for tool in tools]
+        if isinstance(tools, list)
+        else []
+    )
+    return bool(kinds) and all(
+        isinstance(kind, str) and kind not in {"", "function", "custom"} for kind in kinds
+    )
 
 
 def _check_numbers(value: object) -> None:

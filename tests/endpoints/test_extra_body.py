@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fake_models import FakeAsk, run_turn
+from fake_tools import FakeTools
 from virtual_time import run
 
 from bot.app.known_models import KnownModels
@@ -73,12 +74,13 @@ def test_models_that_the_user_names_have_the_presets_fields(settle: Callable[...
 
 
 REFUSED = {
-    "the program sets it itself": "model messages stream n stream_options tools tool_choice functions"
+    "the program sets it itself": "model messages stream n stream_options tool_choice functions"
     " response_format parallel_tool_calls prompt Model N",
     "the endpoint's matter": "api_key api_base base_url extra_headers",
     "use the option temperature": "temperature",
     "use the option max_tokens": "max_tokens max_completion_tokens",
     "use the option seed": "seed",
+    'only tools that the service runs, no type "function"': "tools",
 }
 TABLES = ("endpoints.mine", 'models."x"', "presets.p", 'presets.p.agents."x"', "slot")
 
@@ -99,6 +101,43 @@ def test_what_cannot_be_set(table: str, field: str, said: str, settle: Callable[
         make_plan(settle(config, preset="p"))
     for part in ("config.toml", "extra_body", f"{field} cannot be set here", said):
         assert part in caught.value.message
+
+
+SERVICE_TOOL = '{type = "openrouter:web_search"}'
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [
+        "[]",
+        '["web_search"]',
+        "[{}]",
+        "[{type = 1}]",
+        '[{type = "function", function = {name = "f"}}]',
+        f'[{SERVICE_TOOL}, {{type = "function"}}]',
+    ],
+)
+def test_functions_cannot_be_added(tools: str, settle: Callable[..., Settings]) -> None:
+    """Nobody would answer their calls."""
+    config = f'[endpoints.mine]\nbase_url = "http://localhost:1/v1"\nextra_body = {{tools = {tools}}}\n'
+    with pytest.raises(ConfigError, match="tools cannot be set here: only tools that the service runs"):
+        settle(config)
+
+
+def test_tools_of_the_service_stand_beside_the_mixtures_own(settle: Callable[..., Settings]) -> None:
+    """Both are offered: those that the service runs, and those that run here."""
+    config = (
+        f'[endpoints.mine]\nbase_url = "http://localhost:1/v1"\nextra_body = {{tools = [{SERVICE_TOOL}]}}\n'
+        '[presets.p]\naggregator = "mine:judge"\nreference_models = ["mine:x"]\n'
+    )
+    served = {"type": "openrouter:web_search"}
+    assert requests(settle(config, preset="p")).to("x")[0].extra["tools"] == [served]
+    settings = settle(config, preset="p", tools=["web"])
+    ask = FakeAsk({})
+    run(run_turn(Mixture(make_plan(settings), ask, KnownModels(settings), tools=FakeTools())))
+    offered = ask.to("x")[0].extra["tools"]
+    assert isinstance(offered, list)
+    assert [each["type"] for each in offered] == ["openrouter:web_search", "function", "function"]
 
 
 @pytest.mark.parametrize(
