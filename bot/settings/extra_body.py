@@ -1,7 +1,8 @@
 """`extra_body`: further fields of the requests to an endpoint, a model, an agent, or those of a preset.
 
-Services have parameters of their own, such as OpenRouter's `plugins`, and tools that they run themselves. What
-the program itself sets in a request cannot be set here. Fields are kept as the JSON text of an object, which can be compared and hashed.
+Services have parameters of their own, such as OpenRouter's `plugins`, and tools that they run themselves.
+What the program itself sets in a request cannot be set here. Fields are kept as the JSON text of an object,
+which can be compared and hashed.
 """
 
 from __future__ import annotations
@@ -69,14 +70,10 @@ def _problem(name: str, value: object) -> str:
 
 def _run_at_the_service(tools: object) -> bool:
     """Whether these are tools that need no answer of ours, such as `{type = "openrouter:web_search"}`."""
-    kinds = (
-        [tool.get("type") if isinstance(tool, dict) else None for tool in tools]
-        if isinstance(tools, list)
-        else []
-    )
-    return bool(kinds) and all(
-        isinstance(kind, str) and kind not in {"", "function", "custom"} for kind in kinds
-    )
+    if not isinstance(tools, list) or not tools:
+        return False
+    kinds = [tool.get("type") if isinstance(tool, dict) else None for tool in tools]
+    return all(isinstance(kind, str) and kind not in {"", "function", "custom"} for kind in kinds)
 
 
 def _check_numbers(value: object) -> None:

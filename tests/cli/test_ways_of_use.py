@@ -388,7 +388,7 @@ def test_a_refused_key(program: Bot) -> None:
     ("arguments", "said"),
     [
         (["ask", "hi", "--rounds", "none"], "rounds"),
-        (["ask", "hi", "--rounds", "0"], "rounds"),
+        (["ask", "hi", "--rounds", "-1"], "rounds"),
         (["ask", "hi", "--temperature", "9"], "temperature"),
         (["ask", "hi", "--preset", "defualt"], "default"),
         (["ask", "hi", "--no-such-option"], "No such option"),
