@@ -16,12 +16,13 @@ event loop's clock, so a test can set it.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bot.events import (
     Event,
 )
-from bot.messages import Ask, Image, Message
+from bot.messages import Ask, Image, Message, Usage
 from bot.method.fan_out import CancelToken
 from bot.method.turn import Turn
 from bot.method.turn_context import CheckNames, Models, TurnContext
@@ -84,4 +85,11 @@ class Mixture:
             self._tools,
             images=tuple(images),
         )
-        return Turn(turn_context, cancel_token or CancelToken(), self._check_names, references).events()
+        given = [_paid(call) for call in references]
+        return Turn(turn_context, cancel_token or CancelToken(), self._check_names, given).events()
+
+
+def _paid(call: Call) -> Call:
+    """Return a call of an earlier turn for this one, in which it cost nothing."""
+    completion = replace(call.completion, usage=Usage(0, 0, 0)) if call.completion else None
+    return replace(call, completion=completion, cost=0.0)

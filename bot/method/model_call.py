@@ -127,10 +127,7 @@ class ModelCall:
             return None
         self._loop, said = await offer_tools(self.slot, self._turn_context, writes=self._request.writes)
         self._request.loop = self._loop
-        if not said or said in self._turn_context.shown_notices:
-            return None
-        self._turn_context.shown_notices.add(said)
-        return Notice(said)
+        return Notice(said) if self._turn_context.is_new(said) else None
 
     async def _ask(self) -> AsyncGenerator[CallEvent | Completion | Failure, None]:
         """Send one request, and once more if it was too long; the last update is what it came to."""

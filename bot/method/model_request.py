@@ -154,10 +154,7 @@ class ModelRequest:
         key = f"{name}: {bool(fitted.dropped)}{bool(fitted.shortened)}{fitted.tightened}"
         # A prompt that is too long is said each time.
         key += f"{hash(prompt)}" if fitted.excess else ""
-        if key in self.turn_context.shown_notices:
-            return []
-        self.turn_context.shown_notices.add(key)
-        return [Notice(line) for line in fit_notices(name, fitted)]
+        return [Notice(line) for line in fit_notices(name, fitted)] if self.turn_context.is_new(key) else []
 
 
 def _joined_fields(*fields: Mapping[str, object]) -> dict[str, object]:

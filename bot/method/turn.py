@@ -20,7 +20,7 @@ from bot.events import (
     RoundStarted,
     TurnFinished,
 )
-from bot.messages import Agent, Usage
+from bot.messages import Agent
 from bot.method.aggregation import Aggregation
 from bot.method.consult import begins_alone, cannot_consult, panel_task, question_of, refused
 from bot.method.context import limit_notice
@@ -55,7 +55,7 @@ class Turn:
         self._cancel_token = cancel_token
         self._check_names = check_names
         self._started = 0.0
-        self._calls: list[Call] = [_paid(call) for call in references]
+        self._calls: list[Call] = list(references)
         self._given = max((call.slot.round for call in self._calls), default=0)
         """The round of the references that the turn was begun with."""
         self._references: list[Call] = list(self._calls)
@@ -203,8 +203,7 @@ class Turn:
         if self._given:
             return
         alone, notice = begins_alone(self._turn_context)
-        if notice and notice not in self._turn_context.shown_notices:
-            self._turn_context.shown_notices.add(notice)
+        if self._turn_context.is_new(notice):
             yield Notice(notice)
         if not alone:
             return
@@ -233,8 +232,7 @@ class Turn:
     async def _aggregate(self) -> AsyncGenerator[Event, None]:
         # Cutting a round is about references; the reply can only be stopped.
         self._cancel_token.round_cut = False
-        if (notice := family_notice(self._used_calls())) and notice not in self._turn_context.shown_notices:
-            self._turn_context.shown_notices.add(notice)
+        if self._turn_context.is_new(notice := family_notice(self._used_calls())):
             yield Notice(notice)
         before, number = len(self._calls), max(len(self._layers), self._given) + 1
         layer = last_layer(self._turn_context, self._cancel_token, number, self._references)
@@ -295,9 +293,3 @@ class Turn:
     def _seconds(self) -> float:
         """Return the seconds since the turn began."""
         return get_running_loop().time() - self._started
-
-
-def _paid(call: Call) -> Call:
-    """Return a call of an earlier turn for this one, in which it cost nothing."""
-    completion = replace(call.completion, usage=Usage(0, 0, 0)) if call.completion else None
-    return replace(call, completion=completion, cost=0.0)

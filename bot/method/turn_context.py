@@ -73,6 +73,13 @@ class TurnContext:
     sources: list[ToolSource] = field(default_factory=list)
     images: tuple[Image, ...] = ()
 
+    def is_new(self, notice: str) -> bool:
+        """Return whether a notice, or the key of one, is given for the first time; "" never is."""
+        if not notice or notice in self.shown_notices:
+            return False
+        self.shown_notices.add(notice)
+        return True
+
     def add_sources(self, calls: Iterable[Call]) -> None:
         """Add what the tools of these calls found, of those calls that are read (`tool_runs_of`)."""
         add_sources(self.sources, tool_runs_of(calls))

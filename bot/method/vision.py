@@ -25,7 +25,4 @@ def vision_of(turn_context: TurnContext, *, answering: bool) -> tuple[str, Failu
         return "", Failure(FailureKind.ATTACHMENT, message, hint=HINT)
     verb = "is" if "," not in names else "are"
     notice = f"{names} cannot see images, and {verb} told that there is one." if blind else ""
-    if notice in turn_context.shown_notices:
-        return "", None
-    turn_context.shown_notices.add(notice)
-    return notice, None
+    return notice if turn_context.is_new(notice) else "", None
