@@ -5,9 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from bulk_runs import BulkRuns
 from recorded_runs import JUDGE_PROMPT
 
 from bot.bulk.files import write_rows
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BulkRuns:
+    """Runs with a home of their own."""
+    return BulkRuns(tmp_path / "home", monkeypatch)
 
 
 @pytest.fixture

@@ -29,12 +29,6 @@ from bot.eval.registry import open_benchmark
 from bot.eval.report import read_runs
 from bot.messages import Completion, Request
 
-
-@pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BulkRuns:
-    return BulkRuns(tmp_path / "home", monkeypatch)
-
-
 Calibrate = Callable[..., tuple[ExitCode, Any]]
 
 

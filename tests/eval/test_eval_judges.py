@@ -28,11 +28,6 @@ OPENAI, OPENROUTER = "https://api.openai.com/v1", "https://openrouter.ai/api/v1"
 
 
 @pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BulkRuns:
-    return BulkRuns(tmp_path / "home", monkeypatch)
-
-
-@pytest.fixture
 def mt_bench(recorded: Path, tmp_path: Path) -> Callable[..., EvalOptions]:
     """Options of MT-Bench with two questions; the judge is "reviewer" unless said."""
 

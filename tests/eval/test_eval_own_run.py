@@ -29,11 +29,6 @@ QUESTIONS = (
 
 
 @pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BulkRuns:
-    return BulkRuns(tmp_path / "home", monkeypatch)
-
-
-@pytest.fixture
 def options(tmp_path: Path) -> OwnOptions:
     file = tmp_path / "questions.jsonl"
     file.write_text("".join(json.dumps(question) + "\n" for question in QUESTIONS))

@@ -29,11 +29,6 @@ from bot.messages import Completion
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BulkRuns:
-    return BulkRuns(tmp_path / "home", monkeypatch)
-
-
 def turns(ids: range, model: str = "moa", judge: str = "gpt-4") -> list[Row]:
     """Judgments of both turns of these questions."""
     return [

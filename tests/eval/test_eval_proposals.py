@@ -24,11 +24,6 @@ GRADES = {"poor words": 2, "fair words, more of them": 6, "good words, and even 
 
 
 @pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BulkRuns:
-    return BulkRuns(tmp_path / "home", monkeypatch)
-
-
-@pytest.fixture
 def options(recorded: Path, tmp_path: Path) -> Callable[..., EvalOptions]:
     def make(**changes: Any) -> EvalOptions:
         known: dict[str, Any] = {"judge": "together:reviewer", "first": 3, "data_dir": recorded}
