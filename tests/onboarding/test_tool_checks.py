@@ -35,7 +35,7 @@ def test_servers(tmp_path: Path) -> None:
         f'[mcp.own]\ncommand = "{Path(sys.executable).as_posix()}"\nargs = ["{SCRIPT.as_posix()}"]\n'
         '[mcp.gone]\ncommand = "no-such-command"\n',
     )
-    assert (found["MCP server own"].status, found["MCP server own"].found) == ("fine", "10 tools")
+    assert (found["MCP server own"].status, found["MCP server own"].found) == ("fine", "12 tools")
     assert found["MCP server gone"].status == "broken"
     assert "no command no-such-command" in found["MCP server gone"].found
     assert "tools list gone --verbose" in found["MCP server gone"].advice

@@ -70,7 +70,7 @@ def test_settings_import_nothing_heavy() -> None:
         "from bot.settings.resolve import resolve\n"
         "make_plan(resolve({}, environ={'MOA_BOT_HOME': sys.argv[1]}))\n"
         "heavy = {'together', 'typer', 'rich', 'prompt_toolkit', 'loguru', 'markdown_it', 'platformdirs',"
-        " 'difflib', 'json', 'bot.settings.show'}\n"
+        " 'difflib', 'bot.settings.show'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     done = subprocess.run(

@@ -175,7 +175,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("no-finish", {"kind": "no_finish"}),
     Fault("no-done", {"kind": "no_done"}),
     Fault("comments", {"kind": "comments"}),
-    Fault("split", {"kind": "split", "size": 1}),
+    Fault("split", {"kind": "split", "size": 3}),
     Fault("huge", {"kind": "huge", "bytes": 50_000_000}, K.ENDLESS, "characters came", torn=True),
     Fault("repeat", {"kind": "repeat"}, K.ENDLESS, "repeats itself"),
     Fault("cut-late", {"kind": "cut"}, K.CUT, late=True, torn=True),
