@@ -141,6 +141,30 @@ def test_files_in_prompts(
 
 
 @pytest.mark.slow
+def test_a_template_and_json(window: Open, service: Service, home: Path) -> None:
+    """A template fills in what is typed; a reply that is not the JSON asked for is asked for once more."""
+    (home / "config.toml").write_text("[prompts.tr]\ntext = 'In {lang}: {input}'\n", encoding="utf-8")
+    with window(width=100) as talk:
+        talk.prompt()
+        talk.ask("/t tr lang=French hello there")
+        assert service.bodies("a")[-1]["messages"][0]["content"] == "In French: hello there"
+        talk.ask("/set schema name, age int")
+        service.says(judge={"replies": ["Ada, I think.", '{"name": "Ada", "age": 36}']})
+        shown = talk.ask("who?")
+        assert re.search(r"─── json\n\{\n  \"name\": \"Ada\",\n  \"age\": 36\n\}\n───\n", shown)
+        assert "Ada, I think." not in shown
+        talk.type(CTRL_D)
+        assert talk.end() == 0
+        talk.assert_as_found()
+    service.says(judge={"reply": '{"name": "Bo", "age": 7}'})
+    with window("--continue", width=100) as talk:
+        talk.prompt()
+        assert '"Bo"' in talk.ask("and who else?")
+        talk.type(CTRL_D)
+        assert talk.end() == 0
+
+
+@pytest.mark.slow
 def test_a_draft_and_the_revision_in_its_place(window: Open, service: Service) -> None:
     """The draft is read while it is reviewed; of it nothing is left once the revision is there."""
     draft, revised = "The capital is Sydney.", "The capital is Canberra."
