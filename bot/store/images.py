@@ -57,16 +57,16 @@ def copy(connection: sqlite3.Connection, source: str, target: str) -> None:
 
 
 def by_turn(
-    connection: sqlite3.Connection, conversation: str, skip: Callable[[str], None]
+    connection: sqlite3.Connection, conversation: str, first: int, last: int, skip: Callable[[str], None]
 ) -> dict[int, tuple[Image, ...]]:
-    """Return the images of a conversation that were kept, by the number of their turn."""
+    """Return the images of the turns `first` to `last` that were kept, by the number of their turn."""
     rows = connection.execute(
         """
         SELECT number, name, media_type, width, height, sha256, data FROM images
         JOIN turns ON turns.id = images.turn
-        WHERE conversation = ? AND data IS NOT NULL ORDER BY number, place
+        WHERE conversation = ? AND number BETWEEN ? AND ? AND data IS NOT NULL ORDER BY number, place
         """,
-        (conversation,),
+        (conversation, first, last),
     )
     found: dict[int, tuple[Image, ...]] = {}
     for number, name, media_type, width, height, digest, data in rows:

@@ -241,7 +241,9 @@ class Store:
     def images(self, turn: TurnId) -> tuple[Image, ...]:
         """Return the images of a turn's prompt, without those that were too large to be kept."""
         with self._database.reading() as connection:
-            return store_images.by_turn(connection, turn.conversation, self._skip).get(turn.number, ())
+            number = turn.number
+            found = store_images.by_turn(connection, turn.conversation, number, number, self._skip)
+            return found.get(number, ())
 
     def messages(self, conversation_id: str, last: int | None = None) -> tuple[Message, ...]:
         """Return user and assistant messages of the turns that have a reply (done or partial), in order.
@@ -249,8 +251,7 @@ class Store:
         `last` limits them to that many of the newest turns.
         """
         with self._database.reading() as connection:
-            images = store_images.by_turn(connection, conversation_id, self._skip)
-            return turns.list_messages(connection, conversation_id, -1 if last is None else last, images)
+            return turns.list_messages(connection, conversation_id, -1 if last is None else last, self._skip)
 
     def list_conversations(self, limit: int | None = None, offset: int = 0) -> tuple[Summary, ...]:
         """Return conversations with their number of turns and cost, the last written to first."""

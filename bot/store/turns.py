@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.messages import Message
+from bot.store import images
 from bot.store.conversations import require_conversation
 from bot.store.conversion import (
     call_from_row,
@@ -19,9 +20,8 @@ from bot.store.rows import StoredCall, StoredTurn, TurnId, format_time, now
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
-    from bot.messages import Image
     from bot.turn_result import TurnResult
 
 _SAVE_CALL = """
@@ -227,15 +227,9 @@ def has_answered(connection: sqlite3.Connection, endpoint: str, model: str) -> b
 
 
 def list_messages(
-    connection: sqlite3.Connection,
-    conversation: str,
-    last: int,
-    images: Mapping[int, tuple[Image, ...]],
+    connection: sqlite3.Connection, conversation: str, last: int, skip: Callable[[str], None]
 ) -> tuple[Message, ...]:
-    """Return the messages of the last `last` turns that have a reply (-1: of all of them), in order.
-
-    `images` are those of prompts by the number of their turn.
-    """
+    """Return the messages of the last `last` turns that have a reply (-1: of all of them), in order."""
     rows = connection.execute(
         """
         SELECT number, prompt, reply FROM turns
@@ -245,11 +239,14 @@ def list_messages(
         """,
         (conversation, last),
     ).fetchall()
+    if not rows:
+        return ()
+    kept = images.by_turn(connection, conversation, rows[-1][0], rows[0][0], skip)
     return tuple(
         message
         for number, prompt, reply in reversed(rows)
         for message in (
-            Message("user", prompt, images=images.get(number, ())),
+            Message("user", prompt, images=kept.get(number, ())),
             Message("assistant", reply),
         )
     )
