@@ -13,8 +13,10 @@ pytest.importorskip("pty", reason="pseudo-terminals are POSIX only")
 from chat_service import Service
 from chatting import chatting, in_loop
 from pty_window import PtyWindow
+from running import LIMIT
 
 from bot.render import styles
+from bot.repl import background
 from bot.repl.background import QUESTION, BackgroundQuestion, parse_background
 
 if TYPE_CHECKING:
@@ -112,8 +114,11 @@ def test_an_answer_that_never_ends(cut: str, *, released: bool) -> None:
         ({"theme": "terminal"}, LIGHT, "\x1b[36m"),
     ],
 )
-def test_the_colours_of_a_reply(service: Service, given: dict[str, object], answer: str, colour: str) -> None:
+def test_the_colours_of_a_reply(
+    service: Service, monkeypatch: pytest.MonkeyPatch, given: dict[str, object], answer: str, colour: str
+) -> None:
     """They suit the window, where the terminal says what it is; a theme that was chosen wins."""
+    monkeypatch.setattr(background, "LIMIT", LIMIT)  # the answer is in time, however busy the machine is
     service.says(judge={"reply": "`code`"})
 
     async def ask() -> None:
