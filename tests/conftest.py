@@ -68,11 +68,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Spread a run of all folders over the cores; a part of them runs in this process.
 
-    There are more workers than cores, as many tests wait: for processes, or for time limits.
+    There are two workers more than cores, as many tests wait: for processes, or for time limits.
     """
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return 0
-    return min(2 * (os.cpu_count() or 1) + 1, 8)
+    return min((os.cpu_count() or 1) + 2, 8)
 
 
 LONGEST = (
