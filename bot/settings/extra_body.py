@@ -21,7 +21,7 @@ _LONGEST: Final = 100_000
 _OWN: Final = frozenset(
     {
         *("model", "models", "messages", "prompt", "input", "stream", "stream_options", "n", "best_of"),
-        *("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call", "response_format"),
+        *("tool_choice", "parallel_tool_calls", "functions", "function_call", "response_format"),
     }
 )
 _OPTIONS: Final = {
